@@ -1,0 +1,1 @@
+"""Contrastbench reruns the published tables of contrastive learning and says, cell by cell, whether they hold."""

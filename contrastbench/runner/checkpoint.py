@@ -1,0 +1,177 @@
+"""What a run leaves on disk while it works: its curve, its checkpoint and, for runs that others need, its artefact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner import files
+
+
+class Log:
+    """The run's curve: one line of ``metrics.jsonl`` per call, and the facts that end up in the row.
+
+    Args:
+        folder: the run's folder, or None to keep nothing on disk.
+        watch: called with each line; the worker's progress display.
+    """
+
+    def __init__(self, folder: Path | None = None, watch: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self.path = folder / "metrics.jsonl" if folder else None
+        self.watch = watch
+        self.data_sha256: dict[str, str] = {}
+        self.epoch: int | None = None
+        self.selection = "last epoch"
+
+    def __call__(self, epoch: int, **values: float | int | str) -> None:
+        """Adds a line. ``epoch`` counts from 0; epochs that a resumed run repeats replace their old lines."""
+        self.epoch = epoch
+        line = {"epoch": epoch, **values}
+        if self.path:
+            with open(self.path, "a") as file:
+                file.write(json.dumps(line) + "\n")
+        if self.watch:
+            self.watch(line)
+
+    def data(self, name: str, sha256: str) -> None:
+        """Records the content checksum of a data set that the run read."""
+        self.data_sha256[name] = sha256
+
+    def selected_by(self, rule: str) -> None:
+        """Records how the reported epoch or setting was chosen, e.g. ``"best epoch on the test folds (leaks)"``."""
+        self.selection = rule
+
+    def rewind(self, epoch: int) -> None:
+        """Drops the lines from ``epoch`` on: they will be written again."""
+        self.epoch = epoch - 1 if epoch else None
+        if self.path and self.path.exists():
+            kept = [line for line in self.path.read_text().splitlines(keepends=True) if _epoch_of(line) < epoch]
+            files.write_text(self.path, "".join(kept))
+
+
+def _epoch_of(line: str) -> float:
+    """The line's epoch; a line cut off by a kill counts as later than all."""
+    try:
+        return json.loads(line)["epoch"]
+    except (json.JSONDecodeError, KeyError):
+        return float("inf")
+
+
+class Checkpoint:
+    """Saves and restores a run at epoch boundaries, and hands over the artefacts of the runs it needs.
+
+    A part is anything with ``state_dict`` and ``load_state_dict``, or a dict, list or tensor, which is restored in
+    place. Files hold tensors and plain values and are read with ``weights_only=True``.
+
+    Args:
+        folder: the run's folder, or None to keep nothing on disk.
+        log: rewound when the run resumes.
+        every_seconds: a save within this time of the last one is skipped: the epochs are then done again, with the
+            same random streams and so the same result. 0 saves always.
+        needed: the folders of the runs that this one needs, in the order of ``Run.needs``.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        log: Log | None = None,
+        *,
+        every_seconds: float = 20.0,
+        needed: tuple[Path, ...] = (),
+    ) -> None:
+        self.folder = folder
+        self.log = log
+        self.every_seconds = every_seconds
+        self.needed_folders = needed
+        self.artefact_sha256: str | None = None
+        self.resumed_from: int | None = None
+        self._last_save = time.monotonic()
+
+    def restore(self, **parts: Any) -> int:
+        """Loads the last save into ``parts`` and returns the epoch to go on from; 0 where there is none."""
+        if self.folder is None or not (self.folder / "checkpoint.pt").exists():
+            if self.log:
+                self.log.rewind(0)
+            return 0
+        saved = _load(self.folder / "checkpoint.pt")
+        if set(saved["parts"]) != set(parts):
+            raise ValueError(
+                f"{self.folder / 'checkpoint.pt'} holds {sorted(saved['parts'])}, the run has {sorted(parts)}; "
+                "remove the file and the run starts again"
+            )
+        for name, part in parts.items():
+            _restore_part(part, saved["parts"][name])
+        if self.log:
+            self.log.rewind(saved["epoch"])
+        self.resumed_from = saved["epoch"]
+        return saved["epoch"]
+
+    def save(self, epoch: int, **parts: Any) -> None:
+        """Saves ``parts`` as they are before ``epoch``, unless the last save is recent."""
+        if self.folder is None or time.monotonic() - self._last_save < self.every_seconds:
+            return
+        import torch
+
+        state = {"epoch": epoch, "parts": {name: _state(part) for name, part in parts.items()}}
+        files.write_whole(self.folder / "checkpoint.pt", lambda file: torch.save(state, file))
+        self._last_save = time.monotonic()
+
+    def keep(self, **parts: Any) -> None:
+        """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""
+        if self.folder is None:
+            return
+        import torch
+
+        state = {name: _state(part) for name, part in parts.items()}
+        files.write_whole(self.folder / "artefact.pt", lambda file: torch.save(state, file))
+        self.artefact_sha256 = _sha256(self.folder / "artefact.pt")
+
+    def needed(self, index: int = 0) -> dict[str, Any]:
+        """The artefact of ``Run.needs[index]``, once its content matches what that run's row says.
+
+        Raises:
+            ValueError: there is no such artefact, or its content is not what the row recorded.
+        """
+        folder = self.needed_folders[index]
+        row = files.read_json(folder / "row.json")
+        artefact = folder / "artefact.pt"
+        if not artefact.exists():
+            raise ValueError(f"run {folder.name[:12]} is done but its {artefact} is missing; retry that run")
+        if _sha256(artefact) != row["artefact_sha256"]:
+            raise ValueError(f"{artefact} is not what its row recorded; remove the folder and run again")
+        return _load(artefact)
+
+
+def _state(part: Any) -> Any:
+    return part.state_dict() if hasattr(part, "state_dict") else part
+
+
+def _restore_part(part: Any, state: Any) -> None:
+    if hasattr(part, "load_state_dict"):
+        part.load_state_dict(state)
+    elif isinstance(part, dict):
+        part.clear()
+        part.update(state)
+    elif isinstance(part, list):
+        part[:] = state
+    else:
+        part.copy_(state)
+
+
+def _load(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{path} cannot be read ({first[:120]}); remove the file and the run starts again") from error
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,60 @@
+"""Files that are whole or absent: every write that matters goes to a temporary file, is synced, and is renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], None], *, sync: bool = True) -> None:
+    """Calls ``write`` on a temporary neighbour of ``path``, then renames it into place.
+
+    A reader sees the old file or the new one, never a part. ``sync=False`` is for files that may be lost with the
+    machine (heartbeats): the rename still keeps them whole.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if sync:
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
+    write_whole(path, lambda file: file.write(text.encode()) and None, sync=sync)
+
+
+def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
+    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n", sync=sync)
+
+
+def read_json(path: Path) -> Any:
+    """The file's JSON value.
+
+    Raises:
+        ValueError: the file is cut off or is not JSON; the message names it.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not whole JSON ({error}); remove it and the run is done again") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename inside ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

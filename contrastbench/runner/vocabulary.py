@@ -1,0 +1,123 @@
+"""The words that papers and the runner share: Run, Cell, Table, product.
+
+Nothing here imports torch: planning and reporting on 100,000 runs must not wait for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+SCALES = ("smoke", "quick", "lite", "paper")
+VARIANTS = ("as_paper", "as_code")
+PROTOCOLS = ("published", "clean")
+
+
+def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:
+    """Every combination of the axes' values, the last axis fastest: ``product(loss=["hcl"], beta=[0.5, 1.0])``."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    """A frozen config dataclass as plain JSON values; an int in a float field counts as that float, so 1 is 1.0."""
+    values: dict[str, Any] = {}
+    for spec in dataclasses.fields(config):
+        value = getattr(config, spec.name)
+        if spec.type in (float, "float") and isinstance(value, int):
+            value = float(value)
+        values[spec.name] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def canonical_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The unit of work: a paper, a resolved config and a seed. ``key`` names it everywhere.
+
+    ``stage`` names the function in ``benchmarks/<paper>/train.py`` that does the work. It is a name and not a function
+    because a run travels as JSON to other processes and machines, and planning must not import torch.
+    ``dataset`` and ``method`` are labels for people; they are not in the key.
+    """
+
+    paper: str
+    config: Any  # the paper's own frozen dataclass
+    seed: int
+    scale: str
+    dataset: str = ""
+    method: str = ""
+    variant: str = "as_paper"
+    protocol: str = "published"
+    protocol_version: int = 1
+    stage: str = "train"
+    needs: tuple[Run, ...] = ()  # runs whose artefacts this one reads
+
+    def __post_init__(self) -> None:
+        for name, possible in (("scale", SCALES), ("variant", VARIANTS), ("protocol", PROTOCOLS)):
+            if getattr(self, name) not in possible:
+                raise ValueError(f"{name} must be one of {', '.join(possible)}, got {getattr(self, name)!r}")
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of exactly what decides the result."""
+        identity = {
+            "paper": self.paper,
+            "stage": self.stage,
+            "config": resolved(self.config),
+            "seed": self.seed,
+            "scale": self.scale,
+            "variant": self.variant,
+            "protocol": self.protocol,
+            "protocol_version": self.protocol_version,
+            "needs": [need.key for need in self.needs],
+        }
+        return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+
+    def with_config(self, **changes: Any) -> Run:
+        """The same run with some config fields changed; the labels stay."""
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **changes))
+
+    def function(self) -> Callable[..., dict[str, Any]]:
+        """The paper's function that does this run (imports torch)."""
+        return getattr(importlib.import_module(f"benchmarks.{self.paper}.train"), self.stage)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One published place in a table: dataset x method x metric, with the runs (one a seed) that fill it."""
+
+    dataset: str
+    method: str
+    metric: str  # the name in the rows' metrics: split and unit in it, e.g. "test_knn_top1_percent"
+    runs: tuple[Run, ...]
+    settings: dict[str, Any] = field(default_factory=dict)  # what people call the cell by: beta=1.0, tau_plus=0.1
+    better: str = "higher"  # "higher", "lower" or "none"
+
+    @property
+    def name(self) -> str:
+        """How commands call the cell: ``MUTAG/InfoGraph``."""
+        return f"{self.dataset}/{self.method}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a table is read by people; its cells come from the paper's ``cells(table, scale, seeds)``."""
+
+    title: str  # one sentence: the question that the table answers
+    rows: str = "method"
+    columns: str = "dataset"  # "dataset" or "metric"
+    baseline: str = ""  # the method that the others are compared with, in pairs by seed
+
+
+def seeded(run: Run, seeds: Sequence[int]) -> tuple[Run, ...]:
+    """The same run under each seed."""
+    return tuple(dataclasses.replace(run, seed=seed) for seed in seeds)
