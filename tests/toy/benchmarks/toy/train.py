@@ -1,0 +1,57 @@
+"""Trains nothing: a deterministic walk with every trait of a real run that the machinery must handle."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.toy.config import Config
+from contrastbench.randomness import generator
+from contrastbench.runner import Checkpoint, Log
+
+
+def train(
+    config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
+) -> dict[str, float | list[float]]:
+    """Walks ``config.epochs`` steps; each depends on all before, so a resume that loses one shows in the score."""
+    checkpoint.every_seconds = config.checkpoint_seconds
+    log.data("toy_noise", "0" * 64)
+    state = torch.randn(config.size, generator=generator(seed, "weights"))
+    curve: list[float] = []
+    start = checkpoint.restore(state=state, curve=curve)
+    for epoch in range(start, config.epochs):
+        if epoch == config.fail_at and not (config.fail_unless and Path(config.fail_unless).exists()):
+            go_wrong(config.failure, epoch)
+        time.sleep(config.seconds_per_epoch)
+        draw = torch.randn(config.size, generator=generator(seed, "order", epoch))
+        state.copy_(torch.tanh(0.9 * state + 0.3 * draw))
+        curve.append(state.square().mean().item())
+        log(epoch, loss=curve[-1], visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        checkpoint.save(epoch + 1, state=state, curve=curve)
+    checkpoint.keep(state=state)
+    return {"test_top1_percent": score(state, config.gain), "train_loss_curve": curve}
+
+
+def probe(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
+    """A second stage: reads the state that the run it needs has kept."""
+    log.data("toy_noise", "0" * 64)
+    state = checkpoint.needed(0)["state"]
+    log(0, loss=0.0)
+    return {"test_probe_percent": score(state, config.gain)}
+
+
+def score(state: Tensor, gain: float) -> float:
+    """Percent, around 50 plus ten times the gain."""
+    return 50.0 + 10.0 * gain + 5.0 * state.double().mean().item()
+
+
+def go_wrong(failure: str, epoch: int) -> None:
+    if failure == "nan":
+        raise FloatingPointError(f"loss became nan in epoch {epoch}")
+    if failure == "memory":
+        raise torch.OutOfMemoryError(f"the toy asked for too much memory in epoch {epoch}")
+    raise RuntimeError(f"the toy was told to fail in epoch {epoch}")
