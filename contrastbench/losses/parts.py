@@ -1,0 +1,154 @@
+"""What the losses share: checks, cosine similarities, masks, means in log space, and the weights of hard negatives.
+
+Everything here works in float32 or float64: half-precision inputs are raised to float32, also under autocast, because
+a cosine that is off by 0.004 (bfloat16) is off by 0.2 nats once it is divided by a temperature of 0.02.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+# ---------------------------------------------------------------------------------------------------------- checks
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raises ValueError unless ``value`` is a finite number above 0."""
+    if not (0 < value < math.inf):
+        raise ValueError(f"{name} must be a finite number above 0, got {value}")
+
+
+def check_range(name: str, value: float, low: float, high: float, *, high_allowed: bool = True) -> None:
+    """Raises ValueError unless ``low <= value <= high`` (``< high`` where the end is not allowed)."""
+    inside = low <= value <= high if high_allowed else low <= value < high
+    if not (inside and math.isfinite(value)):
+        closing = "]" if high_allowed and high < math.inf else ")"
+        raise ValueError(f"{name} must be in [{low:g}, {high:g}{closing}, got {value}")
+
+
+def check_rows(name: str, z: Tensor, *, at_least: int = 1) -> None:
+    """Raises unless ``z`` is a floating point matrix [rows, D] with enough rows."""
+    if not z.is_floating_point():
+        raise TypeError(f"{name} must hold floating point numbers, got {z.dtype}")
+    if z.ndim != 2 or z.shape[0] < at_least or z.shape[1] < 1:
+        raise ValueError(f"{name} must be [rows >= {at_least}, D >= 1], got {list(z.shape)}")
+
+
+def check_pair(z_a: Tensor, z_b: Tensor, names: tuple[str, str] = ("z_a", "z_b"), *, at_least: int = 2) -> None:
+    """Raises unless both are [B, D] of one shape, row i of each being item i."""
+    check_rows(names[0], z_a, at_least=at_least)
+    check_rows(names[1], z_b, at_least=at_least)
+    if z_a.shape != z_b.shape:
+        raise ValueError(f"{names[0]} and {names[1]} must have one shape, got {list(z_a.shape)} and {list(z_b.shape)}")
+
+
+# ---------------------------------------------------------------------------------------------------- similarities
+
+
+def full_precision(z: Tensor) -> Tensor:
+    """``z`` itself in float32 or float64; half precision becomes float32."""
+    return z if z.dtype in (torch.float32, torch.float64) else z.float()
+
+
+def unit(z: Tensor) -> Tensor:
+    """Rows of ``z`` ([..., D], any norm) scaled to length 1, in full precision.
+
+    Rows are divided by their largest entry first, so that norms neither overflow nor vanish. A row of zeros has no
+    direction: it stays zero, at cosine 0 to everything, with a finite gradient.
+    """
+    z = full_precision(z)
+    largest = z.detach().abs().amax(dim=-1, keepdim=True)
+    z = z / largest.masked_fill_(largest == 0, 1.0)
+    return z / torch.linalg.vector_norm(z, dim=-1, keepdim=True).clamp_min(1.0)  # below 1 only for a row of zeros
+
+
+def dot_products(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b.T`` ([rows of a, rows of b]) in full precision, also under autocast."""
+    with torch.autocast(device_type=a.device.type, enabled=False):
+        return full_precision(a) @ full_precision(b).T
+
+
+def cosines(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine similarity of every row of ``a`` with every row of ``b``: [rows of a, rows of b], in full precision."""
+    return dot_products(unit(a), unit(b))
+
+
+def row_dots(a: Tensor, b: Tensor) -> Tensor:
+    """Dot product of row i of ``a`` with row i of ``b``: [rows], in full precision."""
+    return (full_precision(a) * full_precision(b)).sum(dim=-1)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distance of every row of ``a`` to every row of ``b``, never negative."""
+    a, b = full_precision(a), full_precision(b)
+    squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1)[None, :]
+    return (squares - 2 * dot_products(a, b)).clamp_min(0)
+
+
+# ----------------------------------------------------------------------------------------------- means in log space
+
+
+def log_mean_exp(scores: Tensor, *, keep: Tensor | None = None, dim: int = -1) -> Tensor:
+    """``log mean_{j kept} exp(scores_j)`` along ``dim``, without overflow.
+
+    Args:
+        scores: any shape, finite where kept.
+        keep: boolean, broadcastable to ``scores``; None keeps everything. At least one entry must be kept.
+    """
+    if keep is None:
+        return scores.logsumexp(dim) - math.log(scores.shape[dim])
+    keep = keep.expand_as(scores)
+    return scores.masked_fill(~keep, -math.inf).logsumexp(dim) - keep.sum(dim).to(scores.dtype).log()
+
+
+def hardness_weights(scores: Tensor, beta: float, *, keep: Tensor | None = None, dim: int = -1) -> Tensor:
+    """Importance weights that turn negatives into hard negatives; the one place of HCL's reweighting.
+
+        w_j = exp(beta * s_j) / mean_{k kept} exp(beta * s_k)
+
+    Self-normalised (mean 1 over what is kept), computed in log space, and not detached: HCL's gradient flows through
+    the weights.
+
+    Args:
+        scores: s, any shape: cosines / temperature for images and sentences, discriminator scores for graphs.
+        beta: hardness, any finite number; 0 weighs all alike, a negative one (as HCL's graph code) favours easy ones.
+        keep: boolean, broadcastable to ``scores``: the entries that are negatives. None keeps everything.
+        dim: the dimension over which the weights are normalised.
+
+    Returns:
+        Weights of the shape of ``scores``, 0 where not kept; all 0 where a row keeps nothing.
+
+    Source: Robinson et al. 2021, arXiv:2010.04592, section 3; authors' image/main.py (``imp / imp.mean``).
+    """
+    check_range("beta", beta, -math.inf, math.inf)
+    scores = full_precision(scores)
+    if keep is None:
+        return torch.softmax(beta * scores, dim) * scores.shape[dim]
+    keep = keep.expand_as(scores)
+    nothing = ~keep.any(dim, keepdim=True)  # softmax over nothing is NaN, and so is its gradient: soften, then drop
+    weights = torch.softmax((beta * scores).masked_fill(~(keep | nothing), -math.inf), dim)
+    return weights.masked_fill(~keep, 0.0) * keep.sum(dim, keepdim=True)
+
+
+def log_debiased(log_negatives: Tensor, log_positive: Tensor, tau_plus: float, log_floor: Tensor | float) -> Tensor:
+    """The mean over true negatives, from a mean over all: the correction of DCL and HCL.
+
+        log max( (exp(log_negatives) - tau_plus * exp(log_positive)) / (1 - tau_plus), exp(log_floor) )
+
+    Means or sums alike, as long as both are scaled alike. Where the floor holds, no gradient flows.
+
+    Args:
+        log_negatives: log of the (reweighted) mean over the unlabelled samples.
+        log_positive: log of the mean over the positives.
+        tau_plus: probability that an unlabelled sample is a positive, in [0, 1).
+        log_floor: log of the least possible value of the mean, -1 / temperature for cosines.
+
+    Source: Chuang et al. 2020, arXiv:2007.00224, eq. 8.
+    """
+    left_over = 1 - tau_plus * torch.exp((log_positive - log_negatives).clamp_max(50.0))
+    positive = left_over > 0  # the rest is below the floor, and its logarithm would be NaN
+    log_mean = log_negatives + left_over.where(positive, torch.ones_like(left_over)).log() - math.log1p(-tau_plus)
+    floor = torch.as_tensor(log_floor, dtype=log_mean.dtype, device=log_mean.device)
+    return torch.maximum(log_mean, floor).where(positive, floor)
