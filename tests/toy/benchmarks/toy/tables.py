@@ -19,8 +19,8 @@ TABLES = {
     "slow": Table(title="Does a disturbed run end as an undisturbed one?"),
 }
 SCALES = {
-    "smoke": dict(epochs=1),
-    "quick": dict(),
+    "smoke": {"epochs": 1},
+    "quick": {},
 }
 SEEDS = {"many": range(1000), "slow": range(4)}
 

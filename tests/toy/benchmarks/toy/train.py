@@ -30,7 +30,7 @@ def train(
         draw = torch.randn(config.size, generator=generator(seed, "order", epoch))
         state.copy_(torch.tanh(0.9 * state + 0.3 * draw))
         curve.append(state.square().mean().item())
-        log(epoch, loss=curve[-1], visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        log(epoch, loss=curve[-1], at=time.time(), **whereabouts())
         checkpoint.save(epoch + 1, state=state, curve=curve)
     checkpoint.keep(state=state)
     return {"test_top1_percent": score(state, config.gain), "train_loss_curve": curve}
@@ -47,6 +47,11 @@ def probe(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
 def score(state: Tensor, gain: float) -> float:
     """Percent, around 50 plus ten times the gain."""
     return 50.0 + 10.0 * gain + 5.0 * state.double().mean().item()
+
+
+def whereabouts() -> dict[str, str]:
+    """The node and the devices that this process was given."""
+    return {name: os.environ.get(name, "") for name in ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES")}
 
 
 def go_wrong(failure: str, epoch: int) -> None:
