@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop and has saved its checkpoint. Not an error: it leaves no row and goes on later."""
+
+
+_stop_requested = threading.Event()
+
+
+def request_stop() -> None:
+    """Asks the run of this process to save at its next epoch boundary and stop there (``Interrupted``)."""
+    _stop_requested.set()
 
 
 class Log:
@@ -111,14 +124,21 @@ class Checkpoint:
         return saved["epoch"]
 
     def save(self, epoch: int, **parts: Any) -> None:
-        """Saves ``parts`` as they are before ``epoch``, unless the last save is recent."""
-        if self.folder is None or time.monotonic() - self._last_save < self.every_seconds:
+        """Saves ``parts`` as they are before ``epoch``, unless the last save is recent.
+
+        Raises:
+            Interrupted: the run was asked to stop; it is saved.
+        """
+        stop = _stop_requested.is_set()
+        if self.folder is None or not (stop or time.monotonic() - self._last_save >= self.every_seconds):
             return
         import torch
 
         state = {"epoch": epoch, "parts": {name: _state(part) for name, part in parts.items()}}
         files.write_whole(self.folder / "checkpoint.pt", lambda file: torch.save(state, file))
         self._last_save = time.monotonic()
+        if stop:
+            raise Interrupted
 
     def keep(self, **parts: Any) -> None:
         """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""

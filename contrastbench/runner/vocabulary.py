@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -40,6 +39,10 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def key_of(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Run:
     """The unit of work: a paper, a resolved config and a seed. ``key`` names it everywhere.
@@ -67,9 +70,9 @@ class Run:
                 raise ValueError(f"{name} must be one of {', '.join(possible)}, got {getattr(self, name)!r}")
 
     @cached_property
-    def key(self) -> str:
-        """sha256 of exactly what decides the result."""
-        identity = {
+    def identity(self) -> dict[str, Any]:
+        """Exactly what decides the result, as plain JSON values."""
+        return {
             "paper": self.paper,
             "stage": self.stage,
             "config": resolved(self.config),
@@ -80,15 +83,21 @@ class Run:
             "protocol_version": self.protocol_version,
             "needs": [need.key for need in self.needs],
         }
-        return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of ``identity``."""
+        return key_of(self.identity)
 
     def with_config(self, **changes: Any) -> Run:
-        """The same run with some config fields changed; the labels stay."""
-        return dataclasses.replace(self, config=dataclasses.replace(self.config, **changes))
-
-    def function(self) -> Callable[..., dict[str, Any]]:
-        """The paper's function that does this run (imports torch)."""
-        return getattr(importlib.import_module(f"benchmarks.{self.paper}.train"), self.stage)
+        """The same run with some config fields changed, and labels that say so."""
+        said = ", ".join(f"{name}={value}" for name, value in changes.items() if name != "dataset")
+        return dataclasses.replace(
+            self,
+            config=dataclasses.replace(self.config, **changes),
+            dataset=changes.get("dataset", self.dataset),
+            method=f"{self.method} [{said}]" if said else self.method,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,223 @@
+"""Does one run in this process: from its folder with a ticket to its folder with a row."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import math
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from contrastbench.runner import claims, files, provenance, rows
+from contrastbench.runner.checkpoint import Checkpoint, Log
+from contrastbench.runner.vocabulary import Run, key_of
+
+CHECKPOINT_SECONDS = 20.0
+LOG_TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a run is done; none of it is in the key."""
+
+    device: str = "cpu"
+    threads: int = 1  # two threads on small models under load were 40 times slower than one
+    launcher: str = "inline"
+    job: str | None = None  # the scheduler's name for it
+
+
+def write_ticket(run: Run, runs_folder: Path, cells: list[list[str]]) -> Path:
+    """Writes ``config.json``, all that any process needs to do the run, and returns the run's folder."""
+    folder = folder_of(run, runs_folder)
+    ticket = {
+        **run.identity,
+        "key": run.key,
+        "config_type": f"{type(run.config).__module__}:{type(run.config).__qualname__}",
+        "dataset": run.dataset,
+        "method": run.method,
+        "cells": sorted(cells),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "config.json").exists() or files.read_json(folder / "config.json") != ticket:
+        files.write_json(folder / "config.json", ticket)
+    return folder
+
+
+def folder_of(run: Run, runs_folder: Path) -> Path:
+    return runs_folder / run.paper / run.key
+
+
+def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | None = None) -> str:
+    """Does the run of ``folder`` unless it is done or somebody else is at it.
+
+    A run that fails leaves a row too and does not raise. ``Interrupted`` and ``KeyboardInterrupt`` pass through: the
+    run goes on later from its checkpoint.
+
+    Returns:
+        The row's status, or "taken" where another worker has the run.
+
+    Raises:
+        ValueError: the ticket cannot be read or was made by another version of the paper.
+        OSError: the folder cannot be written.
+    """
+    ticket = read_ticket(folder)
+    claim = _take(folder, host)
+    if claim is None:
+        done = folder / "row.json"
+        return rows.read_row(done)["status"] if done.exists() else "taken"
+    started, clock = datetime.now(UTC), perf_counter()
+    provenance.reset_peak_memory()
+    with claims.Heartbeat(claim) as heartbeat, _log_file(folder) as log_file:
+        log = Log(folder, watch=lambda line: _seen(line, heartbeat, watch))
+        needed = tuple(folder.parent / key for key in ticket["needs"])
+        checkpoint = Checkpoint(folder, log, every_seconds=_checkpoint_seconds(), needed=needed)
+        outcome = _outcome(ticket, host, checkpoint, log)
+        log_file.flush()
+        error = outcome["error"]
+        if error:
+            error["log_tail"] = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        row = rows.sealed(
+            {
+                **{name: value for name, value in ticket.items() if name != "config_type"},
+                **outcome,
+                "schema": rows.SCHEMA,
+                "selection": log.selection,
+                "epoch": log.epoch,
+                "data": dict(sorted(log.data_sha256.items())),
+                "artefact_sha256": checkpoint.artefact_sha256,
+                "attempt": claim.number,
+                "resumes": claim.number - 1 - len(list(folder.glob("failed.*.json"))),
+                "git": provenance.git(),
+                "versions": provenance.versions(),
+                "host": provenance.host(),
+                "device": provenance.device_kind(host.device),
+                "determinism": _determinism(host.device),
+                "launcher": host.launcher,
+                "job": host.job,
+                "threads": host.threads,
+                "seconds": round(perf_counter() - clock, 3),
+                "peak_mb": provenance.peak_memory_mb(),
+                "started": started.isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
+    files.write_json(folder / "row.json", row)
+    return row["status"]
+
+
+def read_ticket(folder: Path) -> dict[str, Any]:
+    ticket = files.read_json(folder / "config.json")
+    if key_of({name: ticket[name] for name in _IDENTITY}) != folder.name:
+        raise ValueError(f"{folder / 'config.json'} is not the ticket of run {folder.name[:12]}; remove the folder")
+    return ticket
+
+
+_IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")
+
+
+def _take(folder: Path, host: Host) -> claims.Claim | None:
+    """The claim on this attempt, or None: another worker has the run, or it is done."""
+    current = claims.latest(folder)
+    if current and not (folder / f"failed.{current.number}.json").exists() and current.is_alive():
+        return None
+    if (folder / "row.json").exists():  # looked at after the owner was found dead: it may have finished just now
+        return None
+    return claims.take(folder, current.number if current else 0, launcher=host.launcher, job=host.job)
+
+
+def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Calls the paper's function; what it raises becomes a status."""
+    try:
+        train, config = _function(ticket), _config(ticket)
+        _settle(host)
+        result = train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=log)
+        return {**_split(result), "status": "done", "error": None}
+    except Exception as error:
+        traceback.print_exc()
+        return {"metrics": {}, "series": {}, "status": status_of(error), "error": _described(error)}
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    return {"type": type(error).__name__, "message": str(error)}
+
+
+def status_of(error: Exception) -> str:
+    """``diverged``, ``out_of_memory`` or ``failed``."""
+    import torch
+
+    if isinstance(error, FloatingPointError):
+        return "diverged"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+        return "out_of_memory"
+    return "failed"
+
+
+def _function(ticket: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    return getattr(importlib.import_module(f"benchmarks.{ticket['paper']}.train"), ticket["stage"])
+
+
+def _config(ticket: dict[str, Any]) -> Any:
+    module, name = ticket["config_type"].split(":")
+    if not module.startswith(f"benchmarks.{ticket['paper']}."):
+        raise ValueError(f"config type {ticket['config_type']!r} is not one of the paper {ticket['paper']}")
+    config_type = getattr(importlib.import_module(module), name)
+    known = {spec.name for spec in dataclasses.fields(config_type)}
+    if known != set(ticket["config"]):
+        raise ValueError(
+            f"the ticket's config differs from {ticket['config_type']} in {sorted(known ^ set(ticket['config']))}: "
+            "it was made by another version of the paper; plan it again"
+        )
+    return config_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in ticket["config"].items()})
+
+
+def _settle(host: Host) -> None:
+    """Threads and deterministic kernels for this process. The global seed is only a net for code we do not own."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(host.threads)
+    torch.use_deterministic_algorithms(True, warn_only=host.device != "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time and guards nothing that we test otherwise
+    torch.manual_seed(0)
+
+
+def _determinism(device: str) -> str:
+    return "strict" if device == "cpu" else "warn"
+
+
+def _split(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Scalars are metrics, lists are series; both must be finite."""
+    metrics = {name: float(value) for name, value in result.items() if not isinstance(value, (list, tuple))}
+    series = {name: list(value) for name, value in result.items() if isinstance(value, (list, tuple))}
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"metric {name} is {value}")
+    return {"metrics": metrics, "series": series}
+
+
+def _seen(line: dict[str, Any], heartbeat: claims.Heartbeat, watch: Callable[[dict[str, Any]], None] | None) -> None:
+    heartbeat.latest = line
+    if watch:
+        watch(line)
+
+
+@contextlib.contextmanager
+def _log_file(folder: Path) -> Any:
+    """What the run prints goes to its ``log.txt``."""
+    with (
+        open(folder / "log.txt", "a", buffering=1) as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        yield file
+
+
+def _checkpoint_seconds() -> float:
+    return float(os.environ.get("CONTRASTBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))

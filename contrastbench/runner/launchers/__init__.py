@@ -1,0 +1,67 @@
+"""Ways to start planned runs. All take the same jobs and leave the same rows; they differ in where the work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner.execute import folder_of
+from contrastbench.runner.states import FAILURES, state_of
+from contrastbench.runner.vocabulary import Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run whose ticket is written, and the folders of the runs that must be done before it."""
+
+    run: Run
+    folder: Path
+    needs: tuple[Path, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """What became of a launch: folders by what was seen last, and one line for each that could not be done."""
+
+    ended: dict[Path, str] = field(default_factory=dict)
+    problems: dict[Path, str] = field(default_factory=dict)
+
+
+# Called with a job, and either {"line": {...}} while it works or {"status": ..., "problem": ...} at its end.
+Watch = Callable[[Job, dict[str, Any]], None]
+
+
+def job_of(run: Run, runs_folder: Path) -> Job:
+    return Job(run, folder_of(run, runs_folder), tuple(folder_of(need, runs_folder) for need in run.needs))
+
+
+def readiness(job: Job) -> str:
+    """``ready``, ``waiting``, or the reason why the job can never be started."""
+    for folder in job.needs:
+        state = state_of(folder).name
+        if state in FAILURES:
+            return f"needs run {folder.name[:12]}, which is {state}"
+        if state != "done":
+            return "waiting"
+    return "ready"
+
+
+def in_order(jobs: Iterable[Job]) -> Sequence[Job]:
+    """The jobs with each after those it needs, otherwise in the order given."""
+    jobs = list(jobs)
+    by_folder = {job.folder: job for job in jobs}
+    placed: dict[Path, Job] = {}
+
+    def place(job: Job) -> None:
+        if job.folder in placed:
+            return
+        for need in job.needs:
+            if need in by_folder:
+                place(by_folder[need])
+        placed[job.folder] = job
+
+    for job in jobs:
+        place(job)
+    return list(placed.values())

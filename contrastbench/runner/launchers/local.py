@@ -1,0 +1,175 @@
+"""A queue on this machine: one run at a time per slot, warm workers, and no run that takes another down with it.
+
+A slot is a CPU core (or a group of them) or a place on a GPU. Each slot has a worker process that does run after run;
+when a worker dies, the run it had is known to be killed, a new worker takes its place and the run goes on from its
+checkpoint, at most ``ATTEMPTS`` times in one launch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
+from contrastbench.runner.states import mark_queued
+
+ATTEMPTS = 3
+STOP_SECONDS = 10.0  # time that an interrupted worker gets to reach its next epoch boundary
+
+
+@dataclass(frozen=True)
+class Slot:
+    device: str = "cpu"  # "cpu" or "cuda:0"
+    threads: int = 1
+
+
+def slots_here(*, device: str, count: int | None, threads: int, runs_per_gpu: int) -> list[Slot]:
+    """The machine's slots: on CPU as many as whole groups of ``threads`` cores, else ``runs_per_gpu`` per GPU."""
+    if device == "cpu":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return [Slot("cpu", threads)] * (count or max(1, cores // threads))
+    import torch
+
+    gpus = [device] if ":" in device else [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for and torch sees no GPU here; possible: cpu")
+    slots = [Slot(gpu, threads) for _ in range(runs_per_gpu) for gpu in gpus]
+    return slots[:count]
+
+
+def launch(jobs: Sequence[Job], slots: Sequence[Slot], *, watch: Watch) -> Outcome:
+    """Does the jobs and returns what became of each. Ctrl-C saves the running ones and raises KeyboardInterrupt."""
+    queue = _Queue(jobs, watch)
+    workers = [_Worker(slot) for slot in slots[: max(1, len(jobs))]]
+    selector = selectors.DefaultSelector()
+    try:
+        for worker in workers:
+            worker.start(selector)
+        while queue.feed(workers):
+            for ready, _ in selector.select():
+                worker = ready.data
+                line = worker.process.stdout.readline()
+                if line:
+                    queue.heard(worker, json.loads(line))
+                else:
+                    queue.lost(worker)
+                    worker.stop(selector)
+                    worker.start(selector)
+    finally:
+        for worker in workers:
+            worker.ask_to_stop()
+        for worker in workers:
+            worker.stop(selector)
+    return queue.outcome
+
+
+class _Worker:
+    """One slot's process and the job it is at."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.job: Job | None = None
+
+    def start(self, selector: selectors.BaseSelector) -> None:
+        command = [sys.executable, "-m", "contrastbench.runner.worker", "--listen", "--launcher", "local"]
+        command += ["--device", self.slot.device, "--threads", str(self.slot.threads)]
+        threads = str(self.slot.threads)
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
+        )
+        selector.register(self.process.stdout, selectors.EVENT_READ, self)  # type: ignore[arg-type]
+
+    def give(self, job: Job) -> None:
+        self.job = job
+        try:
+            self.process.stdin.write(f"{job.folder}\n")  # type: ignore[union-attr]
+        except BrokenPipeError:  # it died while idle; its end is read from stdout next
+            return
+
+    def ask_to_stop(self) -> None:
+        if self.process.poll() is None:
+            if self.job:
+                self.process.terminate()
+            self.process.stdin.close()  # type: ignore[union-attr]
+
+    def stop(self, selector: selectors.BaseSelector) -> None:
+        try:
+            self.process.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        selector.unregister(self.process.stdout)  # type: ignore[arg-type]
+        self.process.stdout.close()  # type: ignore[union-attr]
+
+
+class _Queue:
+    """The jobs still to do, in order, and what is known of the others."""
+
+    def __init__(self, jobs: Sequence[Job], watch: Watch) -> None:
+        self.waiting = deque(in_order(jobs))
+        self.attempts: dict[Any, int] = {}
+        self.outcome = Outcome()
+        self.watch = watch
+        for job in self.waiting:
+            mark_queued(job.folder, launcher="local")
+
+    def feed(self, workers: Sequence[_Worker]) -> bool:
+        """Gives each idle worker a job; False once nothing is left to do or to wait for."""
+        for worker in workers:
+            if worker.job is None and (job := self._next()):
+                worker.give(job)
+        busy = any(worker.job for worker in workers)
+        if not busy:
+            for job in self.waiting:  # what they wait for is not in this launch
+                self._give_up(job, "a run that it needs is not done here")
+            self.waiting.clear()
+        return busy
+
+    def _next(self) -> Job | None:
+        for job in list(self.waiting):
+            ready = readiness(job) if job.needs else "ready"
+            if ready == "waiting":
+                continue
+            self.waiting.remove(job)
+            if ready == "ready":
+                return job
+            self._give_up(job, ready)
+        return None
+
+    def heard(self, worker: _Worker, said: dict[str, Any]) -> None:
+        job = worker.job
+        if job is None:
+            return
+        if "line" in said:
+            self.watch(job, {"line": said["line"]})
+        elif said["status"] == "unusable":
+            self._give_up(job, said["problem"])
+            worker.job = None
+        else:
+            self.outcome.ended[job.folder] = said["status"]
+            worker.job = None
+            self.watch(job, {"status": said["status"]})
+
+    def lost(self, worker: _Worker) -> None:
+        """The worker's process has ended: its run, if it had one, is tried again or given up."""
+        job, worker.job = worker.job, None
+        if job is None:
+            return
+        self.attempts[job.folder] = self.attempts.get(job.folder, 0) + 1
+        if self.attempts[job.folder] < ATTEMPTS:
+            self.watch(job, {"line": {}, "problem": f"worker died (exit {worker.process.poll()}), run resumes"})
+            self.waiting.appendleft(job)
+        else:
+            self._give_up(job, f"its worker died {ATTEMPTS} times (see log.txt); run the command again to go on")
+
+    def _give_up(self, job: Job, problem: str) -> None:
+        self.outcome.problems[job.folder] = problem
+        self.watch(job, {"status": "not done", "problem": problem})

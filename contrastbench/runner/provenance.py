@@ -1,0 +1,83 @@
+"""What a row says about the code, the packages and the machine that made it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGES = ("contrastbench", "grakel", "numpy", "scikit-learn", "scipy", "torch", "torch-geometric", "torchvision")
+
+
+@cache
+def git() -> dict[str, Any]:
+    """The commit that runs and whether the checkout differs from it; a pinned snapshot says so in the environment."""
+    if pinned := os.environ.get("CONTRASTBENCH_PINNED_COMMIT"):
+        return {"commit": pinned, "dirty": os.environ.get("CONTRASTBENCH_PINNED_DIRTY") == "1"}
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@cache
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def host() -> dict[str, str]:
+    """The kind of machine: rows are equal bit for bit only on the same kind."""
+    return {"machine": platform.machine(), "cpu": _cpu_model()}
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def device_kind(device: str) -> str:
+    """``cpu`` with its model or the GPU's name: what measured times are comparable on."""
+    if device == "cpu":
+        return f"cpu ({_cpu_model()})"
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def reset_peak_memory() -> None:
+    """Starts a new peak for a process that does several runs, where the kernel allows it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_mb() -> float:
+    """This process's largest resident memory since the last reset, in MB (10**6 bytes)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)

@@ -1,0 +1,107 @@
+"""Rows: what one finished or failed run leaves. Read from run folders ("here") and from results/ ("shipped")."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner import files
+from contrastbench.runner.vocabulary import canonical_json
+
+SCHEMA = 1
+Row = dict[str, Any]
+
+# What must be equal, bit for bit, between two runs of the same key on the same kind of machine.
+RESULT_FIELDS = (
+    *("key", "paper", "stage", "scale", "variant", "protocol", "protocol_version", "dataset", "method", "config", "seed"),
+    *("metrics", "series", "selection", "epoch", "status", "data"),
+)
+
+
+def result_of(row: Row) -> Row:
+    """The part of a row that a rerun must repeat: no times, no host."""
+    return {name: row[name] for name in RESULT_FIELDS}
+
+
+def content_sha256(row: Row) -> str:
+    """sha256 over the row's canonical JSON without its own ``sha256``."""
+    return hashlib.sha256(canonical_json({k: v for k, v in row.items() if k != "sha256"}).encode()).hexdigest()
+
+
+def sealed(row: Row) -> Row:
+    return {**row, "sha256": content_sha256(row)}
+
+
+def read_row(path: Path) -> Row:
+    """One row file.
+
+    Raises:
+        ValueError: it is cut off, of another schema, or its content is not what its sha256 says.
+    """
+    return _checked(files.read_json(path), str(path))
+
+
+def _checked(row: Any, where: str) -> Row:
+    if not isinstance(row, dict) or row.get("schema") != SCHEMA:
+        raise ValueError(f"{where} is not a row of schema {SCHEMA}; move it away and the run is done again")
+    if content_sha256(row) != row.get("sha256"):
+        raise ValueError(f"{where} was changed after it was written: its sha256 does not match; remove it and run again")
+    return row
+
+
+def rows_here(runs_folder: Path, paper: str | None = None) -> tuple[list[Row], list[str]]:
+    """The rows in this machine's run folders, sorted, and one line for each that cannot be read."""
+    rows: list[Row] = []
+    problems: list[str] = []
+    for folder in run_folders(runs_folder, paper):
+        try:
+            rows.append(read_row(folder / "row.json"))
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            problems.append(str(error))
+    return sorted(rows, key=sort_key), problems
+
+
+def run_folders(runs_folder: Path, paper: str | None = None) -> Iterable[Path]:
+    """Every run folder below ``runs_folder``, of one paper or of all."""
+    papers = [runs_folder / paper] if paper else _folders(runs_folder)
+    for folder in papers:
+        yield from _folders(folder)
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+
+
+def sort_key(row: Row) -> tuple[Any, ...]:
+    return (row["paper"], row["scale"], row["dataset"], row["method"], row["variant"], row["seed"], row["key"])
+
+
+def rows_shipped(results_folder: Path, paper: str) -> list[Row]:
+    """The rows that came with the suite, from ``results/<paper>/rows.jsonl``; none where there is no such file."""
+    path = results_folder / paper / "rows.jsonl"
+    if not path.exists():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            rows.append(_checked(json.loads(line), f"{path}:{number}"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{number} is not whole JSON ({error}); restore the file from git") from error
+    return rows
+
+
+def write_shipped(results_folder: Path, paper: str, rows: Iterable[Row]) -> Path:
+    """Writes ``results/<paper>/rows.jsonl``: sorted, one canonical line a row, the same bytes for the same rows."""
+    path = results_folder / paper / "rows.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(path, "".join(canonical_json(row) + "\n" for row in sorted(rows, key=sort_key)))
+    return path

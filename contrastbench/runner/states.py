@@ -1,0 +1,78 @@
+"""What state a run is in, read from its folder alone; so any command may ask at any time, from any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner import claims, files, rows
+
+FINISHED = ("done", "failed", "diverged", "out_of_memory", "timed_out")
+UNFINISHED = ("new", "queued", "running", "killed")
+FAILURES = ("failed", "diverged", "out_of_memory", "timed_out")
+
+# Says of a queued mark whether its launcher still means to start the run; None where it cannot tell.
+StillQueued = Callable[[dict[str, Any]], bool | None]
+
+
+@dataclass(frozen=True)
+class State:
+    name: str  # one of FINISHED or UNFINISHED
+    row: rows.Row | None = None
+    claim: claims.Claim | None = None
+    problem: str = ""  # one line, where the folder holds something that cannot be read
+
+
+def state_of(folder: Path, still_queued: StillQueued | None = None) -> State:
+    """The run's state.
+
+    A row that cannot be read counts as no row: the run is "killed" with the problem named, and is done again.
+    """
+    problem = ""
+    try:
+        return _finished(rows.read_row(folder / "row.json"))
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        problem = str(error)
+    claim = claims.latest(folder) if folder.is_dir() else None
+    if claim and not (folder / f"failed.{claim.number}.json").exists():
+        if claim.is_alive():
+            return State("running", claim=claim, problem=problem)
+        if not _queued(folder, still_queued, claim):
+            return State("killed", claim=claim, problem=problem)
+    return State("queued" if _queued(folder, still_queued, claim) else "new", claim=claim, problem=problem)
+
+
+def _finished(row: rows.Row) -> State:
+    return State(row["status"], row=row)
+
+
+def _queued(folder: Path, still_queued: StillQueued | None, claim: claims.Claim | None) -> bool:
+    """Whether a launcher has put the run into a queue, after its last attempt, and has not forgotten it."""
+    mark = folder / "queued.json"
+    if not mark.exists():
+        return False
+    queued = files.read_json(mark)
+    if queued.get("after_attempt", 0) < (claim.number if claim else 0):
+        return False
+    told = still_queued(queued) if still_queued else None
+    return told if told is not None else claims.process_lives(queued)
+
+
+def mark_queued(folder: Path, **launcher: Any) -> None:
+    """Writes down that a launcher will start the run; for a scheduler's queue, with the job's name."""
+    claim = claims.latest(folder)
+    mark = {**claims.this_process(), "after_attempt": claim.number if claim else 0, **launcher}
+    files.write_json(folder / "queued.json", mark, sync=False)
+
+
+def retry(folder: Path) -> None:
+    """Puts a failed run back: its row is kept as ``failed.<attempt>.json``, its checkpoint goes."""
+    row = rows.read_row(folder / "row.json")
+    if row["status"] not in FAILURES:
+        raise ValueError(f"run {folder.name[:12]} is {row['status']}; only {', '.join(FAILURES)} can be retried")
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    (folder / "row.json").rename(folder / f"failed.{row['attempt']}.json")

@@ -1,0 +1,76 @@
+"""A process that does runs: ``python -m contrastbench.runner.worker FOLDER...``, or with ``--listen`` one folder a line.
+
+With ``--listen`` it is a warm worker of the local launcher: torch is imported once, folders come in on stdin, and one
+JSON line goes out for each line of a run's curve and for each run that ended. SIGTERM saves the run and stops it; a
+second one stops at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from contrastbench.runner import checkpoint
+from contrastbench.runner.execute import Host, execute
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Does the runs whose tickets lie in the given folders.")
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--listen", action="store_true", help="read folders from stdin, one a line")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--launcher", default="inline")
+    parser.add_argument("--job")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop_at_next_epoch)
+    if arguments.listen:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front command gets it too and says SIGTERM
+    host = Host(arguments.device, arguments.threads, arguments.launcher, arguments.job)
+    _warm_up()
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    folders: Iterable[Path] = (Path(line.strip()) for line in sys.stdin) if arguments.listen else arguments.folders
+    return _work(folders, host, answers)
+
+
+def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
+    """Does the runs one after another; stops early only when asked to or when a folder cannot be used."""
+    failed = False
+    for folder in folders:
+        try:
+            status = execute(folder, host, watch=lambda line, folder=folder: _say(answers, folder, line=line))
+        except checkpoint.Interrupted:
+            return 0
+        except (OSError, ValueError) as error:
+            _say(answers, folder, status="unusable", problem=str(error))
+            return 1  # this process holds the run's claim; ending frees it
+        failed = failed or status not in ("done", "taken")
+        _say(answers, folder, status=status)
+    return int(failed)
+
+
+def _say(answers: TextIO, folder: Path, **what: Any) -> None:
+    """One line to the front command; when it is gone, the work goes on all the same."""
+    try:
+        answers.write(json.dumps({"folder": str(folder), **what}) + "\n")
+    except BrokenPipeError:
+        return
+
+
+def _stop_at_next_epoch(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    checkpoint.request_stop()
+
+
+def _warm_up() -> None:
+    import torch  # noqa: F401  the seconds that this takes are paid once, not per run
+
+
+if __name__ == "__main__":
+    sys.exit(main())
