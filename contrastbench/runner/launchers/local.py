@@ -55,12 +55,12 @@ def launch(jobs: Sequence[Job], slots: Sequence[Slot], *, watch: Watch) -> Outco
         while queue.feed(workers):
             for ready, _ in selector.select():
                 worker = ready.data
-                line = worker.process.stdout.readline()
-                if line:
+                lines = worker.lines()
+                for line in lines or []:
                     queue.heard(worker, json.loads(line))
-                else:
-                    queue.lost(worker)
+                if lines is None:
                     worker.stop(selector)
+                    queue.lost(worker)
                     worker.start(selector)
     finally:
         for worker in workers:
@@ -76,23 +76,33 @@ class _Worker:
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.job: Job | None = None
+        self._heard = b""  # the beginning of a line whose end is still under way
 
     def start(self, selector: selectors.BaseSelector) -> None:
         command = [sys.executable, "-m", "contrastbench.runner.worker", "--listen", "--launcher", "local"]
         command += ["--device", self.slot.device, "--threads", str(self.slot.threads)]
         threads = str(self.slot.threads)
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        self._heard = b""
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
         )
         selector.register(self.process.stdout, selectors.EVENT_READ, self)  # type: ignore[arg-type]
 
     def give(self, job: Job) -> None:
         self.job = job
         try:
-            self.process.stdin.write(f"{job.folder}\n")  # type: ignore[union-attr]
+            self.process.stdin.write(f"{job.folder}\n".encode())  # type: ignore[union-attr]
         except BrokenPipeError:  # it died while idle; its end is read from stdout next
             return
+
+    def lines(self) -> list[bytes] | None:
+        """The whole lines that it has said since last asked; None once its process has ended."""
+        said = os.read(self.process.stdout.fileno(), 65536)  # type: ignore[union-attr]
+        if not said:
+            return None
+        *whole, self._heard = (self._heard + said).split(b"\n")
+        return whole
 
     def ask_to_stop(self) -> None:
         if self.process.poll() is None:
