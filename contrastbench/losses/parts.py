@@ -64,9 +64,14 @@ def unit(z: Tensor) -> Tensor:
     return z / torch.linalg.vector_norm(z, dim=-1, keepdim=True).clamp_min(1.0)  # below 1 only for a row of zeros
 
 
+def without_autocast(z: Tensor) -> torch.autocast:
+    """The context in which matrix products on ``z``'s device keep the precision of their inputs."""
+    return torch.autocast(device_type=z.device.type, enabled=False)
+
+
 def dot_products(a: Tensor, b: Tensor) -> Tensor:
     """``a @ b.T`` ([rows of a, rows of b]) in full precision, also under autocast."""
-    with torch.autocast(device_type=a.device.type, enabled=False):
+    with without_autocast(a):
         return full_precision(a) @ full_precision(b).T
 
 
@@ -103,7 +108,9 @@ def log_mean_exp(scores: Tensor, *, keep: Tensor | None = None, dim: int = -1) -
     return scores.masked_fill(~keep, -math.inf).logsumexp(dim) - keep.sum(dim).to(scores.dtype).log()
 
 
-def hardness_weights(scores: Tensor, beta: float, *, keep: Tensor | None = None, dim: int = -1) -> Tensor:
+def hardness_weights(
+    scores: Tensor, beta: float, *, keep: Tensor | None = None, dim: int = -1, count: int | None = None
+) -> Tensor:
     """Importance weights that turn negatives into hard negatives; the one place of HCL's reweighting.
 
         w_j = exp(beta * s_j) / mean_{k kept} exp(beta * s_k)
@@ -116,6 +123,7 @@ def hardness_weights(scores: Tensor, beta: float, *, keep: Tensor | None = None,
         beta: hardness, any finite number; 0 weighs all alike, a negative one (as HCL's graph code) favours easy ones.
         keep: boolean, broadcastable to ``scores``: the entries that are negatives. None keeps everything.
         dim: the dimension over which the weights are normalised.
+        count: instead of ``keep``, where whatever is no negative is -inf in ``scores`` already: how many are negatives.
 
     Returns:
         Weights of the shape of ``scores``, 0 where not kept; all 0 where a row keeps nothing.
@@ -125,7 +133,7 @@ def hardness_weights(scores: Tensor, beta: float, *, keep: Tensor | None = None,
     check_range("beta", beta, -math.inf, math.inf)
     scores = full_precision(scores)
     if keep is None:
-        return torch.softmax(beta * scores, dim) * scores.shape[dim]
+        return torch.softmax(beta * scores, dim) * (scores.shape[dim] if count is None else count)
     keep = keep.expand_as(scores)
     nothing = ~keep.any(dim, keepdim=True)  # softmax over nothing is NaN, and so is its gradient: soften, then drop
     weights = torch.softmax((beta * scores).masked_fill(~(keep | nothing), -math.inf), dim)
