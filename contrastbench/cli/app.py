@@ -1,0 +1,87 @@
+"""The typer application, where its folders are, and how errors are told."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from contrastbench.papers import Selection, names, select
+from contrastbench.runner.provenance import PROJECT
+
+app = typer.Typer(
+    help="Reruns the published tables of contrastive learning and says, cell by cell, whether they hold.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console()
+complaints = Console(stderr=True)
+
+
+@dataclass
+class Places:
+    """The folders that a command reads and writes."""
+
+    runs: Path = PROJECT / "runs"
+    results: Path = PROJECT / "results"
+
+
+places = Places()
+
+
+@app.callback()
+def choose_places(
+    runs: Annotated[Path, typer.Option(envvar="CONTRASTBENCH_RUNS", help="this machine's run folders")] = places.runs,
+    results: Annotated[
+        Path, typer.Option(envvar="CONTRASTBENCH_RESULTS", help="the shipped rows, tables and figures")
+    ] = places.results,
+    data_root: Annotated[
+        Path | None, typer.Option(envvar="CONTRASTBENCH_DATA", help="a folder with data sets, read before any download")
+    ] = None,
+) -> None:
+    places.runs, places.results = runs.absolute(), results.absolute()
+    if data_root is not None:
+        if not data_root.is_dir():
+            complain(f"data root {data_root} is not a folder; give an existing one or none")
+            raise typer.Exit(2)
+        os.environ["CONTRASTBENCH_DATA"] = str(data_root.absolute())
+
+
+def complain(message: str) -> None:
+    complaints.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True)
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Bad input ends in one line and exit code 2; Ctrl-C in one line and 130. Anything else is our own defect."""
+
+    @functools.wraps(command)
+    def told(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except (ValueError, OSError) as error:
+            complain(_said(error))
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            complaints.print("stopped; nothing is lost, the same command goes on")
+            raise typer.Exit(130) from None
+
+    return told
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'write'}: {error.strerror.lower()}"
+    return " ".join(str(error).split())
+
+
+def selections(targets: Sequence[str] | None) -> list[Selection]:
+    """What the targets name; every paper where none is given."""
+    return [select(target) for target in targets or names()]

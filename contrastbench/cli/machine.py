@@ -1,0 +1,126 @@
+"""Commands about the machine: its data sets, and whether it has what the suite needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+from rich.table import Table as Grid
+
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.data import catalogue
+
+NEEDED_PACKAGES = ("torch", "torchvision", "torch-geometric", "pandas", "scikit-learn", "matplotlib", "submitit")
+NEEDED_DISK_GB = 5.0
+
+
+@app.command("doctor")
+@one_line_errors
+def examine_machine() -> None:
+    """Whether Python, the packages, devices, data, disk and Slurm are as the suite needs them."""
+    checks = [*_python(), *_packages(), *_devices(), *_disk(), *_data(), *_slurm()]
+    grid = Grid("", "what", "found", box=None)
+    marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[dim]--[/dim]"}
+    for good, what, found in checks:
+        grid.add_row(marks[good], what, found)
+    console.print(grid)
+    if any(good is False for good, _, _ in checks):
+        raise typer.Exit(1)
+
+
+Check = tuple[bool | None, str, str]  # None: not there, and not needed
+
+
+def _python() -> list[Check]:
+    return [(sys.version_info >= (3, 11), "Python 3.11 or newer", platform.python_version())]
+
+
+def _packages() -> list[Check]:
+    checks: list[Check] = []
+    for name in NEEDED_PACKAGES:
+        try:
+            checks.append((True, name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            checks.append((False, name, "missing: pip install -e ."))
+    return checks
+
+
+def _devices() -> list[Check]:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return [(True, "CPU cores", str(cores)), (True if gpus else None, "GPUs", ", ".join(gpus) or "none seen by torch")]
+
+
+def _disk() -> list[Check]:
+    checks: list[Check] = []
+    for name, folder in (("runs", places.runs), ("results", places.results)):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(there).free / 1e9
+        writable = os.access(there, os.W_OK)
+        checks.append((writable and free > NEEDED_DISK_GB, f"{name} folder", f"{folder} ({free:.0f} GB free)"))
+    return checks
+
+
+def _data() -> list[Check]:
+    root = os.environ.get("CONTRASTBENCH_DATA")
+    return [(True if root else None, "CONTRASTBENCH_DATA", root or "not set: embedded sets, else downloads")]
+
+
+def _slurm() -> list[Check]:
+    if not shutil.which("sinfo"):
+        return [(None, "Slurm", "no sinfo on the path")]
+    answer = subprocess.run(["sinfo", "--version"], capture_output=True, text=True)
+    reached = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True)
+    found = answer.stdout.strip() + ("" if reached.returncode == 0 else " (no controller answers)")
+    return [(reached.returncode == 0 or None, "Slurm", found)]
+
+
+data_commands = typer.Typer(help="The data sets: what there is, where it comes from, whether it is whole.")
+app.add_typer(data_commands, name="data", no_args_is_help=True)
+Names = Annotated[list[str] | None, typer.Argument(help="data sets; every embedded one where none is given")]
+
+
+@data_commands.command("list")
+@one_line_errors
+def list_data() -> None:
+    """Every data set the suite knows, with its size, source and terms."""
+    grid = Grid("name", "kind", "size", "from", "terms", box=None)
+    for entry in catalogue.DATA_SETS.values():
+        grid.add_row(entry.name, entry.kind, entry.size, entry.origin, entry.terms)
+    console.print(grid)
+
+
+@data_commands.command("fetch")
+@one_line_errors
+def fetch_data(names: Names = None) -> None:
+    """Loads data sets, downloading what is not here; so that offline compute nodes find them."""
+    _load_each(names, download=True)
+
+
+@data_commands.command("check")
+@one_line_errors
+def check_data(names: Names = None) -> None:
+    """Loads data sets from what is here, without a download, and names the copy that their content is."""
+    _load_each(names, download=False)
+
+
+def _load_each(names: list[str] | None, *, download: bool) -> None:
+    """Loads each and prints its checksum; a problem with one keeps none of the others from being loaded."""
+    missing = 0
+    for name in names or [name for name, entry in catalogue.DATA_SETS.items() if entry.embedded]:
+        try:
+            sha256 = catalogue.load(name, download=download).sha256
+            console.print(f"{name}: {sha256[:16]} ({catalogue.copy_of(name, sha256)})", soft_wrap=True)
+        except (ValueError, OSError) as error:
+            complain(f"{name}: {error}")
+            missing += 1
+    if missing:
+        raise typer.Exit(2)

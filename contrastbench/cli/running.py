@@ -1,0 +1,245 @@
+"""Commands that start runs and say what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table as Grid
+
+from contrastbench import papers
+from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
+from contrastbench.display import COLOURS, Display, counted, hours_of, plan_grid
+from contrastbench.runner import cost, states
+from contrastbench.runner.execute import folder_of
+from contrastbench.runner.launchers import Job, Outcome, inline, local
+from contrastbench.runner.plan import Planned, plan, write_tickets
+from contrastbench.runner.provenance import device_kind
+from contrastbench.runner.rows import Row, rows_here, rows_shipped
+
+Targets = Annotated[list[str] | None, typer.Argument(help="PAPER[/TABLE[/CELL]]; all papers where none is given")]
+Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
+Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="a config field to change: key=value; repeatable")]
+
+
+@app.command("list")
+@one_line_errors
+def list_papers() -> None:
+    """The papers, their tables, and how many cells and runs each has at each scale."""
+    grid = Grid("paper/table", "what it answers", *(f"{scale}\ncells / runs" for scale in papers.SCALES), box=None)
+    for name in papers.names():
+        paper = papers.paper(name)
+        grid.add_row(f"[bold]{name}[/bold]", f"[bold]{paper.title}[/bold]")
+        for table, declared in paper.tables.items():
+            grid.add_row(f"  {name}/{table}", declared.title, *(_size(paper, table, scale) for scale in papers.SCALES))
+    console.print(grid)
+
+
+def _size(paper: papers.Paper, table: str, scale: str) -> str:
+    cells = paper.cells(table, scale)
+    return f"{len(cells)} / {len({run.key for cell in cells for run in cell.runs})}" if cells else "-"
+
+
+@app.command("plan")
+@one_line_errors
+def show_plan(
+    targets: Targets = None,
+    scale: Scale = "quick",
+    seeds: Seeds = None,
+    settings: Settings = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; what the cost is estimated for")] = "cpu",
+) -> None:
+    """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost."""
+    planned, rows = _planned(targets, scale, seeds, settings)
+    costs = _costs(planned, rows, device)
+    console.print(plan_grid(planned, costs))
+    to_run = [each for each in planned if each.is_to_run]
+    console.print(f"{len(to_run)} of {len(planned)} runs to do, about {hours_of(to_run, costs) or '0'} hours of one slot")
+
+
+@app.command("run")
+@one_line_errors
+def run_tables(
+    targets: Targets = None,
+    scale: Scale = "quick",
+    seeds: Seeds = None,
+    settings: Settings = None,
+    launcher: Annotated[str, typer.Option(help="inline (debugging), local (a queue) or slurm")] = "local",
+    budget: Annotated[str | None, typer.Option(help="do cells in order until this is spent: 30m, 8h")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:0")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="threads a run; results may depend on it in the last bits")] = 1,
+    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit where not given")] = None,
+    runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
+    profile: Annotated[str | None, typer.Option(help="slurm only: a file of slurm/ without its .toml")] = None,
+) -> None:
+    """Starts what is missing here. The same command twice does nothing the second time; Ctrl-C loses nothing."""
+    planned, rows = _planned(targets, scale, seeds, settings)
+    to_run = [each for each in planned if each.is_to_run]
+    if budget:
+        to_run = cost.within(to_run, _costs(to_run, rows, device), cost.seconds_of(budget))
+    _summary_before(planned, to_run)
+    start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
+    _launch(to_run, start)
+    _say_what_became(_planned(targets, scale, seeds, settings)[0], {each.run.key for each in to_run})
+
+
+def _summary_before(planned: Sequence[Planned], to_run: Sequence[Planned]) -> None:
+    counts = Counter(each.state.name for each in planned)
+    console.print(f"{len(planned)} runs planned: {counted(counts)}; {len(to_run)} to start")
+    for each in planned:
+        if each.state.problem:
+            complain(each.state.problem)
+
+
+def _launch(to_run: Sequence[Planned], start) -> Outcome:
+    if not to_run:
+        return Outcome()
+    jobs = write_tickets(to_run, places.runs)
+    with Display(console, len(jobs)) as display:
+        return start(jobs, display)
+
+
+def _starter(name: str, *, device: str, threads: int, slots: int | None, runs_per_gpu: int, profile: str | None):
+    """The launcher of that name as a function of (jobs, display)."""
+    if name == "inline":
+        return lambda jobs, display: inline.launch(jobs, watch=display.watch, device=device, threads=threads)
+    if name == "local":
+        there = local.slots_here(device=device, count=slots, threads=threads, runs_per_gpu=runs_per_gpu)
+        return lambda jobs, display: local.launch(jobs, there, watch=display.watch)
+    raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
+
+
+def _say_what_became(planned: Sequence[Planned], started: set[str]) -> None:
+    """Counts the states and lists what failed; the command then exits with 1, as it does if a started run is open."""
+    counts = Counter(each.state.name for each in planned)
+    console.print(f"now: {counted(counts)}")
+    failed = [each for each in planned if each.state.name in states.FAILURES]
+    for each in failed:
+        error = each.state.row["error"] if each.state.row else {}
+        console.print(
+            f"[red]{each.state.name}[/red] {each.run.paper} {each.run.dataset} {each.run.method} seed {each.run.seed} "
+            f"({each.run.key[:12]}): {error.get('type')}: {error.get('message')}",
+            soft_wrap=True,
+        )
+    if failed:
+        console.print("`contrastbench retry` does them again")
+    if failed or any(each.is_to_run for each in planned if each.run.key in started):
+        raise typer.Exit(1)
+
+
+@app.command("status")
+@one_line_errors
+def show_status(
+    targets: Targets = None,
+    scale: Scale = "quick",
+    watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
+) -> None:
+    """The state of every run, per table; with what is at work now and since when it was last heard of."""
+    if not watch:
+        console.print(_status_grid(_planned(targets, scale, None, None)[0]))
+        return
+    with Live(console=console) as live:
+        while True:
+            planned = _planned(targets, scale, None, None)[0]
+            live.update(_status_grid(planned))
+            if not any(each.state.name in ("running", "queued") for each in planned):
+                return
+            time.sleep(2)
+
+
+def _status_grid(planned: Sequence[Planned]) -> Grid:
+    shown = (*states.FINISHED, *states.UNFINISHED)
+    tables: dict[str, Counter[str]] = {}
+    for each in planned:
+        for table in dict.fromkeys(table for table, _ in each.cells) or ("needed by others",):
+            tables.setdefault(f"{each.run.paper}/{table}", Counter())[each.state.name] += 1
+    used = [name for name in shown if any(counts[name] for counts in tables.values())]
+    grid = Grid("table", *(f"[{COLOURS.get(name, 'red')}]{name}" for name in used), box=None)
+    for table, counts in tables.items():
+        grid.add_row(table, *(str(counts[name] or "") for name in used))
+    return grid
+
+
+@app.command("retry")
+@one_line_errors
+def retry_runs(
+    targets: Targets = None,
+    scale: Scale = "quick",
+    failed: Annotated[bool, typer.Option("--failed", help="those that failed, diverged or ran out of memory")] = False,
+    killed: Annotated[bool, typer.Option("--killed", help="those that were killed")] = False,
+    timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
+    launcher: str = "local",
+    device: str = "cpu",
+    threads: int = 1,
+    slots: int | None = None,
+    runs_per_gpu: int = 1,
+    profile: str | None = None,
+) -> None:
+    """Does failed runs again (all of the three kinds where none is named). Their old rows are kept aside."""
+    wanted: set[str] = set()
+    everything = not (failed or killed or timeout)
+    wanted |= {"failed", "diverged", "out_of_memory"} if failed or everything else set()
+    wanted |= {"killed"} if killed or everything else set()
+    wanted |= {"timed_out"} if timeout or everything else set()
+    chosen = [each for each in _planned(targets, scale, None, None)[0] if each.state.name in wanted]
+    for each in chosen:
+        if each.state.name in states.FAILURES:
+            states.retry(folder_of(each.run, places.runs))
+    console.print(f"{len(chosen)} runs to do again")
+    start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
+    _launch(chosen, start)
+    keys = {each.run.key for each in chosen}
+    _say_what_became([each for each in _planned(targets, scale, None, None)[0] if each.run.key in keys], keys)
+
+
+def _planned(
+    targets: list[str] | None, scale: str, seeds: str | None, settings: list[str] | None
+) -> tuple[list[Planned], list[Row]]:
+    """The plan of the targets at a scale, and the rows that costs can be estimated from (shipped ones)."""
+    planned: list[Planned] = []
+    rows: list[Row] = []
+    for selection in selections(targets):
+        shipped = rows_shipped(places.results, selection.paper.name)
+        cells = papers.with_settings(selection.cells(scale, _seeds(seeds)), _settings(settings))
+        planned += plan(cells, places.runs, frozenset(row["key"] for row in shipped if row["status"] == "done"))
+        rows += shipped
+    if targets and not planned:
+        raise ValueError(f"{', '.join(targets)} has no cells at scale {scale}; see `contrastbench list`")
+    return planned, rows
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
+    if text is None:
+        return None
+    try:
+        if text.isdigit() and int(text) > 0:
+            return list(range(int(text)))
+        first, dash, last = text.partition("-")
+        seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
+        if seeds and min(seeds) >= 0 and "," in text or dash:
+            return seeds
+    except ValueError:
+        pass
+    raise ValueError(f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), got {text!r}")
+
+
+def _settings(pairs: list[str] | None) -> dict[str, str]:
+    split = [pair.partition("=") for pair in pairs or []]
+    for key, equals, value in split:
+        if not (key and equals and value):
+            raise ValueError(f"--set takes key=value, got {key + equals + value!r}")
+    return {key: value for key, _, value in split}
+
+
+def _costs(planned: Sequence[Planned], shipped: Sequence[Row], device: str) -> dict[str, float | None]:
+    """Estimated seconds per run key; measured here before measured elsewhere."""
+    paper_names = {each.run.paper for each in planned}
+    here = [row for name in sorted(paper_names) for row in rows_here(places.runs, name)[0]]
+    estimate = cost.Estimator([*here, *shipped], device_kind(device))
+    return {each.run.key: estimate.seconds(each.run) for each in planned}

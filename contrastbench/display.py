@@ -1,0 +1,117 @@
+"""What the terminal shows while runs are done, and how states are counted and coloured."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table as Grid
+
+from contrastbench.runner.launchers import Job
+from contrastbench.runner.plan import Planned
+from contrastbench.runner.states import FINISHED, UNFINISHED
+
+SECONDS_BETWEEN_LINES = 15.0  # where the output is a file: one line this often, not one a run
+COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yellow", "new": "dim"}
+
+
+class Display:
+    """Follows a launch: a bar for all runs and the latest line of each that is at work; plain lines in a file.
+
+    Use as a context manager; ``watch`` is what launchers call.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.total = total
+        self.counts: Counter[str] = Counter()
+        self._tasks: dict[Any, Any] = {}
+        self._last_line = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        self._all = self._progress.add_task("[bold]all runs", total=self.total)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def watch(self, job: Job, event: dict[str, Any]) -> None:
+        if "status" in event:
+            self._ended(job, event)
+        else:
+            self._advanced(job, event)
+        if not self.console.is_terminal and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.console.print(f"{sum(self.counts.values())}/{self.total} runs: {counted(self.counts)}")
+
+    def _advanced(self, job: Job, event: dict[str, Any]) -> None:
+        line = event["line"]
+        if job.folder not in self._tasks:
+            epochs = getattr(job.run.config, "epochs", None)
+            self._tasks[job.folder] = self._progress.add_task(_label(job), total=epochs)
+        if "epoch" in line:
+            self._progress.update(self._tasks[job.folder], completed=line["epoch"] + 1)
+        if event.get("problem"):
+            self.console.print(f"[yellow]{_label(job)}: {event['problem']}[/yellow]")
+
+    def _ended(self, job: Job, event: dict[str, Any]) -> None:
+        self.counts[event["status"]] += 1
+        self._progress.advance(self._all)
+        if job.folder in self._tasks:
+            self._progress.remove_task(self._tasks.pop(job.folder))
+        if event["status"] not in ("done", "taken"):
+            self.console.print(f"[red]{event['status']}[/red] {_label(job)}  {event.get('problem', '')}")
+
+
+def _label(job: Job) -> str:
+    return f"{job.run.paper} {job.run.dataset} {job.run.method} seed {job.run.seed} {job.run.key[:8]}"
+
+
+def counted(states: Counter[str] | dict[str, int]) -> str:
+    """``12 done, 1 failed``: the counts in a fixed order, empty ones left out."""
+    known = [*FINISHED, *UNFINISHED]
+    ordered = sorted(states, key=lambda name: known.index(name) if name in known else len(known))
+    return ", ".join(f"{states[name]} {name}" for name in ordered if states[name]) or "no runs"
+
+
+def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None]) -> Grid:
+    """One line per cell: how many of its runs are done here, shipped, failed and to run, and what those would cost."""
+    cells: dict[tuple[str, str, str], list[Planned]] = {}
+    for each in planned:
+        for table, name in each.cells or (("", "needed by others"),):
+            cells.setdefault((table, name, each.run.scale), []).append(each)
+    grid = Grid("table", "cell", "scale", "done", "shipped", "failed", "running", "to run", "hours", box=None)
+    for (table, name, scale), runs in cells.items():
+        states = Counter(each.state.name for each in runs)
+        to_run = [each for each in runs if each.is_to_run]
+        failed = sum(states[name] for name in FINISHED if name != "done")
+        grid.add_row(
+            *(table, name, scale, str(states["done"]), str(sum(each.shipped for each in runs)), str(failed)),
+            *(str(states["running"] + states["queued"]), str(len(to_run)), hours_of(to_run, costs)),
+        )
+    return grid
+
+
+def hours_of(planned: Iterable[Planned], costs: dict[str, float | None]) -> str:
+    """The summed cost of the runs in hours, ``?`` added where some of it is unknown."""
+    seconds = [costs.get(each.run.key) for each in planned]
+    if not seconds:
+        return ""
+    known = sum(value for value in seconds if value is not None) / 3600
+    unknown = any(value is None for value in seconds)
+    return "?" if unknown and not known else f"{known:.2f}{' + ?' if unknown else ''}"

@@ -1,0 +1,77 @@
+"""What runs will cost, from what runs have cost on the same kind of device."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from contrastbench.runner.plan import Planned
+from contrastbench.runner.rows import Row
+from contrastbench.runner.vocabulary import Run
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Estimator:
+    """Seconds of a run: the median of the measured runs that are most like it.
+
+    Most like: same paper, scale, dataset and method; else same paper, scale and dataset. Only rows from the same kind
+    of device count; a GPU's time says nothing about a CPU's.
+
+    Args:
+        rows: finished rows, from here and from the suite.
+        device: the device's kind as rows name it.
+    """
+
+    def __init__(self, rows: Iterable[Row], device: str) -> None:
+        measured: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for row in rows:
+            if row["status"] == "done" and row["device"] == device:
+                for place in _places(row["paper"], row["scale"], row["dataset"], row["method"]):
+                    measured[place].append(row["seconds"])
+        self._seconds = {place: median(values) for place, values in measured.items()}
+
+    def seconds(self, run: Run) -> float | None:
+        """Seconds on one slot, or None where nothing like the run was measured."""
+        places = _places(run.paper, run.scale, run.dataset, run.method)
+        return next((self._seconds[place] for place in places if place in self._seconds), None)
+
+
+def _places(paper: str, scale: str, dataset: str, method: str) -> tuple[tuple[str, ...], ...]:
+    return (paper, scale, dataset, method), (paper, scale, dataset)
+
+
+def seconds_of(duration: str) -> float:
+    """``30m``, ``8h`` or ``2d`` in seconds.
+
+    Raises:
+        ValueError: it is not a number with one of the units s, m, h, d.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", duration)
+    if not match:
+        raise ValueError(f"a budget is a number and s, m, h or d (30m, 8h), got {duration!r}")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def within(planned: Sequence[Planned], costs: dict[str, float | None], budget_seconds: float) -> list[Planned]:
+    """The runs of the first cells, in declared order, whose summed cost fits the budget of one slot's seconds.
+
+    Raises:
+        ValueError: a run's cost is unknown; nothing like it was measured on this device yet.
+    """
+    chosen: list[Planned] = []
+    spent = 0.0
+    for each in planned:
+        seconds = costs[each.run.key]
+        if seconds is None:
+            raise ValueError(
+                f"the cost of {each.run.paper} {each.run.dataset} {each.run.method} is unknown on this device; "
+                "run one seed of it first (--seeds 1), or give no budget"
+            )
+        spent += seconds
+        if spent > budget_seconds:
+            break
+        chosen.append(each)
+    return chosen

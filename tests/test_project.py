@@ -1,0 +1,103 @@
+"""Facts about the project as a whole: its layers, its packaging, its words."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("losses", "encoders", "data", "evaluation", "runner", "report", "cli", "randomness", "papers", "display")
+
+# Who may import whom; each part may import itself.
+ARROWS = {
+    "losses": set(),
+    "randomness": set(),
+    "encoders": {"randomness"},
+    "data": {"randomness"},
+    "evaluation": {"randomness"},
+    "runner": {"randomness"},
+    "report": {"runner"},
+    "papers": {"runner"},
+    "display": {"runner"},
+    "cli": {"runner", "report", "papers", "display", "data"},
+    "baselines": {"losses", "encoders", "data", "evaluation", "randomness"},
+    "benchmarks": {"losses", "encoders", "data", "evaluation", "randomness", "runner", "baselines", "report"},
+}
+# What the runner offers to papers and to the report: no more than this.
+RUNNER_FOR_PAPERS = {"contrastbench.runner"}
+RUNNER_FOR_REPORT = {"contrastbench.runner.vocabulary", "contrastbench.runner.files", "contrastbench.runner.rows"}
+REPORT_FOR_PAPERS = {"contrastbench.report.style"}
+NO_TORCH = ("report", "papers", "display", "cli")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that the file names in an import, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "contrastbench"}
+    return found
+
+
+def part_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[1] if parts[0] == "contrastbench" and len(parts) > 1 else parts[0]
+
+
+def source_files() -> list[Path]:
+    return [path for top in ("contrastbench", "baselines", "benchmarks") for path in sorted((ROOT / top).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path):
+    part = part_of(path)
+    if part == "__init__":
+        return
+    for module in imports_of(path):
+        if not module.startswith(("contrastbench.", "baselines", "benchmarks")):
+            continue
+        target = module.split(".")[1] if module.startswith("contrastbench.") else module.split(".")[0]
+        if target == part and part != "benchmarks":
+            continue
+        if part == "benchmarks" and target == "benchmarks":
+            assert module.split(".")[1] == path.relative_to(ROOT).parts[1], f"one paper imports another: {module}"
+        elif part == "papers" and target == "benchmarks":
+            continue  # where papers are found
+        else:
+            assert target in ARROWS[part], f"{part} must not import {module}"
+        if target == "runner" and part == "benchmarks":
+            assert module in RUNNER_FOR_PAPERS, f"papers use the runner's vocabulary only, not {module}"
+        if target == "runner" and part == "report":
+            assert module in RUNNER_FOR_REPORT, f"the report knows words and files of the runner, not {module}"
+        if target == "report" and part == "benchmarks":
+            assert module in REPORT_FOR_PAPERS, f"papers use the report's style only, not {module}"
+
+
+def test_planning_and_reporting_never_import_torch():
+    code = (
+        "import sys, contrastbench.cli, contrastbench.report, contrastbench.papers as papers\n"
+        "[papers.paper(name).all_cells() for name in papers.names()]\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_environment_yml_is_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    pip = [line.strip().removeprefix("- ") for line in lines if line.startswith("      - ")]
+    assert pip == [*wanted, "--editable ."]
+    assert f"  - python{project['requires-python']}" in lines
+
+
+def test_required_top_level_is_there():
+    for name in "benchmarks baselines results notebooks slurm environment.yml run_all.sh README.md LICENSE".split():
+        assert (ROOT / name).exists(), name
