@@ -1,8 +1,8 @@
-"""A process that does runs: ``python -m contrastbench.runner.worker FOLDER...``, or with ``--listen`` one folder a line.
+"""A process that does runs: ``python -m contrastbench.runner.worker FOLDER...``, or ``--listen`` and one folder a line.
 
 With ``--listen`` it is a warm worker of the local launcher: torch is imported once, folders come in on stdin, and one
 JSON line goes out for each line of a run's curve and for each run that ended. SIGTERM saves the run and stops it; a
-second one stops at once.
+second one stops at once. SIGUSR2, which Slurm sends before it takes the node away, saves and stops too.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--job")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop_at_next_epoch)
+    signal.signal(signal.SIGUSR2, _stop_at_next_epoch)  # Slurm: the time limit or a preemption is near
     if arguments.listen:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front command gets it too and says SIGTERM
     host = Host(arguments.device, arguments.threads, arguments.launcher, arguments.job)

@@ -13,14 +13,17 @@ import selectors
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import psutil
 
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
 from contrastbench.runner.states import mark_queued
 
 ATTEMPTS = 3
+FREE_MEMORY_PART = 0.1  # of the machine; with less to spare only one run at a time goes on
 STOP_SECONDS = 10.0  # time that an interrupted worker gets to reach its next epoch boundary
 
 
@@ -44,10 +47,29 @@ def slots_here(*, device: str, count: int | None, threads: int, runs_per_gpu: in
     return slots[:count]
 
 
-def launch(jobs: Sequence[Job], slots: Sequence[Slot], *, watch: Watch) -> Outcome:
-    """Does the jobs and returns what became of each. Ctrl-C saves the running ones and raises KeyboardInterrupt."""
-    queue = _Queue(jobs, watch)
-    workers = [_Worker(slot) for slot in slots[: max(1, len(jobs))]]
+def launch(
+    jobs: Sequence[Job],
+    slots: Sequence[Slot],
+    *,
+    watch: Watch,
+    scheduler_job: str | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Does the jobs and returns what became of each. Ctrl-C saves the running ones and raises KeyboardInterrupt.
+
+    Args:
+        jobs: runs with written tickets.
+        slots: one worker each.
+        watch: told of each line of a curve and of each end.
+        scheduler_job: the Slurm job that this queue is inside of, if it is in one.
+        stopping: once it says True no run is begun and no lost worker replaced; what is at work may end.
+    """
+    queue = _Queue(jobs, watch, stopping)
+    if not scheduler_job:
+        for job in queue.waiting:
+            mark_queued(job.folder, launcher="local")
+    identity = ["--launcher", "slurm", "--job", scheduler_job] if scheduler_job else ["--launcher", "local"]
+    workers = [_Worker(slot, identity) for slot in slots[: max(1, len(jobs))]]
     selector = selectors.DefaultSelector()
     try:
         for worker in workers:
@@ -61,7 +83,8 @@ def launch(jobs: Sequence[Job], slots: Sequence[Slot], *, watch: Watch) -> Outco
                 if lines is None:
                     worker.stop(selector)
                     queue.lost(worker)
-                    worker.start(selector)
+                    if not stopping():
+                        worker.start(selector)
     finally:
         for worker in workers:
             worker.ask_to_stop()
@@ -70,16 +93,23 @@ def launch(jobs: Sequence[Job], slots: Sequence[Slot], *, watch: Watch) -> Outco
     return queue.outcome
 
 
+def memory_is_enough() -> bool:
+    """Whether another run may begin: one that would push the machine out of memory takes its neighbours with it."""
+    memory = psutil.virtual_memory()
+    return memory.available > FREE_MEMORY_PART * memory.total
+
+
 class _Worker:
     """One slot's process and the job it is at."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, identity: list[str]) -> None:
         self.slot = slot
+        self.identity = identity
         self.job: Job | None = None
         self._heard = b""  # the beginning of a line whose end is still under way
 
     def start(self, selector: selectors.BaseSelector) -> None:
-        command = [sys.executable, "-m", "contrastbench.runner.worker", "--listen", "--launcher", "local"]
+        command = [sys.executable, "-m", "contrastbench.runner.worker", "--listen", *self.identity]
         command += ["--device", self.slot.device, "--threads", str(self.slot.threads)]
         threads = str(self.slot.threads)
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -111,6 +141,8 @@ class _Worker:
             self.process.stdin.close()  # type: ignore[union-attr]
 
     def stop(self, selector: selectors.BaseSelector) -> None:
+        if self.process.stdout.closed:  # type: ignore[union-attr]
+            return
         try:
             self.process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -123,25 +155,29 @@ class _Worker:
 class _Queue:
     """The jobs still to do, in order, and what is known of the others."""
 
-    def __init__(self, jobs: Sequence[Job], watch: Watch) -> None:
+    def __init__(self, jobs: Sequence[Job], watch: Watch, stopping: Callable[[], bool]) -> None:
         self.waiting = deque(in_order(jobs))
+        self.stopping = stopping
         self.attempts: dict[Any, int] = {}
         self.outcome = Outcome()
         self.watch = watch
-        for job in self.waiting:
-            mark_queued(job.folder, launcher="local")
 
     def feed(self, workers: Sequence[_Worker]) -> bool:
         """Gives each idle worker a job; False once nothing is left to do or to wait for."""
         for worker in workers:
-            if worker.job is None and (job := self._next()):
+            if worker.job is None and self._has_room(workers) and (job := self._next()):
                 worker.give(job)
         busy = any(worker.job for worker in workers)
-        if not busy:
+        if not busy and not self.stopping():
             for job in self.waiting:  # what they wait for is not in this launch
                 self._give_up(job, "a run that it needs is not done here")
             self.waiting.clear()
         return busy
+
+    def _has_room(self, workers: Sequence[_Worker]) -> bool:
+        if self.stopping() or not self.waiting:
+            return False
+        return not any(worker.job for worker in workers) or memory_is_enough()
 
     def _next(self) -> Job | None:
         for job in list(self.waiting):
