@@ -1,0 +1,119 @@
+"""Where each cell stands in its table's own grid, and the words for it. Shared by the text tables and the HTML page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import Any
+
+from contrastbench.report.join import JoinedCell, JoinedTable, Sample
+from contrastbench.report.published import Published
+from contrastbench.report.verdict import Verdict
+
+MISSING = "–"
+SIGNS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparable": "○", "not run": "–"}
+
+
+class Grid:
+    """The rows and columns of a table as the paper prints it; what the two axes leave open joins the labels."""
+
+    def __init__(self, table: JoinedTable) -> None:
+        self.table = table
+        self.axis_rows, self.axis_columns = table.table.rows, table.table.columns
+        names = ("method", "dataset", "metric")
+        self._varies = {name: len({getattr(cell, name) for cell in table.cells}) > 1 for name in names}
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, JoinedCell]]:
+        """Row label -> column label -> cell, in the order declared."""
+        grid: dict[str, dict[str, JoinedCell]] = defaultdict(dict)
+        for cell in self.table.cells:
+            grid[self.row_label(cell)][self.column_label(cell)] = cell
+        return dict(grid)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(self.column_label(cell) for cell in self.table.cells))
+
+    def row_label(self, cell: JoinedCell) -> str:
+        names = [name for name in self._settings_shown.get(cell.method, ()) if name in cell.settings]
+        return ", ".join([self._plain_row(cell), *(f"{name} {plain(cell.settings[name])}" for name in names)])
+
+    def column_label(self, cell: JoinedCell) -> str:
+        used = {self.axis_rows, self.axis_columns}
+        others = [name for name in ("dataset", "metric") if name not in used and self._varies[name]]
+        return " ".join([attribute(cell, self.axis_columns), *(getattr(cell, name) for name in others)])
+
+    def _plain_row(self, cell: JoinedCell) -> str:
+        if self.axis_rows == "method":
+            return cell.label
+        first = attribute(cell, self.axis_rows)
+        return f"{first} {cell.label}" if self._varies["method"] else first
+
+    @cached_property
+    def _settings_shown(self) -> dict[str, list[str]]:
+        """Per method, the settings that tell apart cells which would otherwise stand in the same place."""
+        places: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
+        for cell in self.table.cells:
+            places[self._plain_row(cell), self.column_label(cell)].append(cell)
+        shown: dict[str, list[str]] = {}
+        for cells in places.values():
+            names = dict.fromkeys(name for cell in cells for name in cell.settings)
+            varying = [name for name in names if len({plain(cell.settings.get(name)) for cell in cells}) > 1]
+            if len(cells) > 1:
+                shown[cells[0].method] = varying
+        return shown
+
+
+def attribute(cell: JoinedCell, name: str) -> str:
+    """A field of the cell, or the value of one of its settings, as a label."""
+    if name == "method":
+        return cell.label
+    value = getattr(cell, name) if name in ("dataset", "metric", "variant", "protocol") else cell.settings.get(name)
+    return plain(value)
+
+
+def plain(value: Any) -> str:
+    """A setting as people write it: 0.1, 2, none."""
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def number_text(value: float, metric: str) -> str:
+    """A measured value: two decimals for percentages, four significant digits otherwise."""
+    return f"{value:.2f}" if metric.endswith("_percent") else f"{value:.4g}"
+
+
+def sample_text(sample: Sample, metric: str) -> str:
+    """``88.70 ± 0.91 (8/10, 2 failed)``: mean, sd and seeds, with what failed or is missing in sight."""
+    counts = []
+    if sample.failed or sample.missing or len(sample.done) != sample.expected:
+        counts.append(f"{len(sample.done)}/{sample.expected}")
+    else:
+        counts.append(str(len(sample.done)))
+    if sample.failed:
+        counts.append(f"{len(sample.failed)} failed")
+    if not sample.done:
+        return f"{MISSING} ({', '.join(counts)})" if sample.failed else MISSING
+    summary = sample.summary
+    spread = f" ± {number_text(summary.sd, metric)}" if summary.n > 1 else ""
+    return f"{number_text(summary.mean, metric)}{spread} ({', '.join(counts)})"
+
+
+def published_text(number: Published | None) -> str:
+    """The printed number with its own digits; ``unconfirmed`` where it is."""
+    if number is None:
+        return MISSING
+    spread = f" ± {number.spread_text or format(number.spread, 'g')}" if number.spread is not None else ""
+    return f"{number.value_text or format(number.value, 'g')}{spread}" + (" (unconfirmed)" * (not number.confirmed))
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """``✗ differs (+2.1)``: the sign, the word, and what a reader asks next."""
+    words = f"{SIGNS[verdict.kind]} {verdict.kind}"
+    if verdict.kind == "differs" and verdict.difference is not None:
+        words += f" ({verdict.difference:+.3g})"
+    if verdict.kind == "undecided":
+        words += f" (+{verdict.seeds_needed or '∞'} seed{'s' * (verdict.seeds_needed != 1)})"
+    return words

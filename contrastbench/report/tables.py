@@ -1,0 +1,209 @@
+"""One formatter for every table: a joined table becomes a sheet of texts, and a sheet prints itself anywhere.
+
+``sheet(table)`` lays the cells out; ``markdown``, ``latex`` and ``terminal`` write the sheet. ``csv_text`` keeps full
+precision, one line a cell, for other programs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from contrastbench.report.findings import findings
+from contrastbench.report.join import JoinedCell, JoinedTable, Sample
+from contrastbench.report.layout import Grid, published_text, sample_text, verdict_text
+from contrastbench.report.statistics import Interval
+
+LAYOUTS = ("auto", "long", "paper")
+FORMATS = ("terminal", "markdown", "latex", "csv")
+COLOURS = {"reproduced": "green", "differs": "red", "undecided": "yellow", "not comparable": "dim", "not run": "dim"}
+
+
+@dataclass(frozen=True)
+class Line:
+    texts: tuple[str, ...]
+    kinds: tuple[str, ...] = ()  # per text the verdict that colours it; empty where none does
+    ends_group: bool = False  # a rule may follow
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as texts: a title, a header, lines, and the notes below."""
+
+    title: str
+    header: tuple[str, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+
+
+def sheet(table: JoinedTable, layout: str = "auto", *, analysis: bool = True) -> Sheet:
+    """Lays out one table.
+
+    Args:
+        layout: "long" has one line a cell with columns published | shipped | here | verdict; "paper" is the paper's
+            own grid, each method on several lines; "auto" takes "paper" where the grid has two columns or more.
+        analysis: adds order of methods, gains and paired comparisons as notes.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; possible: {', '.join(LAYOUTS)}")
+    grid = Grid(table)
+    title = f"{table.paper} / {table.name} ({table.scale} scale): {table.table.title}"
+    notes = (*_notes(table), *(findings(table) if analysis else ()))
+    if layout == "paper" or (layout == "auto" and len(grid.columns) > 1):
+        return Sheet(title, (grid.axis_rows, "", *grid.columns), tuple(_paper_lines(grid)), notes)
+    header = (grid.axis_rows, grid.axis_columns, "published", "shipped", "here", "verdict")
+    return Sheet(title, header, tuple(_long_lines(grid)), notes)
+
+
+def _long_lines(grid: Grid) -> Iterable[Line]:
+    for row, cells in grid.rows.items():
+        for number, (column, cell) in enumerate(cells.items(), start=1):
+            texts = (row, column, *_texts(cell))
+            yield Line(texts, ("",) * 5 + (cell.verdict.kind,), number == len(cells))
+
+
+def _paper_lines(grid: Grid) -> Iterable[Line]:
+    names = ("published", "shipped", "here", "verdict")
+    for row, cells in grid.rows.items():
+        texts = {column: _texts(cell) for column, cell in cells.items()}
+        kinds = ("", "", *(cells[column].verdict.kind if column in cells else "" for column in grid.columns))
+        for place, name in enumerate(names):
+            words = (texts[column][place] if column in texts else "" for column in grid.columns)
+            last = name == "verdict"
+            yield Line((row if place == 0 else "", name, *words), kinds if last else (), last)
+
+
+def _texts(cell: JoinedCell) -> tuple[str, str, str, str]:
+    shipped, here = sample_text(cell.shipped, cell.metric), sample_text(cell.here, cell.metric)
+    return published_text(cell.judged), shipped, here, verdict_text(cell.verdict)
+
+
+def _notes(table: JoinedTable) -> list[str]:
+    metrics = list(dict.fromkeys(cell.metric for cell in table.cells))
+    notes = [f"Measured: mean ± sd (number of seeds) of {', '.join(metrics)}. Published: as printed."]
+    if table.scale != "paper":
+        notes.append(f"At {table.scale} scale nothing is judged against the paper.")
+    if table.unmatched:
+        places = ", ".join(f"{n.dataset}/{n.method} {published_text(n)}" for n in table.unmatched[:5])
+        more = f" and {len(table.unmatched) - 5} more" if len(table.unmatched) > 5 else ""
+        notes.append(f"Published and not measured: {places}{more}.")
+    return notes
+
+
+def terminal(sheet: Sheet) -> RichTable:
+    """The sheet for ``rich.print``; what the rows say is text, never markup."""
+    made = RichTable(title=Text(sheet.title), box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    made.caption = Text("\n".join(sheet.notes), style="dim") if sheet.notes else None
+    for place, name in enumerate(sheet.header):
+        made.add_column(Text(name), justify="left" if place < 2 else "right", overflow="fold")
+    for line in sheet.lines:
+        kinds = line.kinds or ("",) * len(line.texts)
+        cells = [Text(t, style=COLOURS.get(k, "")) for t, k in zip(line.texts, kinds, strict=True)]
+        made.add_row(*cells, end_section=line.ends_group)
+    return made
+
+
+def markdown(sheet: Sheet, *, title: bool = True) -> str:
+    """GitHub's Markdown; pipes and angle brackets in names stay text."""
+    align = ["---", "---"] + ["---:"] * (len(sheet.header) - 2)
+    lines = [_pipes(sheet.header), _pipes(align), *(_pipes(line.texts) for line in sheet.lines)]
+    head = [f"**{_escape_markdown(sheet.title)}**", ""] if title else []
+    notes = [f"- {_escape_markdown(note)}" for note in sheet.notes]
+    return "\n".join([*head, *lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _pipes(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(_escape_markdown(text) for text in texts)} |"
+
+
+def _escape_markdown(text: str) -> str:
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{sign}" if sign in "|\\`*_[]~" else sign for sign in text)
+
+
+def latex(sheet: Sheet) -> str:
+    """A ``table*`` environment that needs only ``\\usepackage{booktabs}``."""
+    columns = "ll" + "r" * (len(sheet.header) - 2)
+    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{_escape_latex(sheet.title)}}}"]
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _ampersands(sheet.header), r"\midrule"]
+    for number, line in enumerate(sheet.lines, start=1):
+        lines.append(_ampersands(line.texts))
+        if line.ends_group and number < len(sheet.lines) and sheet.header[1] == "":
+            lines.append(r"\addlinespace")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if sheet.notes:
+        notes = r" \\ ".join(_escape_latex(note) for note in sheet.notes)
+        lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {notes}}}")
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+_LATEX = {
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", '"': "''", "–": "--", "−": "$-$", "±": r"$\pm$"},
+    **{"✓": r"$\surd$", "✗": r"$\times$", "○": r"$\circ$", "∞": r"$\infty$"},
+    **{"α": r"$\alpha$", "β": r"$\beta$", "τ": r"$\tau$"},
+}
+
+
+def _escape_latex(text: str) -> str:
+    """Every character that LaTeX would act on, or that its default fonts lack, as a command."""
+    known = (_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return "".join(sign if len(sign) > 1 or ord(sign) < 128 else "?" for sign in known)
+
+
+def _ampersands(texts: Iterable[str]) -> str:
+    return " & ".join(_escape_latex(text) for text in texts) + r" \\"
+
+
+CSV_HEADER = (
+    *("paper", "table", "scale", "dataset", "method", "metric", "settings", "variant", "protocol"),
+    *("published", "published_spread", "published_spread_kind", "published_n", "confirmed", "margin"),
+    *("shipped_mean", "shipped_sd", "shipped_n", "shipped_low", "shipped_high"),
+    *("here_mean", "here_sd", "here_n", "here_low", "here_high", "failed", "missing"),
+    *("verdict", "reason", "difference", "difference_low", "difference_high", "seeds_needed"),
+)
+
+
+def csv_text(tables: Iterable[JoinedTable]) -> str:
+    """Every cell on one line at full precision; an empty field is a value that does not exist."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for table in tables:
+        writer.writerows(_csv_line(table, cell) for cell in table.cells)
+    return out.getvalue()
+
+
+def _csv_line(table: JoinedTable, cell: JoinedCell) -> list[object]:
+    settings = ";".join(f"{name}={value}" for name, value in cell.settings.items())
+    number, verdict = cell.judged, cell.verdict
+    printed = [""] * 6
+    if number:
+        known = "yes" if number.confirmed else "no"
+        printed = [number.value, number.spread, number.spread_kind, number.n, known, number.margin]  # type: ignore[list-item]
+    return [
+        *(cell.paper, cell.table, cell.scale, cell.dataset, cell.method, cell.metric, settings),
+        *(cell.variant, cell.protocol, *printed),
+        *_csv_sample(cell.shipped),
+        *_csv_sample(cell.here),
+        *(len(cell.best_known.failed or cell.here.failed), cell.here.missing),
+        *(verdict.kind, verdict.reason, verdict.difference, *_csv_interval(verdict.interval), verdict.seeds_needed),
+    ]
+
+
+def _csv_sample(sample: Sample) -> list[object]:
+    if not sample.done:
+        return ["", "", 0, "", ""]
+    sd = sample.summary.sd if sample.summary.n > 1 else ""
+    return [sample.summary.mean, sd, sample.summary.n, *_csv_interval(sample.interval)]
+
+
+def _csv_interval(interval: Interval | None) -> tuple[object, object]:
+    return interval if interval is not None else ("", "")
