@@ -58,6 +58,12 @@ class Log:
         """Records how the reported epoch or setting was chosen, e.g. ``"best epoch on the test folds (leaks)"``."""
         self.selection = rule
 
+    def last_epoch(self) -> int | None:
+        """The last epoch whose line is on disk."""
+        lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
+        epochs = [_epoch_of(line) for line in lines]
+        return max((int(epoch) for epoch in epochs if epoch != float("inf")), default=None)
+
     def rewind(self, epoch: int) -> None:
         """Drops the lines from ``epoch`` on: they will be written again."""
         self.epoch = epoch - 1 if epoch else None

@@ -83,33 +83,53 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
         error = outcome["error"]
         if error:
             error["log_tail"] = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-        row = rows.sealed(
-            {
-                **{name: value for name, value in ticket.items() if name != "config_type"},
-                **outcome,
-                "schema": rows.SCHEMA,
-                "selection": log.selection,
-                "epoch": log.epoch,
-                "data": dict(sorted(log.data_sha256.items())),
-                "artefact_sha256": checkpoint.artefact_sha256,
-                "attempt": claim.number,
-                "resumes": claim.number - 1 - len(list(folder.glob("failed.*.json"))),
-                "git": provenance.git(),
-                "versions": provenance.versions(),
-                "host": provenance.host(),
-                "device": provenance.device_kind(host.device),
-                "determinism": _determinism(host.device),
-                "launcher": host.launcher,
-                "job": host.job,
-                "threads": host.threads,
-                "seconds": round(perf_counter() - clock, 3),
-                "peak_mb": provenance.peak_memory_mb(),
-                "started": started.isoformat(timespec="seconds"),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-        )
-    files.write_json(folder / "row.json", row)
+        row = _row(ticket, outcome, claim, host, log)
+        row |= {
+            "artefact_sha256": checkpoint.artefact_sha256,
+            "seconds": round(perf_counter() - clock, 3),
+            "peak_mb": provenance.peak_memory_mb(),
+            "started": started.isoformat(timespec="seconds"),
+        }
+    files.write_json(folder / "row.json", rows.sealed(row))
     return row["status"]
+
+
+def give_up(folder: Path, host: Host, status: str, message: str) -> None:
+    """Writes the row of a run that its launcher does not try again, e.g. ``timed_out`` after too many attempts."""
+    claim = claims.latest(folder)
+    if claim is None or (folder / "row.json").exists():
+        return
+    log_tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+    outcome = {"metrics": {}, "series": {}, "status": status}
+    outcome["error"] = {"type": status, "message": message, "log_tail": log_tail}
+    log = Log(folder)
+    log.epoch = log.last_epoch()
+    row = _row(read_ticket(folder), outcome, claim, host, log)
+    row |= {"artefact_sha256": None, "seconds": None, "peak_mb": None, "started": None}
+    files.write_json(folder / "row.json", rows.sealed(row))
+
+
+def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, host: Host, log: Log) -> rows.Row:
+    """The row but for what was measured."""
+    return {
+        **{name: value for name, value in ticket.items() if name != "config_type"},
+        **outcome,
+        "schema": rows.SCHEMA,
+        "selection": log.selection,
+        "epoch": log.epoch,
+        "data": dict(sorted(log.data_sha256.items())),
+        "attempt": claim.number,
+        "resumes": claim.number - 1 - len(list(claim.folder.glob("failed.*.json"))),
+        "git": provenance.git(),
+        "versions": provenance.versions(),
+        "host": provenance.host(),
+        "device": provenance.device_kind(host.device),
+        "determinism": _determinism(host.device),
+        "launcher": host.launcher,
+        "job": host.job,
+        "threads": host.threads,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def read_ticket(folder: Path) -> dict[str, Any]:

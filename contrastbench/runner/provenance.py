@@ -18,7 +18,8 @@ PACKAGES = ("contrastbench", "grakel", "numpy", "scikit-learn", "scipy", "torch"
 def git() -> dict[str, Any]:
     """The commit that runs and whether the checkout differs from it; a pinned snapshot says so in the environment."""
     if pinned := os.environ.get("CONTRASTBENCH_PINNED_COMMIT"):
-        return {"commit": pinned, "dirty": os.environ.get("CONTRASTBENCH_PINNED_DIRTY") == "1"}
+        dirty, sha256 = os.environ["CONTRASTBENCH_PINNED_DIRTY"] == "1", os.environ["CONTRASTBENCH_PINNED_SHA256"]
+        return {"commit": pinned if pinned != "none" else None, "dirty": dirty, "snapshot_sha256": sha256}
     try:
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}

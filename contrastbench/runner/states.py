@@ -51,15 +51,16 @@ def _finished(row: rows.Row) -> State:
 
 
 def _queued(folder: Path, still_queued: StillQueued | None, claim: claims.Claim | None) -> bool:
-    """Whether a launcher has put the run into a queue, after its last attempt, and has not forgotten it."""
+    """Whether a launcher has put the run into a queue and has not forgotten it."""
     mark = folder / "queued.json"
     if not mark.exists():
         return False
     queued = files.read_json(mark)
-    if queued.get("after_attempt", 0) < (claim.number if claim else 0):
-        return False
     told = still_queued(queued) if still_queued else None
-    return told if told is not None else claims.process_lives(queued)
+    if told is not None:  # a scheduler knows best: it starts a run again after a preemption or the loss of a node
+        return told
+    began_since = queued.get("after_attempt", 0) < (claim.number if claim else 0)
+    return not began_since and claims.process_lives(queued)
 
 
 def mark_queued(folder: Path, **launcher: Any) -> None:
@@ -70,9 +71,13 @@ def mark_queued(folder: Path, **launcher: Any) -> None:
 
 
 def retry(folder: Path) -> None:
-    """Puts a failed run back: its row is kept as ``failed.<attempt>.json``, its checkpoint goes."""
+    """Puts a failed run back: its row is kept as ``failed.<attempt>.json``.
+
+    Its checkpoint goes, unless it only ran out of time.
+    """
     row = rows.read_row(folder / "row.json")
     if row["status"] not in FAILURES:
         raise ValueError(f"run {folder.name[:12]} is {row['status']}; only {', '.join(FAILURES)} can be retried")
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    if row["status"] != "timed_out":  # that one only needs more time
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
     (folder / "row.json").rename(folder / f"failed.{row['attempt']}.json")
