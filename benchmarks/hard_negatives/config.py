@@ -1,0 +1,37 @@
+"""Every setting of one run. No torch here: planning reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the papers' CIFAR-10 protocol as their code runs it (joshr17/HCL image/ at 7b4647f)."""
+
+    dataset: str = "cifar10"
+    encoder: str = "resnet50"  # a name of contrastbench.encoders.images.ENCODERS
+    loss: str = "nt_xent"  # "nt_xent", "dcl", "hcl" or "bcl"; what a loss does not use stays at 0
+    temperature: float = 0.5
+    tau_plus: float = 0.0  # class prior: dcl, hcl and bcl
+    alpha: float = 0.0  # bcl: assumed probability that a positive scores above a negative, 0.5 to 1
+    beta: float = 0.0  # hardness: hcl from 0 on, bcl 0.5 to 1
+    batch: int = 256  # items; the loss sees twice as many views
+    epochs: int = 400
+    learning_rate: float = 1e-3  # Adam, constant
+    weight_decay: float = 1e-6
+    augmentation: str = "natural"  # "natural" (the papers') or "digits"
+    view_size: int = 32  # pixels
+    evaluation_size: int = 0  # pixels that train and test images are resized to for evaluation; 0: as they are
+    statistics: str = "cifar10"  # normalise by CIFAR-10's mean and deviation, as the code does for every set, or "own"
+    precision: str = "float32"  # of the encoder's convolutions in training: "float32" or "bf16"
+    knn_neighbours: int = 200
+    knn_temperature: float = 0.5
+    probe: str = "adam"  # "adam": the papers', on augmented images; "logistic": exact, on images as they are
+    probe_epochs: int = 100  # "adam" only, as are the next four
+    probe_batch: int = 512
+    probe_learning_rate: float = 1e-3  # BCL's code: 1e-2 on STL-10
+    probe_weight_decay: float = 1e-6
+    probe_batchnorm: str = "train"  # the code's "frozen" encoder stays in training mode; "eval" is what the paper says
+    train_images: int = 0  # a fixed random part of the training images, the same for all runs; 0: all
+    validation: float = 0.0  # share of the training images held out; above 0 the metrics are on these and say so
