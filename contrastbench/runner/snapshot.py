@@ -1,0 +1,74 @@
+"""The code of a submission, pinned: a copy that queued jobs import, so editing the checkout does not change them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from contrastbench.runner import provenance
+
+PACKAGES = ("contrastbench", "baselines", "benchmarks")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A folder with copies of the packages, named by the sha256 of their content."""
+
+    folder: Path
+    sha256: str
+
+    def environment(self) -> dict[str, str]:
+        """What a process must have in its environment to import the copy and to name it in its rows."""
+        git = provenance.git()
+        return {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")])),
+            "PYTHONSAFEPATH": "1",  # else the folder that a job starts in comes before the copy
+            "CONTRASTBENCH_PINNED_COMMIT": git["commit"] or "none",
+            "CONTRASTBENCH_PINNED_DIRTY": "1" if git["dirty"] else "0",
+            "CONTRASTBENCH_PINNED_SHA256": self.sha256,
+        }
+
+
+def take_snapshot(folder: Path) -> Snapshot:
+    """Copies the packages as they are imported here to ``folder/<sha256>``; the same code is copied once."""
+    sources = _sources()
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        content = hashlib.sha256(sources[name].read_bytes()).hexdigest()
+        digest.update(f"{name}\0{content}\n".encode())
+    sha256 = digest.hexdigest()
+    target = folder / sha256[:16]
+    if not target.exists():
+        _copy(sources, target)
+    return Snapshot(target, sha256)
+
+
+def _sources() -> dict[str, Path]:
+    """Path inside the snapshot -> file, over every folder that the packages are spread over; the first wins."""
+    found: dict[str, Path] = {}
+    for package in PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for root in (spec and spec.submodule_search_locations) or ():
+            for path in sorted(Path(root).rglob("*")):
+                name = f"{package}/{path.relative_to(root)}"
+                if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in name.split("/")):
+                    found.setdefault(name, path)
+    return found
+
+
+def _copy(sources: dict[str, Path], target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    for name, path in sources.items():
+        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, temporary / name)
+    try:
+        temporary.rename(target)
+    except OSError:  # another command has just made it
+        shutil.rmtree(temporary)
+        if not target.exists():
+            raise
