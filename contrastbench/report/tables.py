@@ -20,7 +20,8 @@ from contrastbench.report.join import JoinedCell, JoinedTable, Sample
 from contrastbench.report.layout import Grid, published_text, sample_text, verdict_text
 from contrastbench.report.statistics import Interval
 
-LAYOUTS = ("auto", "long", "paper")
+LAYOUTS = ("auto", "long", "grid")
+PLACES = ("shipped", "here")
 FORMATS = ("terminal", "markdown", "latex", "csv")
 COLOURS = {"reproduced": "green", "differs": "red", "undecided": "yellow", "not comparable": "dim", "not run": "dim"}
 
@@ -42,12 +43,15 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
-def sheet(table: JoinedTable, layout: str = "auto", *, analysis: bool = True) -> Sheet:
+def sheet(
+    table: JoinedTable, layout: str = "auto", *, places: tuple[str, ...] = PLACES, analysis: bool = True
+) -> Sheet:
     """Lays out one table.
 
     Args:
-        layout: "long" has one line a cell with columns published | shipped | here | verdict; "paper" is the paper's
-            own grid, each method on several lines; "auto" takes "paper" where the grid has two columns or more.
+        layout: "long" has one line a cell with columns published | shipped | here | verdict; "grid" is the paper's
+            own grid, each method on several lines; "auto" takes "grid" where that has two columns or more.
+        places: whose rows are shown, "shipped", "here" or both.
         analysis: adds order of methods, gains and paired comparisons as notes.
     """
     if layout not in LAYOUTS:
@@ -55,33 +59,33 @@ def sheet(table: JoinedTable, layout: str = "auto", *, analysis: bool = True) ->
     grid = Grid(table)
     title = f"{table.paper} / {table.name} ({table.scale} scale): {table.table.title}"
     notes = (*_notes(table), *(findings(table) if analysis else ()))
-    if layout == "paper" or (layout == "auto" and len(grid.columns) > 1):
-        return Sheet(title, (grid.axis_rows, "", *grid.columns), tuple(_paper_lines(grid)), notes)
-    header = (grid.axis_rows, grid.axis_columns, "published", "shipped", "here", "verdict")
-    return Sheet(title, header, tuple(_long_lines(grid)), notes)
+    names = ("published", *places, "verdict")
+    if layout == "grid" or (layout == "auto" and len(grid.columns) > 1):
+        return Sheet(title, (grid.axis_rows, "", *grid.columns), tuple(_grid_lines(grid, names)), notes)
+    return Sheet(title, (grid.axis_rows, grid.axis_columns, *names), tuple(_long_lines(grid, names)), notes)
 
 
-def _long_lines(grid: Grid) -> Iterable[Line]:
+def _long_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
     for row, cells in grid.rows.items():
         for number, (column, cell) in enumerate(cells.items(), start=1):
-            texts = (row, column, *_texts(cell))
-            yield Line(texts, ("",) * 5 + (cell.verdict.kind,), number == len(cells))
+            texts = (row, column, *(cell_text(cell, name) for name in names))
+            yield Line(texts, ("",) * (len(texts) - 1) + (cell.verdict.kind,), number == len(cells))
 
 
-def _paper_lines(grid: Grid) -> Iterable[Line]:
-    names = ("published", "shipped", "here", "verdict")
+def _grid_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
     for row, cells in grid.rows.items():
-        texts = {column: _texts(cell) for column, cell in cells.items()}
         kinds = ("", "", *(cells[column].verdict.kind if column in cells else "" for column in grid.columns))
-        for place, name in enumerate(names):
-            words = (texts[column][place] if column in texts else "" for column in grid.columns)
+        for name in names:
+            words = (cell_text(cells[column], name) if column in cells else "" for column in grid.columns)
             last = name == "verdict"
-            yield Line((row if place == 0 else "", name, *words), kinds if last else (), last)
+            yield Line((row if name == names[0] else "", name, *words), kinds if last else (), last)
 
 
-def _texts(cell: JoinedCell) -> tuple[str, str, str, str]:
-    shipped, here = sample_text(cell.shipped, cell.metric), sample_text(cell.here, cell.metric)
-    return published_text(cell.judged), shipped, here, verdict_text(cell.verdict)
+def cell_text(cell: JoinedCell, name: str) -> str:
+    """What a table says about a cell under ``published``, ``shipped``, ``here`` or ``verdict``."""
+    if name == "published":
+        return published_text(cell.judged)
+    return verdict_text(cell.verdict) if name == "verdict" else sample_text(getattr(cell, name), cell.metric)
 
 
 def _notes(table: JoinedTable) -> list[str]:

@@ -1,0 +1,239 @@
+"""Figures of tables: ablation curves, dot plots against the published numbers, the gap between two protocols.
+
+Every function takes rows or joined cells and returns a matplotlib ``Figure``; ``style.save`` writes it. Curves show the
+mean with its 95 % t-interval and every seed as a point; published numbers are open diamonds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from contrastbench.report.join import JoinedCell, JoinedTable, Row
+from contrastbench.report.layout import Grid
+from contrastbench.report.statistics import summarise, t_interval
+from contrastbench.report.style import INK, Look, looks, new_figure, styled
+from contrastbench.report.verdict import is_finite
+
+Curves = Mapping[str, Mapping[float, Sequence[float]]]  # group -> x -> one value a seed
+LABELS = {"beta": "β", "tau_plus": "τ⁺", "alpha": "α", "temperature": "temperature"}
+
+
+def curves_of_rows(rows: Iterable[Row], x: str, y: str, group: str = "method") -> dict[str, dict[float, list[float]]]:
+    """Sorts the finished rows into curves.
+
+    Args:
+        x: a number in the rows' config, e.g. "beta".
+        y: the name of a metric.
+        group: a field of the row ("method", "dataset", "variant", ...) or of its config.
+
+    Raises:
+        ValueError: no row has ``x``, ``y`` or ``group``, or the rows are of several scales.
+    """
+    finished = [row for row in rows if row["status"] == "done"]
+    _check_known("x", x, {name for row in finished for name, value in row["config"].items() if is_finite(value)})
+    _check_known("y", y, {name for row in finished for name in row["metrics"]})
+    _check_known("group", group, {name for row in finished for name in (*row["config"], *GROUPS)})
+    scales = sorted({row["scale"] for row in finished})
+    if len(scales) > 1:
+        raise ValueError(f"rows of several scales never share a curve, got {', '.join(scales)}; choose one")
+    curves: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in finished:
+        if is_finite(row["config"].get(x)) and is_finite(row["metrics"].get(y)):
+            name = row[group] if group in GROUPS else row["config"].get(group)
+            curves[str(name)][float(row["config"][x])].append(float(row["metrics"][y]))
+    return {name: dict(sorted(points.items())) for name, points in curves.items()}
+
+
+GROUPS = ("method", "dataset", "variant", "protocol", "stage")
+
+
+def _check_known(what: str, name: str, known: set[str]) -> None:
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}; the finished rows have: {', '.join(sorted(known)) or 'nothing'}")
+
+
+def curve(curves: Curves, x: str, y: str, published: Mapping[str, Mapping[float, float]] | None = None) -> Figure:
+    """Mean and 95 % t-interval over x, one line a group, every seed a point, published numbers as open diamonds.
+
+    Args:
+        published: group -> x -> printed value.
+    """
+    published = published or {}
+    with styled():
+        figure, axes = new_figure()
+        for name, style in looks([*curves, *published]).items():
+            _draw_curve(axes, curves.get(name, {}), style, name)
+            printed = published.get(name, {})
+            axes.plot(list(printed), list(printed.values()), linestyle="", **_open_diamond(style))
+        _finish_curve(axes, sorted({value for points in curves.values() for value in points}), x, y)
+        _legend(axes, bool(published))
+    return figure
+
+
+def _draw_curve(axes: Any, points: Mapping[float, Sequence[float]], style: Look, name: str) -> None:
+    xs = list(points)
+    summaries = [summarise(points[x]) for x in xs]
+    intervals = [t_interval(summary) for summary in summaries]
+    known = [i for i, interval in enumerate(intervals) if interval]
+    if known:
+        low, high = zip(*(intervals[i] or (math.nan, math.nan) for i in known), strict=True)
+        axes.fill_between([xs[i] for i in known], low, high, color=style.colour, alpha=0.15, linewidth=0)
+    for x in xs:
+        axes.plot([x] * len(points[x]), points[x], ".", color=style.colour, alpha=0.45, markersize=4)
+    means = [summary.mean for summary in summaries]
+    axes.plot(xs, means, marker=style.marker, color=style.colour, label=name if xs else None)
+
+
+def _open_diamond(style: Look) -> dict[str, Any]:
+    return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": style.colour}
+
+
+def _finish_curve(axes: Any, values: Sequence[float], x: str, y: str) -> None:
+    """A logarithmic axis where the values double rather than step; 0 stays on it through a linear first stretch."""
+    positive = [value for value in values if value > 0]
+    if len(positive) > 2 and positive[-1] / positive[0] >= 16:
+        if positive[0] == values[0]:
+            axes.set_xscale("log")
+        elif values[0] >= 0:
+            axes.set_xscale("symlog", linthresh=positive[0])
+        axes.minorticks_off()
+    axes.set_xticks(list(values), [f"{value:g}" for value in values])
+    axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
+    axes.set_ylabel(words(y))
+
+
+def _legend(axes: Any, published: bool) -> None:
+    if published:
+        axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
+
+
+def words(metric: str) -> str:
+    """``test_knn_top1_percent`` as people say it: test knn top1 (%)."""
+    for ending, unit in (("_percent", " (%)"), ("_seconds", " (s)"), ("_mb", " (MB)"), ("_nats", " (nats)")):
+        if metric.endswith(ending):
+            return metric[: -len(ending)].replace("_", " ") + unit
+    return metric.replace("_", " ")
+
+
+def ablation(table: JoinedTable, x: str) -> Figure | None:
+    """The table's cells over one of their settings, a line per method (and dataset, where there are several).
+
+    None where no method was measured at two values of ``x``.
+    """
+    curves: dict[str, dict[float, list[float]]] = defaultdict(dict)
+    published: dict[str, dict[float, float]] = defaultdict(dict)
+    for cell in table.cells:
+        value = cell.settings.get(x)
+        if not is_finite(value):
+            continue
+        name = _line_name(table, cell, x)
+        if cell.best_known.done:
+            curves[name][float(value)] = cell.best_known.values  # type: ignore[arg-type]
+        if cell.judged and not cell.ambiguous:
+            published[name][float(value)] = cell.judged.value  # type: ignore[arg-type]
+    curves = {name: dict(sorted(points.items())) for name, points in curves.items()}  # type: ignore[assignment]
+    if not any(len(points) > 1 for points in curves.values()):
+        return None
+    return curve(curves, x, table.cells[0].metric, published)
+
+
+def line_name(table: JoinedTable, cell: JoinedCell, x: str) -> str:
+    """The method's name without the value of ``x``, and the dataset where the table has several."""
+    value = cell.settings.get(x)
+    name = cell.label
+    for text in (f"{x}={value}", f"{x} {value}", f"{x}={value:g}", f"{x} {value:g}") if is_finite(value) else ():
+        name = name.replace(text, "")
+    name = " ".join(name.replace("()", "").split()).rstrip(" ,")
+    several = len({other.dataset for other in table.cells}) > 1
+    return f"{name}, {cell.dataset}" if several else name
+
+
+_line_name = line_name
+
+
+def comparison(table: JoinedTable) -> Figure | None:
+    """A dot plot: per dataset one panel, per method the mean with its interval, and the published number beside it."""
+    grid = Grid(table)
+    rows = [row for row, cells in grid.rows.items() if any(c.best_known.done or c.judged for c in cells.values())]
+    if not rows:
+        return None
+    styles = looks(rows)
+    with styled():
+        columns = min(len(grid.columns), 4)
+        lines = math.ceil(len(grid.columns) / columns)
+        size = (1.6 + 2.4 * columns, lines * (0.9 + 0.3 * len(rows)))
+        figure, panels = new_figure(*size, nrows=lines, ncols=columns, sharey=True, squeeze=False)
+        for panel, column in itertools.zip_longest(panels.flat, grid.columns):
+            if column is None:
+                panel.set_visible(False)
+                continue
+            for place, row in enumerate(rows):
+                if cell := grid.rows[row].get(column):
+                    _draw_dot(panel, place, cell, styles[row])
+            panel.set_title(column)
+            panel.set_yticks(range(len(rows)), rows)
+            panel.set_ylim(len(rows) - 0.4, -0.6)
+        figure.supxlabel(words(table.cells[0].metric), fontsize=9)
+        _key(figure)
+    return figure
+
+
+def _draw_dot(axes: Any, place: int, cell: JoinedCell, style: Look) -> None:
+    number = cell.judged
+    if number:
+        spread = number.spread or 0.0
+        axes.errorbar(number.value, place - 0.16, xerr=spread, color=INK, alpha=0.6, linewidth=1, capsize=2, marker="")
+        face = "none" if number.confirmed else "#bbbbbb"
+        axes.plot(number.value, place - 0.16, marker="D", markersize=5, markerfacecolor=face, markeredgecolor=INK)
+    for sample, shift, alpha in ((cell.shipped, 0.0, 0.45), (cell.here, 0.16, 1.0)):
+        if not sample.done:
+            continue
+        axes.plot(sample.values, [place + shift] * len(sample.values), ".", color=style.colour, alpha=0.3 * alpha + 0.1)
+        if interval := sample.interval:
+            axes.plot(interval, [place + shift] * 2, color=style.colour, alpha=alpha)
+        axes.plot(sample.summary.mean, place + shift, marker=style.marker, color=style.colour, alpha=alpha)
+
+
+def _key(figure: Figure) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], marker="D", linestyle="", color=INK, markerfacecolor="none", label="published ± its spread"),
+        Line2D([], [], marker="o", color=INK, alpha=0.45, label="shipped, 95 % interval"),
+        Line2D([], [], marker="o", color=INK, label="here, 95 % interval"),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3)
+
+
+def protocol_gap(table: JoinedTable) -> Figure | None:
+    """What the leaks are worth: each method's mean under the published protocol joined to that under the clean one."""
+    pairs: dict[str, dict[str, JoinedCell]] = defaultdict(dict)
+    for cell in table.cells:
+        if cell.best_known.done:
+            pairs[f"{cell.method}, {cell.dataset}"][cell.protocol] = cell
+    both = {name: pair for name, pair in pairs.items() if len(pair) == 2}
+    if not both:
+        return None
+    styles = looks(name.split(",")[0] for name in both)
+    with styled():
+        figure, axes = new_figure(6.4, 0.9 + 0.32 * len(both))
+        for place, (name, pair) in enumerate(both.items()):
+            style = styles[name.split(",")[0]]
+            means = [pair[protocol].best_known.summary.mean for protocol in ("published", "clean")]
+            axes.plot(means, [place, place], color=style.colour, alpha=0.5)
+            for mean, face in zip(means, (style.colour, "none"), strict=True):
+                axes.plot(mean, place, marker="o", color=style.colour, markerfacecolor=face, markersize=7)
+            axes.annotate(f"{means[0] - means[1]:+.2f}", (max(means), place), (8, -3), textcoords="offset points")
+        axes.set_yticks(range(len(both)), list(both))
+        axes.set_ylim(len(both) - 0.5, -0.5)
+        axes.margins(x=0.12)
+        axes.set_xlabel(f"{words(table.cells[0].metric)}: published protocol (filled) against clean (open)")
+    return figure

@@ -1,0 +1,109 @@
+"""Does what is committed follow from what was measured? Rows against their hash, files against the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner import files
+from contrastbench.runner.vocabulary import canonical_json
+
+Row = dict[str, Any]
+MANIFEST = "manifest.json"
+GENERATED = ("report",)  # folders of results/ that are made anew on every machine
+
+
+def content_sha256(row: Row) -> str:
+    """sha256 of the row's canonical JSON without its own ``sha256``."""
+    return hashlib.sha256(canonical_json({k: v for k, v in row.items() if k != "sha256"}).encode()).hexdigest()
+
+
+def check_rows(rows: Iterable[Row], where: str) -> list[str]:
+    """One line for each row whose content is not what its sha256 says, and for each key that appears twice."""
+    problems = []
+    seen: set[str] = set()
+    for row in rows:
+        name = f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
+        if content_sha256(row) != row.get("sha256"):
+            problems.append(f"{name} was changed after it was written: its sha256 does not match")
+        if row.get("key") in seen:
+            problems.append(f"{name} appears twice")
+        seen.add(str(row.get("key")))
+    return problems
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """One sha256 for a set of rows, whatever their order: what a figure says it was made from."""
+    return hashlib.sha256("\n".join(sorted(str(row["sha256"]) for row in rows)).encode()).hexdigest()
+
+
+def manifest(results: Path) -> dict[str, str]:
+    """sha256 of every committed file below ``results``, by its path there."""
+    paths = sorted(path for path in results.rglob("*") if path.is_file() and _is_committed(path.relative_to(results)))
+    return {path.relative_to(results).as_posix(): _sha256(path) for path in paths}
+
+
+def _is_committed(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and path.parts[0] not in GENERATED and path.as_posix() != MANIFEST
+
+
+def write_manifest(results: Path) -> Path:
+    """Writes ``results/manifest.json``: the same bytes for the same files."""
+    path = results / MANIFEST
+    files.write_text(path, json.dumps(manifest(results), indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def check_manifest(results: Path) -> list[str]:
+    """One line for each file that the manifest and the folder do not agree on."""
+    path = results / MANIFEST
+    if not path.exists():
+        return [f"{path} is missing; write it with the results"]
+    listed, found = files.read_json(path), manifest(results)
+    problems = [f"{results / name} is in the manifest but not there" for name in listed if name not in found]
+    problems += [f"{results / name} is not in the manifest" for name in found if name not in listed]
+    changed = [name for name in found if name in listed and listed[name] != found[name]]
+    return problems + [f"{results / name} is not what the manifest says" for name in changed]
+
+
+def check_generated(expected: Mapping[Path, str | bytes]) -> list[str]:
+    """One line for each generated file that is missing or stale.
+
+    Args:
+        expected: what each file has to hold, made anew from the rows.
+    """
+    problems = []
+    for path, content in expected.items():
+        wanted = content.encode() if isinstance(content, str) else content
+        if not path.exists():
+            problems.append(f"{path} is missing; make it again from the rows")
+        elif path.read_bytes() != wanted:
+            problems.append(f"{path} does not follow from the rows; make it again")
+    return problems
+
+
+def compare_rows(here: Sequence[Row], shipped: Sequence[Row]) -> list[tuple[Row, Row, str]]:
+    """Rows of the same key from two places: (here, shipped, what they agree on).
+
+    Returns:
+        "bit for bit" where status, metrics and series are equal; "other machine" where they differ and the two ran on
+        different kinds of machine, with other packages or another device; else "differs".
+    """
+    known = {row["key"]: row for row in shipped}
+    return [(row, known[row["key"]], _agreement(row, known[row["key"]])) for row in here if row["key"] in known]
+
+
+def _agreement(here: Row, shipped: Row) -> str:
+    if all(here.get(name) == shipped.get(name) for name in ("status", "metrics", "series")):
+        return "bit for bit"
+    same = all(here.get(name) == shipped.get(name) for name in ("host", "versions", "device", "threads", "data"))
+    return "differs" if same else "other machine"
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

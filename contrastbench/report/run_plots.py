@@ -1,0 +1,150 @@
+"""Figures of single runs: training curves, similarity histograms, embedding maps.
+
+They read lists from a row's ``series``, by these names:
+
+* ``positive_similarities`` and ``negative_similarities``: cosines, or ``similarity_edges`` with ``positive_counts`` and
+  ``negative_counts`` where a histogram is kept instead of the values;
+* ``map_x``, ``map_y`` and, for the colour, ``map_label``: a two-dimensional map of the embeddings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from contrastbench.report.join import Row
+from contrastbench.report.plots import words
+from contrastbench.report.style import MARKERS, PALETTE, looks, new_figure, styled
+
+POSITIVE, NEGATIVE = PALETTE[0], PALETTE[3]
+
+
+def read_curve(path: Path) -> list[dict[str, Any]]:
+    """A run's ``metrics.jsonl``; a last line that a kill cut off is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]], y: str = "loss") -> Figure:
+    """A value along training: every seed a thin line, their mean a thick one.
+
+    Args:
+        runs: method -> its runs' curves, as ``read_curve`` gives them.
+        y: which of the logged values.
+
+    Raises:
+        ValueError: no run logged ``y``; the message lists what was logged.
+    """
+    curves = {name: [_points(run, y) for run in seeds] for name, seeds in runs.items()}
+    if not any(points for seeds in curves.values() for points in seeds):
+        raise ValueError(f"no run logged {y!r}; logged: {', '.join(_logged(runs)) or 'nothing'}")
+    with styled():
+        figure, axes = new_figure()
+        for name, style in looks(curves).items():
+            for points in curves[name]:
+                axes.plot(list(points), list(points.values()), color=style.colour, alpha=0.3, linewidth=0.8)
+            mean = _mean(curves[name])
+            axes.plot(list(mean), list(mean.values()), color=style.colour, label=name)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel(words(y))
+        axes.legend()
+    return figure
+
+
+def _points(run: Sequence[Mapping[str, Any]], y: str) -> dict[int, float]:
+    return {line["epoch"]: float(line[y]) for line in run if y in line and math.isfinite(line[y])}
+
+
+def _mean(seeds: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """The mean at the epochs that every seed has."""
+    started = [points for points in seeds if points]
+    common = set.intersection(*(set(points) for points in started)) if started else set()
+    return {epoch: sum(points[epoch] for points in started) / len(started) for epoch in sorted(common)}
+
+
+def _logged(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -> list[str]:
+    return sorted({name for seeds in runs.values() for run in seeds for line in run for name in line} - {"epoch"})
+
+
+def similarity_histograms(rows: Iterable[Row]) -> Figure:
+    """Cosines of positives against negatives, one panel a method, the rows of one method together.
+
+    Raises:
+        ValueError: no row keeps similarities.
+    """
+    panels = _by_method(row for row in rows if _histogram(row["series"]))
+    if not panels:
+        raise ValueError("no row keeps similarities; wanted: positive_similarities and negative_similarities")
+    edges = np.linspace(-1.0, 1.0, 61)
+    with styled():
+        figure, axes = new_figure(2.6 * len(panels) + 0.6, 2.6, ncols=len(panels), sharey=True, squeeze=False)
+        for panel, (method, kept) in zip(axes.flat, panels.items(), strict=True):
+            for name, colour in (("positive", POSITIVE), ("negative", NEGATIVE)):
+                density = np.mean([_density(row["series"], name, edges) for row in kept], axis=0)
+                panel.stairs(density, edges, fill=True, color=colour, alpha=0.35, label=f"{name}s")
+                panel.stairs(density, edges, color=colour)
+            panel.set_title(method)
+            panel.set_xlabel("cosine similarity")
+        axes[0, 0].set_ylabel("density")
+        axes[0, 0].legend()
+    return figure
+
+
+def _by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    methods: dict[str, list[Row]] = {}
+    for row in rows:
+        methods.setdefault(row["method"], []).append(row)
+    return methods
+
+
+def _histogram(series: Mapping[str, Any]) -> bool:
+    return "positive_similarities" in series or "positive_counts" in series
+
+
+def _density(series: Mapping[str, Any], name: str, edges: np.ndarray) -> np.ndarray:
+    """The density over ``edges``, from values or from counts over the row's own edges."""
+    values = series.get(f"{name}_similarities")
+    if values is not None:
+        return np.histogram(values, edges, density=True)[0]
+    own, counts = np.asarray(series["similarity_edges"]), np.asarray(series[f"{name}_counts"], dtype=float)
+    share = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
+    return np.diff(np.interp(edges, own, share)) / np.diff(edges)
+
+
+def embedding_map(row: Row) -> Figure:
+    """One run's embeddings in two dimensions, a colour and a marker per class.
+
+    Raises:
+        ValueError: the row keeps no map.
+    """
+    series = row["series"]
+    if "map_x" not in series:
+        raise ValueError(f"run {row['key'][:12]} keeps no map; wanted in its series: map_x, map_y, map_label")
+    x, y = np.asarray(series["map_x"]), np.asarray(series["map_y"])
+    labels = np.asarray(series.get("map_label", np.zeros(len(x))))
+    with styled():
+        figure, axes = new_figure(4.6, 4.4)
+        for label, colour, marker in zip(np.unique(labels), itertools.cycle(PALETTE), itertools.cycle(MARKERS)):  # noqa: B905
+            chosen = labels == label
+            options = {"s": 9, "color": colour, "marker": marker, "alpha": 0.7, "linewidths": 0}
+            axes.scatter(x[chosen], y[chosen], label=f"{label:g}", rasterized=len(x) > 2000, **options)
+        if len(np.unique(labels)) > 1:
+            figure.legend(loc="outside right center", title="class")
+        axes.set(title=f"{row['method']}, {row['dataset']}, seed {row['seed']}", xticks=[], yticks=[], aspect="equal")
+        axes.spines[:].set_visible(False)
+    return figure

@@ -1,0 +1,136 @@
+"""How often the verdict errs, by simulation: ``python -m contrastbench.report.simulation``.
+
+Runs are drawn from a normal distribution with standard deviation 1, the published numbers likewise, and the verdict is
+the one that the report gives. Shifts and margins below are in standard deviations of one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from contrastbench.report.published import Published
+from contrastbench.report.statistics import t_quantile
+from contrastbench.report.verdict import verdict
+
+SEEDS = (3, 5, 10)
+NO_MARGIN = 1e-9  # nothing is equal within it: every perfect rerun is judged by "differs" alone
+SHIFT = 4.0  # a true difference, for the power of "differs"
+MARGIN = 4.0  # a margin, for the power of "reproduced"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What is printed: the mean of ``runs`` runs with standard deviation ``sd``; their spread too, or not."""
+
+    runs: int
+    spread: bool
+    sd: float = 1.0
+
+    @property
+    def name(self) -> str:
+        if not self.spread:
+            return "one run" if self.runs == 1 else f"mean of {self.runs}, no spread"
+        unequal = f", sd {self.sd:g} times ours" if self.sd != 1 else ""
+        return f"mean ± sd of {self.runs}{unequal}"
+
+    def print(self, rng: np.random.Generator, margin: float, shift: float) -> Published:
+        runs = rng.normal(-shift, self.sd, self.runs)
+        spread = float(runs.std(ddof=1)) if self.spread else None
+        kind, n = ("seeds", self.runs) if self.spread else ("", None)
+        return Published("", "", "", "", float(runs.mean()), spread, kind, n, margin=margin)
+
+
+PAPERS = (
+    Paper(1, spread=False),
+    Paper(5, spread=False),
+    *(Paper(runs, spread=True) for runs in (3, 5, 10)),
+    *(Paper(10, spread=True, sd=sd) for sd in (0.5, 2.0)),
+)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of simulated cells, in percent."""
+
+    seeds: int
+    paper: Paper
+    false_differs: float  # a perfect rerun is called different
+    false_reproduced: float  # a true difference as large as the margin is called reproduced
+    power_differs: float  # a true difference of SHIFT is called different
+    power_reproduced: float  # a perfect rerun is called reproduced under MARGIN
+
+
+def rates(seeds: int, paper: Paper, replications: int, seed: int = 0) -> Rates:
+    """The four rates for one number of seeds and one kind of published number.
+
+    Args:
+        replications: simulated cells per rate; the error of a rate near 5 % is 22 / sqrt(replications) points.
+        seed: of the simulation; the same seed gives the same table.
+    """
+
+    def share(kind: str, margin: float, shift: float, stream: int) -> float:
+        rng = np.random.default_rng([seed, stream, seeds, paper.runs, paper.spread, int(10 * paper.sd)])
+        kinds = [_verdict(rng, seeds, paper, margin, shift) for _ in range(replications)]
+        return 100.0 * kinds.count(kind) / replications
+
+    return Rates(
+        seeds,
+        paper,
+        share("differs", NO_MARGIN, 0.0, 0),
+        share("reproduced", MARGIN, MARGIN, 1),
+        share("differs", NO_MARGIN, SHIFT, 2),
+        share("reproduced", MARGIN, 0.0, 3),
+    )
+
+
+def _verdict(rng: np.random.Generator, seeds: int, paper: Paper, margin: float, shift: float) -> str:
+    return verdict(rng.normal(size=seeds).tolist(), paper.print(rng, margin, shift)).kind
+
+
+def naive_rates(seeds: int, paper: Paper, replications: int, seed: int = 0) -> tuple[float, float | None]:
+    """How often two usual rules call a perfect rerun different, in percent.
+
+    Returns:
+        The one-sample t-test against the printed mean, and "our mean lies outside the paper's +- sd" (None where no
+        spread is printed).
+    """
+    rng = np.random.default_rng([seed, 4, seeds, paper.runs, paper.spread, int(10 * paper.sd)])
+    ours = rng.normal(size=(replications, seeds))
+    theirs = rng.normal(0.0, paper.sd, size=(replications, paper.runs))
+    off = np.abs(ours.mean(1) - theirs.mean(1))
+    half = t_quantile(0.975, seeds - 1) * ours.std(1, ddof=1) / np.sqrt(seeds)
+    outside = 100.0 * float(np.mean(off > theirs.std(1, ddof=1))) if paper.spread else None
+    return 100.0 * float(np.mean(off > half)), outside
+
+
+def table_lines(replications: int) -> Iterator[str]:
+    """The table for the documentation, in Markdown."""
+    yield (
+        f"| seeds | published | false differs | false reproduced | differs at {SHIFT:g} sd | reproduced, margin "
+        f"{MARGIN:g} sd | one-sample t errs | outside ± sd errs |"
+    )
+    yield "| ---: | --- " + "| ---: " * 6 + "|"
+    for seeds in SEEDS:
+        for paper in PAPERS:
+            found = rates(seeds, paper, replications)
+            one_sample, outside = naive_rates(seeds, paper, replications)
+            numbers = (found.false_differs, found.false_reproduced, found.power_differs, found.power_reproduced)
+            words = [f"{number:.1f}" for number in (*numbers, one_sample)] + [
+                "" if outside is None else f"{outside:.1f}"
+            ]
+            yield f"| {seeds} | {paper.name} | {' | '.join(words)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Simulates how often the verdict errs; prints a Markdown table, in %.")
+    parser.add_argument("--replications", type=int, default=20_000, help="simulated cells per rate")
+    for line in table_lines(parser.parse_args().replications):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

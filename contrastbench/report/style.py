@@ -1,0 +1,135 @@
+"""One look for every figure: a fixed colour and marker per method everywhere, and files that are the same to the byte.
+
+The colours are Okabe and Ito's and Paul Tol's, chosen to stay apart for colour-blind readers; markers differ
+too, so that no figure needs colour to be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from contrastbench.runner import files
+
+INK = "#24292f"  # text; the HTML page replaces it by its own text colour
+GRID = "#d7dce1"
+
+PALETTE = (
+    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),
+    *("#882255", "#999933", "#44AA99", "#AA4499", "#6B6ECF", "#8C6D31"),
+)
+MARKERS = ("o", "s", "^", "v", "P", "X", "<", ">", "h", "p", "*")  # the diamond is for published numbers
+
+
+class Look(NamedTuple):
+    colour: str
+    marker: str
+
+
+# The methods that many papers print; any other name gets its look from its letters, the same one everywhere.
+KNOWN = {
+    "Untrained": Look("#7A7A7A", "o"),
+    "Raw pixels": Look("#A0A0A0", "s"),
+    "Supervised": Look("#24292F", "*"),
+    "SimCLR": Look(PALETTE[0], "o"),
+    "DCL": Look(PALETTE[1], "s"),
+    "HCL": Look(PALETTE[3], "^"),
+    "BCL": Look(PALETTE[2], "v"),
+    "MoCo": Look(PALETTE[5], "P"),
+    "InfoGraph": Look(PALETTE[0], "o"),
+    "GraphCL": Look(PALETTE[4], "v"),
+    "SimCSE": Look(PALETTE[0], "o"),
+    "SupCon": Look(PALETTE[6], "P"),
+}
+_KNOWN_LOWER = {name.lower(): look for name, look in KNOWN.items()}
+
+
+def look(method: str) -> Look:
+    """The colour and marker of a method: that of the longest known name it starts with, else one from its letters."""
+    method = method.split(" (")[0].split(",")[0]  # variant, protocol and settings change no colour
+    words = method.lower().replace("_", " ").split()
+    for count in range(len(words), 0, -1):
+        if found := _KNOWN_LOWER.get(" ".join(words[:count])):
+            return found
+    digest = hashlib.sha256(method.encode()).digest()
+    return Look(PALETTE[digest[0] % len(PALETTE)], MARKERS[digest[1] % len(MARKERS)])
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """The looks of one figure's methods; where two would look alike, the later one gets the next free marker."""
+    chosen: dict[str, Look] = {}
+    for method in dict.fromkeys(methods):
+        wanted = look(method)
+        free = [marker for marker in MARKERS if Look(wanted.colour, marker) not in chosen.values()]
+        chosen[method] = wanted if wanted not in chosen.values() or not free else Look(wanted.colour, free[0])
+    return chosen
+
+
+SETTINGS: dict[str, Any] = {
+    **{"figure.dpi": 100, "figure.constrained_layout.use": True, "figure.facecolor": "none"},
+    **{"axes.facecolor": "none", "savefig.facecolor": "none", "savefig.edgecolor": "none"},
+    **{"font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left"},
+    **{"axes.titleweight": "bold", "axes.labelsize": 9, "legend.fontsize": 8, "legend.frameon": False},
+    **{"text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK, "axes.edgecolor": INK},
+    **{"xtick.color": INK, "ytick.color": INK, "xtick.labelsize": 8, "ytick.labelsize": 8},
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7},
+    **{"axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True},
+    **{"xtick.major.width": 0.7, "ytick.major.width": 0.7, "lines.linewidth": 1.6, "lines.markersize": 5},
+    **{"svg.hashsalt": "contrastbench", "svg.fonttype": "none", "pdf.fonttype": 42},
+}
+
+
+def new_figure(width: float = 6.4, height: float = 3.8, **options: Any) -> tuple[Figure, Any]:
+    """A figure in our style with its axes (inches); ``options`` go to ``Figure.subplots``. Draw inside ``styled()``."""
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(**options)
+
+
+def styled() -> Any:
+    """The context in which figures are made and written: ``with styled(): ...``."""
+    defaults: Any = {
+        name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")
+    }
+    return matplotlib.rc_context({**defaults, **SETTINGS})
+
+
+def svg_bytes(figure: Figure, source: str = "") -> bytes:
+    """The figure as SVG, the same bytes for the same figure (no date, no random ids).
+
+    Args:
+        source: what it was made from, e.g. the digest of the rows; written into its metadata.
+    """
+    out = io.BytesIO()
+    with styled():
+        FigureCanvasSVG(figure)
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Source": source or None})
+    return b"\n".join(line.rstrip() for line in out.getvalue().splitlines()) + b"\n"
+
+
+def pdf_bytes(figure: Figure, source: str = "") -> bytes:
+    """The figure as PDF, the same bytes for the same figure."""
+    out = io.BytesIO()
+    information = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": source or None}
+    with styled():
+        FigureCanvasPdf(figure)
+        figure.savefig(out, format="pdf", metadata=information)
+    return out.getvalue()
+
+
+def save(figure: Figure, path: Path, source: str = "") -> list[Path]:
+    """Writes ``path`` with the endings .svg and .pdf, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = []
+    for ending, content in ((".svg", svg_bytes(figure, source)), (".pdf", pdf_bytes(figure, source))):
+        target = path.with_name(path.name + ending)
+        files.write_whole(target, lambda file, content=content: file.write(content) and None)  # type: ignore[misc]
+        written.append(target)
+    return written
