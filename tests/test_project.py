@@ -15,9 +15,9 @@ PARTS = ("losses", "encoders", "data", "evaluation", "runner", "report", "cli", 
 ARROWS = {
     "losses": set(),
     "randomness": set(),
-    "encoders": {"randomness"},
     "data": {"randomness"},
-    "evaluation": {"randomness"},
+    "encoders": {"randomness", "data"},
+    "evaluation": {"randomness", "data", "encoders"},
     "runner": {"randomness"},
     "report": {"runner"},
     "papers": {"runner"},
@@ -28,7 +28,7 @@ ARROWS = {
 }
 # What the runner offers to papers and to the report: no more than this.
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}
-RUNNER_FOR_REPORT = {"contrastbench.runner.vocabulary", "contrastbench.runner.files", "contrastbench.runner.rows"}
+RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files", ".rows")}
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
 NO_TORCH = ("report", "papers", "display", "cli")
 

@@ -16,8 +16,9 @@ from contrastbench.cli.app import app, complain, console, one_line_errors, place
 from contrastbench.display import COLOURS, Display, counted, hours_of, plan_grid
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
-from contrastbench.runner.launchers import Job, Outcome, inline, local
+from contrastbench.runner.launchers import Job, Outcome, inline, local, slurm_queue
 from contrastbench.runner.plan import Planned, plan, write_tickets
+from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import Row, rows_here, rows_shipped
 
@@ -111,6 +112,11 @@ def _starter(name: str, *, device: str, threads: int, slots: int | None, runs_pe
     if name == "local":
         there = local.slots_here(device=device, count=slots, threads=threads, runs_per_gpu=runs_per_gpu)
         return lambda jobs, display: local.launch(jobs, there, watch=display.watch)
+    if name == "slurm":
+        from contrastbench.runner.launchers import slurm  # imports submitit, which nothing else needs
+
+        site = read_profile(profile or "default")
+        return lambda jobs, display: slurm.launch(jobs, site, places.runs, watch=display.watch)
     raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
 
 
@@ -203,10 +209,12 @@ def _planned(
     """The plan of the targets at a scale, and the rows that costs can be estimated from (shipped ones)."""
     planned: list[Planned] = []
     rows: list[Row] = []
+    still_queued = slurm_queue.still_queued()
     for selection in selections(targets):
         shipped = rows_shipped(places.results, selection.paper.name)
         cells = papers.with_settings(selection.cells(scale, _seeds(seeds)), _settings(settings))
-        planned += plan(cells, places.runs, frozenset(row["key"] for row in shipped if row["status"] == "done"))
+        keys = frozenset(row["key"] for row in shipped if row["status"] == "done")
+        planned += plan(cells, places.runs, keys, still_queued)
         rows += shipped
     if targets and not planned:
         raise ValueError(f"{', '.join(targets)} has no cells at scale {scale}; see `contrastbench list`")

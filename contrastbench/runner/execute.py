@@ -17,6 +17,7 @@ from typing import Any
 
 from contrastbench.runner import claims, files, provenance, rows
 from contrastbench.runner.checkpoint import Checkpoint, Log
+from contrastbench.runner.states import FINISHED, state_of
 from contrastbench.runner.vocabulary import Run, key_of
 
 CHECKPOINT_SECONDS = 20.0
@@ -70,8 +71,8 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
     ticket = read_ticket(folder)
     claim = _take(folder, host)
     if claim is None:
-        done = folder / "row.json"
-        return rows.read_row(done)["status"] if done.exists() else "taken"
+        name = state_of(folder).name
+        return name if name in FINISHED else "taken"
     started, clock = datetime.now(UTC), perf_counter()
     provenance.reset_peak_memory()
     with claims.Heartbeat(claim) as heartbeat, _log_file(folder) as log_file:
@@ -145,10 +146,11 @@ _IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol",
 def _take(folder: Path, host: Host) -> claims.Claim | None:
     """The claim on this attempt, or None: another worker has the run, or it is done."""
     current = claims.latest(folder)
-    if current and not (folder / f"failed.{current.number}.json").exists() and current.is_alive():
+    state = state_of(folder)  # looked at after the claim: its owner may have finished just now
+    if state.name in (*FINISHED, "running"):
         return None
-    if (folder / "row.json").exists():  # looked at after the owner was found dead: it may have finished just now
-        return None
+    if state.problem:
+        (folder / "row.json").replace(folder / "row.unreadable.json")
     return claims.take(folder, current.number if current else 0, launcher=host.launcher, job=host.job)
 
 

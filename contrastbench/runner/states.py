@@ -30,24 +30,21 @@ def state_of(folder: Path, still_queued: StillQueued | None = None) -> State:
 
     A row that cannot be read counts as no row: the run is "killed" with the problem named, and is done again.
     """
-    problem = ""
     try:
-        return _finished(rows.read_row(folder / "row.json"))
+        row = rows.read_row(folder / "row.json")
+        return State(row["status"], row)
     except FileNotFoundError:
-        pass
+        claim = claims.latest(folder) if folder.is_dir() else None
     except ValueError as error:
-        problem = str(error)
-    claim = claims.latest(folder) if folder.is_dir() else None
-    if claim and not (folder / f"failed.{claim.number}.json").exists():
-        if claim.is_alive():
-            return State("running", claim=claim, problem=problem)
-        if not _queued(folder, still_queued, claim):
-            return State("killed", claim=claim, problem=problem)
-    return State("queued" if _queued(folder, still_queued, claim) else "new", claim=claim, problem=problem)
-
-
-def _finished(row: rows.Row) -> State:
-    return State(row["status"], row=row)
+        return State("killed", problem=str(error))
+    begun = claim is not None and not (folder / f"failed.{claim.number}.json").exists()
+    if claim and begun and claim.is_alive():
+        return State("running", claim=claim)
+    if _queued(folder, still_queued, claim):
+        return State("queued", claim=claim)
+    if (folder / "row.json").exists():  # it ended between the two looks
+        return state_of(folder, still_queued)
+    return State("killed" if begun else "new", claim=claim)
 
 
 def _queued(folder: Path, still_queued: StillQueued | None, claim: claims.Claim | None) -> bool:

@@ -1,0 +1,5 @@
+"""``python -m contrastbench.cli``: the same as the command ``contrastbench``."""
+
+from contrastbench.cli import main
+
+main()

@@ -1,0 +1,43 @@
+"""A runs folder and short ways to plan, do and read toy runs."""
+
+import pytest
+
+from contrastbench import papers
+from contrastbench.runner.execute import folder_of
+from contrastbench.runner.launchers import inline, local
+from contrastbench.runner.plan import plan, write_tickets
+from contrastbench.runner.rows import read_row
+
+
+class Bench:
+    """The toy paper in a runs folder of its own."""
+
+    def __init__(self, runs_folder):
+        self.folder = runs_folder
+
+    def plan(self, target, seeds=None, settings=None):
+        cells = papers.with_settings(papers.select(target).cells("quick", seeds), settings or {})
+        return plan(cells, self.folder)
+
+    def jobs(self, target, seeds=None, settings=None):
+        to_run = [each for each in self.plan(target, seeds, settings) if each.is_to_run]
+        return write_tickets(to_run, self.folder)
+
+    def run(self, target, seeds=None, settings=None, workers=2, watch=lambda job, event: None):
+        return local.launch(self.jobs(target, seeds, settings), [local.Slot()] * workers, watch=watch)
+
+    def run_inline(self, target, seeds=None, settings=None):
+        return inline.launch(self.jobs(target, seeds, settings), watch=lambda job, event: None)
+
+    def rows(self, target, seeds=None, settings=None):
+        planned = self.plan(target, seeds, settings)
+        paths = [folder_of(each.run, self.folder) / "row.json" for each in planned]
+        return {path.parent.name: read_row(path) for path in paths if path.exists()}
+
+    def states(self, target, seeds=None, settings=None):
+        return [each.state.name for each in self.plan(target, seeds, settings)]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path / "runs")

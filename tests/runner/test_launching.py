@@ -1,0 +1,224 @@
+"""Runs through the local launcher: order, sharing, failures, kills."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from contrastbench.runner import claims, states
+from contrastbench.runner.execute import Host, execute
+from contrastbench.runner.launchers import inline, local
+from contrastbench.runner.rows import RESULT_FIELDS, read_row, result_of
+
+
+def results(rows):
+    return {key: result_of(row) for key, row in rows.items()}
+
+
+@pytest.fixture
+def undisturbed(bench, tmp_path):
+    """The rows of toy/main as one process makes them, one after another."""
+    quiet = type(bench)(tmp_path / "undisturbed")
+    quiet.run_inline("toy/main")
+    return results(quiet.rows("toy/main"))
+
+
+def test_local_and_inline_leave_the_same_rows(bench, undisturbed):
+    bench.run("toy/main")
+    assert results(bench.rows("toy/main")) == undisturbed
+    assert len(undisturbed) == 12
+
+
+def test_the_second_launch_has_nothing_to_do(bench):
+    bench.run_inline("toy/main", seeds=[0])
+    assert bench.jobs("toy/main", seeds=[0]) == []
+
+
+def test_one_failed_run_stops_no_other_and_each_failure_has_its_word(bench):
+    bench.run("toy/faults", seeds=[0])
+    assert bench.states("toy/faults", seeds=[0]) == ["done", "failed", "diverged", "out_of_memory"]
+    row = next(row for row in bench.rows("toy/faults", seeds=[0]).values() if row["status"] == "failed")
+    assert row["error"]["message"] == "the toy was told to fail in epoch 0"
+    assert any("RuntimeError" in line for line in row["error"]["log_tail"])
+
+
+def test_what_is_needed_is_done_first_and_once(bench):
+    order = []
+    bench.run("toy/chain", workers=2, watch=lambda job, event: order.append(job.run) if event.get("status") == "done" else None)
+    assert len(order) == 9
+    for run in order:
+        assert all(order.index(need) < order.index(run) for need in run.needs)
+
+
+def test_a_run_whose_need_was_changed_refuses_to_read_it(bench):
+    first, second = bench.jobs("toy/chain", seeds=[0])[:2]
+    inline.launch([first], watch=lambda job, event: None)
+    with open(first.folder / "artefact.pt", "ab") as file:
+        file.write(b"more")
+    inline.launch([second], watch=lambda job, event: None)
+    row = read_row(second.folder / "row.json")
+    assert row["status"] == "failed"
+    assert "is not what its row recorded" in row["error"]["message"]
+
+
+def test_a_run_whose_need_failed_is_not_started(bench):
+    failing = next(job for job in bench.jobs("toy/faults", seeds=[0]) if job.run.method == "Raises")
+    dependent = bench.jobs("toy/chain", seeds=[0])[1]
+    dependent = type(dependent)(dependent.run, dependent.folder, (failing.folder,))
+    outcome = local.launch([failing, dependent], [local.Slot()], watch=lambda job, event: None)
+    assert "which is failed" in outcome.problems[dependent.folder]
+
+
+def test_retry_keeps_the_failed_row_and_does_the_run_again(bench, tmp_path):
+    settings = {"fail_unless": str(tmp_path / "mended")}
+    bench.run_inline("toy/faults", seeds=[0], settings=settings)
+    (tmp_path / "mended").touch()
+    failed = [each for each in bench.plan("toy/faults", [0], settings) if each.state.name in states.FAILURES]
+    assert len(failed) == 3
+    for each in failed:
+        states.retry(bench.folder / "toy" / each.run.key)
+    bench.run_inline("toy/faults", seeds=[0], settings=settings)
+    assert bench.states("toy/faults", [0], settings) == ["done"] * 4
+    folder = bench.folder / "toy" / failed[0].run.key
+    assert read_row(folder / "failed.1.json")["status"] == "failed"
+    row = read_row(folder / "row.json")
+    assert (row["attempt"], row["resumes"]) == (2, 0)
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_a_run_that_was_killed_in_any_epoch_ends_as_if_it_was_not(bench, undisturbed, epoch):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    worker = subprocess.run([sys.executable, "-c", KILL_AT_EPOCH, str(folder), str(epoch)])
+    assert worker.returncode == -signal.SIGKILL
+    assert states.state_of(folder).name == "killed"
+    execute(folder, Host())
+    row = read_row(folder / "row.json")
+    assert result_of(row) == undisturbed[folder.name]
+    assert row["resumes"] == 1
+
+
+KILL_AT_EPOCH = """
+import os, signal, sys
+from pathlib import Path
+from contrastbench.runner.execute import Host, execute
+def kill(line):
+    if line["epoch"] == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+execute(Path(sys.argv[1]), Host(), watch=kill)
+"""
+
+
+def test_random_kills_of_workers_lose_and_double_nothing(bench):
+    """Every worker that is seen at work may be killed, four times; the rows are those of an undisturbed launch."""
+    settings = {"seconds_per_epoch": "0.02", "epochs": "6"}
+    dice, kills = random.Random(0), []
+
+    def kill_now_and_then(job, event):
+        if "line" in event and len(kills) < 4 and dice.random() < 0.3:
+            claim = claims.latest(job.folder)
+            if claim and claim.is_alive():
+                os.kill(claim.owner["pid"], signal.SIGKILL)
+                kills.append(job.folder)
+
+    launches = 0
+    while bench.jobs("toy/main", None, settings):
+        bench.run("toy/main", None, settings, watch=kill_now_and_then)
+        launches += 1
+        assert launches < 10
+    assert len(kills) == 4
+    disturbed = results(bench.rows("toy/main", None, settings))
+    quiet = type(bench)(bench.folder.parent / "quiet")
+    quiet.run_inline("toy/main", None, settings)
+    assert disturbed == results(quiet.rows("toy/main", None, settings))
+
+
+def test_a_killed_front_command_loses_nothing(bench, tmp_path):
+    command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(bench.folder), "run", "toy/main"]
+    command += ["--set", "seconds_per_epoch=0.05", "--set", "epochs=8"]
+    front = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(bench.folder.glob("toy/*/row.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    front.kill()
+    front.wait()
+    done = subprocess.run(command, capture_output=True, text=True)
+    while done.returncode == 1 and time.monotonic() < deadline:  # a run may still be with a worker of the dead front
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    settings = {"seconds_per_epoch": "0.05", "epochs": "8"}
+    assert bench.states("toy/main", None, settings) == ["done"] * 12
+
+
+def test_two_workers_never_do_the_same_run(bench):
+    folder = bench.jobs("toy/slow", seeds=[0], settings={"epochs": "4"})[0].folder
+    code = "import sys; from pathlib import Path; from contrastbench.runner.execute import Host, execute\n"
+    code += "print(execute(Path(sys.argv[1]), Host()))"
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    said = sorted(worker.communicate()[0].strip() for worker in workers)
+    assert said.count("taken") + said.count("done") == 4
+    assert [path.name for path in folder.glob("claim.*")] == ["claim.1"]
+
+
+def test_a_truncated_row_is_named_and_the_run_done_again(bench):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    execute(folder, Host())
+    (folder / "row.json").write_bytes((folder / "row.json").read_bytes()[:100])
+    state = states.state_of(folder)
+    assert state.name == "killed"
+    assert "is not whole JSON" in state.problem
+    bench.run_inline("toy/main", seeds=[0])
+    assert bench.states("toy/main", seeds=[0]) == ["done"] * 4
+
+
+def test_a_row_that_was_edited_does_not_count(bench):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    execute(folder, Host())
+    text = (folder / "row.json").read_text()
+    (folder / "row.json").write_text(text.replace('"test_top1_percent": ', '"test_top1_percent": 1'))
+    assert "its sha256 does not match" in states.state_of(folder).problem
+
+
+def test_a_truncated_checkpoint_fails_the_run_in_one_line_and_retry_mends_it(bench):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    assert execute(folder, Host()) == "failed"
+    message = read_row(folder / "row.json")["error"]["message"]
+    assert "checkpoint.pt cannot be read" in message
+    assert "\n" not in message
+    states.retry(folder)
+    assert execute(folder, Host()) == "done"
+
+
+def test_a_row_says_where_it_comes_from(bench):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    execute(folder, Host())
+    row = read_row(folder / "row.json")
+    assert set(RESULT_FIELDS) <= set(row)
+    assert row["cells"] == [["main", "Noise8/Plain"]]
+    assert row["data"] == {"toy_noise": "0" * 64}
+    assert row["threads"] == 1
+    assert row["determinism"] == "strict"
+    assert row["git"].keys() == {"commit", "dirty"}
+    assert row["peak_mb"] > 0 and row["seconds"] >= 0
+    assert row["versions"]["torch"]
+
+
+def test_sigterm_saves_the_run_and_frees_it(bench):
+    folder = bench.jobs("toy/slow", seeds=[0])[0].folder
+    environment = {**os.environ, "CONTRASTBENCH_CHECKPOINT_SECONDS": "1000"}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "contrastbench.runner.worker", str(folder)], env=environment, stdout=subprocess.PIPE
+    )
+    worker.stdout.readline()  # it has done its first epoch
+    worker.terminate()
+    assert worker.wait(timeout=30) == 0
+    assert states.state_of(folder).name == "killed"
+    assert (folder / "checkpoint.pt").exists()

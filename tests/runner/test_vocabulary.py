@@ -1,0 +1,82 @@
+"""Runs, keys and products."""
+
+import dataclasses
+
+import pytest
+from benchmarks.toy.config import Config
+
+from contrastbench import papers
+from contrastbench.runner import Run, product, seeded
+
+RUN = Run("toy", Config(), 0, "quick", "Noise8", "Plain")
+
+
+def test_product_takes_every_combination_with_the_last_axis_fastest():
+    assert product(loss=["a", "b"], beta=[1, 2]) == [
+        {"loss": "a", "beta": 1},
+        {"loss": "a", "beta": 2},
+        {"loss": "b", "beta": 1},
+        {"loss": "b", "beta": 2},
+    ]
+
+
+def test_the_key_is_the_same_on_every_machine_and_day():
+    assert RUN.key == "0f01788b543729316497634b7cd684ff8c2b82341877c716569373e9651029fe"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"scale": "paper"},
+        {"variant": "as_code"},
+        {"protocol": "clean"},
+        {"protocol_version": 2},
+        {"stage": "probe"},
+        {"config": Config(epochs=4)},
+        {"needs": (RUN,)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_decides_the_result_changes_the_key(change):
+    assert dataclasses.replace(RUN, **change).key != RUN.key
+
+
+def test_labels_do_not_change_the_key():
+    assert dataclasses.replace(RUN, dataset="other", method="other").key == RUN.key
+
+
+def test_an_int_in_a_float_field_is_that_float():
+    assert dataclasses.replace(RUN, config=Config(gain=1)).key == dataclasses.replace(RUN, config=Config(gain=1.0)).key
+
+
+def test_an_unknown_scale_names_the_possible_ones():
+    with pytest.raises(ValueError, match="scale must be one of smoke, quick, lite, paper, got 'huge'"):
+        dataclasses.replace(RUN, scale="huge")
+
+
+def test_seeded_changes_nothing_but_the_seed():
+    assert [run.seed for run in seeded(RUN, (3, 5))] == [3, 5]
+    assert {dataclasses.replace(run, seed=0).key for run in seeded(RUN, (3, 5))} == {RUN.key}
+
+
+def test_tables_share_runs():
+    twice = [*papers.select("toy/main").cells("quick"), *papers.select("toy/main").cells("quick")]
+    assert len({run.key for _, cell in twice for run in cell.runs}) == 12
+
+
+def test_a_changed_setting_shows_in_the_labels():
+    changed = RUN.with_config(gain=2.0)
+    assert (changed.method, changed.config.gain) == ("Plain [gain=2.0]", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"colour": "red"}, "unknown setting 'colour'; a run of toy has: epochs, size"),
+        ({"epochs": "many"}, "setting epochs must be of type int, got 'many'"),
+    ],
+)
+def test_a_bad_setting_says_what_is_possible(settings, said):
+    with pytest.raises(ValueError, match=said):
+        papers.with_settings(papers.select("toy/main").cells("quick"), settings)
