@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.table import Table as Grid
 
 from contrastbench import papers
-from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli.planning import Scale, Seeds, Settings, Targets, costs, planned_runs
 from contrastbench.display import COLOURS, Display, counted, hours_of, plan_grid
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
@@ -22,10 +23,7 @@ from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import Row, rows_here, rows_shipped
 
-Targets = Annotated[list[str] | None, typer.Argument(help="PAPER[/TABLE[/CELL]]; all papers where none is given")]
-Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
-Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="a config field to change: key=value; repeatable")]
+Start = Callable[[Sequence[Job], Display], Outcome]  # a launcher with its options settled
 
 
 @app.command("list")
@@ -60,7 +58,9 @@ def show_plan(
     costs = _costs(planned, rows, device)
     console.print(plan_grid(planned, costs))
     to_run = [each for each in planned if each.is_to_run]
-    console.print(f"{len(to_run)} of {len(planned)} runs to do, about {hours_of(to_run, costs) or '0'} hours of one slot")
+    console.print(
+        f"{len(to_run)} of {len(planned)} runs to do, about {hours_of(to_run, costs) or '0'} hours of one slot"
+    )
 
 
 @app.command("run")
@@ -79,14 +79,14 @@ def run_tables(
     profile: Annotated[str | None, typer.Option(help="slurm only: a file of slurm/ without its .toml")] = None,
 ) -> None:
     """Starts what is missing here. The same command twice does nothing the second time; Ctrl-C loses nothing."""
-    planned, rows = _planned(targets, scale, seeds, settings)
+    planned = planned_runs(targets, scale, seeds, settings)
     to_run = [each for each in planned if each.is_to_run]
     if budget:
-        to_run = cost.within(to_run, _costs(to_run, rows, device), cost.seconds_of(budget))
+        to_run = cost.within(to_run, costs(to_run, device), cost.seconds_of(budget))
     _summary_before(planned, to_run)
     start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
     _launch(to_run, start)
-    _say_what_became(_planned(targets, scale, seeds, settings)[0], {each.run.key for each in to_run})
+    _say_what_became(planned_runs(targets, scale, seeds, settings), {each.run.key for each in to_run})
 
 
 def _summary_before(planned: Sequence[Planned], to_run: Sequence[Planned]) -> None:
@@ -97,7 +97,7 @@ def _summary_before(planned: Sequence[Planned], to_run: Sequence[Planned]) -> No
             complain(each.state.problem)
 
 
-def _launch(to_run: Sequence[Planned], start) -> Outcome:
+def _launch(to_run: Sequence[Planned], start: Start) -> Outcome:
     if not to_run:
         return Outcome()
     jobs = write_tickets(to_run, places.runs)
@@ -105,7 +105,9 @@ def _launch(to_run: Sequence[Planned], start) -> Outcome:
         return start(jobs, display)
 
 
-def _starter(name: str, *, device: str, threads: int, slots: int | None, runs_per_gpu: int, profile: str | None):
+def _starter(
+    name: str, *, device: str, threads: int, slots: int | None, runs_per_gpu: int, profile: str | None
+) -> Start:
     """The launcher of that name as a function of (jobs, display)."""
     if name == "inline":
         return lambda jobs, display: inline.launch(jobs, watch=display.watch, device=device, threads=threads)
@@ -117,6 +119,11 @@ def _starter(name: str, *, device: str, threads: int, slots: int | None, runs_pe
 
         site = read_profile(profile or "default")
         return lambda jobs, display: slurm.launch(jobs, site, places.runs, watch=display.watch)
+    if name == "slurm":
+        from contrastbench.runner.launchers import slurm  # imports submitit, which planning can do without
+
+        chosen = read_profile(profile or "default")
+        return lambda jobs, display: slurm.launch(jobs, chosen, places.runs, watch=display.watch)
     raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
 
 
@@ -147,11 +154,11 @@ def show_status(
 ) -> None:
     """The state of every run, per table; with what is at work now and since when it was last heard of."""
     if not watch:
-        console.print(_status_grid(_planned(targets, scale, None, None)[0]))
+        console.print(_status_grid(planned_runs(targets, scale)))
         return
     with Live(console=console) as live:
         while True:
-            planned = _planned(targets, scale, None, None)[0]
+            planned = planned_runs(targets, scale)
             live.update(_status_grid(planned))
             if not any(each.state.name in ("running", "queued") for each in planned):
                 return
@@ -192,7 +199,7 @@ def retry_runs(
     wanted |= {"failed", "diverged", "out_of_memory"} if failed or everything else set()
     wanted |= {"killed"} if killed or everything else set()
     wanted |= {"timed_out"} if timeout or everything else set()
-    chosen = [each for each in _planned(targets, scale, None, None)[0] if each.state.name in wanted]
+    chosen = [each for each in planned_runs(targets, scale) if each.state.name in wanted]
     for each in chosen:
         if each.state.name in states.FAILURES:
             states.retry(folder_of(each.run, places.runs))
@@ -200,54 +207,4 @@ def retry_runs(
     start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
     _launch(chosen, start)
     keys = {each.run.key for each in chosen}
-    _say_what_became([each for each in _planned(targets, scale, None, None)[0] if each.run.key in keys], keys)
-
-
-def _planned(
-    targets: list[str] | None, scale: str, seeds: str | None, settings: list[str] | None
-) -> tuple[list[Planned], list[Row]]:
-    """The plan of the targets at a scale, and the rows that costs can be estimated from (shipped ones)."""
-    planned: list[Planned] = []
-    rows: list[Row] = []
-    still_queued = slurm_queue.still_queued()
-    for selection in selections(targets):
-        shipped = rows_shipped(places.results, selection.paper.name)
-        cells = papers.with_settings(selection.cells(scale, _seeds(seeds)), _settings(settings))
-        keys = frozenset(row["key"] for row in shipped if row["status"] == "done")
-        planned += plan(cells, places.runs, keys, still_queued)
-        rows += shipped
-    if targets and not planned:
-        raise ValueError(f"{', '.join(targets)} has no cells at scale {scale}; see `contrastbench list`")
-    return planned, rows
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
-    if text is None:
-        return None
-    try:
-        if text.isdigit() and int(text) > 0:
-            return list(range(int(text)))
-        first, dash, last = text.partition("-")
-        seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
-        if seeds and min(seeds) >= 0 and "," in text or dash:
-            return seeds
-    except ValueError:
-        pass
-    raise ValueError(f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), got {text!r}")
-
-
-def _settings(pairs: list[str] | None) -> dict[str, str]:
-    split = [pair.partition("=") for pair in pairs or []]
-    for key, equals, value in split:
-        if not (key and equals and value):
-            raise ValueError(f"--set takes key=value, got {key + equals + value!r}")
-    return {key: value for key, _, value in split}
-
-
-def _costs(planned: Sequence[Planned], shipped: Sequence[Row], device: str) -> dict[str, float | None]:
-    """Estimated seconds per run key; measured here before measured elsewhere."""
-    paper_names = {each.run.paper for each in planned}
-    here = [row for name in sorted(paper_names) for row in rows_here(places.runs, name)[0]]
-    estimate = cost.Estimator([*here, *shipped], device_kind(device))
-    return {each.run.key: estimate.seconds(each.run) for each in planned}
+    _say_what_became([each for each in planned_runs(targets, scale) if each.run.key in keys], keys)
