@@ -9,7 +9,7 @@ import typer
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
-from contrastbench.cli.running import Targets
+from contrastbench.cli.planning import Targets
 from contrastbench.runner.rows import rows_here, rows_shipped, write_shipped
 
 

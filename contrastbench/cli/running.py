@@ -17,11 +17,9 @@ from contrastbench.cli.planning import Scale, Seeds, Settings, Targets, costs, p
 from contrastbench.display import COLOURS, Display, counted, hours_of, plan_grid
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
-from contrastbench.runner.launchers import Job, Outcome, inline, local, slurm_queue
-from contrastbench.runner.plan import Planned, plan, write_tickets
+from contrastbench.runner.launchers import Job, Outcome, inline, local
+from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.profiles import read_profile
-from contrastbench.runner.provenance import device_kind
-from contrastbench.runner.rows import Row, rows_here, rows_shipped
 
 Start = Callable[[Sequence[Job], Display], Outcome]  # a launcher with its options settled
 

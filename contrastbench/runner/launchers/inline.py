@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from contrastbench.runner.execute import Host, execute
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
@@ -14,9 +16,7 @@ def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: i
         ready = readiness(job)
         if ready == "ready":
             try:
-                status = execute(
-                    job.folder, Host(device, threads), watch=lambda line, job=job: watch(job, {"line": line})
-                )
+                status = execute(job.folder, Host(device, threads), watch=partial(_seen, watch, job))
                 outcome.ended[job.folder] = status
                 watch(job, {"status": status})
                 continue
@@ -27,3 +27,7 @@ def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: i
         outcome.problems[job.folder] = problem
         watch(job, {"status": "not started", "problem": problem})
     return outcome
+
+
+def _seen(watch: Watch, job: Job, line: dict[str, Any]) -> None:
+    watch(job, {"line": line})

@@ -1,0 +1,81 @@
+"""What commands take to name runs - targets, scale, seeds, settings - and the plan they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from contrastbench import papers
+from contrastbench.cli.app import places, selections
+from contrastbench.runner import cost
+from contrastbench.runner.launchers import slurm_queue
+from contrastbench.runner.plan import Planned, plan
+from contrastbench.runner.provenance import device_kind
+from contrastbench.runner.rows import rows_here, rows_shipped
+
+Targets = Annotated[list[str] | None, typer.Argument(help="PAPER[/TABLE[/CELL]]; all papers where none is given")]
+Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
+Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="a config field to change: key=value; repeatable")]
+
+
+def planned_runs(
+    targets: list[str] | None, scale: str, seeds: str | None = None, settings: list[str] | None = None
+) -> list[Planned]:
+    """The plan of the targets at a scale; each run once.
+
+    Raises:
+        ValueError: an unknown target, scale, seed or setting, or targets without a cell at that scale.
+    """
+    planned: dict[str, Planned] = {}
+    still_queued = slurm_queue.still_queued()
+    for selection in selections(targets):
+        shipped = frozenset(
+            row["key"] for row in rows_shipped(places.results, selection.paper.name) if row["status"] == "done"
+        )
+        cells = papers.with_settings(selection.cells(scale, seed_numbers(seeds)), settings_by_name(settings))
+        for each in plan(cells, places.runs, shipped, still_queued):
+            planned.setdefault(each.run.key, each)
+    if targets and not planned:
+        raise ValueError(f"{', '.join(targets)} has no cells at scale {scale}; see `contrastbench list`")
+    return list(planned.values())
+
+
+def costs(planned: Sequence[Planned], device: str) -> dict[str, float | None]:
+    """Estimated seconds per run key, from what was measured here and what the suite shipped."""
+    names = sorted({each.run.paper for each in planned})
+    here = [row for name in names for row in rows_here(places.runs, name)[0]]
+    shipped = [row for name in names for row in rows_shipped(places.results, name)]
+    estimator = cost.Estimator([*here, *shipped], device_kind(device))
+    return {each.run.key: estimator.seconds(each.run) for each in planned}
+
+
+def seed_numbers(text: str | None) -> list[int] | None:
+    """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
+    if text is None:
+        return None
+    try:
+        if text.isdigit() and int(text) > 0:
+            return list(range(int(text)))
+        first, dash, last = text.partition("-")
+        seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
+        if seeds and min(seeds) >= 0 and ("," in text or dash):
+            return seeds
+    except ValueError:
+        pass
+    raise ValueError(f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), got {text!r}")
+
+
+def settings_by_name(pairs: list[str] | None) -> dict[str, str]:
+    """``key=value`` pairs by key.
+
+    Raises:
+        ValueError: a pair without a key, an equals sign or a value.
+    """
+    split = [pair.partition("=") for pair in pairs or []]
+    for key, equals, value in split:
+        if not (key and equals and value):
+            raise ValueError(f"--set takes key=value, got {key + equals + value!r}")
+    return {key: value for key, _, value in split}
