@@ -1,4 +1,4 @@
-"""The command line; ``contrastbench --help`` is its documentation. The commands stand in the files beside this one."""
+"""The command line; ``contrastbench --help`` documents it. Its commands stand in the files beside this one."""
 
 from contrastbench.cli import cluster, machine, results, running
 from contrastbench.cli.app import app

@@ -52,13 +52,12 @@ def show_plan(
     device: Annotated[str, typer.Option(help="cpu or cuda; what the cost is estimated for")] = "cpu",
 ) -> None:
     """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost."""
-    planned, rows = _planned(targets, scale, seeds, settings)
-    costs = _costs(planned, rows, device)
-    console.print(plan_grid(planned, costs))
+    planned = planned_runs(targets, scale, seeds, settings)
+    seconds = costs(planned, device)
+    console.print(plan_grid(planned, seconds))
     to_run = [each for each in planned if each.is_to_run]
-    console.print(
-        f"{len(to_run)} of {len(planned)} runs to do, about {hours_of(to_run, costs) or '0'} hours of one slot"
-    )
+    hours = hours_of(to_run, seconds) or "0"
+    console.print(f"{len(to_run)} of {len(planned)} runs to do, about {hours} hours of one slot")
 
 
 @app.command("run")
@@ -117,11 +116,6 @@ def _starter(
 
         site = read_profile(profile or "default")
         return lambda jobs, display: slurm.launch(jobs, site, places.runs, watch=display.watch)
-    if name == "slurm":
-        from contrastbench.runner.launchers import slurm  # imports submitit, which planning can do without
-
-        chosen = read_profile(profile or "default")
-        return lambda jobs, display: slurm.launch(jobs, chosen, places.runs, watch=display.watch)
     raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
 
 

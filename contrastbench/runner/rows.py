@@ -17,7 +17,19 @@ Row = dict[str, Any]
 
 # What must be equal, bit for bit, between two runs of the same key on the same kind of machine.
 RESULT_FIELDS = (
-    *("key", "paper", "stage", "scale", "variant", "protocol", "protocol_version", "dataset", "method", "config", "seed"),
+    *(
+        "key",
+        "paper",
+        "stage",
+        "scale",
+        "variant",
+        "protocol",
+        "protocol_version",
+        "dataset",
+        "method",
+        "config",
+        "seed",
+    ),
     *("metrics", "series", "selection", "epoch", "status", "data"),
 )
 
@@ -49,7 +61,7 @@ def _checked(row: Any, where: str) -> Row:
     if not isinstance(row, dict) or row.get("schema") != SCHEMA:
         raise ValueError(f"{where} is not a row of schema {SCHEMA}; move it away and the run is done again")
     if content_sha256(row) != row.get("sha256"):
-        raise ValueError(f"{where} was changed after it was written: its sha256 does not match; remove it and run again")
+        raise ValueError(f"{where} was changed after it was written: its sha256 does not match; remove it, run again")
     return row
 
 
