@@ -47,7 +47,7 @@ def names() -> list[str]:
     """The papers there are, sorted."""
     import benchmarks
 
-    return sorted(path.parent.name for root in benchmarks.__path__ for path in Path(root).glob("*/tables.py"))
+    return sorted({path.parent.name for root in benchmarks.__path__ for path in Path(root).glob("*/tables.py")})
 
 
 def paper(name: str) -> Paper:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], None], *, sync: bool = True) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool = True) -> None:
     """Calls ``write`` on a temporary neighbour of ``path``, then renames it into place.
 
     A reader sees the old file or the new one, never a part. ``sync=False`` is for files that may be lost with the
@@ -32,7 +32,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], None], *, sync: bool = T
 
 
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:
-    write_whole(path, lambda file: file.write(text.encode()) and None, sync=sync)
+    write_whole(path, lambda file: file.write(text.encode()), sync=sync)
 
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:

@@ -49,9 +49,7 @@ def plan(
             runs.setdefault(run.key, run)
             places.setdefault(run.key, []).append((table, cell.name))
     return [
-        Planned(
-            run, tuple(places.get(key, ())), state_of(folder_of(run, runs_folder), still_queued), key in shipped
-        )
+        Planned(run, tuple(places.get(key, ())), state_of(folder_of(run, runs_folder), still_queued), key in shipped)
         for key, run in runs.items()
     ]
 

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,7 +46,7 @@ def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
     failed = False
     for folder in folders:
         try:
-            status = execute(folder, host, watch=lambda line, folder=folder: _say(answers, folder, line=line))
+            status = execute(folder, host, watch=partial(_say_line, answers, folder))
         except checkpoint.Interrupted:
             return 0
         except (OSError, ValueError) as error:
@@ -54,6 +55,10 @@ def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
         failed = failed or status not in ("done", "taken")
         _say(answers, folder, status=status)
     return int(failed)
+
+
+def _say_line(answers: TextIO, folder: Path, line: dict[str, Any]) -> None:
+    _say(answers, folder, line=line)
 
 
 def _say(answers: TextIO, folder: Path, **what: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 from benchmarks.toy.config import Config
@@ -22,7 +23,7 @@ SCALES = {
     "smoke": {"epochs": 1},
     "quick": {},
 }
-SEEDS = {"many": range(1000), "slow": range(4)}
+SEEDS = {"many": range(int(os.environ.get("TOY_MANY", "1000"))), "slow": range(4)}
 
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:

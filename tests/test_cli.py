@@ -1,0 +1,134 @@
+"""The command line as a user meets it: what it prints, how it exits."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from contrastbench import papers
+from contrastbench.runner import provenance
+from contrastbench.runner.execute import folder_of, write_ticket
+from contrastbench.runner.rows import SCHEMA, sealed
+
+
+def contrastbench(*arguments, runs=None, results=None, **environment):
+    """Runs the command in a process of its own."""
+    folders = [*(["--runs", str(runs)] if runs else []), *(["--results", str(results)] if results else [])]
+    return subprocess.run(
+        [sys.executable, "-m", "contrastbench.cli", *folders, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "nothing"], "unknown paper 'nothing'; there are: "),
+        (["plan", "toy/nothing"], "unknown table 'nothing'; toy has: main, faults, chain, many, slow"),
+        (["plan", "toy/main/nothing"], "unknown cell 'nothing' in toy/main at scale quick; there are: Noise8/Plain"),
+        (["plan", "toy", "--scale", "huge"], "unknown scale 'huge'; there are: smoke, quick, lite, paper"),
+        (["plan", "toy", "--scale", "paper"], "toy has no cells at scale paper"),
+        (["run", "toy", "--set", "colour=red"], "unknown setting 'colour'; a run of toy has: epochs, size"),
+        (["run", "toy", "--set", "epochs"], "--set takes key=value, got 'epochs'"),
+        (["run", "toy", "--set", "epochs=many"], "setting epochs must be of type int, got 'many'"),
+        (["run", "toy", "--seeds", "-1"], "seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7)"),
+        (["run", "toy/main", "--launcher", "cloud"], "unknown launcher 'cloud'; there are: inline, local, slurm"),
+        (["run", "toy/main", "--budget", "long"], "a budget is a number and s, m, h or d (30m, 8h), got 'long'"),
+        (["run", "toy/main", "--device", "cuda"], "torch sees no GPU here; possible: cpu"),
+        (["logs", "zzz"], "'zzz' must be the beginning of one run's key"),
+        (["data", "check", "nothing"], "unknown data set 'nothing'; there are:"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_ends_in_one_line_and_exit_code_2(tmp_path, arguments, said):
+    done = contrastbench(*arguments, runs=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not list(tmp_path.glob("*/*/row.json"))
+
+
+def test_a_failed_run_is_listed_and_the_command_exits_with_1(tmp_path):
+    done = contrastbench("run", "toy/faults", "--seeds", "1", "--launcher", "inline", runs=tmp_path)
+    assert done.returncode == 1
+    assert "FloatingPointError: loss became nan in epoch 0" in done.stdout
+    assert "1 done, 1 failed, 1 diverged, 1 out_of_memory" in done.stdout
+
+
+def test_the_same_command_twice_starts_nothing_the_second_time(tmp_path):
+    command = ("run", "toy/main", "--seeds", "1", "--launcher", "inline")
+    assert "4 to start" in contrastbench(*command, runs=tmp_path).stdout
+    again = contrastbench(*command, runs=tmp_path)
+    assert again.returncode == 0
+    assert "4 runs planned: 4 done; 0 to start" in again.stdout
+
+
+def test_a_runs_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = contrastbench("run", "toy/main", "--seeds", "1", "--launcher", "inline", runs=tmp_path / "file" / "runs")
+    assert done.returncode == 2
+    assert "not a directory" in done.stderr
+
+
+def test_doctor_finds_this_machine_fit(tmp_path):
+    done = contrastbench("doctor", runs=tmp_path, results=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "torch" in done.stdout and "GB free" in done.stdout
+
+
+def test_list_names_every_paper_and_table():
+    said = contrastbench("list").stdout
+    for name in papers.names():
+        assert all(f"{name}/{table}" in said for table in papers.paper(name).tables)
+
+
+@pytest.fixture(scope="module")
+def ten_thousand(tmp_path_factory):
+    """A runs folder with 10,000 finished toy rows."""
+    return write_rows(tmp_path_factory.mktemp("many") / "runs", 10_000)
+
+
+def write_rows(runs, count):
+    """Rows as ``execute`` writes them, without the work: a fixed metric per seed."""
+    ((_, cell),) = papers.select("toy/many").cells("quick", range(count))
+    folder = runs / "toy"
+    facts = {
+        **{"schema": SCHEMA, "selection": "last epoch", "epoch": 0, "status": "done", "error": None, "series": {}},
+        **{"data": {}, "artefact_sha256": None, "attempt": 1, "resumes": 0, "launcher": "local", "job": None},
+        **{"git": provenance.git(), "versions": provenance.versions(), "host": provenance.host()},
+        **{"device": provenance.device_kind("cpu"), "determinism": "strict", "threads": 1, "seconds": 0.5},
+        **{"peak_mb": 100.0, "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:01+00:00"},
+    }
+    for run in cell.runs:
+        labels = {"key": run.key, "dataset": run.dataset, "method": run.method, "cells": [["many", cell.name]]}
+        metrics = {"test_top1_percent": 50.0 + run.seed % 7}
+        row = sealed({**run.identity, **labels, **facts, "metrics": metrics})
+        (folder / run.key).mkdir(parents=True)
+        (folder / run.key / "row.json").write_text(json.dumps(row))
+    return runs
+
+
+@pytest.mark.parametrize("command", [("plan",), ("status",), ("table",)], ids=lambda command: command[0])
+def test_ten_thousand_rows_are_read_within_seconds(ten_thousand, command, monkeypatch):
+    """Under 2 s on a quiet core; the bound leaves room for a busy machine."""
+    monkeypatch.setenv("TOY_MANY", "10000")
+    started = time.perf_counter()
+    done = contrastbench(*command, "toy/many", runs=ten_thousand)
+    seconds = time.perf_counter() - started
+    assert done.returncode == 0, done.stderr
+    assert seconds < 6, f"{command} took {seconds:.1f} s"
+
+
+def test_a_ticket_that_is_the_same_is_not_written_again(tmp_path):
+    _, cell = papers.select("toy/main").cells("quick")[0]
+    run = cell.runs[0]
+    write_ticket(run, tmp_path, [["main", "Noise8/Plain"]])
+    ticket = folder_of(run, tmp_path) / "config.json"
+    before = ticket.stat().st_mtime_ns
+    write_ticket(run, tmp_path, [["main", "Noise8/Plain"]])
+    assert ticket.stat().st_mtime_ns == before
