@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from contrastbench.losses.negatives import log_mean_negatives, pick_positive, two_views
+from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
 from contrastbench.losses.parts import check_range
 
 REGULARISER = 1e-3  # added twice by the authors' image/main.py; their MSE.py has 1e-8
@@ -38,7 +38,7 @@ def bcl(z_a: Tensor, z_b: Tensor, *, temperature: float, tau_plus: float, alpha:
 
     Source: Liu et al. 2023, arXiv:2301.11673, eq. 15; liubin06/BCL image/main.py.
     """
-    u, log_positive = two_views(z_a, z_b, temperature)
+    u, log_positive = views(z_a, z_b, temperature)
     count = u.shape[0] - 2
     fractions = torch.arange(1, count + 1, dtype=torch.float64, device=u.device) / count
     by_rank = bayesian_weights(fractions, tau_plus=tau_plus, alpha=alpha, beta=beta)

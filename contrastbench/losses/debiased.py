@@ -10,8 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from contrastbench.losses.negatives import Weigh, log_mean_negatives, pick_positive, two_views
-from contrastbench.losses.parts import check_range, hardness_weights, log_debiased, log_mean_exp, unit, without_autocast
+from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
+from contrastbench.losses.parts import check_range, log_debiased, log_mean_exp, unit, without_autocast
+from contrastbench.losses.two_views import two_view_loss
 
 
 def dcl(z_a: Tensor, z_b: Tensor, *, temperature: float, tau_plus: float) -> Tensor:
@@ -33,7 +34,8 @@ def dcl(z_a: Tensor, z_b: Tensor, *, temperature: float, tau_plus: float) -> Ten
 
     Source: Chuang et al. 2020, arXiv:2007.00224, eq. 7-8; chingyaoc/DCL main.py.
     """
-    return _debiased(z_a, z_b, temperature, tau_plus)
+    check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
+    return two_view_loss(z_a, z_b, temperature, tau_plus)
 
 
 def hcl(z_a: Tensor, z_b: Tensor, *, temperature: float, tau_plus: float, beta: float) -> Tensor:
@@ -56,14 +58,9 @@ def hcl(z_a: Tensor, z_b: Tensor, *, temperature: float, tau_plus: float, beta: 
 
     Source: Robinson et al. 2021, arXiv:2010.04592, eq. 4; joshr17/HCL image/main.py.
     """
+    check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
     check_range("beta", beta, 0, math.inf)
-    if beta == 0:
-        return _debiased(z_a, z_b, temperature, tau_plus)
-
-    def weigh(scores: Tensor) -> Tensor:
-        return hardness_weights(scores, beta, count=scores.shape[1] - 2)
-
-    return _debiased(z_a, z_b, temperature, tau_plus, weigh=weigh, slope=beta)
+    return two_view_loss(z_a, z_b, temperature, tau_plus, beta)
 
 
 def dcl_many_positives(
@@ -89,26 +86,10 @@ def dcl_many_positives(
     if more_positives.ndim != 3 or more_positives.shape[1:] != z_a.shape:
         expected = f"[M - 1, {z_a.shape[0]}, {z_a.shape[-1]}]"
         raise ValueError(f"more_positives must be {expected}, got {list(more_positives.shape)}")
-    u, log_positive = two_views(z_a, z_b, temperature)
+    check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
+    u, log_positive = views(z_a, z_b, temperature)
     with without_autocast(u):
         samples = torch.einsum("vbd,mbd->vbm", u.unflatten(0, (2, -1)), unit(more_positives)).flatten(0, 1)
     log_class = log_mean_exp(torch.cat([log_positive[:, None], samples / temperature], dim=1))
-    return _debiased(z_a, z_b, temperature, tau_plus, log_class=log_class)
-
-
-def _debiased(
-    z_a: Tensor,
-    z_b: Tensor,
-    temperature: float,
-    tau_plus: float,
-    *,
-    weigh: Weigh | None = None,
-    slope: float = 0.0,
-    log_class: Tensor | None = None,
-) -> Tensor:
-    """The loss with given weights of the negatives; ``log_class`` [2B] is the positive class's log mean."""
-    check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
-    u, log_positive = two_views(z_a, z_b, temperature)
-    log_mean = log_mean_negatives(u, temperature, weigh, slope)
-    log_mean = log_debiased(log_mean, log_positive if log_class is None else log_class, tau_plus, -1 / temperature)
+    log_mean = log_debiased(log_mean_negatives(u, temperature), log_class, tau_plus, -1 / temperature)
     return pick_positive(log_positive, log_mean + math.log(u.shape[0] - 2))

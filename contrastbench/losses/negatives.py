@@ -1,4 +1,4 @@
-"""The negative term of two-view losses: one similarity matrix, one closed-form gradient, for NT-Xent, DCL, HCL and BCL.
+"""The weighted negative term of two-view losses at any temperature: BCL, and HCL where plain exponentials overflow.
 
 B: items in the batch; 2B: views, first the B rows of one view, then the B of the other; N = 2B - 2 negatives a view.
 """
@@ -17,7 +17,7 @@ from contrastbench.losses.parts import check_pair, check_positive, unit, without
 Weigh = Callable[[Tensor], Tensor]  # scores [2B, 2B], -inf where not a negative -> weights, 0 where not a negative
 
 
-def two_views(z_a: Tensor, z_b: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def views(z_a: Tensor, z_b: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Checks the arguments; returns the 2B unit rows and, for each, its partner's score s / t: [2B, D], [2B]."""
     check_pair(z_a, z_b)
     check_positive("temperature", temperature)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
-from contrastbench.losses.negatives import log_mean_negatives, pick_positive, two_views
+from contrastbench.losses.two_views import two_view_loss
 
 
 def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float) -> Tensor:
@@ -25,6 +23,4 @@ def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float) -> Tensor:
 
     Source: Chen et al. 2020, arXiv:2002.05709, eq. 1.
     """
-    u, log_positive = two_views(z_a, z_b, temperature)
-    count = u.shape[0] - 2
-    return pick_positive(log_positive, log_mean_negatives(u, temperature) + math.log(count))
+    return two_view_loss(z_a, z_b, temperature)

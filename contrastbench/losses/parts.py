@@ -52,16 +52,20 @@ def full_precision(z: Tensor) -> Tensor:
     return z if z.dtype in (torch.float32, torch.float64) else z.float()
 
 
+def row_norms(z: Tensor) -> Tensor:
+    """Euclidean length of each row of ``z`` ([..., D] -> [..., 1]), neither overflowing nor vanishing; 1 for zeros."""
+    largest = z.detach().abs().amax(dim=-1, keepdim=True)
+    largest.masked_fill_(largest == 0, 1.0)
+    return torch.linalg.vector_norm(z / largest, dim=-1, keepdim=True).clamp_min(1.0) * largest
+
+
 def unit(z: Tensor) -> Tensor:
     """Rows of ``z`` ([..., D], any norm) scaled to length 1, in full precision.
 
-    Rows are divided by their largest entry first, so that norms neither overflow nor vanish. A row of zeros has no
-    direction: it stays zero, at cosine 0 to everything, with a finite gradient.
+    A row of zeros has no direction: it stays zero, at cosine 0 to everything, with a finite gradient.
     """
     z = full_precision(z)
-    largest = z.detach().abs().amax(dim=-1, keepdim=True)
-    z = z / largest.masked_fill_(largest == 0, 1.0)
-    return z / torch.linalg.vector_norm(z, dim=-1, keepdim=True).clamp_min(1.0)  # below 1 only for a row of zeros
+    return z / row_norms(z)
 
 
 def without_autocast(z: Tensor) -> torch.autocast:
@@ -124,6 +128,7 @@ def hardness_weights(
         keep: boolean, broadcastable to ``scores``: the entries that are negatives. None keeps everything.
         dim: the dimension over which the weights are normalised.
         count: instead of ``keep``, where whatever is no negative is -inf in ``scores`` already: how many are negatives.
+            Only with beta > 0.
 
     Returns:
         Weights of the shape of ``scores``, 0 where not kept; all 0 where a row keeps nothing.
@@ -132,6 +137,8 @@ def hardness_weights(
     """
     check_range("beta", beta, -math.inf, math.inf)
     scores = full_precision(scores)
+    if count is not None and (keep is not None or beta <= 0):
+        raise ValueError(f"count replaces keep and needs beta above 0, got beta {beta} and keep {keep}")
     if keep is None:
         return torch.softmax(beta * scores, dim) * (scores.shape[dim] if count is None else count)
     keep = keep.expand_as(scores)

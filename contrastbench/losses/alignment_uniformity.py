@@ -1,0 +1,52 @@
+"""The two things a contrastive loss asks for on the sphere: partners close together, everything spread out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from contrastbench.losses.parts import check_pair, check_positive, check_rows, dot_products, log_mean_exp, unit
+
+
+def alignment(z_a: Tensor, z_b: Tensor, *, exponent: float = 2.0) -> Tensor:
+    """How far apart the two views of an item are.
+
+        L = mean_i |u_a(i) - u_b(i)|^exponent
+
+    Args:
+        z_a, z_b: [B, D] embeddings of two views, any norm; put on the unit sphere first.
+        exponent: > 0.
+
+    Returns:
+        Scalar in [0, 2^exponent]; 0 is perfect alignment.
+
+    Source: Wang and Isola 2020, arXiv:2005.10242, section 4.1.1.
+    """
+    check_pair(z_a, z_b, at_least=1)
+    check_positive("exponent", exponent)
+    distance = torch.linalg.vector_norm(unit(z_a) - unit(z_b), dim=1)
+    return (distance.square() if exponent == 2 else distance.pow(exponent)).mean()
+
+
+def uniformity(z: Tensor, *, t: float = 2.0) -> Tensor:
+    """How evenly the embeddings spread over the sphere: the log of the mean Gaussian potential between pairs.
+
+        L = log mean_{i < j} exp(-t |u_i - u_j|^2)
+
+    Args:
+        z: [B, D] embeddings, any norm, B >= 2; put on the unit sphere first.
+        t: > 0, inverse squared width of the Gaussian.
+
+    Returns:
+        Scalar in [-4 t, 0]; lower is more uniform, 0 is collapse.
+
+    Source: Wang and Isola 2020, arXiv:2005.10242, eq. 5.
+    """
+    check_rows("z", z, at_least=2)
+    check_positive("t", t)
+    u = unit(z)
+    scores = dot_products(u * (2 * t), u).fill_diagonal_(-torch.inf)  # -t |u - v|^2 = 2 t (u.v - 1)
+    pairs = len(u) * (len(u) - 1)
+    return log_mean_exp(scores.flatten()) + math.log(len(u) ** 2 / pairs) - 2 * t
