@@ -13,7 +13,7 @@ from contrastbench.runner import cost
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.plan import Planned, plan
 from contrastbench.runner.provenance import device_kind
-from contrastbench.runner.rows import rows_here, rows_shipped
+from contrastbench.runner.rows import rows_shipped
 
 Targets = Annotated[list[str] | None, typer.Argument(help="PAPER[/TABLE[/CELL]]; all papers where none is given")]
 Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
@@ -44,9 +44,9 @@ def planned_runs(
 
 
 def costs(planned: Sequence[Planned], device: str) -> dict[str, float | None]:
-    """Estimated seconds per run key, from what was measured here and what the suite shipped."""
+    """Estimated seconds per run key, from what the plan found measured here and what the suite shipped."""
     names = sorted({each.run.paper for each in planned})
-    here = [row for name in names for row in rows_here(places.runs, name)[0]]
+    here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(places.results, name)]
     estimator = cost.Estimator([*here, *shipped], device_kind(device))
     return {each.run.key: estimator.seconds(each.run) for each in planned}

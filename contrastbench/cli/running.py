@@ -79,7 +79,7 @@ def run_tables(
     planned = planned_runs(targets, scale, seeds, settings)
     to_run = [each for each in planned if each.is_to_run]
     if budget:
-        to_run = cost.within(to_run, costs(to_run, device), cost.seconds_of(budget))
+        to_run = cost.within(to_run, costs(planned, device), cost.seconds_of(budget))
     _summary_before(planned, to_run)
     start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
     _launch(to_run, start)

@@ -31,8 +31,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool =
         sync_folder(path.parent)
 
 
+def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
+    write_whole(path, lambda file: file.write(content), sync=sync)
+
+
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:
-    write_whole(path, lambda file: file.write(text.encode()), sync=sync)
+    write_bytes(path, text.encode(), sync=sync)
 
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
