@@ -205,7 +205,8 @@ def _settle(host: Host) -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(host.threads)
-    torch.use_deterministic_algorithms(True, warn_only=host.device != "cpu")
+    # What torch.use_deterministic_algorithms does, but for importing the compiler: 1.2 s of CPU in every worker.
+    torch._C._set_deterministic_algorithms(True, warn_only=host.device != "cpu")
     # Filling fresh memory costs time; reading it would show as rows that differ, which the tests look for.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(0)
