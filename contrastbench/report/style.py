@@ -95,10 +95,10 @@ def new_figure(width: float = 6.4, height: float = 3.8, **options: Any) -> tuple
 
 def styled() -> Any:
     """The context in which figures are made and written: ``with styled(): ...``."""
-    defaults: Any = {
+    settings: Any = {
         name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")
     }
-    return matplotlib.rc_context({**defaults, **SETTINGS})
+    return matplotlib.rc_context({**settings, **SETTINGS})
 
 
 def svg_bytes(figure: Figure, source: str = "") -> bytes:

@@ -1,0 +1,162 @@
+"""The report: one self-contained page that works from a file, without a server or a network.
+
+The command line assembles a ``ReportInput`` and calls ``build(report, path)``; for ``--watch`` it calls it again
+whenever rows have come, with ``reload_seconds`` set, and the open page reloads itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from contrastbench.report.join import JoinedTable, Row
+from contrastbench.report.page_data import Details, script_json
+from contrastbench.report.svg import inline_svg
+from contrastbench.report.verdict import KINDS
+from contrastbench.report.views import SIGNS, TableView, table_view
+from contrastbench.runner import files
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
+
+
+@dataclass(frozen=True)
+class FigureInput:
+    """A figure of a paper. ``svg`` is the file's content; it is cleaned before it enters the page."""
+
+    name: str
+    caption: str
+    svg: str | bytes
+
+
+@dataclass(frozen=True)
+class PaperInput:
+    """One paper of the report.
+
+    Attributes:
+        name, title: as its ``tables.py`` says.
+        tables: what ``join`` returned, at every scale to be shown.
+        states: status -> number of runs on this machine (queued, running, done, failed, ...).
+        seconds: wall seconds that the runs on this machine have cost so far.
+        failures: rows of this machine that did not end as done.
+        figures: committed or made now.
+        about: a sentence or two, plain text.
+    """
+
+    name: str
+    title: str
+    tables: Sequence[JoinedTable]
+    states: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    failures: Sequence[Row] = ()
+    figures: Sequence[FigureInput] = ()
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything the page shows.
+
+    Attributes:
+        papers: in the order of the page.
+        provenance: label -> text: commit, machine, packages, manifest, ...
+        generated: when, as text; the only thing on the page that no row says.
+        problems: lines that must not be overlooked, e.g. rows that cannot be read.
+        reload_seconds: the page reloads itself this often; None for never.
+    """
+
+    papers: Sequence[PaperInput]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    generated: str = ""
+    problems: Sequence[str] = ()
+    reload_seconds: int | None = None
+
+
+def paper_input(
+    name: str,
+    title: str,
+    tables: Sequence[JoinedTable],
+    rows_here: Sequence[Row],
+    *,
+    states: Mapping[str, int] | None = None,
+    figures: Sequence[FigureInput] = (),
+    about: str = "",
+) -> PaperInput:
+    """A paper whose states, cost and failures are read off its rows here (``states`` adds what has no row yet)."""
+    counts = Counter({**(states or {})})
+    if not counts:
+        counts = Counter(str(row["status"]) for row in rows_here)
+    failures = [row for row in rows_here if row["status"] != "done"]
+    return PaperInput(
+        name, title, tables, counts, sum(row["seconds"] or 0 for row in rows_here), failures, figures, about
+    )
+
+
+def build(report: ReportInput, path: Path) -> Path:
+    """Writes the page, whole or not at all; the folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(path, page(report))
+    return path
+
+
+def page(report: ReportInput) -> str:
+    """The page as text."""
+    details = Details()
+    papers = [_paper_view(paper, details) for paper in report.papers]
+    counts = Counter(dict.fromkeys(KINDS, 0))
+    for paper in papers:
+        counts.update(paper["counts"])
+    return _template().render(
+        report=report,
+        papers=papers,
+        counts=counts,
+        kinds=KINDS,
+        signs=SIGNS,
+        scales=sorted({table.scale for paper in papers for table in paper["tables"]}),
+        data=script_json(details.as_json()),
+        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS],
+        duration=duration,
+    )
+
+
+def _paper_view(paper: PaperInput, details: Details) -> dict[str, Any]:
+    tables: list[TableView] = [table_view(table, details) for table in paper.tables]
+    figures = [
+        (figure, *_drawing(figure.svg, f"{paper.name}-{number}"))
+        for number, figure in enumerate(paper.figures, start=1)
+    ]
+    counts = Counter(cell.verdict.kind for table in paper.tables for cell in table.cells)
+    return {"paper": paper, "tables": tables, "figures": figures, "counts": counts}
+
+
+def _drawing(svg: str | bytes, prefix: str) -> tuple[Markup, bool]:
+    """The cleaned figure, and whether it is wide enough for a line of its own."""
+    drawing = inline_svg(svg, prefix)
+    box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', drawing)
+    return drawing, bool(box) and float(box[1]) > 1.7 * float(box[2])
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    return environment.get_template("page.html")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 41 s, 3.2 min, 5.6 h, 2.1 days."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,156 @@
+"""What the page's scripts know: each cell's seeds, settings and logs, and the ablation curves, as compact JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from markupsafe import Markup
+
+from contrastbench.report.join import JoinedCell, JoinedTable, Row, Sample
+from contrastbench.report.layout import plain, published_text
+from contrastbench.report.plots import LABELS, line_name, words
+from contrastbench.report.published import Published
+from contrastbench.report.style import looks
+from contrastbench.report.verdict import is_finite
+
+LOG_TAIL = 2000  # characters kept of a failed run's last lines
+MOST_FAILURES = 5  # per cell and place, in full
+
+
+class Details:
+    """Collects the cells and charts of a page; numbers them as the template refers to them."""
+
+    def __init__(self) -> None:
+        self.cells: list[dict[str, Any]] = []
+        self.charts: list[dict[str, Any]] = []
+        self.origins: dict[str, int] = {}
+        self.tables = 0
+
+    def next_table(self) -> int:
+        self.tables += 1
+        return self.tables
+
+    def add_cell(self, cell: JoinedCell, name: str) -> int:
+        verdict = cell.verdict
+        self.cells.append(
+            {
+                "name": name,
+                "place": [cell.paper, cell.table, cell.scale],
+                "kinds": [cell.variant, cell.protocol],
+                "metric": cell.metric,
+                "better": cell.better,
+                "verdict": [verdict.kind, verdict.reason, _short(verdict.interval), _short(verdict.difference)],
+                "published": [_published(number) for number in cell.published],
+                "here": self._sample(cell.here),
+                "shipped": self._sample(cell.shipped),
+                "config": cell.config,
+                "settings": {name: plain(value) for name, value in cell.settings.items()},
+                "command": cell.command,
+            }
+        )
+        return len(self.cells) - 1
+
+    def _sample(self, sample: Sample) -> dict[str, Any] | None:
+        if not sample:
+            return None
+        summary = sample.summary
+        return {
+            "seeds": [self._seed(row, sample.metric) for row in sample.done],
+            "failed": [_failure(row) for row in sample.failed[:MOST_FAILURES]],
+            "failures": len(sample.failed),
+            "missing": sample.missing,
+            "mean": _short(summary.mean) if summary.n else None,
+            "sd": _short(summary.sd) if summary.n > 1 else None,
+            "interval": _short(sample.interval),
+        }
+
+    def _seed(self, row: Row, metric: str) -> list[Any]:
+        return [row["seed"], _short(row["metrics"][metric]), row["key"][:12], _short(row["seconds"]), self._origin(row)]
+
+    def _origin(self, row: Row) -> int:
+        """The number of this commit, machine and set of packages in the list of all that occur."""
+        git, host = row.get("git") or {}, row.get("host") or {}
+        commit = f"commit {str(git.get('commit'))[:10]}" + (" with local changes" if git.get("dirty") else "")
+        versions = ", ".join(f"{name} {version}" for name, version in (row.get("versions") or {}).items())
+        text = "; ".join([commit, f"{row.get('device')} on {host.get('cpu')} ({host.get('machine')})", versions])
+        return self.origins.setdefault(text, len(self.origins))
+
+    def add_chart(self, table: JoinedTable) -> int | None:
+        """Registers the table's ablation curves; None where no setting takes three values or more."""
+        values: dict[str, set[float]] = defaultdict(set)
+        for cell in table.cells:
+            for name, value in cell.settings.items():
+                if is_finite(value):
+                    values[name].add(float(value))
+        swept = [name for name, seen in values.items() if len(seen) >= 3]
+        charts = [made for x in swept if (made := _chart(table, x))]
+        if not charts:
+            return None
+        self.charts.append({"axes": charts, "title": table.table.title})
+        return len(self.charts) - 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {"cells": self.cells, "charts": self.charts, "origins": list(self.origins)}
+
+
+def _chart(table: JoinedTable, x: str) -> dict[str, Any] | None:
+    lines: dict[str, list[Any]] = defaultdict(list)
+    for cell in table.cells:
+        if is_finite(cell.settings.get(x)) and (cell.best_known.done or cell.judged):
+            lines[line_name(table, cell, x)].append(_point(cell, x))
+    if not any(point["mean"] is not None for points in lines.values() for point in points):
+        return None
+    styles = looks(lines)
+    drawn = [
+        {"name": name, "colour": styles[name].colour, "points": sorted(points, key=lambda point: point["x"])}
+        for name, points in lines.items()
+    ]
+    return {"x": x, "label": LABELS.get(x, x), "y": words(table.cells[0].metric), "lines": drawn}
+
+
+def _point(cell: JoinedCell, x: str) -> dict[str, Any]:
+    sample = cell.best_known
+    number = cell.judged if not cell.ambiguous else None
+    return {
+        "x": float(cell.settings[x]),
+        "mean": _short(sample.summary.mean) if sample.done else None,
+        "interval": _short(sample.interval),
+        "seeds": [_short(value) for value in sample.values],
+        "published": number.value if number else None,
+    }
+
+
+def _published(number: Published) -> dict[str, Any]:
+    return {
+        "text": published_text(number),
+        "value": number.value,
+        "spread": number.spread,
+        "kind": number.spread_kind,
+        "n": number.n,
+        "margin": number.margin,
+        "confirmed": number.confirmed,
+        "from": [number.where, number.source, number.note],
+    }
+
+
+def _failure(row: Row) -> list[Any]:
+    error = row.get("error") or {}
+    message = f"{error.get('type', row['status'])}: {error.get('message', 'no finite value of the metric')}"
+    return [row["seed"], row["status"], row["key"][:12], message, str(error.get("log_tail") or "")[-LOG_TAIL:]]
+
+
+def _short(value: Any) -> Any:
+    """Six significant digits; lists and intervals by item."""
+    if value is None or isinstance(value, int):
+        return value
+    return float(f"{value:.6g}") if isinstance(value, float) else [_short(item) for item in value]
+
+
+def script_json(value: Any) -> Markup:
+    """JSON for a script element: no sign in it can end the element or start another."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str, allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)  # no markup is left in it

@@ -1,0 +1,120 @@
+// A cell opened: its verdict, its seeds, its settings, its command and the logs of what failed.
+const dialog = document.getElementById("details");
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".open");
+  if (button) openCell(DATA.cells[Number(button.dataset.cell)]);
+  if (event.target === dialog) dialog.close();
+});
+
+function openCell(cell) {
+  const sheet = dialog.querySelector(".sheet");
+  sheet.replaceChildren(
+    element("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "×"),
+    element("h2", { id: "details-title" }, cell.name),
+    element("p", { class: "meta" }, `${cell.place.join(" · ")} scale · ${cell.metric} · ${cell.kinds.join(", ")} protocol`),
+    verdictLine(cell),
+    seedPlot(cell),
+    heading("Side by side"), sideBySide(cell),
+    heading("Command"), command(cell.command),
+    ...seedTable(cell),
+    ...failures(cell),
+    heading("Config"), config(cell),
+  );
+  dialog.showModal();
+  sheet.scrollTop = 0;
+}
+
+const heading = (text) => element("h3", {}, text);
+
+function verdictLine(cell) {
+  const [kind, reason, interval, difference] = cell.verdict;
+  const signs = { reproduced: "✓", differs: "✗", undecided: "?", "not comparable": "○", "not run": "–" };
+  const chip = element("span", { class: `chip ${kind.replace(" ", "-")}` }, `${signs[kind]} ${kind}`);
+  const numbers = interval ? ` Ours minus published: ${short(difference)}, 95 % interval ${short(interval[0])} to ${short(interval[1])}.` : "";
+  return element("p", { class: "reason" }, chip, ` ${reason}.${numbers}`);
+}
+
+function sideBySide(cell) {
+  const rows = cell.published.map((number) => [
+    "published", number.text, number.n ?? "", number.kind ? `spread over ${number.kind}` : "",
+    [...number.from, number.margin ? `margin ${number.margin}` : ""].filter(Boolean).join("; "),
+  ]);
+  for (const place of ["shipped", "here"]) {
+    const sample = cell[place];
+    if (!sample) { rows.push([place, "–", "0", "", ""]); continue; }
+    const spread = sample.sd === null ? "" : ` ± ${short(sample.sd)}`;
+    const interval = sample.interval ? `95 % interval ${short(sample.interval[0])} to ${short(sample.interval[1])}` : "";
+    const trouble = [sample.failures ? `${sample.failures} failed` : "", sample.missing ? `${sample.missing} missing` : ""];
+    rows.push([place, sample.mean === null ? "–" : short(sample.mean) + spread, sample.seeds.length, interval, trouble.filter(Boolean).join(", ")]);
+  }
+  return grid(["", "value", "n", "spread", "where"], rows);
+}
+
+function grid(headers, rows, kind = "") {
+  const head = element("tr", {}, ...headers.map((text) => element("th", { scope: "col" }, text)));
+  const lines = rows.map((row) => element("tr", {}, ...row.map((text) => element("td", {}, String(text)))));
+  const table = element("table", { class: kind }, element("thead", {}, head), element("tbody", {}, ...lines));
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": headers.filter(Boolean).join(", ") }, table);
+}
+
+function command(text) {
+  const button = element("button", { type: "button" }, "Copy");
+  button.addEventListener("click", () => {
+    navigator.clipboard?.writeText(text).then(() => { button.textContent = "Copied"; }, () => { button.textContent = "Select and copy"; });
+  });
+  return element("div", { class: "command" }, element("code", {}, text), button);
+}
+
+function seedTable(cell) {
+  const rows = ["here", "shipped"].flatMap((place) => (cell[place]?.seeds || []).map(([seed, value, key, seconds]) => [place, seed, short(value), key, `${short(seconds)} s`]));
+  if (!rows.length) return [];
+  const origins = [...new Set(["here", "shipped"].flatMap((place) => (cell[place]?.seeds || []).map((seed) => seed[4])))];
+  return [heading("Seeds"), grid(["", "seed", cell.metric, "run", "time"], rows, "seedtable"), ...origins.map((origin) => element("p", { class: "meta" }, DATA.origins[origin]))];
+}
+
+function failures(cell) {
+  const made = [];
+  for (const place of ["here", "shipped"]) {
+    for (const [seed, status, key, message, log] of cell[place]?.failed || []) {
+      made.push(element("p", { class: "reason" }, element("b", { class: "differs" }, status), ` ${place}, seed ${seed}, run ${key}: ${message}`));
+      if (log) made.push(element("pre", { tabindex: "0", "aria-label": "last lines of the log" }, log));
+    }
+  }
+  return made.length ? [heading("Runs that did not finish"), ...made] : [];
+}
+
+function config(cell) {
+  const all = { ...cell.settings, ...cell.config };
+  return element("dl", { class: "config" }, ...Object.entries(all).map(([name, value]) =>
+    element("div", {}, element("dt", {}, name), element("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)))));
+}
+
+// One line a place: published with its spread, shipped and here with seeds and interval, on one axis.
+function seedPlot(cell) {
+  const lines = [];
+  for (const number of cell.published) lines.push({ name: "published", mean: number.value, interval: number.spread ? [number.value - number.spread, number.value + number.spread] : null, seeds: [], published: true });
+  for (const place of ["shipped", "here"]) if (cell[place]?.seeds.length) lines.push({ name: place, mean: cell[place].mean, interval: cell[place].interval, seeds: cell[place].seeds.map((seed) => seed[1]) });
+  const values = lines.flatMap((line) => [line.mean, ...(line.interval || []), ...line.seeds]);
+  if (!values.length) return null;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const pad = (high - low) * 0.05 || Math.abs(high) * 0.01 || 1;
+  const width = Math.min(740, innerWidth - 64);
+  const x = (value) => 80 + ((width - 100) * (value - low + pad)) / (high - low + 2 * pad);
+  const bottom = 14 + lines.length * 24;
+  const picture = drawn("svg", { class: "seedplot", width, height: bottom + 22, "aria-hidden": "true" });
+  for (const tick of ticks(low - pad, high + pad, width / 110)) {
+    picture.append(drawn("path", { d: `M${x(tick)} 4V${bottom}`, stroke: "var(--line)" }), drawn("text", { x: x(tick), y: bottom + 16, "text-anchor": "middle" }, String(tick)));
+  }
+  lines.forEach((line, place) => {
+    const y = 18 + place * 24;
+    picture.append(drawn("text", { x: 70, y: y + 4, "text-anchor": "end" }, line.name));
+    const colour = line.published ? "var(--soft)" : "var(--accent)";
+    if (line.interval) picture.append(drawn("path", { d: `M${x(line.interval[0])} ${y}H${x(line.interval[1])}`, stroke: colour, "stroke-width": line.published ? 1.5 : 6, opacity: line.published ? 1 : 0.3 }));
+    for (const value of line.seeds) picture.append(drawn("circle", { cx: x(value), cy: y, r: 3, fill: colour, opacity: 0.5 }));
+    picture.append(line.published
+      ? drawn("path", { d: `M${x(line.mean)} ${y - 6}l6 6l-6 6l-6 -6z`, fill: "var(--card)", stroke: "var(--ink)" })
+      : drawn("path", { d: `M${x(line.mean)} ${y - 7}v14`, stroke: colour, "stroke-width": 2.5 }));
+  });
+  return picture;
+}
