@@ -1,0 +1,118 @@
+"""What is committed with the suite: shipped rows, and the tables and figures that follow from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from contrastbench import papers
+from contrastbench.cli.app import places
+from contrastbench.cli.drawing import standard_figures
+from contrastbench.cli.gathering import Gathered, gather
+from contrastbench.papers import Paper
+from contrastbench.report import blocks, provenance
+from contrastbench.report.style import svg_bytes
+from contrastbench.report.tables import csv_text, latex, markdown, sheet
+from contrastbench.runner import files
+from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.rows import Row, rows_here, rows_shipped, write_shipped
+
+
+def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
+    """The finished rows here that a table declares, by key, and one line for each row that cannot be read.
+
+    Raises:
+        ValueError: some come from a checkout with changes that no commit holds.
+    """
+    here, problems = rows_here(places.runs, paper.name)
+    declared = {run.key for _, cell in paper.all_cells() for run in cell.runs}
+    rows = {row["key"]: row for row in here if row["status"] == "done" and row["key"] in declared}
+    if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):
+        raise ValueError(f"{changed} rows of {paper.name} come from a changed checkout; run them from a commit")
+    return rows, problems
+
+
+def ship(paper: Paper, rows: dict[str, Row], results: Path) -> Path:
+    """Adds the rows to the shipped ones, those of the same key replaced, those that no table declares dropped."""
+    declared = {run.key for _, cell in paper.all_cells() for run in cell.runs}
+    kept = {row["key"]: row for row in rows_shipped(results, paper.name) if row["key"] in declared}
+    return write_shipped(results, paper.name, {**kept, **rows}.values())
+
+
+def write_generated() -> None:
+    """Makes the committed tables, figures, tables inside Markdown files and the manifest from the shipped rows."""
+    everything = _everything_shipped()
+    for gathered in everything:
+        for path, content in generated_files(gathered).items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(path, content)
+    tables = [table for gathered in everything for table in gathered.tables]
+    for path, paper in _markdown_files():
+        blocks.fill_file(path, tables, paper)
+    provenance.write_manifest(places.results)
+
+
+def generated_files(gathered: Gathered) -> dict[Path, bytes]:
+    """A paper's committed tables and figures, made anew: path -> content."""
+    folder = places.results / gathered.paper.name
+    made: dict[Path, bytes] = {}
+    for table in gathered.measured:
+        shown = sheet(table, places=("shipped",))
+        made[folder / "tables" / f"{table.name}-{table.scale}.md"] = markdown(shown).encode()
+        made[folder / "tables" / f"{table.name}-{table.scale}.tex"] = latex(shown).encode()
+    if gathered.measured:
+        made[folder / "tables" / "cells.csv"] = csv_text(gathered.measured).encode()
+    digest = provenance.rows_digest(gathered.shipped)
+    for name, figure in standard_figures(gathered).items():
+        made[folder / "figures" / f"{name}.svg"] = svg_bytes(figure, digest)
+    return made
+
+
+def stale_results() -> list[str]:
+    """One line for each shipped row that was changed and each committed file that does not follow from the rows."""
+    everything = _everything_shipped()
+    problems = provenance.check_manifest(places.results)
+    for gathered in everything:
+        problems += provenance.check_rows(gathered.shipped, f"results/{gathered.paper.name}/rows.jsonl")
+        problems += _stale_files(gathered)
+    tables = [table for gathered in everything for table in gathered.tables]
+    return problems + [line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper)]
+
+
+def _stale_files(gathered: Gathered) -> list[str]:
+    """Tables are compared byte by byte; a figure by the digest of the rows that it names, since its strokes depend on
+    the version of matplotlib."""
+    made = generated_files(gathered)
+    figures = [path for path in made if path.suffix == ".svg"]
+    digest = provenance.rows_digest(gathered.shipped)
+    missing = [f"{path} is missing; make it again from the rows" for path in figures if not path.exists()]
+    other = [path for path in figures if path.exists() and digest not in path.read_text()]
+    tables = {path: content for path, content in made.items() if path.suffix != ".svg"}
+    return provenance.check_generated(tables) + missing + [f"{path} was made from other rows" for path in other]
+
+
+def agreement(paper: Paper) -> tuple[str, list[str]]:
+    """How the rows here compare with the shipped ones of the same keys, and one line for each that should be equal
+    and is not."""
+    compared = provenance.compare_rows(rows_here(places.runs, paper.name)[0], rows_shipped(places.results, paper.name))
+    counts = Counter(word for _, _, word in compared)
+    differing = [
+        f"row {row['key'][:12]} of {paper.name} differs from the shipped one on the same kind of machine"
+        for row, _, word in compared
+        if word == "differs"
+    ]
+    return ", ".join(f"{count} {word}" for word, count in counts.items()), differing
+
+
+def _everything_shipped() -> list[Gathered]:
+    return [gather(papers.paper(name), with_here=False) for name in papers.names()]
+
+
+def _markdown_files() -> Iterator[tuple[Path, str]]:
+    """The Markdown files that hold generated tables, each with the paper it belongs to ("" for the project's)."""
+    yield PROJECT / "README.md", ""
+    for name in papers.names():
+        path = papers.paper(name).folder / "README.md"
+        if path.exists():
+            yield path, name
