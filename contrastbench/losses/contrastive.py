@@ -52,7 +52,9 @@ def squared_hinge(
     return _violations(x_a, x_b, different, positive_margin, negative_margin).square().mean()
 
 
-def margin(x_a: Tensor, x_b: Tensor, different: Tensor, *, positive_margin: float, negative_margin: float) -> Tensor:
+def margin_pairs(
+    x_a: Tensor, x_b: Tensor, different: Tensor, *, positive_margin: float, negative_margin: float
+) -> Tensor:
     """The margin loss: the same two margins, not squared, so that a far outlier pulls no harder than a near one.
 
         L = mean_i [ (1 - Y_i) * max(0, D_i - m_pos) + Y_i * max(0, m_neg - D_i) ]

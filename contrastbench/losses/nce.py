@@ -125,7 +125,13 @@ def infonce_queue(
 
 
 def hard_info_nce(
-    positive: Tensor, negatives: Tensor, *, tau_plus: float, beta: float, log_floor: float = -math.inf
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    tau_plus: float,
+    beta: float,
+    log_floor: float = -math.inf,
+    keep: Tensor | None = None,
 ) -> Tensor:
     """HCL's loss for any scores: sentences by dot product, queues, memory banks.
 
@@ -139,6 +145,7 @@ def hard_info_nce(
         tau_plus: probability that a negative is of the anchor's class, in [0, 1).
         beta: hardness >= 0; 0 is the debiased loss.
         log_floor: the least possible score, -1/t for cosines. Unbounded scores have none.
+        keep: [B, N] boolean, which entries are negatives, at least one a row; None for all. N is their number.
 
     Returns:
         Scalar, mean over the rows, in nats.
@@ -147,11 +154,18 @@ def hard_info_nce(
     """
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
     check_range("beta", beta, 0, math.inf)
+    if negatives.ndim != 2 or positive.shape != negatives.shape[:1]:
+        raise ValueError(f"positive must be [B], negatives [B, N]; got {list(positive.shape)}, {list(negatives.shape)}")
     positive, negatives = full_precision(positive), full_precision(negatives)
-    weights = hardness_weights(negatives, beta)
-    top = negatives.detach().amax(dim=1, keepdim=True)
-    log_mean = (weights * (negatives - top).exp()).mean(dim=1).log() + top.squeeze(1)
-    log_sum = log_debiased(log_mean, positive, tau_plus, log_floor) + math.log(negatives.shape[1])
+    keep = torch.ones_like(negatives, dtype=torch.bool) if keep is None else keep
+    if not keep.any(dim=1).all():
+        raise ValueError("keep must leave every row a negative, got a row without any")
+    counts = keep.sum(dim=1)
+    weights = hardness_weights(negatives, beta, keep=keep)
+    top = negatives.detach().masked_fill(~keep, -math.inf).amax(dim=1, keepdim=True)
+    total = (weights * (negatives - top).clamp_max(0).exp()).sum(dim=1)
+    log_mean = (total / counts).log() + top.squeeze(1)
+    log_sum = log_debiased(log_mean, positive, tau_plus, log_floor) + counts.log()
     return (torch.logaddexp(positive, log_sum) - positive).mean()
 
 

@@ -48,7 +48,7 @@ def batch_triplet(z: Tensor, labels: Tensor, *, margin: float, miner: Miner) -> 
         z: [B, D] embeddings, any norm; put on the unit sphere first.
         labels: [B] class numbers.
         margin: m > 0, a squared distance; FaceNet uses 0.2.
-        miner: :func:`every`, :func:`hard`, :func:`semi_hard` or :func:`easy`.
+        miner: :func:`mine_every`, :func:`mine_hard`, :func:`mine_semi_hard` or :func:`mine_easy`.
 
     Returns:
         Scalar, in squared distance; 0 where no pair counts.
@@ -66,8 +66,8 @@ def batch_triplet(z: Tensor, labels: Tensor, *, margin: float, miner: Miner) -> 
     return losses.where(counting, losses.new_zeros(())).sum() / counting.sum().clamp_min(1)
 
 
-def every(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """Miner: the mean over all negatives, ``mean_n max(0, d_ap - d_an + m)``; from sorted sums, not from B^3 triplets."""
+def mine_every(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Miner: the mean over all negatives, ``mean_n max(0, d_ap - d_an + m)``, from sorted sums."""
     ranked, counts = _sorted_negatives(distances, same)
     limit = distances + margin
     inside = torch.searchsorted(ranked.detach(), limit.detach().contiguous())  # negatives nearer than d_ap + m
@@ -76,19 +76,19 @@ def every(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tenso
     return (inside * limit - sums) / counts.clamp_min(1), torch.ones_like(same)
 
 
-def hard(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+def mine_hard(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Miner: the nearest negative, ``max(0, d_ap - min_n d_an + m)``. Collapses easily (FaceNet, section 3.2)."""
     nearest = distances.masked_fill(same, math.inf).amin(dim=1, keepdim=True)
     return (distances - nearest + margin).clamp_min(0), torch.ones_like(same)
 
 
-def easy(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+def mine_easy(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Miner: the farthest negative, ``max(0, d_ap - max_n d_an + m)``; soon there is nothing left to learn."""
     farthest = distances.masked_fill(same, -math.inf).amax(dim=1, keepdim=True)
     return (distances - farthest + margin).clamp_min(0), torch.ones_like(same)
 
 
-def semi_hard(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+def mine_semi_hard(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Miner: the nearest negative that is farther than the positive, within the margin: d_ap < d_an < d_ap + m.
 
     Pairs without one do not count.
