@@ -122,13 +122,13 @@ def contrastive_epoch(
     encoder.train()
     order = torch.randperm(len(data.pretrain), generator=generator(seed, "order", epoch)).to(data.pretrain.device)
     rng = generator(seed, "augmentation", epoch)
-    total, batches = torch.zeros((), device=order.device), order.split(config.batch)
-    batches = [index for index in batches if len(index) == config.batch]  # drop_last, as the authors do
+    total = torch.zeros((), device=order.device)
+    batches = [index for index in order.split(config.batch) if len(index) == config.batch]  # drop_last, as the authors
     for index in batches:
-        views = torch.cat(two_views(data.pretrain[index], data.recipe, mean=data.mean, std=data.std, rng=rng))
-        with _precision(config, views):
-            z = encoder(views.contiguous(memory_format=torch.channels_last))
-        loss = loss_of(config, *z.float().chunk(2))
+        views = two_views(data.pretrain[index], data.recipe, mean=data.mean, std=data.std, rng=rng)
+        with _precision(config, order):  # one view after the other, as the authors: batch norm sees one view at a time
+            z_a, z_b = (encoder(view.contiguous(memory_format=torch.channels_last)) for view in views)
+        loss = loss_of(config, z_a.float(), z_b.float())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -199,9 +199,9 @@ def _probe_epochs(config: Config) -> int:
     return _chosen("probe", config.probe, {"adam": config.probe_epochs, "logistic": 0})
 
 
-def _precision(config: Config, views: Tensor) -> torch.autocast:
+def _precision(config: Config, beside: Tensor) -> torch.autocast:
     low = _chosen("precision", config.precision, {"float32": False, "bf16": True})
-    return torch.autocast(views.device.type, torch.bfloat16, enabled=low)
+    return torch.autocast(beside.device.type, torch.bfloat16, enabled=low)
 
 
 def _statistics(config: Config, images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

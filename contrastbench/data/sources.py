@@ -5,6 +5,7 @@ Each reader returns plain arrays (uint8 images [N, C, H, W], int64 labels [N]), 
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib.resources
 import io
@@ -156,8 +157,9 @@ def _read_idx(file: Path) -> np.ndarray:
         raise ValueError(f"{file} is not a whole gzipped IDX file ({error})") from error
 
 
+@functools.cache
 def embedded(name: str) -> Arrays | None:
-    """All images of a set that comes with an installed package; ``images.py`` splits them."""
+    """All images of a set that comes with an installed package; ``images.py`` splits (and so copies) them."""
     if name == "mnist5k":
         return _mnist5k()
     if name == "digits":
