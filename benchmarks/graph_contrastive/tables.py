@@ -26,10 +26,39 @@ TABLES = {
         title="Does training help over epoch 0? Accuracy before training and after 20, 100 and 200 epochs",
         columns="metric",
     ),
+    "sign": Table(
+        title="Which sign helps? The paper's weights alone (no debiasing), from the easiest to the hardest negatives",
+        baseline="InfoGraph",
+    ),
+    "tau": Table(
+        title="What does debiasing do? Subtracted as in the paper, added as in its code; beta = 1",
+        baseline="InfoGraph",
+    ),
+    "depth": Table(title="How deep should the encoder be, trained or not?", baseline="InfoGraph, depth 3"),
+    "features": Table(
+        title="What is the node degree worth where nodes have no labels? HCL's code gives it, InfoGraph's a constant",
+        baseline="InfoGraph",
+    ),
+    "protocol": Table(
+        title="What is the leak worth? Published protocol against an encoder per fold that never sees the test graphs",
+        baseline="InfoGraph, published",
+    ),
 }
 
 ACCURACY = "test_svm_accuracy_percent"
+BEST_EPOCH_ON_TEST = "test_svm_accuracy_best_epoch_on_test_folds_percent"  # leaks; what some papers print
 BETAS = (0.0, 1.0, 2.0, 10.0)
+SIGNED_BETAS = (-10.0, -2.0, -1.0, 1.0, 2.0, 10.0)  # 0 is InfoGraph
+NAMES = {
+    "untrained": "Untrained GIN",
+    "infograph": "InfoGraph",
+    "wl": "WL kernel",
+    "shortest_path": "Shortest-path kernel",
+    "graphlet": "Graphlet kernel",
+    "feature_sum": "Feature sum",
+}
+TAUS = (0.0, 0.1, 0.5)
+DEPTHS = (1, 2, 3, 5, 8)
 TAU_PLUS = 0.5  # fixed in HCL's code; its paper names no value for graphs
 PAPER_DECAY = 1e-6  # HCL's paper; its code has none
 
@@ -49,6 +78,15 @@ REPEATS = {
 LARGE = ("NCI1", "DD", "REDDIT-BINARY", "COLLAB")
 FEW_METHODS = ("DD", "REDDIT-BINARY", "COLLAB")  # untrained and InfoGraph only
 
+# Tables that ask a question of a few data sets only, with fewer repeats where a run costs more.
+QUESTION_REPEATS: dict[str, dict[str, int]] = {
+    "sign": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 5, "IMDB-MULTI": 5},
+    "tau": {"MUTAG": 10, "PTC_MR": 10},
+    "depth": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 3},
+    "features": {"IMDB-BINARY": 10, "IMDB-MULTI": 10},
+    "protocol": {"MUTAG": 5, "PTC_MR": 5, "IMDB-BINARY": 2},
+}
+
 # Scale -> data sets, and what every config of that scale changes.
 DATA_SETS: dict[str, tuple[str, ...]] = {
     "smoke": ("MUTAG",),
@@ -66,45 +104,91 @@ RUN_SCALE = {"quick": "paper"}  # MUTAG's quick runs are runs of the published p
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
     """The table's cells at a scale, cheap and important ones first; ``seeds`` replaces the scale's own."""
+    if table in QUESTION_REPEATS:
+        return _question(table, scale, seeds)
     make = {"main": _main, "beta": _beta, "epochs": _epochs}[table]
     return [cell for dataset in DATA_SETS.get(scale, ()) for cell in make(dataset, scale, seeds)]
 
 
 def _main(dataset: str, scale: str, seeds: Sequence[int] | None) -> list[Cell]:
-    configs = {"Untrained GIN": untrained(), "InfoGraph": Config()}
+    configs = [untrained(), Config()]
     if dataset not in FEW_METHODS:
-        configs |= {"WL kernel": untrained(method="wl"), "Feature sum": untrained(method="feature_sum")}
+        configs += [untrained(method="wl"), untrained(method="feature_sum")]
         betas = (1.0,) if dataset in LARGE else BETAS
-        configs |= dict(hard(variant, beta) for beta in betas for variant in ("as_code", "as_paper"))
+        configs += [hard(variant, beta) for beta in betas for variant in ("as_code", "as_paper")]
     if dataset in ("MUTAG", "PTC_MR") and scale != "quick":
-        configs |= {
-            "Shortest-path kernel": untrained(method="shortest_path"),
-            "Graphlet kernel": untrained(method="graphlet"),
-        }
-    return [_cell(dataset, scale, seeds, method, config) for method, config in configs.items()]
+        configs += [untrained(method="shortest_path"), untrained(method="graphlet")]
+    return [_cell(dataset, scale, seeds, label(config), config) for config in configs]
 
 
 def _beta(dataset: str, scale: str, seeds: Sequence[int] | None) -> list[Cell]:
     if dataset in LARGE:
         return []
-    configs = {"InfoGraph": Config()}
-    configs |= dict(hard(variant, beta) for variant in ("as_code", "as_paper") for beta in BETAS)
-    return [_cell(dataset, scale, seeds, method, config) for method, config in configs.items()]
+    configs = [Config(), *(hard(variant, beta) for variant in ("as_code", "as_paper") for beta in BETAS)]
+    return [_cell(dataset, scale, seeds, label(config), config) for config in configs]
 
 
 def _epochs(dataset: str, scale: str, seeds: Sequence[int] | None) -> list[Cell]:
     if dataset in LARGE or scale == "smoke":
         return []
-    configs = {"InfoGraph": Config(), **dict([hard("as_code", 1.0), hard("as_paper", 1.0)])}
-    shown = [
-        epoch for epoch in Config().evaluate_at if epoch <= SHORTENED.get(scale, {}).get("epochs", Config().epochs)
-    ]
-    metrics = [f"test_svm_accuracy_epoch_{epoch}_percent" for epoch in shown]
-    return [
-        _cell(dataset, scale, seeds, method, config, metric)
-        for method, config in configs.items()
-        for metric in [*metrics, "test_svm_accuracy_best_epoch_on_test_folds_percent"]
-    ]
+    last = SHORTENED.get(scale, {}).get("epochs", Config().epochs)
+    made = []
+    for config in (Config(), hard("as_code", 1.0), hard("as_paper", 1.0)):
+        method = label(config)
+        made.append(_cell(dataset, scale, seeds, method, untrained(), "test_svm_accuracy_epoch_0_percent"))
+        for epoch in (epoch for epoch in config.evaluate_at if epoch <= last):
+            made.append(_cell(dataset, scale, seeds, method, config, f"test_svm_accuracy_epoch_{epoch}_percent"))
+        made.append(_cell(dataset, scale, seeds, method, config, BEST_EPOCH_ON_TEST))
+    return made
+
+
+def _question(table: str, scale: str, seeds: Sequence[int] | None) -> list[Cell]:
+    """Cells of the tables that vary one thing; not at quick scale, which is kept to minutes."""
+    if scale == "quick":
+        return []
+    methods = {"sign": _sign, "tau": _tau, "depth": _depth, "features": _features, "protocol": _protocol}[table]()
+    made = []
+    for dataset, repeats in QUESTION_REPEATS[table].items():
+        if dataset in DATA_SETS.get(scale, ()):
+            chosen = range(min(repeats, SEEDS.get(scale, repeats))) if seeds is None else seeds
+            made += [_cell(dataset, scale, chosen, method, config) for method, config in methods.items()]
+    return made
+
+
+def _sign() -> dict[str, Config]:
+    reweighted = {f"beta={beta:g}": Config(method="hard", beta=beta) for beta in SIGNED_BETAS}
+    return {"InfoGraph": Config(), **reweighted}
+
+
+def _tau() -> dict[str, Config]:
+    made = {"InfoGraph": Config()}
+    for variant in ("as_paper", "as_code"):
+        for tau_plus in TAUS:
+            config = dataclasses.replace(hard(variant, 1.0), tau_plus=tau_plus)
+            made[f"{label(config)}, tau_plus={tau_plus:g}"] = config
+    return made
+
+
+def _depth() -> dict[str, Config]:
+    trained = {f"InfoGraph, depth {layers}": Config(layers=layers) for layers in DEPTHS}
+    return {**trained, **{f"Untrained GIN, depth {layers}": untrained(layers=layers) for layers in DEPTHS}}
+
+
+def _features() -> dict[str, Config]:
+    return {
+        "Untrained GIN": untrained(),
+        "InfoGraph": Config(),
+        "Untrained GIN, constant": untrained(features="constant"),
+        "InfoGraph, constant": Config(features="constant"),
+    }
+
+
+def _protocol() -> dict[str, Config]:
+    return {
+        f"{label(config)}, {protocol}": dataclasses.replace(config, protocol=protocol)
+        for config in (untrained(), Config(), hard("as_code", 1.0), hard("as_paper", 1.0))
+        for protocol in ("published", "clean")
+    }
 
 
 def untrained(**changes: Any) -> Config:
@@ -112,11 +196,17 @@ def untrained(**changes: Any) -> Config:
     return Config(**{"method": "untrained", "epochs": 0, "evaluate_at": (), **changes})
 
 
-def hard(variant: str, beta: float) -> tuple[str, Config]:
-    """A method's name and its config: HCL's loss as the paper has it, or as its code has it."""
+def hard(variant: str, beta: float) -> Config:
+    """HCL's loss as the paper has it, or as its code has it."""
     decay = PAPER_DECAY if variant == "as_paper" else 0.0
-    config = Config(method="hard", variant=variant, beta=beta, tau_plus=TAU_PLUS, weight_decay=decay)
-    return f"Hard ({variant.removeprefix('as_')}), beta={beta:g}", config
+    return Config(method="hard", variant=variant, beta=beta, tau_plus=TAU_PLUS, weight_decay=decay)
+
+
+def label(config: Config) -> str:
+    """What people call the run, whichever table and cell it is in."""
+    if config.method == "hard":
+        return f"Hard ({config.variant.removeprefix('as_')}), beta={config.beta:g}"
+    return NAMES[config.method]
 
 
 def _cell(
@@ -129,7 +219,7 @@ def _cell(
         seed=0,
         scale=RUN_SCALE.get(scale, scale),
         dataset=dataset,
-        method=method,
+        method=label(config),
         variant=config.variant,
         protocol=config.protocol,
         protocol_version=PROTOCOL_VERSION,

@@ -6,21 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from baselines import graphs as baselines
+from benchmarks.graph_contrastive.clean import train_clean
 from benchmarks.graph_contrastive.config import METHODS, Config
-from contrastbench.data.graph_batches import GraphBatch, batches
+from benchmarks.graph_contrastive.model import Infomax, objective, train_epoch
+from benchmarks.graph_contrastive.splits import evaluated_epochs, folds_of, shuffled
+from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet, load_graphs
-from contrastbench.encoders.graphs import GIN, Discriminator, xavier
-from contrastbench.evaluation.svm import (
-    Fold,
-    cross_validate,
-    precomputed_kernel,
-    rbf_kernels,
-    stratified_folds,
-)
-from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd
+from contrastbench.evaluation.svm import cross_validate, precomputed_kernel, rbf_kernels
 from contrastbench.randomness import generator, random_state
 from contrastbench.runner import Checkpoint, Log
 
@@ -40,7 +34,8 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     log.selected_by("last epoch; C by cross-validation inside the training folds")
     if config.method in BASELINES:
         return evaluate_baseline(config, graphs, seed)
-    return train_published(config, graphs, seed=seed, device=device, checkpoint=checkpoint, log=log)
+    way = train_clean if config.protocol == "clean" else train_published
+    return way(config, graphs, seed=seed, device=device, checkpoint=checkpoint, log=log)
 
 
 def train_published(
@@ -64,70 +59,6 @@ def train_published(
             log(epoch, loss=train_epoch(model, optimizer, fixed_batches, objective(config), epoch))
             checkpoint.save(epoch + 1, model=model, optimizer=optimizer, found=found)
     return metrics_of(found)
-
-
-def train_epoch(model: Infomax, optimizer, fixed_batches: list[GraphBatch], loss_of: Objective, epoch: int) -> float:
-    """One pass over the batches, in the same order every time, as the authors' loaders do. Returns the mean loss."""
-    model.train()
-    total = torch.zeros(())
-    for batch in fixed_batches:
-        loss = loss_of(model(batch), batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.detach().cpu()
-    if not total.isfinite():
-        raise FloatingPointError(f"loss became {total.item()} in epoch {epoch}")
-    return total.item() / len(fixed_batches)
-
-
-class Infomax(nn.Module):
-    """InfoGraph's model: an encoder, and two discriminators whose dot product scores a node against a graph."""
-
-    def __init__(self, features: int, config: Config, rng: torch.Generator) -> None:
-        super().__init__()
-        self.encoder = GIN(features, hidden=config.hidden, layers=config.layers)
-        self.of_graphs = Discriminator(self.encoder.dimensions)
-        self.of_nodes = Discriminator(self.encoder.dimensions)
-        xavier(self, rng)
-
-    def forward(self, batch: GraphBatch) -> Tensor:
-        """[U, G] scores of every distinct node of the batch against every graph."""
-        graphs, nodes = self.encoder(batch)
-        return self.of_nodes(nodes) @ self.of_graphs(graphs).T
-
-
-Objective = Callable[[Tensor, GraphBatch], Tensor]
-
-
-def objective(config: Config) -> Objective:
-    """The loss of a batch's scores that the config asks for."""
-    losses = {
-        ("infograph", "as_paper"): lambda *pairs, **rows: jsd(*pairs, **rows),
-        ("hard", "as_paper"): lambda *pairs, **rows: hard_jsd(
-            *pairs, beta=config.beta, tau_plus=config.tau_plus, **rows
-        ),
-        ("hard", "as_code"): lambda *pairs, **rows: hard_jsd_as_code(
-            *pairs, beta=config.beta, tau_plus=config.tau_plus, **rows
-        ),
-    }
-    loss = losses[config.method, config.variant]
-    return lambda scores, batch: loss(scores, batch.pair_graph, node=batch.pair_node, count=batch.pair_count)
-
-
-def shuffled(graphs: GraphSet, seed: int) -> np.ndarray:
-    """The one order in which a run reads its graphs."""
-    return torch.randperm(len(graphs), generator=generator(seed, "order")).numpy()
-
-
-def folds_of(config: Config, graphs: GraphSet, seed: int) -> list[Fold]:
-    """Outer folds of the shuffled graphs: the same for all methods of a seed."""
-    labels = graphs.labels.numpy()[shuffled(graphs, seed)]
-    return stratified_folds(labels, config.folds, random_state(seed, "split"))
-
-
-def evaluated_epochs(config: Config) -> list[int]:
-    return sorted({epoch for epoch in config.evaluate_at if epoch <= config.epochs} | {config.epochs})
 
 
 def metrics_of(found: dict[str, list[float]]) -> Metrics:
