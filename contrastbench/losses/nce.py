@@ -160,10 +160,11 @@ def hard_info_nce(
     keep = torch.ones_like(negatives, dtype=torch.bool) if keep is None else keep
     if not keep.any(dim=1).all():
         raise ValueError("keep must leave every row a negative, got a row without any")
-    counts = keep.sum(dim=1)
+    counts = keep.sum(dim=1).to(negatives.dtype)
     weights = hardness_weights(negatives, beta, keep=keep)
-    top = negatives.detach().masked_fill(~keep, -math.inf).amax(dim=1, keepdim=True)
-    total = (weights * (negatives - top).clamp_max(0).exp()).sum(dim=1)
+    negatives = negatives.masked_fill(~keep, -math.inf)
+    top = negatives.detach().amax(dim=1, keepdim=True)
+    total = (weights * (negatives - top).exp()).sum(dim=1)
     log_mean = (total / counts).log() + top.squeeze(1)
     log_sum = log_debiased(log_mean, positive, tau_plus, log_floor) + counts.log()
     return (torch.logaddexp(positive, log_sum) - positive).mean()

@@ -41,7 +41,8 @@ def log_mean_negatives(u: Tensor, temperature: float, weigh: Weigh | None = None
         slope: d log w_ij / d score_ij before normalisation: beta for hardness weights (whose mean is 1), 0 for
             weights that no gradient flows through.
     """
-    return _LogMeanNegatives.apply(u, temperature, weigh, slope)
+    with without_autocast(u):
+        return _LogMeanNegatives.apply(u, temperature, weigh, slope)
 
 
 class _LogMeanNegatives(torch.autograd.Function):
@@ -55,8 +56,7 @@ class _LogMeanNegatives(torch.autograd.Function):
     @staticmethod
     def forward(ctx, u: Tensor, temperature: float, weigh: Weigh | None, slope: float) -> Tensor:
         count = u.shape[0] - 2
-        with without_autocast(u):
-            scores = u @ (u / temperature).T
+        scores = u @ (u / temperature).T
         for offset in (0, u.shape[0] // 2, -(u.shape[0] // 2)):  # itself, and its partner
             scores.diagonal(offset).fill_(-math.inf)
         weights = None if weigh is None else weigh(scores)

@@ -29,7 +29,8 @@ def two_view_loss(z_a: Tensor, z_b: Tensor, temperature: float, tau_plus: float 
     check_positive("temperature", temperature)
     z_a, z_b = full_precision(z_a), full_precision(z_b)
     if (1 + beta) / temperature <= -math.log(torch.finfo(z_a.dtype).tiny) - 7:
-        return _TwoViewLoss.apply(z_a, z_b, temperature, tau_plus, beta)  # exp((1 + beta) * s / t) cannot overflow
+        with without_autocast(z_a):  # exp((1 + beta) * s / t) cannot overflow
+            return _TwoViewLoss.apply(z_a, z_b, temperature, tau_plus, beta)
     u, log_positive = views(z_a, z_b, temperature)
 
     def weigh(scores: Tensor) -> Tensor:
@@ -53,8 +54,7 @@ class _TwoViewLoss(torch.autograd.Function):
         norms = row_norms(z)
         u = z / norms
         rows, count = u.shape[0], u.shape[0] - 2
-        with without_autocast(u):
-            scores = u @ (u / temperature).T
+        scores = u @ (u / temperature).T
         log_positive = scores.diagonal(rows // 2).repeat(2)
         easy, hard = _exponentials(scores, beta)
         hard_sum = None if hard is None else hard.sum(dim=1)
@@ -68,8 +68,7 @@ class _TwoViewLoss(torch.autograd.Function):
             if hard is not None and hard_sum is not None:
                 q = to_mean * (beta / hard_sum)
                 matrix.sub_(q[:, None]).sub_(q).mul_(hard)
-            with without_autocast(u):
-                to_u = matrix @ u
+            to_u = matrix @ u
             to_u.addcmul_((to_positive + to_positive.roll(rows // 2))[:, None], u.roll(rows // 2, 0))
             to_u.addcmul_(u, torch.linalg.vecdot(u, to_u)[:, None], value=-1)  # the length of z does not matter
             ctx.save_for_backward(to_u.div_(norms * temperature))

@@ -1,0 +1,233 @@
+"""Every loss equals its printed formula, in plain loops, over sizes, temperatures and parameters."""
+
+import itertools
+import math
+
+import loss_loops as loops
+import pytest
+import torch
+
+from contrastbench import losses
+from contrastbench.randomness import generator
+
+SIZES = [(2, 1), (2, 3), (3, 2), (5, 4), (8, 3)]
+TEMPERATURES = [0.1, 0.5, 1.0]
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=generator(seed, f"test {shape}"), dtype=torch.float64)
+
+
+def views(rows, width):
+    return normal(rows, width, seed=1), 3 * normal(rows, width, seed=2)
+
+
+def equal(ours, printed):
+    assert ours.ndim == 0
+    assert ours.item() == pytest.approx(printed, rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize(("size", "temperature"), list(itertools.product(SIZES, TEMPERATURES)))
+class TestTwoViews:
+    def test_nt_xent(self, size, temperature):
+        z = views(*size)
+        equal(losses.nt_xent(*z, temperature=temperature), loops.nt_xent(*z, temperature))
+
+    @pytest.mark.parametrize("tau_plus", [0.0, 0.1, 0.5, 0.9])
+    @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 1.7, 2.0, 5.0])
+    def test_dcl_and_hcl(self, size, temperature, tau_plus, beta):
+        z, settings = views(*size), {"temperature": temperature, "tau_plus": tau_plus}
+        equal(losses.hcl(*z, beta=beta, **settings), loops.hcl(*z, beta=beta, **settings))
+        if beta == 0:
+            equal(losses.dcl(*z, **settings), loops.hcl(*z, beta=0, **settings))
+
+    @pytest.mark.parametrize("more", [1, 3])
+    def test_dcl_with_many_positives(self, size, temperature, more):
+        z, extra, settings = views(*size), normal(more, *size), {"temperature": temperature, "tau_plus": 0.3}
+        equal(losses.dcl_many_positives(*z, extra, **settings), loops.hcl(*z, beta=0, more_positives=extra, **settings))
+
+    @pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.5), (0.5, 1.0), (0.7, 0.5), (0.9, 0.9), (1.0, 0.7)])
+    @pytest.mark.parametrize("tau_plus", [0.0, 0.1, 0.5])
+    def test_bcl(self, size, temperature, alpha, beta, tau_plus):
+        z, settings = views(*size), {"temperature": temperature, "tau_plus": tau_plus, "alpha": alpha, "beta": beta}
+        equal(losses.bcl(*z, **settings), loops.bcl(*z, **settings))
+
+    def test_info_nce(self, size, temperature):
+        z = views(*size)
+        for negatives in (None, normal(6, size[1]), normal(size[0], 4, size[1])):
+            ours = losses.info_nce(*z, negatives, temperature=temperature)
+            equal(ours, loops.info_nce(*z, negatives, temperature))
+
+    def test_queue_losses(self, size, temperature):
+        z, queue, mixed = views(*size), normal(7, size[1]), normal(size[0], 3, size[1])
+        equal(losses.infonce_queue(*z, queue, temperature=temperature), loops.info_nce(*z, queue, temperature))
+        together = torch.cat([queue.expand(size[0], -1, -1), mixed], dim=1)
+        ours = losses.infonce_queue(*z, queue, temperature=temperature, synthetic=mixed)
+        equal(ours, loops.info_nce(*z, together, temperature))
+
+    def test_sup_con(self, size, temperature):
+        z, labels = torch.cat(views(*size)), torch.arange(2 * size[0]) % 3
+        if size[0] > 2:
+            labels[0] = 9  # a class of one: it has no positive
+        equal(losses.sup_con(z, labels, temperature=temperature), loops.sup_con(z, labels, temperature))
+
+    def test_proto_nce(self, size, temperature):
+        z, queue = views(*size), normal(5, size[1])
+        clusterings = [
+            losses.Clustering(normal(count, size[1]), 0.2 + normal(count).abs(), torch.arange(size[0]) % count)
+            for count in (2, 4)
+        ]
+        ours = losses.proto_nce(*z, queue, clusterings=clusterings, temperature=temperature)
+        equal(ours, loops.proto_nce(*z, queue, clusterings, temperature))
+
+    @pytest.mark.parametrize("variant", ["as_paper", "as_code"])
+    @pytest.mark.parametrize("hard", [None, 4])
+    def test_ncl_and_scl(self, size, temperature, variant, hard):
+        z, queue = views(*size), normal(9, size[1])
+        hard = None if hard is None else normal(size[0], hard, size[1])
+        ours = losses.ncl(
+            *z, queue, neighbours=4, temperature=temperature, positive_weight=0.3, hard_negatives=hard, variant=variant
+        )
+        equal(ours, loops.ncl(*z, queue, 4, temperature, 0.3, hard, variant))
+        labels, queue_labels = torch.arange(size[0]) % 2, torch.arange(9) % 4 - 1
+        ours = losses.scl(z[0], z[1], labels, queue, queue_labels, temperature=temperature)
+        equal(ours, loops.scl(z[0], z[1], labels, queue, queue_labels, temperature))
+
+    @pytest.mark.parametrize("hard_weight", [0.3, 1.0, 2.0])
+    def test_supervised_simcse(self, size, temperature, hard_weight):
+        z, hard = views(*size), normal(*size)
+        ours = losses.simcse_supervised(*z, hard, temperature=temperature, hard_weight=hard_weight)
+        equal(ours, loops.simcse_supervised(*z, hard, temperature, hard_weight))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pairs(size):
+    x, different = views(*size), torch.arange(size[0]) % 2 == 0
+    equal(losses.drlim(*x, different, margin=3.0), loops.drlim(*x, different, 3.0))
+    for loss, power in ((losses.squared_hinge, 2), (losses.margin_pairs, 1)):
+        ours = loss(*x, different, positive_margin=0.5, negative_margin=3.0)
+        equal(ours, loops.two_margins(*x, different, 0.5, 3.0, power))
+
+
+@pytest.mark.parametrize(("size", "margin"), list(itertools.product([(4, 2), (9, 3), (12, 2)], [0.05, 0.2, 1.0])))
+@pytest.mark.parametrize("mining", ["every", "hard", "semi_hard", "easy"])
+def test_mined_triplets(size, margin, mining):
+    z, labels = normal(*size), torch.arange(size[0]) % 3
+    ours = losses.batch_triplet(z, labels, margin=margin, miner=getattr(losses, f"mine_{mining}"))
+    equal(ours, loops.batch_triplet(z, labels, margin, mining))
+
+
+def test_triplet_is_the_mean_over_given_triplets():
+    a, p, n = normal(5, 3, seed=1), normal(5, 3, seed=2), normal(5, 3, seed=3)
+    printed = [
+        max(0, loops.distance(x, y) ** 2 - loops.distance(x, w) ** 2 + 0.2)
+        for x, y, w in zip(loops.units(a), loops.units(p), loops.units(n), strict=True)
+    ]
+    equal(losses.triplet(a, p, n, margin=0.2), sum(printed) / 5)
+
+
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_nce(k):
+    inputs = normal(4), -normal(4).abs(), normal(4, k), -normal(4, k).abs()
+    equal(losses.nce(*inputs), loops.nce(*inputs))
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("log_floor", [-math.inf, -2.0])
+def test_hard_info_nce(beta, log_floor):
+    positive, negatives = normal(4), normal(4, 6)
+    ours = losses.hard_info_nce(positive, negatives, tau_plus=0.05, beta=beta, log_floor=log_floor)
+    equal(ours, loops.hard_info_nce(positive, negatives, 0.05, beta, log_floor))
+
+
+def test_hard_info_nce_leaves_out_what_is_no_negative():
+    positive, negatives, settings = normal(4), normal(4, 6), {"tau_plus": 0.05, "beta": 2.0}
+    keep = torch.arange(6).expand(4, 6) < 4
+    ours = losses.hard_info_nce(positive, negatives, keep=keep, **settings)
+    equal(ours, loops.hard_info_nce(positive, negatives[:, :4], log_floor=-math.inf, **settings))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_alignment_and_uniformity(size):
+    z = views(*size)
+    for exponent in (1.0, 2.0, 3.0):
+        equal(losses.alignment(*z, exponent=exponent), loops.alignment(*z, exponent))
+    for t in (0.5, 2.0):
+        equal(losses.uniformity(z[0], t=t), loops.uniformity(z[0], t))
+
+
+@pytest.mark.parametrize("context", [1, 2])
+def test_quick_thoughts(context):
+    f, g = views(6, 3)
+    equal(losses.quick_thoughts(f, g, context=context), loops.quick_thoughts(f, g, context))
+
+
+@pytest.mark.parametrize(("beta", "tau_plus"), [(0.0, 0.0), (1.0, 0.0), (0.5, 0.01)])
+def test_hard_quick_thoughts_is_hcl_over_the_sentences_that_are_no_neighbours(beta, tau_plus):
+    f, g = views(6, 3)
+    scores = f @ g.T
+    total, pairs = 0.0, 0
+    for i in range(6):
+        negatives = torch.stack([scores[i, j] for j in range(6) if abs(i - j) > 1])[None]
+        for j in (i - 1, i + 1):
+            if 0 <= j < 6:
+                total += loops.hard_info_nce(scores[i, j][None], negatives, tau_plus, beta, -math.inf)
+                pairs += 1
+    equal(losses.hard_quick_thoughts(f, g, tau_plus=tau_plus, beta=beta), total / pairs)
+
+
+@pytest.mark.parametrize("beta", [-1.0, 0.0, 0.5, 20.0])
+def test_hardness_weights(beta):
+    scores = normal(3, 5)
+    keep = torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]]).bool()
+    weights = losses.hardness_weights(scores, beta, keep=keep)
+    for i in range(3):
+        kept = [j for j in range(5) if keep[i, j]]
+        mean = sum(math.exp(beta * scores[i, j]) for j in kept) / max(len(kept), 1)
+        printed = [math.exp(beta * scores[i, j]) / mean if j in kept else 0.0 for j in range(5)]
+        assert weights[i].tolist() == pytest.approx(printed, rel=1e-10)
+    across = losses.hardness_weights(scores.T, beta, keep=keep.T, dim=0)
+    torch.testing.assert_close(across, weights.T)
+
+
+def test_mixed_negatives_are_shares_of_the_hardest():
+    query, queue = views(4, 3)[0], normal(20, 3)
+    mixed = losses.mochi(query, queue, hardest=2, mixed=50, mixed_with_query=50, rng=generator(0, "mixing"))
+    q, n = loops.units(query), loops.units(queue)
+    assert mixed.shape == (4, 100, 3)
+    for i in range(4):
+        first, second = sorted(range(20), key=lambda j: -loops.dot(q[i], n[j]))[:2]
+        pairs = torch.tensor([n[first], n[second]], dtype=torch.float64)
+        for x in mixed[i, :50]:  # in the plane of the two, between them
+            shares = torch.linalg.lstsq(pairs.T, x[:, None]).solution.squeeze(1)
+            torch.testing.assert_close(shares @ pairs, x)
+            assert (shares >= -1e-9).all()
+        for x in mixed[i, 50:]:  # between the query and one of the two, and nearer to the negative's end
+            ends = [torch.tensor([q[i], n[j]], dtype=torch.float64) for j in (first, second)]
+            shares = [torch.linalg.lstsq(end.T, x[:, None]).solution.squeeze(1) for end in ends]
+            assert any(
+                torch.allclose(s @ end, x) and -1e-9 <= s[0] <= s[1] + 1e-9 for s, end in zip(shares, ends, strict=True)
+            )
+
+
+def test_generated_negatives_are_the_hardest_of_all_mixes():
+    query, unlabelled, labelled = normal(3, 4), normal(8, 4, seed=5), normal(5, 4, seed=6)
+    settings = {"safe": 5, "rounds": 1, "rng": generator(0, "mixing")}  # safe = the whole labelled queue
+    kept = losses.hard_negative_generation(query, unlabelled, labelled, keep=10, **settings)
+    q, u, known = loops.units(query), loops.units(unlabelled), loops.units(labelled)
+    assert kept.shape == (3, 10, 4)
+    for i in range(3):
+        far = sorted(range(8), key=lambda j: loops.dot(q[i], u[j]))[:5]
+        mixes = [
+            loops.unit([(a * x + (3 - a) * y) / 3 for x, y in zip(u[j], row, strict=True)])
+            for j in far
+            for row in known
+            for a in (1, 2)
+        ]
+        for x in kept[i].tolist():
+            assert min(loops.distance(x, mix) for mix in mixes) < 1e-9
+        similarity = [loops.dot(q[i], x) for x in kept[i].tolist()]
+        assert similarity == sorted(similarity, reverse=True)
+    settings["rng"] = generator(0, "mixing")
+    fewer = losses.hard_negative_generation(query, unlabelled, labelled, keep=4, **settings)
+    torch.testing.assert_close(fewer, kept[:, :4])
