@@ -55,6 +55,7 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=500
 SlurmdParameters=config_overrides
 GresTypes=gpu
 ReturnToService=2

@@ -8,6 +8,7 @@ second one stops at once. SIGUSR2, which Slurm sends before it takes the node aw
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import signal
@@ -32,6 +33,8 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop_at_next_epoch)
     signal.signal(signal.SIGUSR2, _stop_at_next_epoch)  # Slurm: the time limit or a preemption is near
+    if arguments.launcher == "slurm":
+        _end_with_parent()
     if arguments.listen:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front command gets it too and says SIGTERM
     host = Host(arguments.device, arguments.threads, arguments.launcher, arguments.job)
@@ -72,6 +75,13 @@ def _say(answers: TextIO, folder: Path, **what: Any) -> None:
 def _stop_at_next_epoch(number: int, frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     checkpoint.request_stop()
+
+
+def _end_with_parent() -> None:
+    """Has the kernel kill this process when its Slurm task dies: no run goes on outside of its job."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, int(signal.SIGKILL))
 
 
 def _warm_up() -> None:

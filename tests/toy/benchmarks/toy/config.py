@@ -11,6 +11,7 @@ class Config:
     size: int = 8  # numbers in the state
     gain: float = 0.0  # moves the final score, so that methods differ
     seconds_per_epoch: float = 0.0  # slept, not computed: many runs fit on few cores
+    gate: str = ""  # a file that the run waits for in its middle epoch, so that a test can disturb it just there
     checkpoint_seconds: float = 0.0  # time between two saves; 0 saves every epoch
     fail_at: int = -1  # the epoch in which the run goes wrong; -1 is never
     failure: str = "error"  # "error", "nan" or "memory"

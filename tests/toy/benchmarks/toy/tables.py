@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from benchmarks.toy.config import Config
+
 from contrastbench.runner import Cell, Run, Table, seeded
 
 PAPER = "toy"

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import torch
+from benchmarks.toy.config import Config
 from torch import Tensor
 
-from benchmarks.toy.config import Config
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 
@@ -26,6 +26,9 @@ def train(
     for epoch in range(start, config.epochs):
         if epoch == config.fail_at and not (config.fail_unless and Path(config.fail_unless).exists()):
             go_wrong(config.failure, epoch)
+        while config.gate and epoch == config.epochs // 2 and not Path(config.gate).exists():
+            checkpoint.save(epoch, state=state, curve=curve)
+            time.sleep(0.1)
         time.sleep(config.seconds_per_epoch)
         draw = torch.randn(config.size, generator=generator(seed, "order", epoch))
         state.copy_(torch.tanh(0.9 * state + 0.3 * draw))
