@@ -142,7 +142,7 @@ def _drawing(svg: str | bytes, prefix: str) -> tuple[Markup, bool]:
     """The cleaned figure, and whether it is wide enough for a line of its own."""
     drawing = inline_svg(svg, prefix)
     box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', drawing)
-    return drawing, bool(box) and float(box[1]) > 1.7 * float(box[2])
+    return drawing, box is not None and float(box[1]) > 1.7 * float(box[2])
 
 
 @cache

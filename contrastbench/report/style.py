@@ -98,7 +98,7 @@ def styled() -> Any:
     settings: Any = {
         name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")
     }
-    return matplotlib.rc_context({**settings, **SETTINGS})
+    return matplotlib.rc_context(settings | SETTINGS)
 
 
 def svg_bytes(figure: Figure, source: str = "") -> bytes:
