@@ -35,8 +35,7 @@ class Config:
     weight_decay: float = 0.0  # HCL's paper: 1e-6; its code: none
 
     # The evaluation.
-    # Epochs done. HCL's code: 0, 100 and 200; InfoGraph trains for 20. Epoch 0 is the method "untrained" of one seed.
-    evaluate_at: tuple[int, ...] = (20, 100, 200)
+    evaluate_at: tuple[int, ...] = (0, 20, 100, 200)  # epochs done; HCL's code: 0, 100, 200; InfoGraph trains for 20
     folds: int = 10
     inner_folds: int = 5  # for the SVM's C
     steps: int = 5  # "wl": refinements; "graphlet": largest graphlet, in nodes

@@ -135,7 +135,6 @@ def _epochs(dataset: str, scale: str, seeds: Sequence[int] | None) -> list[Cell]
     made = []
     for config in (Config(), hard("as_code", 1.0), hard("as_paper", 1.0)):
         method = label(config)
-        made.append(_cell(dataset, scale, seeds, method, untrained(), "test_svm_accuracy_epoch_0_percent"))
         for epoch in (epoch for epoch in config.evaluate_at if epoch <= last):
             made.append(_cell(dataset, scale, seeds, method, config, f"test_svm_accuracy_epoch_{epoch}_percent"))
         made.append(_cell(dataset, scale, seeds, method, config, BEST_EPOCH_ON_TEST))
