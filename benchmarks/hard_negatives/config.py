@@ -24,7 +24,7 @@ class Config:
     view_size: int = 32  # pixels
     evaluation_size: int = 0  # pixels that train and test images are resized to for evaluation; 0: as they are
     statistics: str = "cifar10"  # normalise by CIFAR-10's mean and deviation, as the code does for every set, or "own"
-    precision: str = "float32"  # of the encoder's convolutions in training: "float32" or "bf16"
+    precision: str = "float32"  # of the encoder: "float32", or "bf16" for its convolutions and matrix products
     knn_neighbours: int = 200
     knn_temperature: float = 0.5
     probe: str = "adam"  # "adam": the papers', on augmented images; "logistic": exact, on images as they are

@@ -41,14 +41,23 @@ MNIST = Config(
     probe="logistic",
     probe_batchnorm="eval",
     batch=128,
-    learning_rate=3e-3,
+    learning_rate=1e-2,  # batch and rate: SimCLR's best on held-out training digits, see the README
     epochs=8,
 )
 CIFAR = Config(dataset="cifar10")
+LITE = dataclasses.replace(
+    CIFAR,
+    encoder="resnet18",
+    precision="bf16",
+    epochs=10,
+    train_images=10_000,
+    probe="logistic",
+    probe_batchnorm="eval",
+)
 DATA_SETS: dict[str, dict[str, Config]] = {
     "smoke": {"MNIST-5k": dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2)},
     "quick": {"MNIST-5k": MNIST},
-    "lite": {"CIFAR10": dataclasses.replace(CIFAR, encoder="resnet18", precision="bf16", epochs=20, probe="logistic")},
+    "lite": {"CIFAR10": LITE},
     "paper": {
         "CIFAR10": CIFAR,
         "CIFAR100": dataclasses.replace(CIFAR, dataset="cifar100"),

@@ -181,7 +181,8 @@ def probe_batches(
 def _features(config: Config, encoder: ImageEncoder, images: Tensor, data: Prepared) -> Tensor:
     if config.evaluation_size and config.evaluation_size != images.shape[-1]:
         images = resize(images, [config.evaluation_size] * 2, antialias=True)
-    return image_features(encoder, images, mean=data.mean, std=data.std, device=str(images.device))
+    with _precision(config, images):
+        return image_features(encoder, images, mean=data.mean, std=data.std, device=str(images.device))
 
 
 def _knn(config: Config, bank: Tensor, queries: Tensor, data: Prepared) -> float:
