@@ -40,8 +40,7 @@ MNIST = Config(
     knn_neighbours=20,  # of 3,000: a bank seventeen times smaller than the papers' has no 200 near neighbours
     probe="logistic",
     probe_batchnorm="eval",
-    batch=128,
-    learning_rate=1e-2,  # batch and rate: SimCLR's best on held-out training digits, see the README
+    learning_rate=1e-2,  # SimCLR's best on held-out training digits, see the README
     epochs=8,
 )
 CIFAR = Config(dataset="cifar10")
