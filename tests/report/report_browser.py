@@ -47,6 +47,7 @@ class Browser:
             raise
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # else focus events wait for a window
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,129 @@
+"""The page as text: self-contained, escaped, small and fast. What a browser makes of it is in test_html_browser.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from contrastbench.report import html, style
+from contrastbench.report.join import join
+from contrastbench.report.plots import curve
+from contrastbench.report.published import Published
+from contrastbench.report.svg import inline_svg
+
+METRIC = "test_top1_percent"
+EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
+
+
+class Elements(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def page_of(synthetic, method="SimCLR", dataset="Alpha", **fields) -> str:
+    cell = synthetic.cell(method, dataset)
+    rows = synthetic.rows(cell, 80.0)[:4] + [synthetic.failure(cell.runs[4], message=fields.pop("message", "nan"))]
+    tables = join("toy", {"main": synthetic.table()}, {"main": [cell]}, rows)
+    return html.page(html.ReportInput([html.paper_input("toy", fields.pop("title", "Toy"), tables, rows, **fields)]))
+
+
+def test_nothing_comes_from_elsewhere(synthetic):
+    elements = Elements(page_of(synthetic)).found
+    assert all(tag not in ("iframe", "object", "embed", "base") for tag, _ in elements)
+    addresses = [a.get(name) for _, a in elements for name in ("src", "href", "action") if a.get(name)]
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    (policy,) = [a["content"] for _, a in elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_names_stay_text_wherever_they_stand(synthetic):
+    figure = html.FigureInput(EVIL, EVIL, style.svg_bytes(curve({EVIL: {1.0: [1.0, 2.0]}}, "beta", METRIC)))
+    page = page_of(synthetic, EVIL, EVIL, message=EVIL, title=EVIL, about=EVIL, figures=[figure], states={EVIL: 1})
+    plain = Elements(page_of(synthetic)).found
+    tags = [tag for tag, _ in Elements(page).found]
+    assert tags.count("script") == [tag for tag, _ in plain].count("script")
+    assert "img" not in tags
+    assert "onerror" not in {name for _, attributes in Elements(page).found for name in attributes}
+
+
+def test_the_data_of_the_page_is_whole_json(synthetic):
+    page = page_of(synthetic, EVIL, message=EVIL)
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
+    data = json.loads(text)
+    (cell,) = data["cells"]
+    assert cell["name"] == f"{EVIL}, Alpha"
+    assert [seed[0] for seed in cell["here"]["seeds"]] == [0, 1, 2, 3]
+    assert cell["here"]["failed"][0][3] == f"FloatingPointError: {EVIL}"
+    assert cell["command"].startswith("contrastbench run ")
+
+
+def test_the_page_is_the_same_for_the_same_rows(synthetic):
+    assert page_of(synthetic) == page_of(synthetic)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<script>alert(1)</script>",
+        '<g onload="alert(1)"/>',
+        '<image href="https://example.org/x.png"/>',
+        '<use href="https://example.org/x.svg#a"/>',
+        '<a href="javascript:alert(1)"><text>x</text></a>',
+        '<rect style="fill:url(https://example.org/x)"/>',
+        "<foreignObject><p>x</p></foreignObject>",
+        "<style>* { display: none }</style>",
+    ],
+)
+def test_a_figure_enters_the_page_without_what_acts(inside):
+    made = inline_svg(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1">{inside}<path d="M0 0"/></svg>', "f1")
+    assert "<path" in made
+    for word in ("script", "onload", "example.org", "javascript", "foreignObject", "<style"):
+        assert word not in made
+
+
+def test_two_figures_share_no_id():
+    source = '<svg xmlns="http://www.w3.org/2000/svg"><clipPath id="c"/><g clip-path="url(#c)"/><use href="#c"/></svg>'
+    made = inline_svg(source, "f2")
+    assert 'id="f2-c"' in made and "url(#f2-c)" in made and 'href="#f2-c"' in made
+
+
+def test_what_is_not_svg_is_refused():
+    with pytest.raises(ValueError, match="figure f1 is not whole SVG"):
+        inline_svg("<svg", "f1")
+    with pytest.raises(ValueError, match="figure f1 is not SVG but html"):
+        inline_svg("<html/>", "f1")
+
+
+def test_an_empty_report_is_a_page(tmp_path):
+    path = html.build(
+        html.ReportInput([], problems=["runs/toy/abc/row.json is not whole JSON"]), tmp_path / "a" / "b.html"
+    )
+    text = path.read_text()
+    assert "No cell has been judged" in text
+    assert "is not whole JSON" in text
+
+
+def test_ten_thousand_rows_are_a_small_page_soon(synthetic, tmp_path):
+    """2,000 cells of 5 seeds, all judged, here and shipped. Alone on a core this takes 1.5 s."""
+    cells = {f"t{t}": [synthetic.cell(f"M{i}", f"D{t}{j}") for i in range(50) for j in range(10)] for t in range(4)}
+    rows = [row for table in cells.values() for cell in table for row in synthetic.rows(cell, 80.0)]
+    numbers = [
+        Published(name, c.dataset, c.method, METRIC, 80.0 + i % 3, 0.5, "seeds", 5, True, 1.0)
+        for name, table in cells.items()
+        for i, c in enumerate(table)
+    ]
+    assert len(rows) == 10_000
+    started = time.process_time()
+    tables = join("toy", {name: synthetic.table() for name in cells}, cells, rows, rows, numbers)
+    path = html.build(html.ReportInput([html.paper_input("toy", "Toy", tables, rows)]), tmp_path / "index.html")
+    assert time.process_time() - started < 10
+    assert path.stat().st_size < 5_000_000

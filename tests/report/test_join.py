@@ -1,0 +1,168 @@
+"""Which rows meet in which cell, and what is said of a whole table."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from contrastbench.report.analysis import analyse
+from contrastbench.report.findings import findings
+from contrastbench.report.join import join
+from contrastbench.report.published import Published
+
+METRIC = "test_top1_percent"
+
+
+def number(method="SimCLR", value=80.0, dataset="Alpha", **fields):
+    return Published("main", dataset, method, METRIC, value, **{"margin": 1.0, **fields})
+
+
+def joined(synthetic, cells, here=(), shipped=(), published=(), **table):
+    return join("toy", {"main": synthetic.table(**table)}, {"main": cells}, here, shipped, published)
+
+
+def only(tables):
+    (table,) = tables
+    (cell,) = table.cells
+    return cell
+
+
+def test_here_and_shipped_stay_apart(synthetic):
+    cell = synthetic.cell("SimCLR")
+    here, shipped = synthetic.rows(cell, 81.0), synthetic.rows(cell, 79.0)[:2]
+    found = only(joined(synthetic, [cell], here, shipped))
+    assert (found.here.summary.mean, len(found.here.done)) == (pytest.approx(81.0), 5)
+    assert (len(found.shipped.done), found.shipped.missing) == (2, 3)
+
+
+def test_scales_never_meet(synthetic):
+    """The same settings at two scales are two tables, and only the one at paper scale is judged."""
+    cells = [synthetic.cell("SimCLR", scale=scale) for scale in ("quick", "paper")]
+    rows = [row for cell in cells for row in synthetic.rows(cell, 80.0, 0.1)]
+    quick, paper = joined(synthetic, cells, rows, published=[number()])
+    assert (quick.scale, quick.cells[0].verdict.kind) == ("quick", "not comparable")
+    assert quick.cells[0].verdict.reason == "quick scale is not the published protocol"
+    assert (paper.scale, paper.cells[0].verdict.kind) == ("paper", "reproduced")
+    assert {row["scale"] for row in quick.cells[0].here.done} == {"quick"}
+
+
+def test_a_cell_of_two_scales_is_refused(synthetic):
+    cell = synthetic.cell("SimCLR")
+    mixed = dataclasses.replace(cell, runs=(*cell.runs, *synthetic.cell("SimCLR", scale="lite").runs))
+    with pytest.raises(ValueError, match="mixes scales"):
+        joined(synthetic, [mixed])
+
+
+def test_variants_and_protocols_never_meet(synthetic):
+    options = ({}, {"variant": "as_code"}, {"protocol": "clean"})
+    cells = [synthetic.cell("SimCLR", **option) for option in options]
+    rows = [row for cell, mean in zip(cells, (80, 70, 60), strict=True) for row in synthetic.rows(cell, mean, 0.1)]
+    (table,) = joined(synthetic, cells, rows, published=[number()])
+    assert [cell.here.summary.mean for cell in table.cells] == pytest.approx([80, 70, 60])
+    assert [cell.label for cell in table.cells] == ["SimCLR", "SimCLR (as_code)", "SimCLR (clean)"]
+    assert [cell.verdict.kind for cell in table.cells] == ["reproduced", "differs", "not comparable"]
+
+
+def test_more_seeds_than_declared_are_used_all_of_them(synthetic):
+    declared, run = synthetic.cell("SimCLR", seeds=range(3)), synthetic.cell("SimCLR", seeds=range(12))
+    found = only(joined(synthetic, [declared], synthetic.rows(run, 80.0)))
+    assert len(found.here.done) == 12
+    assert found.here.missing == 0
+
+
+def test_rows_of_another_config_do_not_count(synthetic):
+    other = synthetic.cell("SimCLR", beta=1.0)
+    assert not only(joined(synthetic, [synthetic.cell("SimCLR")], synthetic.rows(other, 80.0))).here
+
+
+def test_runs_with_needs_are_matched_by_key_alone(synthetic):
+    """Their rows do not say what they needed: the same config on top of another first stage is another run."""
+    first, second = synthetic.run("Stage A"), synthetic.run("Stage B")
+    probe = synthetic.cell("Probe")
+    on_first, on_second = (
+        dataclasses.replace(probe, runs=tuple(dataclasses.replace(r, needs=(stage,)) for r in probe.runs))
+        for stage in (first, second)
+    )
+    found = only(joined(synthetic, [on_first], synthetic.rows(on_second, 10.0) + synthetic.rows(on_first, 80.0)))
+    assert found.here.summary == pytest.approx((5, 80.0, 1.0))
+
+
+def test_a_cell_declared_at_two_scales_but_run_at_one_is_one_cell(synthetic):
+    few, all_ = synthetic.cell("SimCLR", seeds=range(3)), synthetic.cell("SimCLR", seeds=range(10))
+    found = only(joined(synthetic, [few, all_]))
+    assert found.here.expected == 10
+
+
+def test_failed_runs_are_seen(synthetic):
+    cell = synthetic.cell("SimCLR")
+    rows = synthetic.rows(cell, 80.0)[:3] + [synthetic.failure(cell.runs[3])]
+    found = only(joined(synthetic, [cell], rows))
+    assert (len(found.here.done), len(found.here.failed), found.here.missing) == (3, 1, 1)
+    nothing = only(joined(synthetic, [cell], [synthetic.failure(run, "out_of_memory") for run in cell.runs]))
+    assert nothing.verdict_here.kind == "not run"
+    assert nothing.verdict_here.reason == "5 run(s) ended without the metric: out_of_memory"
+
+
+def test_a_finished_run_without_the_metric_does_not_count(synthetic):
+    cell = synthetic.cell("SimCLR", seeds=range(2))
+    rows = [synthetic.row(cell.runs[0], 80.0), synthetic.row(cell.runs[1], 80.0, metric="another_percent")]
+    found = only(joined(synthetic, [cell], rows))
+    assert (found.here.values, len(found.here.failed)) == ([80.0], 1)
+
+
+def test_one_published_number_is_not_shared_by_cells_that_differ(synthetic):
+    cells = [synthetic.cell("HCL", beta=beta) for beta in (0.5, 1.0)]
+    rows = [row for cell in cells for row in synthetic.rows(cell, 80.0, 0.1)]
+    (table,) = joined(synthetic, cells, rows, published=[number("HCL")])
+    assert {cell.verdict.kind for cell in table.cells} == {"not comparable"}
+    assert "differ in beta" in table.cells[0].verdict.reason
+
+
+def test_the_first_confirmed_number_is_judged_and_all_are_kept(synthetic):
+    cell = synthetic.cell("SimCLR")
+    numbers = [number(value=50.0, confirmed=False), number(value=80.0), number(value=60.0)]
+    found = only(joined(synthetic, [cell], synthetic.rows(cell, 80.0, 0.1), published=numbers))
+    assert (found.judged, len(found.published), found.verdict.kind) == (numbers[1], 3, "reproduced")
+
+
+def test_published_numbers_without_a_cell_are_carried(synthetic):
+    (table,) = joined(synthetic, [synthetic.cell("SimCLR")], published=[number(), number("MoCo")])
+    assert [n.method for n in table.unmatched] == ["MoCo"]
+
+
+def test_the_command_is_one_argument(synthetic):
+    found = only(joined(synthetic, [synthetic.cell("HCL beta=1; rm")]))
+    assert found.command == "contrastbench run 'toy/main/Alpha/HCL beta=1; rm' --scale paper"
+
+
+def measured(synthetic, means, better="higher", seeds=range(10)):
+    cells = [synthetic.cell(method, better=better, seeds=seeds) for method in means]
+    rows = [row for cell in cells for row in synthetic.rows(cell, means[cell.method], 0.2)]
+    return cells, rows
+
+
+def test_order_gain_and_paired_test_of_a_table(synthetic):
+    cells, rows = measured(synthetic, {"SimCLR": 80.0, "DCL": 81.0, "HCL": 84.0})
+    numbers = [number("SimCLR", 80.0), number("DCL", 82.0), number("HCL", 85.0)]
+    (table,) = joined(synthetic, cells, rows, published=numbers)
+    analysis = analyse(table)
+    assert [(order.tau, order.methods) for order in analysis.orders] == [(1.0, 3)]
+    assert [claim.gain.share_kept for claim in analysis.claims] == pytest.approx([0.5, 0.8])
+    assert all(claim.paired.significant for claim in analysis.claims)
+    said = findings(table)
+    assert "2 of 2 claimed gains have the claimed sign." in said
+    assert any("Gain of HCL over SimCLR, Alpha: claimed +5; measured +4 [" in sentence for sentence in said)
+
+
+def test_where_lower_is_better_a_fall_is_a_gain(synthetic):
+    cells, rows = measured(synthetic, {"SimCLR": 2.0, "DCL": 1.5}, better="lower")
+    (table,) = joined(synthetic, cells, rows, published=[number("SimCLR", 2.0), number("DCL", 1.0)])
+    (claim,) = analyse(table).claims
+    assert (claim.gain.published, claim.gain.here) == pytest.approx((1.0, 0.5))
+
+
+def test_three_seeds_get_a_word_and_no_star(synthetic):
+    cells, rows = measured(synthetic, {"SimCLR": 80.0, "DCL": 90.0}, seeds=range(3))
+    (table,) = joined(synthetic, cells, rows)
+    assert "Significance is impossible at n = 3: the smallest p is 0.25." in findings(table)

@@ -1,0 +1,158 @@
+"""Figures: the same bytes for the same rows, the same colour for the same method, and what they draw."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+from contrastbench.report import plots, run_plots, style
+from contrastbench.report.join import join
+from contrastbench.report.published import Published
+
+METRIC = "test_top1_percent"
+BETAS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+@pytest.fixture(scope="module")
+def rows(synthetic):
+    cells = [synthetic.cell(method, beta=beta, seeds=range(3)) for method in ("HCL", "BCL") for beta in BETAS]
+    return [row for cell in cells for row in synthetic.rows(cell, 80.0 + cell.runs[0].config.beta, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def table(synthetic):
+    cells = [
+        synthetic.cell(m, d, protocol=p) for d in ("A", "B") for m in ("SimCLR", "HCL") for p in ("published", "clean")
+    ]
+    made = [row for cell in cells for row in synthetic.rows(cell, 80.0 - 2 * (cell.runs[0].protocol == "clean"), 0.5)]
+    numbers = [Published("main", "A", "HCL", METRIC, 79.0, 1.0, "seeds", 5, True, 1.0)]
+    return join("toy", {"main": synthetic.table()}, {"main": cells}, made, made[:9], numbers)[0]
+
+
+def texts(figure) -> set[str]:
+    root = ElementTree.fromstring(style.svg_bytes(figure))
+    return {"".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")}
+
+
+def test_curves_come_from_rows(rows):
+    curves = plots.curves_of_rows(rows, "beta", METRIC, "method")
+    assert list(curves) == ["HCL", "BCL"]
+    assert tuple(curves["HCL"]) == BETAS
+    assert all(len(values) == 3 for points in curves.values() for values in points.values())
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "group", "message"),
+    [
+        ("gamma", METRIC, "method", "unknown x 'gamma'; the finished rows have: beta"),
+        ("beta", "f1", "method", "unknown y 'f1'; the finished rows have: test_top1_percent"),
+        ("beta", METRIC, "colour", "unknown group 'colour'; the finished rows have: beta, dataset, method"),
+    ],
+)
+def test_unknown_names_get_one_line_with_what_is_possible(rows, x, y, group, message):
+    with pytest.raises(ValueError, match=message):
+        plots.curves_of_rows(rows, x, y, group)
+
+
+def test_rows_of_two_scales_share_no_curve(rows):
+    with pytest.raises(ValueError, match="rows of several scales never share a curve, got paper, quick"):
+        plots.curves_of_rows([*rows, dict(rows[0], scale="quick")], "beta", METRIC)
+
+
+def test_every_point_of_a_curve_is_drawn(rows):
+    curves = plots.curves_of_rows(rows, "beta", METRIC)
+    (axes,) = plots.curve(curves, "beta", METRIC, {"HCL": {0.5: 80.1}}).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    assert lines["HCL"].get_xydata()[:, 1] == pytest.approx([80.0 + beta for beta in BETAS])
+    assert sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == ".") == 2 * 6 * 3
+    assert any(line.get_marker() == "D" and list(line.get_ydata()) == [80.1] for line in axes.lines)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.25", "0.5", "1", "2", "5"]
+
+
+def test_an_ablation_takes_the_setting_out_of_the_name(synthetic):
+    cells = [synthetic.cell(f"HCL beta={beta}", beta=beta) for beta in (0.5, 1.0, 2.0)]
+    made = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, made)
+    assert "HCL" in texts(plots.ablation(table, "beta"))
+    assert plots.ablation(table, "alpha") is None
+
+
+def test_comparison_and_gap_show_every_method(table):
+    shown = texts(plots.comparison(table))
+    assert {"SimCLR", "SimCLR (clean)", "HCL", "HCL (clean)", "A", "B"} <= shown
+    assert "+2.00" in texts(plots.protocol_gap(table))
+
+
+def test_a_method_has_one_colour_everywhere():
+    assert style.look("HCL") == style.look("HCL (as_code)") == style.look("HCL, beta 0.5") == style.look("hcl")
+    assert style.look("My own loss") == style.look("My own loss")
+    methods = ["SimCLR", "DCL", "HCL", "BCL", "MoCo", "GraphCL"]
+    assert len({style.look(method).colour for method in methods}) == len(methods)
+
+
+def test_one_figure_never_gives_two_methods_the_same_look():
+    many = [f"Method {number}" for number in range(40)]
+    assert len(set(style.looks(many).values())) == 40
+
+
+SCRIPT = """
+import hashlib
+from contrastbench.report import plots, style
+figure = plots.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
+print(hashlib.sha256(style.svg_bytes(figure, "rows") + style.pdf_bytes(figure, "rows")).hexdigest())
+"""
+
+
+def test_figures_are_the_same_bytes_in_another_process():
+    figure = plots.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
+    here = hashlib.sha256(style.svg_bytes(figure, "rows") + style.pdf_bytes(figure, "rows")).hexdigest()
+    assert subprocess.check_output([sys.executable, "-c", SCRIPT], text=True).strip() == here
+
+
+def test_figures_are_saved_as_svg_and_pdf_and_say_what_they_are_made_of(tmp_path, rows):
+    figure = plots.curve(plots.curves_of_rows(rows, "beta", METRIC), "beta", METRIC)
+    svg, pdf = style.save(figure, tmp_path / "new" / "beta", source="rows 1234abcd")
+    assert b"rows 1234abcd" in svg.read_bytes()
+    assert b"<dc:date>" not in svg.read_bytes()
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert b"CreationDate" not in pdf.read_bytes()
+
+
+def test_training_curves_show_seeds_and_their_mean():
+    runs = {"HCL": [[{"epoch": e, "loss": 3.0 - e + seed} for e in range(3)] for seed in (0, 1)]}
+    (axes,) = run_plots.training_curves(runs).axes
+    assert list(axes.lines[-1].get_ydata()) == [3.5, 2.5, 1.5]
+    assert len(axes.lines) == 3
+    with pytest.raises(ValueError, match="no run logged 'accuracy'; logged: loss"):
+        run_plots.training_curves(runs, "accuracy")
+
+
+def test_a_cut_off_curve_is_read_up_to_the_cut(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 0, "loss": 1.0}\n{"epoch": 1, "lo')
+    assert run_plots.read_curve(tmp_path / "metrics.jsonl") == [{"epoch": 0, "loss": 1.0}]
+
+
+def test_histograms_from_values_and_from_counts_agree(synthetic):
+    values = [-0.95 + 0.1 * (i % 20) for i in range(2000)]
+    edges = [-1.0 + 0.1 * i for i in range(21)]
+    run = synthetic.run("HCL")
+    kept = {"positive_similarities": values, "negative_similarities": values}
+    counted = {"similarity_edges": edges, "positive_counts": [100] * 20, "negative_counts": [100] * 20}
+    for series in (kept, counted):
+        (axes,) = run_plots.similarity_histograms([synthetic.row(run, 80.0, series=series)]).axes
+        heights, bins, _ = axes.patches[0].get_data()
+        assert sum(heights * (bins[1:] - bins[:-1])) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="no row keeps similarities"):
+        run_plots.similarity_histograms([synthetic.row(run, 80.0)])
+
+
+def test_a_map_draws_every_class(synthetic):
+    series = {"map_x": [0.0, 1.0, 2.0], "map_y": [0.0, 1.0, 0.0], "map_label": [3, 7, 7]}
+    figure = run_plots.embedding_map(synthetic.row(synthetic.run("HCL"), 80.0, series=series))
+    assert {"3", "7", "class"} <= texts(figure)
+    with pytest.raises(ValueError, match="keeps no map"):
+        run_plots.embedding_map(synthetic.row(synthetic.run("HCL"), 80.0))

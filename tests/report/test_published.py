@@ -1,0 +1,61 @@
+"""A published.csv is read whole or refused in one line that says where and what."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from contrastbench.report.published import COLUMNS, read_published
+
+GOOD = "main,MUTAG,InfoGraph,test_svm_percent,89.01,1.13,seeds,5,yes,,Table 1,the paper,"
+
+
+HEADER = ",".join(COLUMNS)
+
+
+def written(tmp_path, *lines, header=HEADER):
+    path = tmp_path / "published.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def test_a_good_line_is_read(tmp_path):
+    (number,) = read_published(written(tmp_path, GOOD))
+    assert (number.value, number.spread, number.n, number.confirmed) == (89.01, 1.13, 5, True)
+    assert number.margin == 1.0  # the default for percentages
+    assert number.rounding == pytest.approx(0.005)
+    assert number.place == ("main", "MUTAG", "InfoGraph", "test_svm_percent")
+
+
+def test_no_file_is_no_numbers(tmp_path):
+    assert read_published(tmp_path / "published.csv") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("89.01", "89,01", "quote commas"),
+        ("89.01", "high", "value is 'high'; possible: a finite number"),
+        ("89.01", "nan", "value is 'nan'"),
+        ("1.13", "-1", "spread is '-1'"),
+        ("seeds", "std", "spread_kind is 'std'; possible: seeds, folds, unknown, or nothing"),
+        ("seeds", "", "spread_kind is ''; possible: seeds, folds, unknown, because a spread is given"),
+        (",5,", ",0,", "n is '0'"),
+        ("yes", "maybe", "confirmed is 'maybe'; possible: yes or no"),
+        ("yes,", "yes,-1", "margin is '-1'"),
+        ("MUTAG", "", "dataset is ''; possible: a name"),
+        ("test_svm_percent", "ndcg", "margin is ''; possible: a number above 0 in the metric's unit"),
+    ],
+)
+def test_a_bad_line_says_what_and_where(tmp_path, old, new, message):
+    path = written(tmp_path, GOOD, GOOD.replace(old, new))
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        read_published(path)
+    assert str(caught.value).startswith(f"{path}:3: ")
+
+
+def test_a_bad_header_says_what_is_missing_and_what_is_unknown(tmp_path):
+    path = written(tmp_path, header=HEADER.replace("margin", "tolerance"))
+    with pytest.raises(ValueError, match="lacks margin and has unknown tolerance"):
+        read_published(path)

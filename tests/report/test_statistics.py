@@ -1,0 +1,166 @@
+"""The statistics against scipy, closed forms and numbers computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from contrastbench.report.comparisons import (
+    Gain,
+    holm,
+    paired,
+    rank_correlation,
+    sign_flip_p,
+    smallest_p,
+    with_holm,
+)
+from contrastbench.report.statistics import (
+    Interval,
+    Summary,
+    difference_from_one_number,
+    difference_interval,
+    difference_of_means,
+    equivalence_interval,
+    seeds_to_decide,
+    summarise,
+    t_interval,
+)
+
+HERE = [81.0, 82.5, 80.2, 81.9, 82.2]
+
+
+def test_summary_is_mean_sd_n():
+    assert summarise(HERE) == pytest.approx((5, np.mean(HERE), np.std(HERE, ddof=1)))
+    assert math.isnan(summarise([1.0]).sd)
+    assert math.isnan(summarise([]).mean)
+
+
+def test_t_interval_is_scipys():
+    summary = summarise(HERE)
+    expected = stats.t.interval(0.95, 4, loc=summary.mean, scale=summary.sd / math.sqrt(5))
+    assert t_interval(summary) == pytest.approx(expected)
+    assert t_interval(summarise([1.0])) is None
+
+
+def test_interval_of_equal_counts_is_welchs():
+    """Five against five with other spreads: scipy's ttest_ind_from_stats with equal_var=False."""
+    here, published = summarise(HERE), Summary(5, 80.0, 2.4)
+    interval = difference_interval(difference_of_means(here, published))
+    test = stats.ttest_ind(HERE, [80 + 2.4 * x for x in stats.zscore([1, 2, 3, 4, 7], ddof=1)], equal_var=False)
+    assert interval == pytest.approx(tuple(test.confidence_interval(0.95)))
+
+
+def test_interval_of_unequal_counts_is_cochran_and_coxs():
+    here, published = Summary(3, 1.0, 2.0), Summary(10, 0.0, 1.0)
+    ours, theirs = 4 / 3, 1 / 10
+    quantile = (ours * stats.t.ppf(0.975, 2) + theirs * stats.t.ppf(0.975, 9)) / (ours + theirs)
+    half = quantile * math.sqrt(ours + theirs)
+    assert difference_interval(difference_of_means(here, published)) == pytest.approx((1 - half, 1 + half))
+
+
+def test_one_number_gets_the_prediction_interval():
+    here = summarise(HERE)
+    half = stats.t.ppf(0.975, 4) * here.sd * math.sqrt(1 + 1 / 5)
+    interval = difference_interval(difference_from_one_number(here, 80.0))
+    assert interval == pytest.approx((here.mean - 80 - half, here.mean - 80 + half))
+
+
+def test_equivalence_interval_is_ninety_percent():
+    here = summarise(HERE)
+    half = stats.t.ppf(0.95, 4) * here.sd * math.sqrt(1 + 1 / 5)
+    interval = equivalence_interval(difference_from_one_number(here, here.mean))
+    assert interval == pytest.approx((-half, half))
+    assert interval.within(half * 1.001)
+    assert not interval.within(half * 0.999)
+
+
+@pytest.mark.parametrize("published", [80.0, Summary(5, 80.0, 1.0), Summary(10, 80.0, 0.6)])
+@pytest.mark.parametrize("distance", [0.0, 0.5, 3.0])
+def test_seeds_to_decide_is_the_first_count_that_settles_it(published, distance):
+    """Against a loop that builds the intervals for every count."""
+    here, margin = Summary(3, 80.0 + distance, 1.0), 1.0
+
+    def settled(n: int) -> bool:
+        then = Summary(n, here.mean, here.sd)
+        if isinstance(published, Summary):
+            difference = difference_of_means(then, published)
+        else:
+            difference = difference_from_one_number(then, published)
+        return equivalence_interval(difference).within(margin) or difference_interval(difference).excludes_zero()
+
+    expected = next((n for n in range(4, 1001) if settled(n)), None)
+    assert seeds_to_decide(here, published, margin) == expected
+
+
+def test_interval_words():
+    assert Interval(0.1, 2.0).excludes_zero()
+    assert Interval(-2.0, -0.1).excludes_zero()
+    assert not Interval(-0.1, 2.0).excludes_zero()
+    assert Interval(0.1, 2.0).widened(0.2) == pytest.approx((-0.1, 2.2))
+
+
+@pytest.mark.parametrize(
+    ("ours", "published"), [([1, 2, 3, 4], [1, 3, 2, 4]), ([1, 1, 2, 3], [4, 3, 2, 2]), ([3, 1, 2], [3, 1, 2])]
+)
+def test_rank_correlation_is_kendalls_tau_b(ours, published):
+    assert rank_correlation(ours, published) == pytest.approx(stats.kendalltau(ours, published).statistic)
+
+
+def test_rank_correlation_of_ties_is_unknown():
+    assert math.isnan(rank_correlation([1, 1], [1, 2]))
+
+
+def test_sign_flip_test_is_scipys_permutation_test():
+    differences = [0.9, 1.4, -0.2, 0.7, 0.3]
+    expected = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(differences) == pytest.approx(expected.pvalue)
+
+
+def test_three_pairs_can_never_be_significant():
+    pair = paired({0: 5.0, 1: 6.0, 2: 7.0}, {0: 1.0, 1: 2.0, 2: 3.0})
+    assert pair.p == smallest_p(3) == 0.25
+    (judged,) = with_holm([pair])
+    assert not judged.significant
+    assert judged.impossible == "significance is impossible at n = 3: the smallest p is 0.25"
+
+
+def test_ten_pairs_can():
+    seeds = range(10)
+    pair = paired({s: 2.0 + 0.1 * s for s in seeds}, {s: 0.1 * s for s in seeds})
+    (judged,) = with_holm([pair])
+    assert judged.significant
+    assert judged.p_holm == pytest.approx(2 / 1024)
+
+
+def test_six_pairs_are_too_few_for_two_comparisons():
+    """2/64 passes 5 % alone, but not half of it."""
+    pair = paired(dict.fromkeys(range(6), 2.0), {s: 0.1 * s for s in range(6)})
+    assert with_holm([pair])[0].significant
+    assert all("2 comparisons" in judged.impossible for judged in with_holm([pair, pair]))
+
+
+def test_pairs_are_made_by_seed():
+    pair = paired({0: 2.0, 1: 3.0, 7: 9.0}, {1: 1.0, 0: 1.5, 2: 0.0})
+    assert (pair.n, pair.mean) == (2, pytest.approx(1.25))
+
+
+def test_many_pairs_are_sampled_near_the_exact_p():
+    differences = list(np.random.default_rng(0).normal(0.4, 1.0, 20))
+    t_test = stats.ttest_1samp(differences, 0.0).pvalue
+    assert sign_flip_p(differences) == pytest.approx(t_test, abs=0.02)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, math.nan, 0.4])[0] == pytest.approx(0.8)
+    assert math.isnan(holm([0.5, math.nan])[1])
+
+
+def test_gain_keeps_sign_and_share():
+    assert Gain(2.0, 1.0).share_kept == 0.5
+    assert Gain(2.0, 1.0).same_sign
+    assert not Gain(2.0, -1.0).same_sign
+    assert math.isnan(Gain(0.0, 1.0).share_kept)

@@ -1,0 +1,116 @@
+"""One sheet, four formats: nothing hidden, nothing lost, nothing that acts as markup."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import subprocess
+
+import pytest
+from rich.console import Console
+
+from contrastbench.report.join import join
+from contrastbench.report.published import Published
+from contrastbench.report.tables import csv_text, latex, markdown, sheet, terminal
+
+METRIC = "test_top1_percent"
+NASTY = "A_100%|<b>{x}\\&#$~^ β [red]"
+
+
+@pytest.fixture(scope="module")
+def table(synthetic):
+    cells = [synthetic.cell(method, dataset) for dataset in ("Alpha", NASTY) for method in ("SimCLR", "DCL")]
+    rows = synthetic.rows(cells[0], 80.0, 0.1)
+    rows += synthetic.rows(cells[1], 81.0)[:3] + [synthetic.failure(cells[1].runs[3])]
+    shipped = [synthetic.row(run, value) for run, value in zip(cells[0].runs, (79.0, 81.0), strict=False)]
+    numbers = [
+        Published("main", "Alpha", "SimCLR", METRIC, 80.0, 0.5, "seeds", 5, True, 1.0, value_text="80.00"),
+        Published("main", "Alpha", "DCL", METRIC, 84.0, None, "", None, False, 1.0, value_text="84.0"),
+    ]
+    return join("toy", {"main": synthetic.table()}, {"main": cells}, rows, shipped, numbers)[0]
+
+
+def test_long_layout_has_the_three_columns(table):
+    made = sheet(table, "long", analysis=False)
+    assert made.header == ("method", "dataset", "published", "shipped", "here", "verdict")
+    assert made.lines[0].texts == (
+        *("SimCLR", "Alpha", "80.00 ± 0.5", "80.00 ± 1.41 (2/5)", "80.00 ± 0.10 (5)", "✓ reproduced"),
+    )
+
+
+def test_failed_missing_and_unconfirmed_are_visible(table):
+    text = markdown(sheet(table, "long"))
+    assert "(3/5, 1 failed)" in text
+    assert "84.0 (unconfirmed)" in text
+    assert text.count("– not run") == 2
+
+
+def test_grid_layout_has_the_papers_columns(table):
+    made = sheet(table)
+    assert made.header == ("method", "", "Alpha", NASTY)
+    assert [line.texts[1] for line in made.lines] == ["published", "shipped", "here", "verdict"] * 2
+
+
+def test_shipped_alone_leaves_out_what_was_measured_here(table):
+    made = sheet(table, places=("shipped",))
+    assert [line.texts[1] for line in made.lines] == ["published", "shipped", "verdict"] * 2
+
+
+def test_an_unknown_layout_is_refused(table):
+    with pytest.raises(ValueError, match="unknown layout 'wide'; possible: auto, long, grid"):
+        sheet(table, "wide")
+
+
+def test_markdown_keeps_names_as_text(table):
+    text = markdown(sheet(table, "grid"))
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert "<b>" not in text
+    assert {line.replace("\\|", "").count("|") for line in lines} == {5}
+
+
+def test_terminal_takes_no_markup_from_names(table):
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(terminal(sheet(table)))
+    assert NASTY in console.export_text()
+
+
+def test_csv_keeps_full_precision(table):
+    lines = list(csv.DictReader(io.StringIO(csv_text([table]))))
+    assert len(lines) == 4
+    assert float(lines[0]["here_mean"]) == table.cells[0].here.summary.mean
+    assert [line["verdict"] for line in lines] == ["reproduced", "not comparable", "not run", "not run"]
+    assert (lines[1]["failed"], lines[1]["missing"], lines[3]["here_mean"]) == ("1", "1", "")
+
+
+@pytest.mark.parametrize("layout", ["long", "grid"])
+def test_latex_has_only_signs_it_can_set(table, layout):
+    text = latex(sheet(table, layout))
+    assert text.isascii()
+    assert text.count("{") - text.count("\\{") == text.count("}") - text.count("\\}")
+    body = text.split("\\midrule")[1].split("\\bottomrule")[0]
+    columns = len(sheet(table, layout).header)
+    assert {line.replace("\\&", "").count("&") for line in body.splitlines() if line.endswith("\\\\")} == {columns - 1}
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+@pytest.mark.parametrize("layout", ["long", "grid"])
+def test_latex_compiles(table, layout, tmp_path):
+    head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
+    (tmp_path / "table.tex").write_text(head + latex(sheet(table, layout)) + "\\end{document}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_settings_tell_apart_what_would_share_a_place(synthetic):
+    cells = [synthetic.cell("HCL", beta=beta) for beta in (0.5, 1.0)]
+    made = sheet(join("toy", {"main": synthetic.table()}, {"main": cells})[0])
+    assert [line.texts[0] for line in made.lines] == ["HCL, beta 0.5", "HCL, beta 1"]
+
+
+def test_rows_of_a_setting_and_columns_of_metrics(synthetic):
+    cells = [synthetic.cell("HCL", beta=b, metric=m) for b in (0.5, 1.0) for m in ("knn_percent", "probe_percent")]
+    made = sheet(join("toy", {"main": synthetic.table(rows="beta", columns="metric")}, {"main": cells})[0])
+    assert made.header == ("beta", "", "knn_percent", "probe_percent")
+    assert [line.texts[0] for line in made.lines if line.texts[0]] == ["0.5", "1"]
