@@ -1,0 +1,16 @@
+"""One real Slurm for all tests here; they are skipped, with the reason, where it cannot run."""
+
+import pytest
+from slurm_site import Site, running_cluster
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    with running_cluster(nodes=2, gpus=4, max_array_size=11) as started:
+        yield started
+
+
+@pytest.fixture
+def site(cluster, tmp_path):
+    cluster.wait_idle()
+    return Site(cluster, tmp_path / "runs")

@@ -1,0 +1,149 @@
+"""What the Slurm tests share: a cluster of their own, and a site on it to submit, watch and disturb toy runs."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from contrastbench import papers
+from contrastbench.runner import claims, states
+from contrastbench.runner.execute import Host, execute, folder_of
+from contrastbench.runner.launchers import slurm, slurm_queue
+from contrastbench.runner.plan import plan, write_tickets
+from contrastbench.runner.profiles import Profile
+from contrastbench.runner.rows import read_row, result_of
+
+SCRIPT = Path(__file__).parents[2] / "slurm" / "test_cluster.py"
+ONE_GPU = Profile(name="one_gpu", gpus=1, device="cpu", hours=2.0)
+
+
+def load_test_cluster():
+    spec = importlib.util.spec_from_file_location("test_cluster_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def running_cluster(**options):
+    """A cluster of its own, in this process's environment for as long as it runs."""
+    script = load_test_cluster()
+    if reason := script.why_not():
+        pytest.skip(reason)
+    folder = tempfile.mkdtemp(prefix="cluster", dir="/tmp")  # short: sockets live in it
+    cluster = script.Cluster(folder)
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = str(cluster.conf)
+    try:
+        yield cluster.start(**options)
+    finally:
+        os.environ.pop("SLURM_CONF")
+        if before:
+            os.environ["SLURM_CONF"] = before
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until(condition, seconds, what):
+    """Waits for the condition and returns how long it took; fails with ``what`` after ``seconds``."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > seconds:
+            raise AssertionError(f"waited {seconds} s for: {what() if callable(what) else what}")
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+class Site:
+    """The toy paper on the test cluster, with its own runs folder."""
+
+    def __init__(self, cluster, runs_folder):
+        self.cluster = cluster
+        self.folder = runs_folder
+
+    def plan(self, target, seeds=None, settings=None):
+        cells = papers.with_settings(papers.select(target).cells("quick", seeds), settings or {})
+        return plan(cells, self.folder, still_queued=slurm_queue.still_queued())
+
+    def folders(self, target, seeds=None, settings=None):
+        return [folder_of(each.run, self.folder) for each in self.plan(target, seeds, settings)]
+
+    def jobs(self, target, seeds=None, settings=None):
+        to_run = [each for each in self.plan(target, seeds, settings) if each.is_to_run]
+        return write_tickets(to_run, self.folder)
+
+    def submit(self, target, seeds=None, settings=None, profile=ONE_GPU):
+        return slurm.submit(self.jobs(target, seeds, settings), profile, self.folder)
+
+    def launch(self, target, seeds=None, settings=None, profile=ONE_GPU):
+        jobs = self.jobs(target, seeds, settings)
+        return slurm.launch(jobs, profile, self.folder, watch=lambda job, event: None, poll_seconds=0.5)
+
+    def states(self, *arguments):
+        return [each.state.name for each in self.plan(*arguments)]
+
+    def front(self, *arguments):
+        """A front command of its own, as a user would type it."""
+        command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(self.folder), *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def slurm_state(self, folder):
+        return self.cluster.command("squeue", "-h", "-o", "%T", "-j", job_of_run(folder), check=False).strip()
+
+    def wait_for_end(self, seconds=120):
+        wait_until(lambda: not slurm_queue.jobs_in_queue(), seconds, lambda: self.cluster.command("squeue"))
+
+
+def job_of_run(folder):
+    return slurm_queue.mark_of(folder)["job"]
+
+
+def worker_of(folder):
+    """The process id of the worker that has the run, or None where nobody has."""
+    claim = claims.latest(folder)
+    return claim.owner["pid"] if claim and claim.is_alive() else None
+
+
+def task_of(folder):
+    """The process that submitit started on the node for this run: its worker's parent."""
+    return psutil.Process(worker_of(folder)).ppid()
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+def epochs_of(folder):
+    """How many lines the run's curve has."""
+    path = folder / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def undisturbed(site, tmp_path, monkeypatch, target, seeds, settings=None):
+    """The results of the same runs, done one after another in this process without any fault; by key."""
+    import benchmarks.toy.train
+
+    monkeypatch.setattr(benchmarks.toy.train.time, "sleep", lambda seconds: None)
+    quiet = Site(site.cluster, tmp_path / "undisturbed")
+    for job in quiet.jobs(target, seeds, settings):
+        assert execute(job.folder, Host()) == "done"
+    monkeypatch.undo()
+    return results(quiet.folder)
+
+
+def results(runs_folder):
+    """What must be equal bit for bit, of every row below the folder, by key."""
+    return {path.parent.name: result_of(read_row(path)) for path in runs_folder.glob("*/*/row.json")}
+
+
+def all_done(folders):
+    return all(states.state_of(folder).name == "done" for folder in folders)

@@ -1,0 +1,119 @@
+"""Every way to disturb a run, on a real Slurm without accounting: nothing is lost and nothing doubled."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from slurm_site import (
+    Site,
+    epochs_of,
+    job_of_run,
+    kill,
+    results,
+    task_of,
+    undisturbed,
+    wait_until,
+    worker_of,
+)
+
+from contrastbench.runner import claims, states
+from contrastbench.runner.launchers import slurm_queue
+from contrastbench.runner.rows import read_row
+
+SEEDS = range(8)
+EPOCHS = 6
+
+
+@pytest.fixture(scope="module")
+def story(cluster, tmp_path_factory):
+    """Eight runs, held in their middle epoch while each gets its fault; the front and the controller get theirs too."""
+    cluster.wait_idle()
+    site = Site(cluster, tmp_path_factory.mktemp("faults") / "runs")
+    profile, gate = site.folder.parent / "one_gpu.toml", site.folder.parent / "gate"
+    profile.write_text('gpus = 1\ndevice = "cpu"\nhours = 2.0\n')
+    settings = {"epochs": str(EPOCHS), "seconds_per_epoch": "0.05", "gate": str(gate)}
+    run = ["run", "toy/slow", "--seeds", "8", "--launcher", "slurm", "--profile", str(profile)]
+    run += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    front = site.front(*run)
+    folders = site.folders("toy/slow", SEEDS, settings)
+    wait_until(lambda: all((folder / "queued.json").exists() for folder in folders), 60, "the runs to be queued")
+    kill(front.pid)
+    front.wait()
+    wait_until(lambda: all(is_at_gate(folder) for folder in folders), 90, lambda: cluster.command("squeue"))
+    by_node = {node: [f for f in folders if node_of(f) == node] for node in ("n1", "n2")}
+    worker_killed, task_killed, cancelled, timed_out = by_node["n1"]
+    told = SimpleNamespace(site=site, settings=settings, worker_killed=worker_killed, task_killed=task_killed)
+    told.cancelled, told.timed_out = cancelled, timed_out
+    kill(worker_of(worker_killed))
+    cluster.command("scancel", "--signal=USR2", job_of_run(timed_out))  # what Slurm sends before the time limit
+    kill(task_of(task_killed))
+    told.seconds_until_killed = wait_until(lambda: state(task_killed) == "killed", 60, "a killed task to show")
+    told.why_killed = slurm_queue.why_it_ended(task_killed)
+    cluster.command("scancel", job_of_run(cancelled))
+    cluster.command("sbatch", "--partition=urgent", "--nodelist=n2", "--gres=gpu:1", "--output=/dev/null", "--wrap=:")
+    wait_until(lambda: any(stopped(folder) for folder in by_node["n2"]), 60, "a preemption")
+    told.preempted = [folder for folder in by_node["n2"] if stopped(folder)]
+    for folder in told.preempted:  # a node that is lost while a job leaves it makes Slurm 22.05 forget the job's GPUs
+        wait_until(lambda: site.slurm_state(folder) == "PENDING", 30, "the preempted job to be back in the queue")  # noqa: B023
+    cluster.kill_node("n2")
+    told.on_lost_node = [folder for folder in by_node["n2"] if folder not in told.preempted]
+    time.sleep(1)
+    cluster.start_node("n2")
+    time.sleep(2)  # else the controller forgets what it has not saved yet, and finds it out a minute later
+    cluster.restart_controller(seconds_down=1)
+    gate.touch()
+    site.wait_for_end(120)
+    told.states_after = {folder: state(folder) for folder in folders}
+    told.second_front, _ = (again := site.front(*run)).communicate(timeout=120)
+    told.second_code = again.returncode
+    return told
+
+
+def is_at_gate(folder):
+    return epochs_of(folder) == EPOCHS // 2 and worker_of(folder) is not None
+
+
+def node_of(folder):
+    """The node that the run's last line was written on."""
+    text = (folder / "metrics.jsonl").read_text()
+    return text.rpartition('"SLURMD_NODENAME": "')[2].partition('"')[0]
+
+
+def state(folder):
+    return states.state_of(folder, slurm_queue.still_queued()).name
+
+
+def stopped(folder):
+    """Begun, not finished, and nobody works on it now."""
+    claim = claims.latest(folder)
+    return claim is not None and not claim.is_alive() and not (folder / "row.json").exists()
+
+
+def test_every_disturbed_run_ends_with_the_row_of_an_undisturbed_one(story, tmp_path, monkeypatch):
+    expected = undisturbed(story.site, tmp_path, monkeypatch, "toy/slow", SEEDS, story.settings)
+    assert results(story.site.folder) == expected, "lost, doubled or different"
+    assert story.second_code == 0, story.second_front
+
+
+def test_only_what_was_killed_for_good_had_to_be_started_again(story):
+    again = {folder for folder, name in story.states_after.items() if name != "done"}
+    assert again == {story.task_killed, story.cancelled}
+    assert "2 to start" in story.second_front
+
+
+@pytest.mark.parametrize("fault", ["worker_killed", "task_killed", "cancelled", "timed_out"])
+def test_a_disturbed_run_goes_on_from_its_checkpoint(story, fault):
+    row = read_row(getattr(story, fault) / "row.json")
+    assert row["attempt"] == 2 and row["resumes"] == 1
+    assert epochs_of(getattr(story, fault)) == EPOCHS
+
+
+def test_preempted_runs_and_those_of_a_lost_node_are_requeued_by_slurm(story):
+    assert len(story.preempted) >= 1 and len(story.on_lost_node) >= 2
+    for folder in {*story.preempted, *story.on_lost_node}:
+        assert read_row(folder / "row.json")["resumes"] >= 1
+
+
+def test_without_accounting_a_killed_job_is_known_as_killed_within_two_heartbeats(story):
+    assert story.seconds_until_killed < 2 * claims.HEARTBEAT_SECONDS
+    assert "Killed" in story.why_killed or "killed" in story.why_killed
