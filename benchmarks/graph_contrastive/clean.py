@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.graph_contrastive.config import Config
-from benchmarks.graph_contrastive.model import Infomax, objective, train_epoch
+from benchmarks.graph_contrastive.model import Infomax, losses, train_epoch
 from benchmarks.graph_contrastive.splits import evaluated_epochs, folds_of, shuffled
 from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet
@@ -55,7 +55,7 @@ def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, de
             )
             found.append([float(epoch), scaled.test_accuracy, scaled.inner_accuracy, plain.test_accuracy])
         if epoch < config.epochs:
-            train_epoch(model, optimizer, seen, objective(config), epoch)
+            train_epoch(model, optimizer, losses(model, seen, config), epoch)
     return found
 
 

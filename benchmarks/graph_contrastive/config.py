@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KERNELS = ("wl", "shortest_path", "graphlet")
-METHODS = ("untrained", "infograph", "hard", "graphcl", "supervised", "feature_sum", *KERNELS)
+METHODS = ("untrained", "infograph", "hard", "graphcl", "graphcl_info_nce", "supervised", "feature_sum", *KERNELS)
 
 
 @dataclass(frozen=True)
 class Config:
     dataset: str = "MUTAG"  # a TU data set, or any folder in the TU text format
-    method: str = "infograph"  # one of METHODS
+    method: str = "infograph"  # one of METHODS; "graphcl_info_nce" has the positive in the denominator
     variant: str = "as_paper"  # of "hard" and "graphcl": the paper's loss, or that of the authors' code
     protocol: str = "published"  # or "clean": ten encoders, none of which sees its test fold
     features: str = "degree"  # of sets without node labels: "degree" (HCL's code) or "constant" (InfoGraph's code)
@@ -24,9 +24,9 @@ class Config:
     # The objective.
     beta: float = 0.0  # hardness, "hard" only; the authors' grid is 0, 1, 2, 10
     tau_plus: float = 0.0  # probability of a false negative, "hard" only; fixed at 0.5 in HCL's code
-    temperature: float = 0.2  # "graphcl" only
-    augmentation: str = ""  # "graphcl" only: "random2", "random3" or "random4", a choice drawn for every batch
-    augmented_views: int = 1  # "graphcl" only: GraphCL's code augments one view of the two, its paper both
+    temperature: float = 0.2  # "graphcl..." only
+    augmentation: str = ""  # "graphcl..." only: "random2", "random3" or "random4", a choice drawn for every batch
+    augmented_views: int = 1  # "graphcl..." only: GraphCL's code augments one view of the two, its paper both
 
     # The training: Adam, constant learning rate.
     batch: int = 128  # graphs

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -46,16 +47,23 @@ def objective(config: Config) -> Objective:
     return lambda scores, batch: loss(scores, batch.pair_graph, node=batch.pair_node, count=batch.pair_count)
 
 
-def train_epoch(model: Infomax, optimizer, fixed_batches: list[GraphBatch], loss_of: Objective, epoch: int) -> float:
-    """One pass over the batches, in the same order every time, as the authors' loaders do. Returns the mean loss."""
-    model.train()
-    total = torch.zeros(())
+def losses(model: Infomax, fixed_batches: list[GraphBatch], config: Config) -> Iterator[Tensor]:
+    """The loss of every batch, in the same order every epoch, as the authors' loaders have it."""
+    loss_of = objective(config)
     for batch in fixed_batches:
-        loss = loss_of(model(batch), batch)
+        yield loss_of(model(batch), batch)
+
+
+def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, losses: Iterator[Tensor], epoch: int) -> float:
+    """A step for every loss, each computed after the step before it. Returns their mean."""
+    model.train()
+    done = []
+    for loss in losses:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        total += loss.detach().cpu()
-    if not total.isfinite():
-        raise FloatingPointError(f"loss became {total.item()} in epoch {epoch}")
-    return total.item() / len(fixed_batches)
+        done.append(loss.detach())
+    mean = torch.stack(done).mean().item()
+    if not math.isfinite(mean):
+        raise FloatingPointError(f"loss became {mean} in epoch {epoch}")
+    return mean

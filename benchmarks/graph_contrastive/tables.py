@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.graph_contrastive.config import Config
+from benchmarks.graph_contrastive.methods import QUESTIONS, hard, label, untrained
 from contrastbench.runner import Cell, Run, Table, seeded
 
 PAPER = "graph_contrastive"
@@ -39,6 +40,11 @@ TABLES = {
         title="What is the node degree worth where nodes have no labels? HCL's code gives it, InfoGraph's a constant",
         baseline="InfoGraph",
     ),
+    "supervised": Table(title="What are labels worth? GIN trained with them under the same folds", columns="metric"),
+    "graphcl": Table(
+        title="GraphCL, and its code's two quirks: one augmented view, no positive in the denominator",
+        baseline="GraphCL",
+    ),
     "protocol": Table(
         title="What is the leak worth? Published protocol against an encoder per fold that never sees the test graphs",
         baseline="InfoGraph, published",
@@ -47,20 +53,11 @@ TABLES = {
 
 ACCURACY = "test_svm_accuracy_percent"
 BEST_EPOCH_ON_TEST = "test_svm_accuracy_best_epoch_on_test_folds_percent"  # leaks; what some papers print
+SUPERVISED_METRICS = (
+    "test_classifier_accuracy_percent",
+    "test_classifier_accuracy_best_epoch_on_test_folds_percent",  # leaks; what GIN's paper prints
+)
 BETAS = (0.0, 1.0, 2.0, 10.0)
-SIGNED_BETAS = (-10.0, -2.0, -1.0, 1.0, 2.0, 10.0)  # 0 is InfoGraph
-NAMES = {
-    "untrained": "Untrained GIN",
-    "infograph": "InfoGraph",
-    "wl": "WL kernel",
-    "shortest_path": "Shortest-path kernel",
-    "graphlet": "Graphlet kernel",
-    "feature_sum": "Feature sum",
-}
-TAUS = (0.0, 0.1, 0.5)
-DEPTHS = (1, 2, 3, 5, 8)
-TAU_PLUS = 0.5  # fixed in HCL's code; its paper names no value for graphs
-PAPER_DECAY = 1e-6  # HCL's paper; its code has none
 
 # Repeats: ten, as HCL's launch.sh, where ten are cheap. From NCI1 on, an evaluation costs minutes: it is done once.
 REPEATS = {
@@ -84,6 +81,8 @@ QUESTION_REPEATS: dict[str, dict[str, int]] = {
     "tau": {"MUTAG": 10, "PTC_MR": 10},
     "depth": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 3},
     "features": {"IMDB-BINARY": 10, "IMDB-MULTI": 10},
+    "supervised": {"MUTAG": 3, "PTC_MR": 3, "IMDB-BINARY": 1, "PROTEINS": 1},
+    "graphcl": {"MUTAG": 5, "PTC_MR": 5, "IMDB-BINARY": 5, "IMDB-MULTI": 5, "PROTEINS": 5},
     "protocol": {"MUTAG": 5, "PTC_MR": 5, "IMDB-BINARY": 2},
 }
 
@@ -145,67 +144,17 @@ def _question(table: str, scale: str, seeds: Sequence[int] | None) -> list[Cell]
     """Cells of the tables that vary one thing; not at quick scale, which is kept to minutes."""
     if scale == "quick":
         return []
-    methods = {"sign": _sign, "tau": _tau, "depth": _depth, "features": _features, "protocol": _protocol}[table]()
     made = []
     for dataset, repeats in QUESTION_REPEATS[table].items():
         if dataset in DATA_SETS.get(scale, ()):
+            methods = QUESTIONS[table](dataset)
             chosen = range(min(repeats, SEEDS.get(scale, repeats))) if seeds is None else seeds
-            made += [_cell(dataset, scale, chosen, method, config) for method, config in methods.items()]
+            made += [
+                _cell(dataset, scale, chosen, method, config, metric)
+                for method, config in methods.items()
+                for metric in (SUPERVISED_METRICS if table == "supervised" else (ACCURACY,))
+            ]
     return made
-
-
-def _sign() -> dict[str, Config]:
-    reweighted = {f"beta={beta:g}": Config(method="hard", beta=beta) for beta in SIGNED_BETAS}
-    return {"InfoGraph": Config(), **reweighted}
-
-
-def _tau() -> dict[str, Config]:
-    made = {"InfoGraph": Config()}
-    for variant in ("as_paper", "as_code"):
-        for tau_plus in TAUS:
-            config = dataclasses.replace(hard(variant, 1.0), tau_plus=tau_plus)
-            made[f"{label(config)}, tau_plus={tau_plus:g}"] = config
-    return made
-
-
-def _depth() -> dict[str, Config]:
-    trained = {f"InfoGraph, depth {layers}": Config(layers=layers) for layers in DEPTHS}
-    return {**trained, **{f"Untrained GIN, depth {layers}": untrained(layers=layers) for layers in DEPTHS}}
-
-
-def _features() -> dict[str, Config]:
-    return {
-        "Untrained GIN": untrained(),
-        "InfoGraph": Config(),
-        "Untrained GIN, constant": untrained(features="constant"),
-        "InfoGraph, constant": Config(features="constant"),
-    }
-
-
-def _protocol() -> dict[str, Config]:
-    return {
-        f"{label(config)}, {protocol}": dataclasses.replace(config, protocol=protocol)
-        for config in (untrained(), Config(), hard("as_code", 1.0), hard("as_paper", 1.0))
-        for protocol in ("published", "clean")
-    }
-
-
-def untrained(**changes: Any) -> Config:
-    """The encoder as it is drawn (with the weights that a trained one of its seed starts from), or a kernel."""
-    return Config(**{"method": "untrained", "epochs": 0, "evaluate_at": (), **changes})
-
-
-def hard(variant: str, beta: float) -> Config:
-    """HCL's loss as the paper has it, or as its code has it."""
-    decay = PAPER_DECAY if variant == "as_paper" else 0.0
-    return Config(method="hard", variant=variant, beta=beta, tau_plus=TAU_PLUS, weight_decay=decay)
-
-
-def label(config: Config) -> str:
-    """What people call the run, whichever table and cell it is in."""
-    if config.method == "hard":
-        return f"Hard ({config.variant.removeprefix('as_')}), beta={config.beta:g}"
-    return NAMES[config.method]
 
 
 def _cell(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from baselines import graphs as baselines
+from benchmarks.graph_contrastive import graphcl
 from benchmarks.graph_contrastive.clean import train_clean
 from benchmarks.graph_contrastive.config import METHODS, Config
-from benchmarks.graph_contrastive.model import Infomax, objective, train_epoch
+from benchmarks.graph_contrastive.model import Infomax, losses, train_epoch
 from benchmarks.graph_contrastive.splits import evaluated_epochs, folds_of, shuffled
-from contrastbench.data.graph_batches import batches
+from benchmarks.graph_contrastive.supervised import train_supervised
+from contrastbench.data.graph_batches import GraphBatch, batches
 from contrastbench.data.graphs import GraphSet, load_graphs
 from contrastbench.evaluation.svm import cross_validate, precomputed_kernel, rbf_kernels
 from contrastbench.randomness import generator, random_state
@@ -34,6 +37,8 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     log.selected_by("last epoch; C by cross-validation inside the training folds")
     if config.method in BASELINES:
         return evaluate_baseline(config, graphs, seed)
+    if config.method == "supervised":
+        return train_supervised(config, graphs, seed=seed, device=device, checkpoint=checkpoint, log=log)
     way = train_clean if config.protocol == "clean" else train_published
     return way(config, graphs, seed=seed, device=device, checkpoint=checkpoint, log=log)
 
@@ -45,7 +50,7 @@ def train_published(
     order, folds = shuffled(graphs, seed), folds_of(config, graphs, seed)
     labels = graphs.labels.numpy()[order]
     fixed_batches = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
-    model = Infomax(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
+    model, losses_of = learner(config, graphs, fixed_batches, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     found: dict[str, list[float]] = {}  # epochs done -> test accuracy, sd over folds, inner accuracy; all in percent
     start = checkpoint.restore(model=model, optimizer=optimizer, found=found)
@@ -56,9 +61,19 @@ def train_published(
             found[str(epoch)] = [result.test_accuracy, result.test_fold_sd, result.inner_accuracy]
             log(epoch, test_svm_accuracy_percent=result.test_accuracy)
         if epoch < config.epochs:
-            log(epoch, loss=train_epoch(model, optimizer, fixed_batches, objective(config), epoch))
+            log(epoch, loss=train_epoch(model, optimizer, losses_of(epoch), epoch))
             checkpoint.save(epoch + 1, model=model, optimizer=optimizer, found=found)
     return metrics_of(found)
+
+
+def learner(
+    config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int
+) -> tuple[nn.Module, Callable[[int], Iterator[Tensor]]]:
+    """The model to train, and what gives an epoch's losses."""
+    if config.method in graphcl.LOSSES:
+        return graphcl.learner(config, graphs, fixed_batches, seed)
+    model = Infomax(graphs.features.shape[1], config, generator(seed, "weights")).to(fixed_batches[0].count.device)
+    return model, lambda epoch: losses(model, fixed_batches, config)
 
 
 def metrics_of(found: dict[str, list[float]]) -> Metrics:

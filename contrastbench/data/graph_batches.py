@@ -145,6 +145,33 @@ def _batch(graphs: GraphSet, members: np.ndarray, colour: np.ndarray) -> GraphBa
     )
 
 
+def whole_batch(features: Tensor, edges: np.ndarray, graph_of_node: np.ndarray, graphs: int) -> GraphBatch:
+    """A batch that stores every node on its own: for graphs that change at every step, as augmented ones do.
+
+    Args:
+        features: [N, F].
+        edges: [2, E] source and target, each edge once.
+        graph_of_node: [N] numbers below ``graphs``.
+    """
+    from scipy import sparse
+
+    nodes = len(features)
+    ones = np.ones(edges.shape[1] + nodes, dtype=np.float32)
+    rows, columns = (np.concatenate([ends, np.arange(nodes)]) for ends in (edges[1], edges[0]))
+    adjacency = sparse.csr_matrix((ones, (rows, columns)), shape=(nodes, nodes))
+    pool = sparse.csr_matrix((ones[:nodes], (graph_of_node, np.arange(nodes))), shape=(graphs, nodes))
+    return GraphBatch(
+        graphs=torch.arange(graphs),
+        summed_features=torch.from_numpy(adjacency @ features.numpy()),
+        adjacency=_linear(adjacency),
+        count=torch.ones(nodes),
+        pool=_linear(pool),
+        pair_node=torch.arange(nodes),
+        pair_graph=torch.from_numpy(graph_of_node).long(),
+        pair_count=torch.ones(nodes),
+    )
+
+
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """``starts[0], starts[0] + 1, ...`` (``lengths[0]`` numbers), then the same from ``starts[1]``, and so on."""
     ends = np.cumsum(lengths)

@@ -1,7 +1,8 @@
-"""Losses that tell the nodes of a graph from other graphs: InfoGraph's, and HCL's with hard negatives.
+"""Losses of whole graphs: InfoGraph's, HCL's with hard negatives, and GraphCL's.
 
-All take discriminator scores T(node, graph). Nodes that occur several times may be given once, with a count, and rows
-of scores may be shared: pair p scores node ``node[p]`` and stands for ``count[p]`` nodes of graph ``own[p]``.
+The first three take discriminator scores T(node, graph). Nodes that occur several times may be given once, with a
+count, and rows of scores may be shared: pair p scores node ``node[p]`` and stands for ``count[p]`` nodes of graph
+``own[p]``.
 
 Dimensions: U rows of scores, G graphs, P pairs; N = count.sum() nodes in all.
 """
@@ -13,7 +14,14 @@ import math
 import torch
 from torch import Tensor
 
-from contrastbench.losses.parts import check_range, check_rows, hardness_weights
+from contrastbench.losses.parts import (
+    check_pair,
+    check_positive,
+    check_range,
+    check_rows,
+    cosines,
+    hardness_weights,
+)
 
 LOG_2 = math.log(2.0)
 
@@ -130,6 +138,30 @@ def hard_jsd_as_code(
     masked = (graphs - 1) * ratio * LOG_2  # G - 1 zeros a row: log 2 - sp(0) - ratio * sp(0)
     per_positive = softplus(-positive) + ratio * softplus(positive) - LOG_2 + masked
     return count @ per_pair / (nodes * (graphs - 1)) + count @ per_positive / nodes
+
+
+def graphcl(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.2) -> Tensor:
+    """GraphCL's loss: each graph's view must be nearer to its own other view than to those of other graphs.
+
+        L = mean_i [ -s(i, i) / t + log sum_{k != i} exp(s(i, k) / t) ]
+
+    ``s(i, k)`` is the cosine of z_a's row i and z_b's row k. The positive is not in the denominator (as in the paper's
+    eq. 3 and in the code; with it, this is ``info_nce``), so that the loss has no lower bound of 0.
+
+    Args:
+        z_a, z_b: [G, D] embeddings of two views, any norm; row i of each is graph i.
+        temperature: t > 0.
+
+    Returns:
+        Scalar, mean over z_a's rows, in nats.
+
+    Source: You et al. 2020, arXiv:2010.13902, eq. 3; Shen-Lab/GraphCL unsupervised_TU/gsimclr.py (loss_cal).
+    """
+    check_positive("temperature", temperature)
+    check_pair(z_a, z_b)
+    scores = cosines(z_a, z_b) / temperature
+    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    return (scores.masked_fill(own, -math.inf).logsumexp(dim=1) - scores.diagonal()).mean()
 
 
 def softplus(x: Tensor) -> Tensor:

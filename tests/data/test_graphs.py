@@ -37,7 +37,6 @@ def test_mutag_comes_with_grakel(tmp_path):
 
 def test_mutag_equals_what_pytorch_geometric_reads(tmp_path):
     import grakel
-    from grakel.datasets import base  # noqa: F401  (the wheel that holds the files)
     from torch_geometric.io import read_tu_data
 
     data, slices, _ = read_tu_data(str(Path(grakel.__file__).parent / "tests/data/MUTAG"), "MUTAG")

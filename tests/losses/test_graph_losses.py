@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd, softplus
+from contrastbench.losses.graph import graphcl, hard_jsd, hard_jsd_as_code, jsd, softplus
 from contrastbench.losses.parts import hardness_weights
 
 SIZES = [(5, 2), (7, 4), (12, 3)]
@@ -197,3 +197,22 @@ def test_tau_plus_must_be_below_1():
     scores, own = drawn(6, 3)
     with pytest.raises(ValueError, match=r"tau_plus must be in \[0, 1\), got 1"):
         hard_jsd(scores, own, beta=1.0, tau_plus=1.0)
+
+
+# ---------------------------------------------------------------------------------------------------------- GraphCL
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+def test_graphcl_is_the_authors_formula(temperature):
+    z_a, z_b = (torch.randn(6, 5, generator=torch.Generator().manual_seed(s), dtype=torch.float64) for s in (0, 1))
+    similarity = torch.exp(torch.cosine_similarity(z_a[:, None], z_b[None], dim=2) / temperature)
+    total = 0.0
+    for i in range(6):
+        total -= math.log(similarity[i, i] / sum(similarity[i, k] for k in range(6) if k != i))
+    assert graphcl(z_a, z_b, temperature=temperature).item() == pytest.approx(total / 6, abs=1e-12)
+
+
+def test_graphcl_of_equal_views_is_below_0():
+    """With the positive outside the denominator nothing keeps the loss above 0."""
+    views = torch.eye(3)
+    assert graphcl(views, views, temperature=0.2).item() == pytest.approx(math.log(2) - 5, abs=1e-5)
