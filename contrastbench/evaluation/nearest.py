@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-QUERY_CHUNK = 1024  # queries compared with the whole bank at a time
+QUERY_CHUNK = 512  # queries compared with the whole bank at a time
 
 
 def knn_top1_percent(
@@ -41,10 +41,11 @@ def knn_top1_percent(
     classes = int(max(bank_labels.max(), query_labels.max())) + 1
     bank = torch.nn.functional.normalize(bank.float(), dim=1)
     queries = torch.nn.functional.normalize(queries.float(), dim=1)
+    one_hot = torch.nn.functional.one_hot(bank_labels, classes).float()
     correct = 0
     for chunk, labels in zip(queries.split(QUERY_CHUNK), query_labels.split(QUERY_CHUNK), strict=True):
         cosine, nearest = (chunk @ bank.T).topk(min(neighbours, len(bank)), dim=1)
-        votes = chunk.new_zeros(len(chunk), classes)
-        votes.scatter_add_(1, bank_labels[nearest], torch.exp((cosine - 1) / temperature))
-        correct += int((votes.argmax(dim=1) == labels).sum())
+        weight = torch.exp((cosine - 1) / temperature)
+        votes = torch.bmm(weight[:, None], one_hot[nearest])  # not scatter_add, which is not deterministic on GPUs
+        correct += int((votes.squeeze(1).argmax(dim=1) == labels).sum())
     return 100 * correct / len(queries)
