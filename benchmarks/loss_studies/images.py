@@ -1,0 +1,132 @@
+"""What SimCLR, DCL and HCL do to an encoder of digits: alignment, uniformity, similarities, annealed hardness."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmarks.loss_studies.config import Images
+from benchmarks.loss_studies.schedule import checked
+from contrastbench import losses
+from contrastbench.data.augmentation import augment, digits_recipe, normalised
+from contrastbench.data.images import Images as Data
+from contrastbench.data.images import Split, load_images
+from contrastbench.encoders.images import ImageEncoder, small_resnet
+from contrastbench.evaluation.features import image_features
+from contrastbench.evaluation.nearest import knn_top1_percent
+from contrastbench.randomness import generator
+from contrastbench.runner import Checkpoint, Log
+
+ANNEALING_STEPS = 9  # joshr17/HCL image/main.py: np.linspace(beta, 0, 9)
+WATCHED = 1000  # test images whose embeddings are measured after each epoch
+
+
+def images(config: Images, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict:
+    """Trains an encoder; after each epoch measures alignment and uniformity, in the end similarities and kNN."""
+    data = load_images(config.dataset)
+    log.data(config.dataset, data.sha256)
+    train = _part(data.train, config.images)
+    encoder = small_resnet(rng=generator(seed, "weights"))
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
+    curve: dict[str, list[float]] = {"alignment": [], "uniformity": []}
+    start = checkpoint.restore(encoder=encoder, optimizer=optimizer, curve=curve)
+    for epoch in range(start, config.epochs):
+        loss = _epoch(config, encoder, optimizer, train, data, seed, epoch)
+        measured = _alignment_and_uniformity(encoder, data, seed, epoch)
+        curve = {name: [*values, measured[name]] for name, values in curve.items()}
+        log(epoch, loss=checked(loss, epoch), **measured)
+        checkpoint.save(epoch + 1, encoder=encoder, optimizer=optimizer, curve=curve)
+    last = {f"test_{name}": values[-1] for name, values in curve.items()}
+    return {**last, **curve, **_similarities(config, encoder, data, seed), **_knn(encoder, train, data)}
+
+
+def hardness(config: Images, epoch: int) -> float:
+    """The epoch's beta: constant, or down to 0 in nine equal steps."""
+    if not config.annealed:
+        return config.beta
+    return config.beta * (1 - (ANNEALING_STEPS * epoch // config.epochs) / (ANNEALING_STEPS - 1))
+
+
+def _epoch(
+    config: Images,
+    encoder: ImageEncoder,
+    optimizer: torch.optim.Optimizer,
+    train: Split,
+    data: Data,
+    seed: int,
+    epoch: int,
+) -> Tensor:
+    order = torch.randperm(len(train), generator=generator(seed, "order", epoch))
+    rng, beta = generator(seed, "augmentation", epoch), hardness(config, epoch)
+    encoder.train()
+    for index in order.split(config.batch):
+        if len(index) < config.batch and len(order) > config.batch:
+            continue
+        partner = index if config.positives == "views" else _same_class(train.labels, index, rng)
+        z_a, z_b = (encoder(_view(train.images[chosen], data, rng)) for chosen in (index, partner))
+        loss = _loss(config, z_a, z_b, beta)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss
+
+
+def _loss(config: Images, z_a: Tensor, z_b: Tensor, beta: float) -> Tensor:
+    if config.loss == "nt_xent":
+        return losses.nt_xent(z_a, z_b, temperature=config.temperature)
+    if config.loss == "dcl":
+        return losses.dcl(z_a, z_b, temperature=config.temperature, tau_plus=config.tau_plus)
+    if config.loss == "hcl":
+        return losses.hcl(z_a, z_b, temperature=config.temperature, tau_plus=config.tau_plus, beta=beta)
+    raise ValueError(f"unknown loss {config.loss!r}; the study has: nt_xent, dcl, hcl")
+
+
+def _view(pixels: Tensor, data: Data, rng: torch.Generator) -> Tensor:
+    return normalised(augment(pixels, digits_recipe(), rng=rng), data.mean, data.std)
+
+
+def _same_class(labels: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
+    """For each image a random one of its class, maybe itself (joshr17/HCL image/utils.py, cifar100_true_label)."""
+    chance = torch.rand(len(index), len(labels), generator=rng)
+    return chance.masked_fill(labels[index][:, None] != labels, -1).argmax(dim=1)
+
+
+@torch.no_grad()
+def _alignment_and_uniformity(encoder: ImageEncoder, data: Data, seed: int, epoch: int) -> dict[str, float]:
+    encoder.eval()
+    rng, chosen = generator(seed, "evaluation", epoch), data.test.images[:WATCHED]
+    z_a, z_b = (encoder(_view(chosen, data, rng)) for _ in range(2))
+    return {"alignment": float(losses.alignment(z_a, z_b)), "uniformity": float(losses.uniformity(z_a))}
+
+
+@torch.no_grad()
+def _similarities(config: Images, encoder: ImageEncoder, data: Data, seed: int) -> dict:
+    """Cosines between embeddings of test images of one class (positives) and of two (negatives)."""
+    encoder.eval()
+    z = encoder(normalised(data.test.images[:WATCHED], data.mean, data.std))
+    u, labels = torch.nn.functional.normalize(z, dim=1), data.test.labels[:WATCHED]
+    cosine, same = u @ u.T, labels[:, None] == labels
+    upper = torch.ones_like(same).triu(1)
+    positive, negative = cosine[same & upper], cosine[~same & upper]
+    results: dict[str, float | list[float]] = {}
+    for name, values in (("positive", positive), ("negative", negative)):
+        results[f"test_{name}_cosine"] = float(values.mean())
+        results[f"{name}_density"] = (torch.histc(values, config.bins, -1, 1) / len(values) * config.bins / 2).tolist()
+    ranks = torch.cat([positive, negative]).argsort().argsort()[: len(positive)].double() + 1
+    pairs = len(positive) * len(negative)
+    area = (ranks.sum() - len(positive) * (len(positive) + 1) / 2) / pairs
+    return {**results, "test_positive_above_negative_percent": 100 * float(area)}
+
+
+def _knn(encoder: ImageEncoder, train: Split, data: Data) -> dict[str, float]:
+    bank, queries = (image_features(encoder, part.images, mean=data.mean, std=data.std) for part in (train, data.test))
+    top1 = knn_top1_percent(bank, train.labels, queries, data.test.labels, neighbours=20)
+    return {"test_knn_top1_percent": top1}
+
+
+def _part(split: Split, count: int) -> Split:
+    """``count`` training images, the same for every run; all for 0."""
+    if not count:
+        return split
+    order = torch.randperm(len(split), generator=generator(0, "split"))
+    return split.take(order[:count].sort().values)

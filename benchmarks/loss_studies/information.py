@@ -1,0 +1,95 @@
+"""InfoNCE is a lower bound on mutual information, and saturates at log N.
+
+x, y in R^d, each pair of coordinates with correlation r: I(x; y) = -d/2 log(1 - r^2) nats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.loss_studies.config import Information
+from benchmarks.loss_studies.schedule import checked, cosine
+from contrastbench import losses
+from contrastbench.encoders.images import linear_weights
+from contrastbench.randomness import generator
+from contrastbench.runner import Checkpoint, Log
+
+EPOCH_STEPS = 100
+Critic = Callable[[Tensor, Tensor], Tensor]  # x [N, d], y [N, d] -> scores [N, N]
+
+
+def information(config: Information, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict:
+    """The bound log N - loss on new pairs, with the optimal critic or a trained one."""
+    r = math.sqrt(1 - math.exp(-2 * config.truth / config.dimensions))
+    if config.critic == "optimal":
+        critic = _optimal(r)
+        log.selected_by("nothing to select")
+    elif config.critic == "trained":
+        critic = _trained(config, r, seed, checkpoint, log)
+    else:
+        raise ValueError(f"unknown critic {config.critic!r}; the study has: optimal, trained")
+    bound = _bound(config, critic, r, generator(seed, "evaluation"))
+    log(config.steps // EPOCH_STEPS, bound=bound)
+    return {
+        "bound_nats": bound,
+        "share_of_truth_percent": 100 * bound / config.truth,
+        "share_of_log_n_percent": 100 * bound / math.log(config.size),
+    }
+
+
+def _pairs(count: int, dimensions: int, r: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    x = torch.randn(count, dimensions, generator=rng)
+    return x, r * x + math.sqrt(1 - r * r) * torch.randn(count, dimensions, generator=rng)
+
+
+def _optimal(r: float) -> Critic:
+    """log p(y|x) / p(y), up to a function of x that InfoNCE does not see."""
+
+    def scores(x: Tensor, y: Tensor) -> Tensor:
+        return (r * (x @ y.T) - r * r / 2 * y.square().sum(dim=1)) / (1 - r * r)
+
+    return scores
+
+
+@torch.no_grad()
+def _bound(config: Information, critic: Critic, r: float, rng: torch.Generator) -> float:
+    """The bound's mean over ``config.pairs`` pairs in batches of N."""
+    batches = [_pairs(config.size, config.dimensions, r, rng) for _ in range(max(config.pairs // config.size, 1))]
+    values = [losses.info_nce_of_scores(critic(x, y)) for x, y in batches]
+    return math.log(config.size) - float(torch.stack(values).mean())
+
+
+def _trained(config: Information, r: float, seed: int, checkpoint: Checkpoint, log: Log) -> Critic:
+    """A critic g(x) . h(y) trained by InfoNCE on fresh pairs."""
+    rng = generator(seed, "weights")
+    sides = nn.ModuleList(_side(config, rng) for _ in range(2))
+    optimizer = torch.optim.Adam(sides.parameters(), lr=config.learning_rate)
+    start, epochs = checkpoint.restore(sides=sides, optimizer=optimizer), config.steps // EPOCH_STEPS
+
+    def scores(x: Tensor, y: Tensor) -> Tensor:
+        return sides[0](x) @ sides[1](y).T
+
+    for epoch in range(start, epochs):
+        cosine(optimizer, config.learning_rate, epoch, epochs)
+        draw = generator(seed, "order", epoch)
+        for _ in range(EPOCH_STEPS):
+            loss = losses.info_nce_of_scores(scores(*_pairs(config.size, config.dimensions, r, draw)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        log(epoch, loss=checked(loss, epoch))
+        checkpoint.save(epoch + 1, sides=sides, optimizer=optimizer)
+    return scores
+
+
+def _side(config: Information, rng: torch.Generator) -> nn.Sequential:
+    layers = [nn.Linear(config.dimensions, config.width), nn.ReLU(), nn.Linear(config.width, config.width), nn.ReLU()]
+    layers.append(nn.Linear(config.width, 32))
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            linear_weights(layer, rng)
+    return nn.Sequential(*layers)
