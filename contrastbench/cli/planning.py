@@ -15,7 +15,7 @@ from contrastbench.runner.plan import Planned, plan
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
 
-Targets = Annotated[list[str] | None, typer.Argument(help="PAPER[/TABLE[/CELL]]; all papers where none is given")]
+Targets = Annotated[list[str] | None, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; all papers where none is given")]
 Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
 Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="a config field to change: key=value; repeatable")]
