@@ -217,7 +217,10 @@ class Cluster:
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """Runs a Slurm command against this cluster and returns what it printed."""
-        done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60)
+        try:
+            done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"{' '.join(arguments)} got no answer within 60 s; see {self.folder}/slurmctld.log") from None
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout

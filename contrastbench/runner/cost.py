@@ -18,7 +18,8 @@ class Estimator:
     """Seconds of a run: the median of the measured runs that are most like it.
 
     Most like: same paper, scale, dataset and method; else same paper, scale and dataset. Only rows from the same kind
-    of device count; a GPU's time says nothing about a CPU's.
+    of device count, as a GPU's time says nothing about a CPU's, and only runs done in one go: a resumed run's row
+    knows the seconds of its last part.
 
     Args:
         rows: finished rows, from here and from the suite.
@@ -28,7 +29,7 @@ class Estimator:
     def __init__(self, rows: Iterable[Row], device: str) -> None:
         measured: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for row in rows:
-            if row["status"] == "done" and row["device"] == device:
+            if row["status"] == "done" and row["device"] == device and not row["resumes"]:
                 for place in _places(row["paper"], row["scale"], row["dataset"], row["method"]):
                     measured[place].append(row["seconds"])
         self._seconds = {place: median(values) for place, values in measured.items()}
