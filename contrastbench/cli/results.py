@@ -54,7 +54,7 @@ def show_tables(
 @app.command("plot")
 @one_line_errors
 def plot_rows(
-    target: Annotated[str, typer.Argument(help="PAPER[/TABLE]")],
+    target: Annotated[str, typer.Argument(help="PAPER\\[/TABLE]")],
     x: Annotated[str | None, typer.Option(help="a number in the config (beta); all standard figures if none")] = None,
     y: Annotated[str | None, typer.Option(help="a metric; the table's own if none")] = None,
     group: Annotated[str, typer.Option(help="a line for each: method, dataset, variant, or a config field")] = "method",
