@@ -24,6 +24,7 @@ from contrastbench.report.verdict import KINDS
 from contrastbench.report.views import SIGNS, TableView, table_view
 from contrastbench.runner import files
 
+FIGURES_BYTES = 2_500_000  # what all figures of a page may take; a later one is named, and left to `contrastbench plot`
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 
@@ -110,7 +111,8 @@ def build(report: ReportInput, path: Path) -> Path:
 def page(report: ReportInput) -> str:
     """The page as text."""
     details = Details()
-    papers = [_paper_view(paper, details) for paper in report.papers]
+    budget = [FIGURES_BYTES]
+    papers = [_paper_view(paper, details, budget) for paper in report.papers]
     counts = Counter(dict.fromkeys(KINDS, 0))
     for paper in papers:
         counts.update(paper["counts"])
@@ -128,12 +130,13 @@ def page(report: ReportInput) -> str:
     )
 
 
-def _paper_view(paper: PaperInput, details: Details) -> dict[str, Any]:
+def _paper_view(paper: PaperInput, details: Details, budget: list[int]) -> dict[str, Any]:
     tables: list[TableView] = [table_view(table, details) for table in paper.tables]
-    figures = [
-        (figure, *_drawing(figure.svg, f"{paper.name}-{number}"))
-        for number, figure in enumerate(paper.figures, start=1)
-    ]
+    figures = []
+    for number, figure in enumerate(paper.figures, start=1):
+        drawing, wide = _drawing(figure.svg, f"{paper.name}-{number}")
+        budget[0] -= len(drawing)
+        figures.append((figure, drawing if budget[0] > 0 else None, wide))
     counts = Counter(cell.verdict.kind for table in paper.tables for cell in table.cells)
     return {"paper": paper, "tables": tables, "figures": figures, "counts": counts}
 

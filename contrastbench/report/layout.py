@@ -21,7 +21,18 @@ class Grid:
         self.table = table
         self.axis_rows, self.axis_columns = table.table.rows, table.table.columns
         names = ("method", "dataset", "metric")
+        self._marked = len({(cell.variant, cell.protocol) for cell in table.cells}) > 1
         self._varies = {name: len({getattr(cell, name) for cell in table.cells}) > 1 for name in names}
+
+    @property
+    def kind(self) -> str:
+        """``quick scale, clean protocol``: what all cells share and a reader must know."""
+        kinds = {(cell.variant, cell.protocol) for cell in self.table.cells}
+        words = [f"{self.table.scale} scale"]
+        if len(kinds) == 1:
+            variant, protocol = kinds.pop()
+            words += ["as in the code"] * (variant == "as_code") + ["clean protocol"] * (protocol == "clean")
+        return ", ".join(words)
 
     @cached_property
     def rows(self) -> dict[str, dict[str, JoinedCell]]:
@@ -42,13 +53,14 @@ class Grid:
     def column_label(self, cell: JoinedCell) -> str:
         used = {self.axis_rows, self.axis_columns}
         others = [name for name in ("dataset", "metric") if name not in used and self._varies[name]]
-        return " ".join([attribute(cell, self.axis_columns), *(getattr(cell, name) for name in others)])
+        return ", ".join([attribute(cell, self.axis_columns), *(attribute(cell, name) for name in others)])
 
     def _plain_row(self, cell: JoinedCell) -> str:
+        method = cell.label if self._marked else cell.method  # what all cells share stands in the title
         if self.axis_rows == "method":
-            return cell.label
+            return method
         first = attribute(cell, self.axis_rows)
-        return f"{first} {cell.label}" if self._varies["method"] else first
+        return f"{first} {method}" if self._varies["method"] else first
 
     @cached_property
     def _settings_shown(self) -> dict[str, list[str]]:
@@ -69,6 +81,8 @@ def attribute(cell: JoinedCell, name: str) -> str:
     """A field of the cell, or the value of one of its settings, as a label."""
     if name == "method":
         return cell.label
+    if name == "metric":
+        return words(cell.metric)
     value = getattr(cell, name) if name in ("dataset", "metric", "variant", "protocol") else cell.settings.get(name)
     return plain(value)
 
@@ -78,6 +92,14 @@ def plain(value: Any) -> str:
     if value is None:
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def words(metric: str) -> str:
+    """``test_knn_top1_percent`` as people say it: test knn top1 (%)."""
+    for ending, unit in (("_percent", " (%)"), ("_seconds", " (s)"), ("_mb", " (MB)"), ("_nats", " (nats)")):
+        if metric.endswith(ending):
+            return metric[: -len(ending)].replace("_", " ") + unit
+    return metric.replace("_", " ")
 
 
 def number_text(value: float, metric: str) -> str:

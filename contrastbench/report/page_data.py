@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from contrastbench.report.join import JoinedCell, JoinedTable, Row, Sample
-from contrastbench.report.layout import plain, published_text
-from contrastbench.report.plots import LABELS, line_name, words
+from contrastbench.report.layout import plain, published_text, words
+from contrastbench.report.plots import LABELS, line_name, panels_of
 from contrastbench.report.published import Published
 from contrastbench.report.style import looks
 from contrastbench.report.verdict import is_finite
@@ -85,7 +86,7 @@ class Details:
                 if is_finite(value):
                     values[name].add(float(value))
         swept = [name for name, seen in values.items() if len(seen) >= 3]
-        charts = [made for x in swept if (made := _chart(table, x))]
+        charts = [made for x in swept for cells in panels_of(table) if (made := _chart(cells, x))]
         if not charts:
             return None
         self.charts.append({"axes": charts, "title": table.table.title})
@@ -95,19 +96,20 @@ class Details:
         return {"cells": self.cells, "charts": self.charts, "origins": list(self.origins)}
 
 
-def _chart(table: JoinedTable, x: str) -> dict[str, Any] | None:
+def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:
+    """The curves of one data set and metric; None where no line has two measured points."""
     lines: dict[str, list[Any]] = defaultdict(list)
-    for cell in table.cells:
+    for cell in cells:
         if is_finite(cell.settings.get(x)) and (cell.best_known.done or cell.judged):
-            lines[line_name(table, cell, x)].append(_point(cell, x))
-    if not any(point["mean"] is not None for points in lines.values() for point in points):
+            lines[line_name(cell, x)].append(_point(cell, x))
+    if not any(sum(point["mean"] is not None for point in points) > 1 for points in lines.values()):
         return None
-    styles = looks(lines)
-    drawn = [
-        {"name": name, "colour": styles[name].colour, "points": sorted(points, key=lambda point: point["x"])}
-        for name, points in lines.items()
-    ]
-    return {"x": x, "label": LABELS.get(x, x), "y": words(table.cells[0].metric), "lines": drawn}
+    drawn: list[dict[str, Any]] = []
+    for name, style in looks(lines).items():
+        alike = sum(line["colour"] == style.colour for line in drawn)  # a line of the same colour is dashed otherwise
+        points = sorted(lines[name], key=lambda point: point["x"])
+        drawn.append({"name": name, "colour": style.colour, "dash": alike, "points": points})
+    return {"x": x, "label": LABELS.get(x, x), "y": words(cells[0].metric), "dataset": cells[0].dataset, "lines": drawn}
 
 
 def _point(cell: JoinedCell, x: str) -> dict[str, Any]:

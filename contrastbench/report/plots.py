@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from contrastbench.report.join import JoinedCell, JoinedTable, Row
-from contrastbench.report.layout import Grid
+from contrastbench.report.layout import Grid, words
 from contrastbench.report.statistics import summarise, t_interval
 from contrastbench.report.style import INK, Look, looks, new_figure, styled
 from contrastbench.report.verdict import is_finite
@@ -64,16 +64,24 @@ def curve(curves: Curves, x: str, y: str, published: Mapping[str, Mapping[float,
     Args:
         published: group -> x -> printed value.
     """
-    published = published or {}
     with styled():
         figure, axes = new_figure()
-        for name, style in looks([*curves, *published]).items():
-            _draw_curve(axes, curves.get(name, {}), style, name)
-            printed = published.get(name, {})
-            axes.plot(list(printed), list(printed.values()), linestyle="", **_open_diamond(style))
-        _finish_curve(axes, sorted({value for points in curves.values() for value in points}), x, y)
-        _legend(axes, bool(published))
+        _draw_curves(axes, curves, published or {}, x, y)
     return figure
+
+
+def _draw_curves(
+    axes: Any, curves: Curves, published: Mapping[str, Mapping[float, float]], x: str, y: str, *, legend: bool = True
+) -> None:
+    for name, style in looks([*curves, *published]).items():
+        _draw_curve(axes, curves.get(name, {}), style, name)
+        printed = published.get(name, {})
+        axes.plot(list(printed), list(printed.values()), linestyle="", **_open_diamond(style))
+    _finish_curve(axes, sorted({value for points in curves.values() for value in points}), x, y)
+    if published:
+        axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
+    if legend and axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
 
 
 def _draw_curve(axes: Any, points: Mapping[float, Sequence[float]], style: Look, name: str) -> None:
@@ -108,55 +116,73 @@ def _finish_curve(axes: Any, values: Sequence[float], x: str, y: str) -> None:
     axes.set_ylabel(words(y))
 
 
-def _legend(axes: Any, published: bool) -> None:
-    if published:
-        axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
-
-
-def words(metric: str) -> str:
-    """``test_knn_top1_percent`` as people say it: test knn top1 (%)."""
-    for ending, unit in (("_percent", " (%)"), ("_seconds", " (s)"), ("_mb", " (MB)"), ("_nats", " (nats)")):
-        if metric.endswith(ending):
-            return metric[: -len(ending)].replace("_", " ") + unit
-    return metric.replace("_", " ")
-
-
 def ablation(table: JoinedTable, x: str) -> Figure | None:
-    """The table's cells over one of their settings, a line per method (and dataset, where there are several).
+    """The table's cells over one of their settings: a panel per data set and metric, a line per method.
 
     None where no method was measured at two values of ``x``.
     """
+    panels = [panel for panel in panels_of(table) if _is_swept(panel, x)]
+    if not panels:
+        return None
+    columns = min(len(panels), 3)
+    lines = math.ceil(len(panels) / columns)
+    with styled():
+        figure, axes = new_figure(4.2 * columns + 2.2, 3.2 * lines + 0.2, nrows=lines, ncols=columns, squeeze=False)
+        for drawn, cells in itertools.zip_longest(axes.flat, panels):
+            if cells is None:
+                drawn.set_visible(False)
+                continue
+            _draw_curves(drawn, *_curves_of_cells(cells, x), x, cells[0].metric, legend=False)
+            drawn.set_title(cells[0].dataset)
+        _shared_legend(figure, axes.flat)
+    return figure
+
+
+def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
+    """The table's cells by metric and data set, in the order declared."""
+    panels: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
+    for cell in table.cells:
+        panels[cell.metric, cell.dataset].append(cell)
+    return list(panels.values())
+
+
+def _is_swept(cells: Sequence[JoinedCell], x: str) -> bool:
+    return any(len(points) > 1 for points in _curves_of_cells(cells, x)[0].values())
+
+
+def _curves_of_cells(
+    cells: Sequence[JoinedCell], x: str
+) -> tuple[dict[str, dict[float, list[float]]], dict[str, dict[float, float]]]:
+    """What was measured and what is published: line -> x -> values, line -> x -> value."""
     curves: dict[str, dict[float, list[float]]] = defaultdict(dict)
     published: dict[str, dict[float, float]] = defaultdict(dict)
-    for cell in table.cells:
-        value = cell.settings.get(x)
-        if not is_finite(value):
+    for cell in cells:
+        if not is_finite(cell.settings.get(x)):
             continue
-        name = _line_name(table, cell, x)
+        name, value = line_name(cell, x), float(cell.settings[x])
         if cell.best_known.done:
-            curves[name][float(value)] = cell.best_known.values  # type: ignore[arg-type]
+            curves[name][value] = cell.best_known.values
         if cell.judged and not cell.ambiguous:
-            published[name][float(value)] = cell.judged.value  # type: ignore[arg-type]
-    curves = {name: dict(sorted(points.items())) for name, points in curves.items()}  # type: ignore[assignment]
-    if not any(len(points) > 1 for points in curves.values()):
-        return None
-    return curve(curves, x, table.cells[0].metric, published)
+            published[name][value] = cell.judged.value
+    return {name: dict(sorted(points.items())) for name, points in curves.items()}, dict(published)
 
 
-def line_name(table: JoinedTable, cell: JoinedCell, x: str) -> str:
-    """The method's name without the value of ``x``, and the dataset where the table has several."""
-    value = cell.settings.get(x)
+def _shared_legend(figure: Figure, panels: Iterable[Any]) -> None:
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        known, labels = axes.get_legend_handles_labels()
+        handles.update(zip(labels, known, strict=True))
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+
+
+def line_name(cell: JoinedCell, x: str) -> str:
+    """The method's name without the value of ``x``: ``HCL beta=0.5`` over beta is HCL."""
+    value = cell.settings[x]
     name = cell.label
-    for text in (f"{x}={value}", f"{x} {value}", f"{x}={value:g}", f"{x} {value:g}") if is_finite(value) else ():
+    for text in (f"{x}={value}", f"{x} {value}", f"{x}={value:g}", f"{x} {value:g}"):
         name = name.replace(text, "")
-    name = " ".join(name.replace("()", "").split()).rstrip(" ,")
-    several = len({other.dataset for other in table.cells}) > 1
-    return f"{name}, {cell.dataset}" if several else name
-
-
-_line_name = line_name
+    return " ".join(name.replace("()", "").replace(" ,", ",").split()).rstrip(" ,")
 
 
 def comparison(table: JoinedTable) -> Figure | None:
@@ -169,7 +195,7 @@ def comparison(table: JoinedTable) -> Figure | None:
     with styled():
         columns = min(len(grid.columns), 4)
         lines = math.ceil(len(grid.columns) / columns)
-        size = (1.6 + 2.4 * columns, lines * (0.9 + 0.3 * len(rows)))
+        size = (0.6 + 0.075 * max(map(len, rows)) + 2.4 * columns, 0.5 + lines * (0.7 + 0.3 * len(rows)))
         figure, panels = new_figure(*size, nrows=lines, ncols=columns, sharey=True, squeeze=False)
         for panel, column in itertools.zip_longest(panels.flat, grid.columns):
             if column is None:
@@ -181,25 +207,31 @@ def comparison(table: JoinedTable) -> Figure | None:
             panel.set_title(column)
             panel.set_yticks(range(len(rows)), rows)
             panel.set_ylim(len(rows) - 0.4, -0.6)
-        figure.supxlabel(words(table.cells[0].metric), fontsize=9)
+        if len({cell.metric for cell in table.cells}) == 1:  # else the panels' titles say it
+            figure.supxlabel(words(table.cells[0].metric), fontsize=9)
         _key(figure)
     return figure
 
 
 def _draw_dot(axes: Any, place: int, cell: JoinedCell, style: Look) -> None:
-    number = cell.judged
-    if number:
-        spread = number.spread or 0.0
-        axes.errorbar(number.value, place - 0.16, xerr=spread, color=INK, alpha=0.6, linewidth=1, capsize=2, marker="")
+    """Published above, shipped in the middle, here below; seeds are ticks, in one path to keep the file small."""
+    if number := cell.judged:
+        above, spread = place - 0.2, number.spread or 0.0
+        axes.plot([number.value - spread, number.value + spread], [above, above], color=INK, alpha=0.6, linewidth=1)
         face = "none" if number.confirmed else "#bbbbbb"
-        axes.plot(number.value, place - 0.16, marker="D", markersize=5, markerfacecolor=face, markeredgecolor=INK)
-    for sample, shift, alpha in ((cell.shipped, 0.0, 0.45), (cell.here, 0.16, 1.0)):
+        axes.plot(number.value, above, marker="D", markersize=5, markerfacecolor=face, markeredgecolor=INK)
+    for sample, shift, alpha in ((cell.shipped, 0.0, 0.45), (cell.here, 0.2, 1.0)):
         if not sample.done:
             continue
-        axes.plot(sample.values, [place + shift] * len(sample.values), ".", color=style.colour, alpha=0.3 * alpha + 0.1)
+        level = place + shift
+        if sample is cell.best_known:
+            ticks = [point for value in sample.values for point in (value, value, math.nan)]
+            axes.plot(
+                ticks, [level - 0.13, level + 0.13, math.nan] * len(sample.values), color=style.colour, linewidth=0.8
+            )
         if interval := sample.interval:
-            axes.plot(interval, [place + shift] * 2, color=style.colour, alpha=alpha)
-        axes.plot(sample.summary.mean, place + shift, marker=style.marker, color=style.colour, alpha=alpha)
+            axes.plot(interval, [level, level], color=style.colour, alpha=alpha)
+        axes.plot(sample.summary.mean, level, marker=style.marker, color=style.colour, alpha=alpha)
 
 
 def _key(figure: Figure) -> None:
@@ -214,26 +246,38 @@ def _key(figure: Figure) -> None:
 
 
 def protocol_gap(table: JoinedTable) -> Figure | None:
-    """What the leaks are worth: each method's mean under the published protocol joined to that under the clean one."""
-    pairs: dict[str, dict[str, JoinedCell]] = defaultdict(dict)
+    """What the leaks are worth: each method's mean under the published protocol joined to that under the clean one.
+
+    None where no method was measured under both.
+    """
+    pairs: dict[tuple[str, str], dict[str, JoinedCell]] = defaultdict(dict)
     for cell in table.cells:
-        if cell.best_known.done:
-            pairs[f"{cell.method}, {cell.dataset}"][cell.protocol] = cell
+        if cell.best_known.done and cell.metric == table.cells[0].metric:
+            pairs[without_protocol(cell), cell.dataset][cell.protocol] = cell
     both = {name: pair for name, pair in pairs.items() if len(pair) == 2}
     if not both:
         return None
-    styles = looks(name.split(",")[0] for name in both)
+    styles = looks(method for method, _ in both)
     with styled():
-        figure, axes = new_figure(6.4, 0.9 + 0.32 * len(both))
-        for place, (name, pair) in enumerate(both.items()):
-            style = styles[name.split(",")[0]]
-            means = [pair[protocol].best_known.summary.mean for protocol in ("published", "clean")]
-            axes.plot(means, [place, place], color=style.colour, alpha=0.5)
-            for mean, face in zip(means, (style.colour, "none"), strict=True):
-                axes.plot(mean, place, marker="o", color=style.colour, markerfacecolor=face, markersize=7)
-            axes.annotate(f"{means[0] - means[1]:+.2f}", (max(means), place), (8, -3), textcoords="offset points")
-        axes.set_yticks(range(len(both)), list(both))
+        longest = max(len(method) + len(dataset) for method, dataset in both)
+        figure, axes = new_figure(4.6 + 0.075 * longest, 0.9 + 0.32 * len(both))
+        for place, ((method, _), pair) in enumerate(both.items()):
+            _draw_gap(axes, place, pair, styles[method])
+        axes.set_yticks(range(len(both)), [f"{method}, {dataset}" for method, dataset in both])
         axes.set_ylim(len(both) - 0.5, -0.5)
         axes.margins(x=0.12)
         axes.set_xlabel(f"{words(table.cells[0].metric)}: published protocol (filled) against clean (open)")
     return figure
+
+
+def without_protocol(cell: JoinedCell) -> str:
+    """The method's name where it says the protocol itself: ``InfoGraph, clean`` is InfoGraph."""
+    return cell.method.removesuffix(f", {cell.protocol}").removesuffix(f" ({cell.protocol})")
+
+
+def _draw_gap(axes: Any, place: int, pair: Mapping[str, JoinedCell], style: Look) -> None:
+    means = [pair[protocol].best_known.summary.mean for protocol in ("published", "clean")]
+    axes.plot(means, [place, place], color=style.colour, alpha=0.5)
+    for mean, face in zip(means, (style.colour, "none"), strict=True):
+        axes.plot(mean, place, marker="o", color=style.colour, markerfacecolor=face, markersize=7)
+    axes.annotate(f"{means[0] - means[1]:+.2f}", (max(means), place), (8, -3), textcoords="offset points")

@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from contrastbench.report.join import Row
-from contrastbench.report.plots import words
+from contrastbench.report.layout import words
 from contrastbench.report.style import MARKERS, PALETTE, looks, new_figure, styled
 
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[3]

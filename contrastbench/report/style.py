@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,9 +53,12 @@ KNOWN = {
 _KNOWN_LOWER = {name.lower(): look for name, look in KNOWN.items()}
 
 
+_MARKS = re.compile(r" \((as_paper|as_code|published|clean)(, (published|clean))?\)")
+
+
 def look(method: str) -> Look:
     """The colour and marker of a method: that of the longest known name it starts with, else one from its letters."""
-    method = method.split(" (")[0].split(",")[0]  # variant, protocol and settings change no colour
+    method = _MARKS.sub("", method).split(",")[0]  # variant, protocol and settings change no colour
     words = method.lower().replace("_", " ").split()
     for count in range(len(words), 0, -1):
         if found := _KNOWN_LOWER.get(" ".join(words[:count])):
@@ -101,6 +105,11 @@ def styled() -> Any:
     return matplotlib.rc_context(settings | SETTINGS)
 
 
+# A hundredth of a point is finer than any screen: further digits only make files large.
+_PLACES = re.compile(rb' (?:d|x|y|transform)="[^"]*"')
+_DIGITS = re.compile(rb"(\.\d\d)\d+")
+
+
 def svg_bytes(figure: Figure, source: str = "") -> bytes:
     """The figure as SVG, the same bytes for the same figure (no date, no random ids).
 
@@ -111,7 +120,8 @@ def svg_bytes(figure: Figure, source: str = "") -> bytes:
     with styled():
         FigureCanvasSVG(figure)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Source": source or None})
-    return b"\n".join(line.rstrip() for line in out.getvalue().splitlines()) + b"\n"
+    short = _PLACES.sub(lambda match: _DIGITS.sub(rb"\1", match[0]), out.getvalue())
+    return b"\n".join(line.rstrip() for line in short.splitlines()) + b"\n"
 
 
 def pdf_bytes(figure: Figure, source: str = "") -> bytes:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from contrastbench.report.findings import findings
 from contrastbench.report.join import JoinedCell, JoinedTable, Sample
-from contrastbench.report.layout import Grid, published_text, sample_text, verdict_text
+from contrastbench.report.layout import SIGNS, Grid, published_text, sample_text, verdict_text
 from contrastbench.report.statistics import Interval
 
 LAYOUTS = ("auto", "long", "grid")
 PLACES = ("shipped", "here")
+SIGNS_SAID = f"{SIGNS['not comparable']} not comparable, {SIGNS['not run']} not run."
 FORMATS = ("terminal", "markdown", "latex", "csv")
 COLOURS = {"reproduced": "green", "differs": "red", "undecided": "yellow", "not comparable": "dim", "not run": "dim"}
 
@@ -57,11 +59,12 @@ def sheet(
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; possible: {', '.join(LAYOUTS)}")
     grid = Grid(table)
-    title = f"{table.paper} / {table.name} ({table.scale} scale): {table.table.title}"
+    title = f"{table.paper} / {table.name} ({grid.kind}): {table.table.title}"
     notes = (*_notes(table), *(findings(table) if analysis else ()))
     names = ("published", *places, "verdict")
     if layout == "grid" or (layout == "auto" and len(grid.columns) > 1):
-        return Sheet(title, (grid.axis_rows, "", *grid.columns), tuple(_grid_lines(grid, names)), notes)
+        lines = tuple(_grid_lines(grid, names))
+        return Sheet(title, (grid.axis_rows, "", *grid.columns), lines, (SIGNS_SAID, *notes))
     return Sheet(title, (grid.axis_rows, grid.axis_columns, *names), tuple(_long_lines(grid, names)), notes)
 
 
@@ -73,12 +76,20 @@ def _long_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
 
 
 def _grid_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
+    """A line for each of ``names``; a method without any published number has no line for it."""
     for row, cells in grid.rows.items():
         kinds = ("", "", *(cells[column].verdict.kind if column in cells else "" for column in grid.columns))
-        for name in names:
-            words = (cell_text(cells[column], name) if column in cells else "" for column in grid.columns)
+        shown = [name for name in names if name != "published" or any(cell.judged for cell in cells.values())]
+        for name in shown:
+            words = (_grid_text(cells[column], name) if column in cells else "" for column in grid.columns)
             last = name == "verdict"
-            yield Line((row if name == names[0] else "", name, *words), kinds if last else (), last)
+            yield Line((row if name == shown[0] else "", name, *words), kinds if last else (), last)
+
+
+def _grid_text(cell: JoinedCell, name: str) -> str:
+    """As ``cell_text``, but where nothing was judged the sign alone: the columns of a grid are narrow."""
+    quiet = name == "verdict" and cell.verdict.kind in ("not comparable", "not run")
+    return SIGNS[cell.verdict.kind] if quiet else cell_text(cell, name)
 
 
 def cell_text(cell: JoinedCell, name: str) -> str:
@@ -100,16 +111,45 @@ def _notes(table: JoinedTable) -> list[str]:
     return notes
 
 
-def terminal(sheet: Sheet) -> RichTable:
+class Terminal:
+    """A sheet that rich prints; one that is too wide is cut between columns and printed in several parts."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self.sheet = sheet
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(self.sheet.title, style="bold")
+        for columns in _parts(self.sheet, options.max_width):
+            yield _rich_table(self.sheet, columns)
+        yield Text("\n".join(self.sheet.notes), style="dim")
+
+
+def terminal(sheet: Sheet) -> Terminal:
     """The sheet for ``rich.print``; what the rows say is text, never markup."""
-    made = RichTable(title=Text(sheet.title), box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
-    made.caption = Text("\n".join(sheet.notes), style="dim") if sheet.notes else None
-    for place, name in enumerate(sheet.header):
-        made.add_column(Text(name), justify="left" if place < 2 else "right", overflow="fold")
+    return Terminal(sheet)
+
+
+def _parts(sheet: Sheet, width: int) -> list[list[int]]:
+    """The columns of each part: always the first two, then as many more as fit, one at least."""
+    lines = [sheet.header, *(line.texts for line in sheet.lines)]
+    widths = [max(len(texts[place]) for texts in lines) + 3 for place in range(len(sheet.header))]
+    parts: list[list[int]] = []
+    for place in range(2, len(widths)):
+        if parts and 2 + sum(widths[known] for known in (*parts[-1], place)) <= width:
+            parts[-1].append(place)
+        else:
+            parts.append([0, 1, place])
+    return parts
+
+
+def _rich_table(sheet: Sheet, columns: Sequence[int]) -> RichTable:
+    made = RichTable(box=box.SIMPLE_HEAD)
+    for place in columns:
+        made.add_column(Text(sheet.header[place]), justify="left" if place < 2 else "right", overflow="fold")
     for line in sheet.lines:
         kinds = line.kinds or ("",) * len(line.texts)
-        cells = [Text(t, style=COLOURS.get(k, "")) for t, k in zip(line.texts, kinds, strict=True)]
-        made.add_row(*cells, end_section=line.ends_group)
+        cells = [Text(line.texts[place], style=COLOURS.get(kinds[place], "")) for place in columns]
+        made.add_row(*cells, end_section=line.ends_group and sheet.header[1] == "")
     return made
 
 

@@ -49,6 +49,7 @@ class TableView:
     paper: str
     name: str
     scale: str
+    kind: str  # the scale, and variant and protocol where all cells share them
     question: str
     axis_rows: str
     columns: list[str]
@@ -75,6 +76,7 @@ def table_view(table: JoinedTable, details: Details) -> TableView:
         paper=table.paper,
         name=table.name,
         scale=table.scale,
+        kind=grid.kind,
         question=table.table.title,
         axis_rows=grid.axis_rows,
         columns=grid.columns,

@@ -112,5 +112,5 @@ def test_settings_tell_apart_what_would_share_a_place(synthetic):
 def test_rows_of_a_setting_and_columns_of_metrics(synthetic):
     cells = [synthetic.cell("HCL", beta=b, metric=m) for b in (0.5, 1.0) for m in ("knn_percent", "probe_percent")]
     made = sheet(join("toy", {"main": synthetic.table(rows="beta", columns="metric")}, {"main": cells})[0])
-    assert made.header == ("beta", "", "knn_percent", "probe_percent")
+    assert made.header == ("beta", "", "knn (%)", "probe (%)")
     assert [line.texts[0] for line in made.lines if line.texts[0]] == ["0.5", "1"]

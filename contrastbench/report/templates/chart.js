@@ -25,9 +25,9 @@ function Chart(figure, data) {
       return button;
     });
     if (data.axes.length > 1) {
-      const select = element("select", { "aria-label": "Setting on the horizontal axis" }, ...data.axes.map((other) => element("option", {}, other.x)));
-      select.value = axis.x;
-      select.addEventListener("change", () => { axis = data.axes.find((other) => other.x === select.value); hidden = new Set(); drawLegend(); draw(); });
+      const select = element("select", { "aria-label": "What is drawn" }, ...data.axes.map((other, place) => element("option", { value: place }, `${other.dataset}: ${other.y} over ${other.label}`)));
+      select.value = data.axes.indexOf(axis);
+      select.addEventListener("change", () => { axis = data.axes[Number(select.value)]; hidden = new Set(); drawLegend(); draw(); });
       parts.unshift(select);
     }
     legend.replaceChildren(...parts, element("span", { class: "meta", style: "margin:0" }, "band: 95 % interval · ◇ published"));
@@ -75,7 +75,7 @@ function Chart(figure, data) {
       const lower = banded.map((point) => `${x(point.x)} ${y(point.interval[0])}`).reverse();
       picture.append(drawn("path", { d: `M${[...upper, ...lower].join("L")}z`, fill: line.colour, opacity: 0.13 }));
     }
-    picture.append(drawn("path", { d: `M${measured.map((point) => `${x(point.x)} ${y(point.mean)}`).join("L")}`, fill: "none", stroke: line.colour, "stroke-width": 2 }));
+    picture.append(drawn("path", { d: `M${measured.map((point) => `${x(point.x)} ${y(point.mean)}`).join("L")}`, fill: "none", stroke: line.colour, "stroke-width": 2, "stroke-dasharray": ["none", "7 4", "2 3", "9 3 2 3"][line.dash % 4] }));
     for (const point of line.points) drawPoint(picture, line, point, x(point.x), y);
   }
 
