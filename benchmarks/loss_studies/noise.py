@@ -62,7 +62,7 @@ def source(config: Noise, seed: int, count: int, part: str) -> Text:
 
 def noise_training(config: Noise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict:
     """Trains by NCE with the normaliser fixed to 1 (k > 0) or by maximum likelihood (k = 0); tests on new words."""
-    text, test = source(config, seed, config.words, "train"), source(config, seed, 20_000, "test")
+    text, test = source(config, seed, config.words, "train"), source(config, seed, min(20_000, config.words), "test")
     unigram = _unigram(text, config)
     model = LogBilinear(config, unigram, generator(seed, "weights"))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
