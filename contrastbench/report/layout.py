@@ -109,13 +109,9 @@ def number_text(value: float, metric: str) -> str:
 
 def sample_text(sample: Sample, metric: str) -> str:
     """``88.70 ± 0.91 (8/10, 2 failed)``: mean, sd and seeds, with what failed or is missing in sight."""
-    counts = []
-    if sample.failed or sample.missing or len(sample.done) != sample.expected:
-        counts.append(f"{len(sample.done)}/{sample.expected}")
-    else:
-        counts.append(str(len(sample.done)))
-    if sample.failed:
-        counts.append(f"{len(sample.failed)} failed")
+    whole = len(sample.done) >= sample.expected and not sample.failed
+    counts = [str(len(sample.done)) if whole else f"{len(sample.done)}/{sample.expected}"]
+    counts += [f"{len(sample.failed)} failed"] if sample.failed else []
     if not sample.done:
         return f"{MISSING} ({', '.join(counts)})" if sample.failed else MISSING
     summary = sample.summary

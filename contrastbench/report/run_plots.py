@@ -2,9 +2,8 @@
 
 They read lists from a row's ``series``, by these names:
 
-* ``positive_similarities`` and ``negative_similarities``: cosines, or ``similarity_edges`` with ``positive_counts`` and
-  ``negative_counts`` where a histogram is kept instead of the values;
-* ``map_x``, ``map_y`` and, for the colour, ``map_label``: a two-dimensional map of the embeddings.
+* ``positive_density`` and ``negative_density``: densities of cosines over equal bins from -1 to 1;
+* ``x``, ``y`` and ``label``: a two-dimensional map of the embeddings, with classes.
 """
 
 from __future__ import annotations
@@ -82,20 +81,20 @@ def _logged(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -> list[s
 
 
 def similarity_histograms(rows: Iterable[Row]) -> Figure:
-    """Cosines of positives against negatives, one panel a method, the rows of one method together.
+    """Cosines of positives against negatives, one panel a method, the mean density of its rows.
 
     Raises:
-        ValueError: no row keeps similarities.
+        ValueError: no row keeps densities.
     """
-    panels = _by_method(row for row in rows if _histogram(row["series"]))
+    panels = _by_method(row for row in rows if "positive_density" in row["series"])
     if not panels:
-        raise ValueError("no row keeps similarities; wanted: positive_similarities and negative_similarities")
-    edges = np.linspace(-1.0, 1.0, 61)
+        raise ValueError("no row keeps similarities; wanted in its series: positive_density, negative_density")
     with styled():
         figure, axes = new_figure(2.6 * len(panels) + 0.6, 2.6, ncols=len(panels), sharey=True, squeeze=False)
         for panel, (method, kept) in zip(axes.flat, panels.items(), strict=True):
             for name, colour in (("positive", POSITIVE), ("negative", NEGATIVE)):
-                density = np.mean([_density(row["series"], name, edges) for row in kept], axis=0)
+                density = np.mean([row["series"][f"{name}_density"] for row in kept], axis=0)
+                edges = np.linspace(-1.0, 1.0, len(density) + 1)
                 panel.stairs(density, edges, fill=True, color=colour, alpha=0.35, label=f"{name}s")
                 panel.stairs(density, edges, color=colour)
             panel.set_title(method)
@@ -112,20 +111,6 @@ def _by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return methods
 
 
-def _histogram(series: Mapping[str, Any]) -> bool:
-    return "positive_similarities" in series or "positive_counts" in series
-
-
-def _density(series: Mapping[str, Any], name: str, edges: np.ndarray) -> np.ndarray:
-    """The density over ``edges``, from values or from counts over the row's own edges."""
-    values = series.get(f"{name}_similarities")
-    if values is not None:
-        return np.histogram(values, edges, density=True)[0]
-    own, counts = np.asarray(series["similarity_edges"]), np.asarray(series[f"{name}_counts"], dtype=float)
-    share = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
-    return np.diff(np.interp(edges, own, share)) / np.diff(edges)
-
-
 def embedding_map(row: Row) -> Figure:
     """One run's embeddings in two dimensions, a colour and a marker per class.
 
@@ -133,10 +118,10 @@ def embedding_map(row: Row) -> Figure:
         ValueError: the row keeps no map.
     """
     series = row["series"]
-    if "map_x" not in series:
-        raise ValueError(f"run {row['key'][:12]} keeps no map; wanted in its series: map_x, map_y, map_label")
-    x, y = np.asarray(series["map_x"]), np.asarray(series["map_y"])
-    labels = np.asarray(series.get("map_label", np.zeros(len(x))))
+    if "x" not in series:
+        raise ValueError(f"run {row['key'][:12]} keeps no map; wanted in its series: x, y, label")
+    x, y = np.asarray(series["x"]), np.asarray(series["y"])
+    labels = np.asarray(series.get("label", np.zeros(len(x))))
     with styled():
         figure, axes = new_figure(4.6, 4.4)
         for label, colour, marker in zip(np.unique(labels), itertools.cycle(PALETTE), itertools.cycle(MARKERS)):  # noqa: B905

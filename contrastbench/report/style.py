@@ -93,8 +93,9 @@ SETTINGS: dict[str, Any] = {
 
 def new_figure(width: float = 6.4, height: float = 3.8, **options: Any) -> tuple[Figure, Any]:
     """A figure in our style with its axes (inches); ``options`` go to ``Figure.subplots``. Draw inside ``styled()``."""
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots(**options)
+    with styled():
+        figure = Figure(figsize=(width, height))
+        return figure, figure.subplots(**options)
 
 
 def styled() -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import websocket
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 def find_chromium() -> str | None:

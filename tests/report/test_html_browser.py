@@ -147,6 +147,7 @@ def test_everything_that_acts_has_a_name(page):
 def test_it_fits_a_phone_and_the_dark(page, dark):
     page.resize(390, 844, phone=True, dark=dark)
     assert page.run("document.documentElement.scrollWidth") <= 390
+    assert page.run("document.querySelector('table.grid').scrollWidth") > 100
     ink, paper = page.run("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
     brightness = [sum(int(part) for part in colour.strip("rgba()").split(",")[:3]) for colour in (ink, paper)]
     assert (brightness[0] > brightness[1]) is dark

@@ -136,22 +136,19 @@ def test_a_cut_off_curve_is_read_up_to_the_cut(tmp_path):
     assert run_plots.read_curve(tmp_path / "metrics.jsonl") == [{"epoch": 0, "loss": 1.0}]
 
 
-def test_histograms_from_values_and_from_counts_agree(synthetic):
-    values = [-0.95 + 0.1 * (i % 20) for i in range(2000)]
-    edges = [-1.0 + 0.1 * i for i in range(21)]
+def test_histograms_are_densities(synthetic):
     run = synthetic.run("HCL")
-    kept = {"positive_similarities": values, "negative_similarities": values}
-    counted = {"similarity_edges": edges, "positive_counts": [100] * 20, "negative_counts": [100] * 20}
-    for series in (kept, counted):
-        (axes,) = run_plots.similarity_histograms([synthetic.row(run, 80.0, series=series)]).axes
-        heights, bins, _ = axes.patches[0].get_data()
-        assert sum(heights * (bins[1:] - bins[:-1])) == pytest.approx(1.0)
+    series = {"positive_density": [0.0] * 10 + [1.0] * 10, "negative_density": [0.5] * 20}
+    (axes,) = run_plots.similarity_histograms([synthetic.row(run, 80.0, series=series)]).axes
+    heights, bins, _ = axes.patches[0].get_data()
+    assert sum(heights * (bins[1:] - bins[:-1])) == pytest.approx(1.0)
+    assert (bins[0], bins[-1]) == (-1.0, 1.0)
     with pytest.raises(ValueError, match="no row keeps similarities"):
         run_plots.similarity_histograms([synthetic.row(run, 80.0)])
 
 
 def test_a_map_draws_every_class(synthetic):
-    series = {"map_x": [0.0, 1.0, 2.0], "map_y": [0.0, 1.0, 0.0], "map_label": [3, 7, 7]}
+    series = {"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.0], "label": [3, 7, 7]}
     figure = run_plots.embedding_map(synthetic.row(synthetic.run("HCL"), 80.0, series=series))
     assert {"3", "7", "class"} <= texts(figure)
     with pytest.raises(ValueError, match="keeps no map"):

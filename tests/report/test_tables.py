@@ -103,6 +103,22 @@ def test_latex_compiles(table, layout, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+def test_more_seeds_than_asked_for_are_only_counted(synthetic):
+    few, many = synthetic.cell("SimCLR", seeds=range(3)), synthetic.cell("SimCLR", seeds=range(5))
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": [few]}, synthetic.rows(many, 80.0))
+    assert sheet(table).lines[0].texts[4] == "80.00 ± 1.00 (5)"
+
+
+def test_a_wide_table_is_cut_between_columns(synthetic):
+    cells = [synthetic.cell("SimCLR", f"Dataset {number}") for number in range(12)]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells})
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal(sheet(table)))
+    text = console.export_text()
+    assert all(f"Dataset {number} " in text for number in range(12))
+    assert text.count("SimCLR") == text.count(" method ") > 1
+
+
 def test_settings_tell_apart_what_would_share_a_place(synthetic):
     cells = [synthetic.cell("HCL", beta=beta) for beta in (0.5, 1.0)]
     made = sheet(join("toy", {"main": synthetic.table()}, {"main": cells})[0])

@@ -1,0 +1,77 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What do beta and k do?
+#
+# Two ablations, drawn from the rows that come with the suite; nothing is trained here.
+#
+# * **beta** is the hardness of HCL's negatives: 0 weighs them all alike (then HCL is DCL), large values leave only
+#   those closest to the anchor.
+# * **k** is the number of noise samples per word in noise-contrastive estimation: NCE claims that its gradient
+#   approaches maximum likelihood's as k grows.
+
+# %%
+from IPython.display import SVG, Markdown, display
+
+from contrastbench import papers
+from contrastbench.cli.gathering import gather
+from contrastbench.report import style
+from contrastbench.report.plots import ablation, curve, curves_of_rows
+from contrastbench.report.tables import markdown, sheet
+
+
+def show(figure):
+    display(SVG(style.svg_bytes(figure)))
+
+
+# %% [markdown]
+# ## beta on images
+#
+# The line is the mean over seeds, the band its 95 % interval, every point one seed; published numbers, where there are
+# any at this scale, are open diamonds.
+
+# %%
+images = gather(papers.paper("hard_negatives"), with_here=False)
+table = next(table for table in images.measured if table.name == "beta")
+show(ablation(table, "beta"))
+
+# %%
+display(Markdown(markdown(sheet(table, "long", places=("shipped",)))))
+
+# %% [markdown]
+# The sentences below the table are the test: differences in pairs (same seed, same split). With three seeds no
+# difference can be significant, however large, and the table says so.
+#
+# ## beta on graphs, in the paper's loss and in its code's
+
+# %%
+graphs = gather(papers.paper("graph_contrastive"), with_here=False)
+table = next(table for table in graphs.measured if table.name == "beta" and table.scale == "paper")
+show(ablation(table, "beta"))
+
+# %% [markdown]
+# ## k in noise-contrastive estimation
+#
+# Any metric can be drawn over any number in the config: this is what `contrastbench plot loss_studies/nce_gradient --x
+# samples --y angle_degrees` does.
+
+# %%
+losses = gather(papers.paper("loss_studies"), with_here=False)
+rows = [row for row in losses.shipped if row["stage"] == "noise_gradient"]
+scale = max({row["scale"] for row in rows}, key=("smoke", "quick", "lite", "paper").index)
+curves = curves_of_rows([row for row in rows if row["scale"] == scale], "samples", "angle_degrees", "stage")
+show(curve(curves, "samples", "angle_degrees"))
+
+# %%
+for k, angles in curves["noise_gradient"].items():
+    print(f"k = {k:5.0f}: the gradient is {sum(angles) / len(angles):6.2f} degrees off maximum likelihood's")
