@@ -102,7 +102,11 @@ class Cluster:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder).resolve()
         self.conf = self.folder / "slurm.conf"
-        self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(self.conf)}
+        self._more = {"PATH": PATH, "SLURM_CONF": str(self.conf)}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self._more}
 
     def start(self, *, nodes: int = 2, gpus: int = 2, max_array_size: int = 11, accounting: bool = False) -> Cluster:
         """Writes the configuration, starts every daemon and returns when all nodes are idle.
@@ -174,7 +178,7 @@ class Cluster:
         conf = self.folder / "slurmdbd.conf"
         conf.write_text(SLURMDBD_CONF.format(folder=self.folder, port=port))
         conf.chmod(0o600)
-        self.environment["MYSQL_UNIX_PORT"] = str(run_socket)
+        self._more["MYSQL_UNIX_PORT"] = str(run_socket)
         # slurmdbd reads slurmdbd.conf beside slurm.conf, so slurm.conf must have its name already
         self.conf.touch()
         self._run("slurmdbd")
@@ -220,7 +224,9 @@ class Cluster:
         try:
             done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True, timeout=60)
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"{' '.join(arguments)} got no answer within 60 s; see {self.folder}/slurmctld.log") from None
+            raise RuntimeError(
+                f"{' '.join(arguments)} got no answer within 60 s; see {self.folder}/slurmctld.log"
+            ) from None
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout

@@ -20,7 +20,14 @@ from submitit.core.utils import FailedJobError
 
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
-from contrastbench.runner.launchers.slurm_queue import ask, mark_of, still_queued, why_it_ended
+from contrastbench.runner.launchers.slurm_queue import (
+    JOB_NAME,
+    ask,
+    mark_of,
+    release_failed_launches,
+    still_queued,
+    why_it_ended,
+)
 from contrastbench.runner.launchers.slurm_task import Task
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.snapshot import take_snapshot
@@ -58,6 +65,7 @@ def submit(jobs: Sequence[Job], profile: Profile, runs_folder: Path) -> Outcome:
     cap = max_array_size()
     outcome = Outcome()
     with _one_at_a_time(runs_folder):
+        release_failed_launches()
         told = still_queued()
         jobs = [job for job in in_order(jobs) if states.state_of(job.folder, told).name in ("new", "killed")]
         executor = _executor(profile, runs_folder) if jobs else None
@@ -103,7 +111,7 @@ def _executor(profile: Profile, runs_folder: Path) -> submitit.SlurmExecutor:
     pinned = take_snapshot(runs_folder / SNAPSHOTS).environment()
     exports = [f"export {name}={shlex.quote(value)}" for name, value in {**NETWORK_OFF, **pinned}.items()]
     asked: dict[str, Any] = {
-        "job_name": "contrastbench",
+        "job_name": JOB_NAME,
         "time": max(1, round(profile.hours * 60)),
         "cpus_per_task": profile.cpus,
         "signal_delay_s": profile.signal_seconds,
@@ -154,6 +162,7 @@ def follow(jobs: Sequence[Job], outcome: Outcome, watch: Watch, poll_seconds: fl
     open_jobs = {job.folder: job for job in jobs}
     gone: set[Path] = set()  # neither at work nor queued when last seen; believed when seen twice, as a row may be late
     while open_jobs:
+        release_failed_launches()
         told = still_queued()
         for folder, job in list(open_jobs.items()):
             state = states.state_of(folder, told)

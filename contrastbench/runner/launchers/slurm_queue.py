@@ -16,14 +16,26 @@ from typing import Any
 from contrastbench.runner import files
 from contrastbench.runner.states import StillQueued
 
+JOB_NAME = "contrastbench"
 COMMAND_SECONDS = 20.0  # a controller that is down or restarting may not hold up a status for longer
-SLURM_WORDS = re.compile(r"(?:slurmstepd|srun|sbatch): (?:error|info): .*|.*oom[-_ ]kill.*", re.IGNORECASE)
+SLURM_WORDS = re.compile(r"(?:slurmstepd|srun|sbatch)\S*: (?:error|info): .*|.*oom[-_ ]kill.*", re.IGNORECASE)
 
 
 def jobs_in_queue() -> set[str] | None:
     """The ids of this user's jobs that wait, run or end just now (``123`` or ``123_4``); None if nobody answers."""
     answer = ask("squeue", "--me", "--noheader", "--array", "--format=%i")
     return None if answer is None else set(answer.split())
+
+
+def release_failed_launches() -> list[str]:
+    """Lets go of jobs that Slurm requeued and then held because a node failed while it started them; names them.
+
+    Such a job waits for ever otherwise. It has not begun, so there is nothing that could be wrong with it.
+    """
+    waiting = ask("squeue", "--me", "--noheader", "--array", f"--name={JOB_NAME}", "--states=PENDING", "--format=%i %r")
+    lines = [line.partition(" ") for line in (waiting or "").splitlines()]
+    held = [job for job, _, reason in lines if "launch failed requeued held" in reason.replace("_", " ")]
+    return held if held and ask("scontrol", "release", ",".join(held)) is not None else []
 
 
 def ask(*command: str) -> str | None:

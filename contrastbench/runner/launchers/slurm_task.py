@@ -112,7 +112,9 @@ class Task:
         self.finished = finished
         if self.timeouts < self.profile.attempts:
             return
-        message = f"not finished in {self.timeouts} tasks of {self.profile.hours} hours; give the profile more hours"
+        message = (
+            f"not finished in {self.timeouts} tasks of {self.profile.hours:.2f} hours; give the profile more hours"
+        )
         for folder in set(started) & set(self._unfinished()):
             give_up(
                 folder, Host(self.profile.run_device, self.profile.threads, "slurm", job_id()), "timed_out", message

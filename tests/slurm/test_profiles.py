@@ -1,0 +1,70 @@
+"""Profiles: the shipped ones are read, mistakes are told with what is possible."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from contrastbench.runner.profiles import PROFILES, Profile, profile_names, read_profile
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_shipped_profile_is_read(name):
+    profile = read_profile(name)
+    assert profile.name == name
+    assert profile.run_device == ("cuda" if profile.gpus else "cpu")
+
+
+def test_an_unknown_profile_lists_those_there_are():
+    with pytest.raises(ValueError, match=r"unknown profile 'my_site'; .*slurm has: .*default.*one_gpu"):
+        read_profile("my_site")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('partitoin = "gpu"', "unknown key 'partitoin'; there are: partition, account"),
+        ('name = "x"', "unknown key 'name'"),
+        ('gpus = "two"', "gpus must be a whole number, got 'two'"),
+        ("gpus = true", "gpus must be a whole number, got True"),
+        ("cpus = 0", "cpus must be at least 1, got 0"),
+        ("hours = 0.02", r"hours \(0.02\) must be longer than signal_seconds \(90 s\)"),
+        ('setup = "module load cuda"', "setup must be a list of texts"),
+        ('device = "tpu"', "device must be cpu or cuda, got 'tpu'"),
+        ("cpus = ", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_told_with_the_file_and_what_is_possible(tmp_path, text, said):
+    path = tmp_path / "mine.toml"
+    path.write_text(text + "\n")
+    with pytest.raises(ValueError, match=said) as error:
+        read_profile(str(path))
+    assert str(path) in str(error.value)
+
+
+def test_whole_numbers_are_taken_for_hours_and_options_become_text(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("hours = 2\nextra = { nice = 100 }\n")
+    assert read_profile(str(path)) == Profile(name="mine", hours=2.0, extra={"nice": "100"})
+
+
+@pytest.mark.parametrize(
+    ("profile", "at_once"),
+    [
+        (Profile(), 1),
+        (Profile(cpus=8), 8),
+        (Profile(cpus=8, threads=4), 2),
+        (Profile(gpus=1, cpus=8), 1),
+        (Profile(gpus=4, runs_per_gpu=3), 12),
+    ],
+)
+def test_runs_at_once_fill_the_devices(profile, at_once):
+    assert profile.runs_at_once == at_once
+
+
+def test_the_readme_lists_every_key_and_every_profile():
+    text = (PROFILES / "README.md").read_text()
+    keys = {spec.name for spec in dataclasses.fields(Profile)} - {"name"}
+    assert not [key for key in keys if f"`{key}`" not in text]
+    assert not [name for name in profile_names() if f"`{name}.toml`" not in text]
+    assert Path(PROFILES / "run_table.sbatch").exists() and Path(PROFILES / "run_seeds.sbatch").exists()
