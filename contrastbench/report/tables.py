@@ -172,19 +172,20 @@ def _escape_markdown(text: str) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """A ``table*`` environment that needs only ``\\usepackage{booktabs}``."""
+    """A ``table*`` and the notes as a list below it; needs ``\\usepackage{booktabs,graphicx}`` and nothing else."""
     columns = "ll" + "r" * (len(sheet.header) - 2)
     lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{_escape_latex(sheet.title)}}}"]
+    lines += [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]  # a wide table shrinks to the page
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _ampersands(sheet.header), r"\midrule"]
     for number, line in enumerate(sheet.lines, start=1):
         lines.append(_ampersands(line.texts))
         if line.ends_group and number < len(sheet.lines) and sheet.header[1] == "":
             lines.append(r"\addlinespace")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]
     if sheet.notes:
-        notes = r" \\ ".join(_escape_latex(note) for note in sheet.notes)
-        lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {notes}}}")
-    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+        items = (rf"\item {_escape_latex(note)}" for note in sheet.notes)
+        lines += [r"\begin{itemize}\footnotesize", *items, r"\end{itemize}"]
+    return "\n".join(lines) + "\n"
 
 
 _LATEX = {
