@@ -112,7 +112,8 @@ def _downloaded(name: str, folder: Path) -> tu.Opener | None:
     try:
         TUDataset(str(folder / "tu"), name=name)
     except Exception as error:  # whatever the network or the archive raises, the user must read one line
-        raise ValueError(f"{name} could not be downloaded into {folder / 'tu'}: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name} could not be downloaded into {folder / 'tu'}: {reason}") from error
     return tu.locate(name, folder)
 
 

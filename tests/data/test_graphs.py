@@ -156,3 +156,27 @@ def test_every_graph_is_in_one_batch_and_a_last_single_graph_joins_the_one_befor
     assert sizes[3] == sizes[None] == [17] * 10 + [18]
     assert torch.cat([b.graphs for b in batches(mutag, order, 17, depth=2)]).tolist() == order.tolist()
     assert sum(b.count.sum() for b in batches(mutag, order, 17, depth=2)) == len(mutag.features)
+
+
+def test_a_download_lands_where_it_is_looked_for(tmp_path, monkeypatch):
+    """PyTorch Geometric leaves raw files in root/NAME/raw; the download itself is replaced."""
+    import torch_geometric.datasets
+
+    def fetch(root: str, name: str) -> None:
+        write(Path(root) / name / "raw", name=name)
+
+    monkeypatch.setattr(torch_geometric.datasets, "TUDataset", fetch)
+    with pytest.raises(ValueError, match="no graphs 'TINY'"):
+        load_graphs("TINY", tmp_path)
+    assert len(load_graphs("TINY", tmp_path, download=True)) == 3
+
+
+def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
+    import torch_geometric.datasets
+
+    def refuse(root: str, name: str) -> None:
+        raise OSError("no route to host\nand more")
+
+    monkeypatch.setattr(torch_geometric.datasets, "TUDataset", refuse)
+    with pytest.raises(ValueError, match="^TINY could not be downloaded into .*: no route to host$"):
+        load_graphs("TINY", tmp_path, download=True)
