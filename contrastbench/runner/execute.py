@@ -15,6 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import threadpoolctl
+
 from contrastbench.runner import claims, files, provenance, rows
 from contrastbench.runner.checkpoint import Checkpoint, Log
 from contrastbench.runner.states import FINISHED, state_of
@@ -159,7 +161,8 @@ def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Lo
     try:
         train, config = _function(ticket), _config(ticket)
         _settle(host)
-        result = train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=log)
+        with threadpoolctl.threadpool_limits(host.threads):  # NumPy's and scikit-learn's, which torch does not set
+            result = train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=log)
         return {**_split(result), "status": "done", "error": None}
     except Exception as error:
         traceback.print_exc()
