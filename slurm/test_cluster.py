@@ -80,6 +80,7 @@ PartitionName=urgent Nodes={nodes} MaxTime=INFINITE PriorityTier=10 PreemptMode=
 ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.socket
 """
 SLURMDBD_CONF = """
 AuthType=auth/munge
@@ -122,9 +123,9 @@ class Cluster:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         ports = free_ports(nodes + 2)
         self._start_munge()
+        self._write_conf(ports, nodes, gpus, max_array_size, accounting)
         if accounting:
             self._start_accounting(ports[1])
-        self._write_conf(ports, nodes, gpus, max_array_size, accounting)
         self.start_controller()
         for node in self.nodes():
             self.start_node(node)
@@ -139,7 +140,7 @@ class Cluster:
             nodes=f"n[1-{nodes}]" if nodes > 1 else "n1",
             node_ports=f"[{','.join(map(str, ports[2:]))}]" if nodes > 1 else ports[2],
             max_array_size=max_array_size,
-            accounting=ACCOUNTING.format(port=ports[1]) if accounting else "",
+            accounting=ACCOUNTING.format(port=ports[1], folder=self.folder) if accounting else "",
             cpus=CPUS,
             gpus=gpus,
             grace=GRACE_SECONDS,
@@ -179,10 +180,9 @@ class Cluster:
         conf.write_text(SLURMDBD_CONF.format(folder=self.folder, port=port))
         conf.chmod(0o600)
         self._more["MYSQL_UNIX_PORT"] = str(run_socket)
-        # slurmdbd reads slurmdbd.conf beside slurm.conf, so slurm.conf must have its name already
-        self.conf.touch()
         self._run("slurmdbd")
-        wait_for((self.folder / "slurmdbd.pid").exists, 20, "slurmdbd did not start; see slurmdbd.log")
+        registers = ("sacctmgr", "--immediate", "add", "cluster", "test")
+        wait_for(lambda: self._accepts(*registers), 40, "slurmdbd does not answer; see slurmdbd.log")
 
     def nodes(self) -> list[str]:
         return json.loads((self.folder / "nodes.json").read_text())
@@ -230,6 +230,13 @@ class Cluster:
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout
+
+    def _accepts(self, *arguments: str) -> bool:
+        try:
+            self.command(*arguments)
+        except RuntimeError:
+            return False
+        return True
 
     def _run(self, *arguments: str, **more_environment: str) -> None:
         log = self.folder / "start.log"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -14,12 +14,14 @@ from rich.table import Table as Grid
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.cli.planning import Scale, Seeds, Settings, Targets, costs, planned_runs
+from contrastbench.data import catalogue
 from contrastbench.display import COLOURS, Display, counted, hours_of, plan_grid
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers import Job, Outcome, inline, local
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.profiles import read_profile
+from contrastbench.runner.vocabulary import Run, resolved
 
 Start = Callable[[Sequence[Job], Display], Outcome]  # a launcher with its options settled
 
@@ -115,8 +117,24 @@ def _starter(
         from contrastbench.runner.launchers import slurm  # imports submitit, which nothing else needs
 
         site = read_profile(profile or "default")
-        return lambda jobs, display: slurm.launch(jobs, site, places.runs, watch=display.watch)
+
+        def on_cluster(jobs: Sequence[Job], display: Display) -> Outcome:
+            check_data(job.run for job in jobs)
+            return slurm.launch(jobs, site, places.runs, watch=display.watch)
+
+        return on_cluster
     raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
+
+
+def check_data(runs: Iterable[Run]) -> None:
+    """Loads the data sets that the runs' configs name from what is here, as compute nodes have no network.
+
+    Raises:
+        ValueError: one is missing or damaged; the message says how to get it.
+    """
+    values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
+    for name in sorted(values & set(catalogue.DATA_SETS)):
+        catalogue.load(name, download=False)
 
 
 def _say_what_became(planned: Sequence[Planned], started: set[str]) -> None:

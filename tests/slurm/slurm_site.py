@@ -23,6 +23,7 @@ from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
 
 SCRIPT = Path(__file__).parents[2] / "slurm" / "test_cluster.py"
+PATHS = os.environ["PATH"] + ":/usr/sbin"
 ONE_GPU = Profile(name="one_gpu", gpus=1, device="cpu", hours=2.0)
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from contrastbench import papers
+from contrastbench.cli.running import check_data
 from contrastbench.runner.profiles import PROFILES, Profile, profile_names, read_profile
 
 
@@ -68,3 +70,12 @@ def test_the_readme_lists_every_key_and_every_profile():
     assert not [key for key in keys if f"`{key}`" not in text]
     assert not [name for name in profile_names() if f"`{name}.toml`" not in text]
     assert Path(PROFILES / "run_table.sbatch").exists() and Path(PROFILES / "run_seeds.sbatch").exists()
+
+
+def test_data_that_is_not_here_is_told_before_anything_is_submitted(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    runs = [run for cell in papers.paper("hard_negatives").cells("main", "paper", [0]) for run in cell.runs]
+    with pytest.raises(ValueError, match="cifar10") as error:
+        check_data(runs)
+    assert "data fetch" in str(error.value) or str(tmp_path) in str(error.value)
+    check_data(run for cell in papers.paper("hard_negatives").cells("main", "smoke", [0]) for run in cell.runs)
