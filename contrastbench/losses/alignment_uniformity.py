@@ -26,8 +26,10 @@ def alignment(z_a: Tensor, z_b: Tensor, *, exponent: float = 2.0) -> Tensor:
     """
     check_pair(z_a, z_b, at_least=1)
     check_positive("exponent", exponent)
-    distance = torch.linalg.vector_norm(unit(z_a) - unit(z_b), dim=1)
-    return (distance.square() if exponent == 2 else distance.pow(exponent)).mean()
+    apart = unit(z_a) - unit(z_b)
+    if exponent == 2:
+        return apart.square().sum(dim=1).mean()
+    return torch.linalg.vector_norm(apart, dim=1).pow(exponent).mean()
 
 
 def uniformity(z: Tensor, *, t: float = 2.0) -> Tensor:

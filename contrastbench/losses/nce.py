@@ -18,6 +18,7 @@ from contrastbench.losses.parts import (
     full_precision,
     hardness_weights,
     log_debiased,
+    log_sum_exp,
     row_dots,
     unit,
     without_autocast,
@@ -69,7 +70,7 @@ def info_nce_of_scores(scores: Tensor) -> Tensor:
     if scores.shape[1] < scores.shape[0]:
         raise ValueError(f"scores must be [B, N] with N >= B, got {list(scores.shape)}")
     scores = full_precision(scores)
-    return (scores.logsumexp(dim=1) - scores.diagonal()).mean()
+    return (log_sum_exp(scores) - scores.diagonal()).mean()
 
 
 def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, *, temperature: float) -> Tensor:
@@ -91,8 +92,9 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, *, tem
     check_positive("temperature", temperature)
     q, k = unit(query), unit(key)
     if negatives is None:
-        return info_nce_of_scores(dot_products(q, k) / temperature)
-    return _first_wins(row_dots(q, k) / temperature, _scores_of_each(q, unit(negatives)) / temperature)
+        return info_nce_of_scores(dot_products(q / temperature, k))
+    q = q / temperature
+    return _first_wins(row_dots(q, k), _scores_of_each(q, unit(negatives)))
 
 
 def infonce_queue(
@@ -117,11 +119,11 @@ def infonce_queue(
     check_pair(query, key, ("query", "key"), at_least=1)
     check_rows("queue", queue)
     check_positive("temperature", temperature)
-    q, k = unit(query), unit(key.detach())
+    q, k = unit(query) / temperature, unit(key.detach())
     scores = dot_products(q, unit(queue.detach()))
     if synthetic is not None:
         scores = torch.cat([scores, _scores_of_each(q, unit(synthetic.detach()))], dim=1)
-    return _first_wins(row_dots(q, k) / temperature, scores / temperature)
+    return _first_wins(row_dots(q, k), scores)
 
 
 def hard_info_nce(
@@ -182,4 +184,4 @@ def _scores_of_each(q: Tensor, candidates: Tensor) -> Tensor:
 
 def _first_wins(positive: Tensor, negatives: Tensor) -> Tensor:
     """``mean_i -log( exp(positive_i) / (exp(positive_i) + sum_j exp(negatives_ij)) )``."""
-    return (torch.logaddexp(positive, negatives.logsumexp(dim=1)) - positive).mean()
+    return (torch.logaddexp(positive, log_sum_exp(negatives)) - positive).mean()

@@ -8,7 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from contrastbench.losses.parts import check_pair, check_positive, check_range, check_rows, dot_products, row_dots, unit
+from contrastbench.losses.parts import (
+    check_pair,
+    check_positive,
+    check_range,
+    check_rows,
+    dot_products,
+    log_sum_exp,
+    row_dots,
+    unit,
+)
 
 
 def ncl(
@@ -64,7 +73,7 @@ def ncl(
         with torch.autocast(device_type=q.device.type, enabled=False):
             hard = torch.bmm(unit(hard_negatives.detach()), q[:, :, None]).squeeze(2) / temperature
         candidates = torch.cat([scores, hard], dim=1)
-    return (targets.sum(dim=1) * candidates.logsumexp(dim=1) - (targets * scores).sum(dim=1)).mean()
+    return (targets.sum(dim=1) * log_sum_exp(candidates) - (targets * scores).sum(dim=1)).mean()
 
 
 def scl(
@@ -94,7 +103,7 @@ def scl(
     scores = _key_and_queue(unit(query), key, queue) / temperature
     positive = torch.nn.functional.pad(labels[:, None] == queue_labels[None, :], (1, 0), value=True)
     mean_positive = (scores * positive).sum(dim=1) / positive.sum(dim=1)
-    return (scores.logsumexp(dim=1) - mean_positive).mean()
+    return (log_sum_exp(scores) - mean_positive).mean()
 
 
 def hard_negative_generation(

@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # ---------------------------------------------------------------------------------------------------------- checks
 
@@ -54,6 +55,11 @@ def full_precision(z: Tensor) -> Tensor:
 
 def row_norms(z: Tensor) -> Tensor:
     """Euclidean length of each row of ``z`` ([..., D] -> [..., 1]), neither overflowing nor vanishing; 1 for zeros."""
+    norms = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    if z.device.type == "cpu" and norms.numel():  # elsewhere the question would cost more than the careful answer
+        shortest, longest = norms.detach().aminmax()
+        if shortest > 1e-15 and longest < 1e15:  # squares are far from the limits of float32
+            return norms
     largest = z.detach().abs().amax(dim=-1, keepdim=True)
     largest.masked_fill_(largest == 0, 1.0)
     return torch.linalg.vector_norm(z / largest, dim=-1, keepdim=True).clamp_min(1.0) * largest
@@ -97,6 +103,33 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 # ----------------------------------------------------------------------------------------------- means in log space
+
+
+def log_sum_exp(scores: Tensor) -> Tensor:
+    """``log sum_j exp(scores_ij)`` of each row of a matrix: torch's logsumexp in half the time. Once differentiable.
+
+    Each row needs an entry above -inf.
+    """
+    return _LogSumExp.apply(scores)
+
+
+class _LogSumExp(torch.autograd.Function):
+    """Keeps the softmax that forward has at hand, so that backward is one product."""
+
+    @staticmethod
+    def forward(ctx, scores: Tensor) -> Tensor:
+        top = scores.amax(dim=1, keepdim=True)
+        shares = (scores - top).exp_()
+        total = shares.sum(dim=1, keepdim=True)
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(shares.div_(total))
+        return (top + total.log()).squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, upstream: Tensor):
+        (shares,) = ctx.saved_tensors
+        return shares * upstream[:, None]
 
 
 def log_mean_exp(scores: Tensor, *, keep: Tensor | None = None, dim: int = -1) -> Tensor:

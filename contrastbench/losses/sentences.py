@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from contrastbench.losses.nce import hard_info_nce
-from contrastbench.losses.parts import check_pair, check_positive, dot_products, unit
+from contrastbench.losses.parts import check_pair, check_positive, dot_products, log_sum_exp, unit
 
 
 def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1) -> Tensor:
@@ -31,7 +31,7 @@ def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1) -> Tensor:
     scores, neighbour = _text_scores(f, g, context)
     scores = scores.fill_diagonal_(0)
     mean_positive = (scores * neighbour).sum(dim=1) / neighbour.sum(dim=1)
-    return (scores.logsumexp(dim=1) - mean_positive).mean()
+    return (log_sum_exp(scores) - mean_positive).mean()
 
 
 def hard_quick_thoughts(f: Tensor, g: Tensor, *, tau_plus: float, beta: float) -> Tensor:
@@ -84,7 +84,7 @@ def simcse_supervised(
     scores = dot_products(unit(anchor) / temperature, unit(torch.cat([positive, hard_negative])))
     partner = scores.diagonal().clone()
     scores.diagonal(rows).add_(math.log(hard_weight))
-    return (scores.logsumexp(dim=1) - partner).mean()
+    return (log_sum_exp(scores) - partner).mean()
 
 
 def _text_scores(f: Tensor, g: Tensor, context: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from contrastbench.losses.parts import check_positive, check_rows, dot_products, unit
+from contrastbench.losses.parts import check_positive, check_rows, dot_products, log_sum_exp, unit
 
 
 def sup_con(z: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
@@ -40,4 +40,5 @@ def sup_con(z: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
         raise ValueError("labels must give some row a positive, got all different labels")
     positive = (u * (sums[number] - u)).sum(dim=1) / others.clamp_min(1) / temperature
     scores = dot_products(u / temperature, u).fill_diagonal_(-torch.inf)
-    return (scores.logsumexp(dim=1) - positive)[others > 0].mean()
+    has_positive = others > 0
+    return ((log_sum_exp(scores) - positive) * has_positive).sum() / has_positive.sum()
