@@ -30,12 +30,13 @@ Start = Callable[[Sequence[Job], Display], Outcome]  # a launcher with its optio
 @one_line_errors
 def list_papers() -> None:
     """The papers, their tables, and how many cells and runs each has at each scale."""
-    grid = Grid("paper/table", "what it answers", *(f"{scale}\ncells / runs" for scale in papers.SCALES), box=None)
+    grid = Grid("paper/table", *(f"{scale}\ncells / runs" for scale in papers.SCALES), box=None)
     for name in papers.names():
         paper = papers.paper(name)
-        grid.add_row(f"[bold]{name}[/bold]", f"[bold]{paper.title}[/bold]")
+        grid.add_row(f"[bold]{paper.title}[/bold]")
         for table, declared in paper.tables.items():
-            grid.add_row(f"  {name}/{table}", declared.title, *(_size(paper, table, scale) for scale in papers.SCALES))
+            sizes = (_size(paper, table, scale) for scale in papers.SCALES)
+            grid.add_row(f"{name}/{table}\n[dim]{declared.title}[/dim]", *sizes)
     console.print(grid)
 
 
