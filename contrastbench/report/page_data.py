@@ -101,7 +101,7 @@ def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:
     lines: dict[str, list[Any]] = defaultdict(list)
     for cell in cells:
         if is_finite(cell.settings.get(x)) and (cell.best_known.done or cell.judged):
-            lines[line_name(cell, x)].append(_point(cell, x))
+            lines[line_name(cell, x, cells)].append(_point(cell, x))
     if not any(sum(point["mean"] is not None for point in points) > 1 for points in lines.values()):
         return None
     drawn: list[dict[str, Any]] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -159,7 +160,7 @@ def _curves_of_cells(
     for cell in cells:
         if not is_finite(cell.settings.get(x)):
             continue
-        name, value = line_name(cell, x), float(cell.settings[x])
+        name, value = line_name(cell, x, cells), float(cell.settings[x])
         if cell.best_known.done:
             curves[name][value] = cell.best_known.values
         if cell.judged and not cell.ambiguous:
@@ -176,13 +177,16 @@ def _shared_legend(figure: Figure, panels: Iterable[Any]) -> None:
         figure.legend(handles.values(), handles.keys(), loc="outside right upper")
 
 
-def line_name(cell: JoinedCell, x: str) -> str:
-    """The method's name without the value of ``x``: ``HCL beta=0.5`` over beta is HCL."""
+def line_name(cell: JoinedCell, x: str, panel: Sequence[JoinedCell]) -> str:
+    """The method's name without the value of ``x``: ``HCL beta=0.5`` over beta is HCL.
+
+    Variant and protocol are named where the panel's cells differ in them.
+    """
     value = cell.settings[x]
-    name = cell.label
+    name = cell.label if len({(other.variant, other.protocol) for other in panel}) > 1 else cell.method
     for text in (f"{x}={value}", f"{x} {value}", f"{x}={value:g}", f"{x} {value:g}"):
         name = name.replace(text, "")
-    return " ".join(name.replace("()", "").replace(" ,", ",").split()).rstrip(" ,")
+    return " ".join(name.replace("()", "").replace(" ,", ",").split()).replace(", (", " (").rstrip(" ,")
 
 
 def comparison(table: JoinedTable) -> Figure | None:
@@ -204,7 +208,7 @@ def comparison(table: JoinedTable) -> Figure | None:
             for place, row in enumerate(rows):
                 if cell := grid.rows[row].get(column):
                     _draw_dot(panel, place, cell, styles[row])
-            panel.set_title(column)
+            panel.set_title(textwrap.fill(column, 28))
             panel.set_yticks(range(len(rows)), rows)
             panel.set_ylim(len(rows) - 0.4, -0.6)
         if len({cell.metric for cell in table.cells}) == 1:  # else the panels' titles say it
