@@ -30,7 +30,7 @@ Start = Callable[[Sequence[Job], Display], Outcome]  # a launcher with its optio
 @one_line_errors
 def list_papers() -> None:
     """The papers, their tables, and how many cells and runs each has at each scale."""
-    grid = Grid("paper/table", *(f"{scale}\ncells / runs" for scale in papers.SCALES), box=None)
+    grid = Grid("paper/table", *papers.SCALES, box=None, caption="cells (runs) at each scale")
     for name in papers.names():
         paper = papers.paper(name)
         grid.add_row(f"[bold]{paper.title}[/bold]")
@@ -42,7 +42,7 @@ def list_papers() -> None:
 
 def _size(paper: papers.Paper, table: str, scale: str) -> str:
     cells = paper.cells(table, scale)
-    return f"{len(cells)} / {len({run.key for cell in cells for run in cell.runs})}" if cells else "-"
+    return f"{len(cells)} ({len({run.key for cell in cells for run in cell.runs})})" if cells else "-"
 
 
 @app.command("plan")
