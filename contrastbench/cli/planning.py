@@ -10,8 +10,10 @@ import typer
 from contrastbench import papers
 from contrastbench.cli.app import places, selections
 from contrastbench.runner import cost
+from contrastbench.runner.execute import Host
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.plan import Planned, plan
+from contrastbench.runner.probe import probed_costs
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
 
@@ -43,13 +45,18 @@ def planned_runs(
     return list(planned.values())
 
 
-def costs(planned: Sequence[Planned], device: str) -> dict[str, float | None]:
-    """Estimated seconds per run key, from what the plan found measured here and what the suite shipped."""
+def costs(planned: Sequence[Planned], device: str, *, probe: bool = False) -> dict[str, float | None]:
+    """Estimated seconds per run key, from what the plan found measured here and what the suite shipped.
+
+    With ``probe``, runs that are to do and that nothing like was measured for are begun, to see how fast they go.
+    """
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(places.results, name)]
     estimator = cost.Estimator([*here, *shipped], device_kind(device))
-    return {each.run.key: estimator.seconds(each.run) for each in planned}
+    seconds = {each.run.key: estimator.seconds(each.run) for each in planned}
+    unknown = [each.run for each in planned if each.is_to_run and seconds[each.run.key] is None]
+    return {**seconds, **(probed_costs(unknown, Host(device)) if probe else {})}
 
 
 def seed_numbers(text: str | None) -> list[int] | None:

@@ -1,0 +1,29 @@
+"""Estimated costs: a probe of four epochs tells what the whole run takes."""
+
+import time
+
+from contrastbench.runner.execute import Host, execute
+from contrastbench.runner.probe import probed_costs, probed_seconds
+from contrastbench.runner.rows import read_row
+
+
+def test_a_probe_tells_what_the_whole_run_takes(bench):
+    settings = {"epochs": "40", "seconds_per_epoch": "0.1"}
+    (job,) = bench.jobs("toy/slow", [0], settings)
+    began = time.monotonic()
+    told = probed_seconds(job.run, Host())
+    probing = time.monotonic() - began
+    assert execute(job.folder, Host()) == "done"
+    taken = read_row(job.folder / "row.json")["seconds"]
+    assert taken >= 40 * 0.1 and taken / 2 < told < 2 * taken, (told, taken)
+    assert probing < taken
+
+
+def test_one_probe_serves_all_seeds_and_what_cannot_be_probed_is_left_out(bench):
+    runs = [each.run for each in bench.plan("toy/main", range(5))]
+    costs = probed_costs(runs, Host())
+    assert set(costs) == {run.key for run in runs}
+    assert len({costs[run.key] for run in runs}) == 4  # one number a dataset and method
+    chained = [each.run for each in bench.plan("toy/chain", [0]) if each.run.needs]
+    failing = [each.run for each in bench.plan("toy/faults", [0]) if each.run.config.fail_at == 0]
+    assert probed_costs([*chained, *failing], Host()) == {}
