@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from contrastbench.report.ablations import LABELS, line_name, panels_of
 from contrastbench.report.join import JoinedCell, JoinedTable, Row, Sample
 from contrastbench.report.layout import plain, published_text, words
-from contrastbench.report.plots import LABELS, line_name, panels_of
 from contrastbench.report.published import Published
 from contrastbench.report.style import looks
 from contrastbench.report.verdict import is_finite

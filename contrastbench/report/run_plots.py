@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,34 @@ def read_curve(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
+
+
+def run_figures(rows: Iterable[Row], curve_of: Callable[[Row], Sequence[Mapping[str, Any]]]) -> dict[str, Figure]:
+    """Every figure of single runs that the rows of this machine give, by a name for its file.
+
+    Args:
+        rows: of one paper.
+        curve_of: a row's curve, as ``read_curve`` finds it in the run's folder; empty where there is none.
+    """
+    figures: dict[str, Figure] = {}
+    for (dataset, scale, stage), group in _grouped(rows).items():
+        place = re.sub(r"[^A-Za-z0-9_]+", "-", f"{stage}-{dataset}-{scale}")
+        curves = {method: [curve_of(row) for row in own] for method, own in _by_method(group).items()}
+        if any(sum("loss" in line for line in curve) > 1 for seeds in curves.values() for curve in seeds):
+            figures[f"training-{place}"] = training_curves(curves)
+        if any("positive_density" in row["series"] for row in group):
+            figures[f"similarities-{place}"] = similarity_histograms(group)
+        for method, own in _by_method(row for row in group if "x" in row["series"] and "y" in row["series"]).items():
+            figures[re.sub(r"[^A-Za-z0-9_]+", "-", f"map-{place}-{method}")] = embedding_map(own[0])
+    return figures
+
+
+def _grouped(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row["status"] == "done":
+            groups.setdefault((row["dataset"], row["scale"], row["stage"]), []).append(row)
+    return groups
 
 
 def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]], y: str = "loss") -> Figure:

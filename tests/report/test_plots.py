@@ -153,3 +153,20 @@ def test_a_map_draws_every_class(synthetic):
     assert {"3", "7", "class"} <= texts(figure)
     with pytest.raises(ValueError, match="keeps no map"):
         run_plots.embedding_map(synthetic.row(synthetic.run("HCL"), 80.0))
+
+
+def test_every_figure_of_runs_is_found(synthetic):
+    curve = [{"epoch": epoch, "loss": 2.0 - epoch} for epoch in range(3)]
+    density, points = (
+        {"positive_density": [0.5] * 4, "negative_density": [0.5] * 4},
+        {"x": [0.0], "y": [1.0], "label": [2]},
+    )
+    rows = [
+        synthetic.row(synthetic.run("HCL", scale="quick"), 80.0, series=density),
+        synthetic.row(synthetic.run("SimCLR", scale="paper"), 80.0, series=points),
+        synthetic.failure(synthetic.run("DCL", scale="lite")),
+    ]
+    figures = run_plots.run_figures(rows, lambda row: curve if row["method"] == "HCL" else [])
+    assert list(figures) == [
+        *("training-train-Alpha-quick", "similarities-train-Alpha-quick", "map-train-Alpha-paper-SimCLR"),
+    ]
