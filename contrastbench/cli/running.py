@@ -53,10 +53,11 @@ def show_plan(
     seeds: Seeds = None,
     settings: Settings = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; what the cost is estimated for")] = "cpu",
+    probe: Annotated[bool, typer.Option("--probe", help="begin runs that nothing like was measured for")] = False,
 ) -> None:
     """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost."""
     planned = planned_runs(targets, scale, seeds, settings)
-    seconds = costs(planned, device)
+    seconds = costs(planned, device, probe=probe)
     console.print(plan_grid(planned, seconds))
     to_run = [each for each in planned if each.is_to_run]
     hours = hours_of(to_run, seconds) or "0"
@@ -82,7 +83,7 @@ def run_tables(
     planned = planned_runs(targets, scale, seeds, settings)
     to_run = [each for each in planned if each.is_to_run]
     if budget:
-        to_run = cost.within(to_run, costs(planned, device), cost.seconds_of(budget))
+        to_run = cost.within(to_run, costs(planned, device, probe=True), cost.seconds_of(budget))
     _summary_before(planned, to_run)
     start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
     _launch(to_run, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import tempfile
 from collections.abc import Iterable
 from itertools import pairwise
@@ -39,7 +40,7 @@ def probed_seconds(run: Run, host: Host) -> float | None:
     if not epochs or run.needs:
         return None
     short = run.with_config(epochs=min(EPOCHS, epochs))
-    run.function()  # imports what workers import once for many runs
+    importlib.import_module(f"benchmarks.{run.paper}.train")  # workers pay this once for many runs
     beats: list[tuple[int, float]] = []  # (epoch, when its line came)
     with tempfile.TemporaryDirectory(prefix="probe") as folder:
         ticket = write_ticket(dataclasses.replace(short), Path(folder), [])
