@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from contrastbench.losses.parts import check_pair, check_positive, check_rows, dot_products, log_mean_exp, unit
+from contrastbench.losses.parts import check_pair, check_positive, check_rows, dot_products, log_sum_exp, unit
 
 
 def alignment(z_a: Tensor, z_b: Tensor, *, exponent: float = 2.0) -> Tensor:
@@ -51,4 +51,4 @@ def uniformity(z: Tensor, *, t: float = 2.0) -> Tensor:
     u = unit(z)
     scores = dot_products(u * (2 * t), u).fill_diagonal_(-torch.inf)  # -t |u - v|^2 = 2 t (u.v - 1)
     pairs = len(u) * (len(u) - 1)
-    return log_mean_exp(scores.flatten()) + math.log(len(u) ** 2 / pairs) - 2 * t
+    return log_sum_exp(scores.view(1, -1)).squeeze() - math.log(pairs) - 2 * t

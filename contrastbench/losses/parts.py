@@ -7,6 +7,7 @@ a cosine that is off by 0.004 (bfloat16) is off by 0.2 nats once it is divided b
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -74,8 +75,10 @@ def unit(z: Tensor) -> Tensor:
     return z / row_norms(z)
 
 
-def without_autocast(z: Tensor) -> torch.autocast:
+def without_autocast(z: Tensor) -> AbstractContextManager[object]:
     """The context in which matrix products on ``z``'s device keep the precision of their inputs."""
+    if not torch.is_autocast_enabled(z.device.type):
+        return nullcontext()
     return torch.autocast(device_type=z.device.type, enabled=False)
 
 
