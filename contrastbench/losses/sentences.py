@@ -29,8 +29,9 @@ def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1) -> Tensor:
     Source: Logeswaran and Lee 2018, arXiv:1803.02893, eq. 2; lajanugen/S2V s2v_model.py.
     """
     scores, neighbour = _text_scores(f, g, context)
-    targets = neighbour / neighbour.sum(dim=1, keepdim=True)
-    return torch.nn.functional.cross_entropy(scores.fill_diagonal_(0), targets.to(scores.dtype))
+    targets = neighbour.to(scores.dtype)
+    targets /= targets.sum(dim=1, keepdim=True)
+    return torch.nn.functional.cross_entropy(scores.fill_diagonal_(0), targets)
 
 
 def hard_quick_thoughts(f: Tensor, g: Tensor, *, tau_plus: float, beta: float) -> Tensor:
