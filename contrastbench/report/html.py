@@ -18,7 +18,9 @@ import jinja2
 from markupsafe import Markup
 
 from contrastbench.report.join import JoinedTable, Row
+from contrastbench.report.layout import published_text, words
 from contrastbench.report.page_data import Details, script_json
+from contrastbench.report.published import Published
 from contrastbench.report.svg import inline_svg
 from contrastbench.report.verdict import KINDS
 from contrastbench.report.views import SIGNS, TableView, table_view
@@ -50,6 +52,7 @@ class PaperInput:
         failures: rows of this machine that did not end as done.
         figures: committed or made now.
         about: a sentence or two, plain text.
+        published: everything in its ``published.csv``; numbers of tables that the paper does not declare are listed.
     """
 
     name: str
@@ -60,6 +63,7 @@ class PaperInput:
     failures: Sequence[Row] = ()
     figures: Sequence[FigureInput] = ()
     about: str = ""
+    published: Sequence[Published] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def paper_input(
     states: Mapping[str, int] | None = None,
     figures: Sequence[FigureInput] = (),
     about: str = "",
+    published: Sequence[Published] = (),
 ) -> PaperInput:
     """A paper whose states, cost and failures are read off its rows here (``states`` adds what has no row yet)."""
     counts = Counter({**(states or {})})
@@ -97,7 +102,7 @@ def paper_input(
         counts = Counter(str(row["status"]) for row in rows_here)
     failures = [row for row in rows_here if row["status"] != "done"]
     return PaperInput(
-        name, title, tables, counts, sum(row["seconds"] or 0 for row in rows_here), failures, figures, about
+        name, title, tables, counts, sum(row["seconds"] or 0 for row in rows_here), failures, figures, about, published
     )
 
 
@@ -138,7 +143,13 @@ def _paper_view(paper: PaperInput, details: Details, budget: list[int]) -> dict[
         budget[0] -= len(drawing)
         figures.append((figure, drawing if budget[0] > 0 else None, wide))
     counts = Counter(cell.verdict.kind for table in paper.tables for cell in table.cells)
-    return {"paper": paper, "tables": tables, "figures": figures, "counts": counts}
+    known = {table.name for table in paper.tables}
+    carried = [
+        f"{n.table}: {n.dataset} / {n.method}, {words(n.metric)}: {published_text(n)}"
+        for n in paper.published
+        if n.table not in known
+    ]
+    return {"paper": paper, "tables": tables, "figures": figures, "counts": counts, "carried": carried}
 
 
 def _drawing(svg: str | bytes, prefix: str) -> tuple[Markup, bool]:

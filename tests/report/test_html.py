@@ -127,3 +127,10 @@ def test_ten_thousand_rows_are_a_small_page_soon(synthetic, tmp_path):
     path = html.build(html.ReportInput([html.paper_input("toy", "Toy", tables, rows)]), tmp_path / "index.html")
     assert time.process_time() - started < 10
     assert path.stat().st_size < 5_000_000
+
+
+def test_published_numbers_of_other_tables_are_listed(synthetic):
+    number = Published("appendix", "STL10", "MoCo", METRIC, 88.1, margin=1.0, value_text="88.10", confirmed=False)
+    page = page_of(synthetic, published=[number])
+    assert "appendix: STL10 / MoCo, test top1 (%): 88.10 (unconfirmed)" in page
+    assert "1 published number of other tables" in page
