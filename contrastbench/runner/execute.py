@@ -102,6 +102,8 @@ def give_up(folder: Path, host: Host, status: str, message: str) -> None:
     claim = claims.latest(folder)
     if claim is None or (folder / "row.json").exists():
         return
+    with _log_file(folder):
+        print(message)
     log_tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
     outcome = {"metrics": {}, "series": {}, "status": status}
     outcome["error"] = {"type": status, "message": message, "log_tail": log_tail}
