@@ -94,9 +94,12 @@ def weights_by_rank(scores: Tensor, by_rank: Tensor) -> Tensor:
     """
     order = _ascending(scores)
     ranked = scores.gather(1, order)
-    if (ranked.diff(dim=1) == 0)[ranked[:, 1:] < math.inf].any():  # ties share the rank of the last of them
-        return by_rank[torch.searchsorted(ranked, scores, right=True) - 1]
-    return torch.empty_like(scores).scatter_(1, order, by_rank.expand_as(scores))
+    weights = torch.empty_like(scores).scatter_(1, order, by_rank.expand_as(scores))
+    tied = ((ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] < math.inf)).any(dim=1)  # all rank as the last of them
+    if tied.any():
+        ranks = torch.searchsorted(ranked[tied], scores[tied].contiguous(), right=True)
+        weights[tied] = by_rank[ranks - 1]
+    return weights
 
 
 def _ascending(scores: Tensor) -> Tensor:
