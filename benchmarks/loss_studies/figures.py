@@ -227,10 +227,10 @@ def figure_map(rows: list[Row]) -> Figure | None:
         return None
     figure, axes = new_figure(4.6 * len(found), 4.4, ncols=len(found), squeeze=False)
     for axis, row in zip(axes[0], found, strict=True):
-        for digit in sorted(set(row["series"]["label"])):
+        for number, digit in enumerate(sorted(set(row["series"]["label"]))):
             at = [place for place, label in enumerate(row["series"]["label"]) if label == digit]
             x, y = ([row["series"][name][place] for place in at] for name in ("x", "y"))
-            axis.scatter(x, y, s=3, color=PALETTE[int(digit)], label=f"{digit:.0f}", rasterized=False)
+            axis.scatter(x, y, s=3, color=PALETTE[number], label=f"{digit:.0f}")
         axis.set_title(row["dataset"])
         axis.set_aspect("equal", adjustable="datalim")
     _legends(axes[0])

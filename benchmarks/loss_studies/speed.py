@@ -122,7 +122,8 @@ def measured(name: str, batch: int, turns: int, limit_gb: float) -> list[dict[st
             rows.append({"loss": name, "batch": batch, "contender": who, "status": "out_of_memory"})
             continue
         running[who], times[who] = loss, []
-        _once(loss, inputs)
+        for _ in range(1 if batch > 64 else 10):  # warm
+            _once(loss, inputs)
     for _ in range(turns):
         for who, loss in running.items():
             if sum(times[who]) < 20:  # seconds: whoever is a hundred times slower needs no forty turns
