@@ -193,9 +193,9 @@ class Cluster:
     def start_node(self, name: str) -> None:
         self._run("slurmd", "-N", name, **{NODE_MARK: name})
 
-    def restart_controller(self, *, seconds_down: float = 0.0) -> None:
-        """Kills slurmctld without notice, waits, and starts it from its saved state."""
-        kill_pid_file(self.folder / "slurmctld.pid")
+    def restart_controller(self, *, seconds_down: float = 0.0, number: int = signal.SIGKILL) -> None:
+        """Ends slurmctld, without notice unless SIGTERM is given, and starts it again from its saved state."""
+        kill_pid_file(self.folder / "slurmctld.pid", number)
         time.sleep(seconds_down)
         self.start_controller()
 
@@ -314,19 +314,19 @@ def ancestors() -> set[int]:
     return found
 
 
-def kill_pid_file(path: Path) -> None:
+def kill_pid_file(path: Path, number: int = signal.SIGKILL) -> None:
     """Kills the process that the file names and waits until it is gone."""
     try:
         pid = int(path.read_text())
     except (OSError, ValueError):
         return
-    kill(pid)
+    kill(pid, number)
     path.unlink(missing_ok=True)
 
 
-def kill(pid: int) -> None:
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     deadline = time.monotonic() + 5
     while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
         if time.monotonic() > deadline:
