@@ -6,13 +6,14 @@ import importlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
 from contrastbench.papers import Paper, Selection
-from contrastbench.report import html, plots, style
+from contrastbench.report import html, plots, run_plots, style
 from contrastbench.runner import files
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row
@@ -29,8 +30,9 @@ def standard_figures(gathered: Gathered) -> dict[str, Figure]:
         for setting in dict.fromkeys(name for cell in table.cells for name in cell.settings):
             drawn[f"{stem}-over-{setting}"] = plots.ablation(table, setting)
     done = [row for row in gathered.rows if row["status"] == "done"]
-    for name, draw in _own_figures(gathered.paper).items():
-        drawn[name] = draw(done)
+    with style.styled():
+        for name, draw in _own_figures(gathered.paper).items():
+            drawn[name] = draw(done)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -41,12 +43,21 @@ def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]
     return importlib.import_module(f"benchmarks.{paper.name}.figures").FIGURES
 
 
+def figures_of_runs(gathered: Gathered) -> dict[str, Figure]:
+    """Training curves, similarity histograms and maps of the runs whose folders are here."""
+
+    def curve_of(row: Row) -> list[dict[str, Any]]:
+        return run_plots.read_curve(places.runs / row["paper"] / row["key"] / "metrics.jsonl")
+
+    return run_plots.run_figures(gathered.here, curve_of)
+
+
 def save_standard_figures(gathered: Gathered, selection: Selection, folder: Path) -> list[Path]:
     """Writes the standard figures of the selected tables as SVG and PDF."""
     whole_paper = len(selection.tables) == len(gathered.paper.tables)
     return [
         path
-        for name, figure in standard_figures(gathered).items()
+        for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()
         if whole_paper or name.startswith(f"{selection.tables[0]}-")
         for path in style.save(figure, folder / name)
     ]
@@ -94,6 +105,11 @@ def _paper_input(gathered: Gathered) -> html.PaperInput:
     shown = [table for table in gathered.tables if table.scale == "paper" or table in gathered.measured]
     figures = [
         html.FigureInput(name, name.replace("-", " ").replace("_", " "), style.svg_bytes(figure))
-        for name, figure in standard_figures(gathered).items()
+        for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()
     ]
-    return html.paper_input(paper.name, paper.title, shown, gathered.here, states=gathered.states, figures=figures)
+    return html.paper_input(
+        *(paper.name, paper.title, shown, gathered.here),
+        states=gathered.states,
+        figures=figures,
+        published=gathered.published,
+    )

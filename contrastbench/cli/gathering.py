@@ -9,7 +9,7 @@ from functools import cached_property
 from contrastbench.cli.app import places
 from contrastbench.papers import Paper, Selection
 from contrastbench.report.join import JoinedTable, join
-from contrastbench.report.published import read_published
+from contrastbench.report.published import Published, read_published
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
@@ -32,8 +32,11 @@ class Gathered:
         cells = {
             table: [cell for scale in SCALES for cell in self.paper.cells(table, scale)] for table in self.paper.tables
         }
-        published = read_published(self.paper.folder / "published.csv")
-        return join(self.paper.name, self.paper.tables, cells, self.here, self.shipped, published)
+        return join(self.paper.name, self.paper.tables, cells, self.here, self.shipped, self.published)
+
+    @cached_property
+    def published(self) -> list[Published]:
+        return read_published(self.paper.folder / "published.csv")
 
     @cached_property
     def measured(self) -> list[JoinedTable]:
