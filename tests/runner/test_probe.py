@@ -25,7 +25,8 @@ def test_one_probe_serves_all_seeds_and_what_cannot_be_probed_is_left_out(bench)
     runs = [each.run for each in bench.plan("toy/main", range(5))]
     costs = probed_costs(runs, Host())
     assert set(costs) == {run.key for run in runs}
-    assert len({costs[run.key] for run in runs}) == 4  # one number a dataset and method
+    told = {(run.dataset, run.method, costs[run.key]) for run in runs}
+    assert len(told) == 4, "one number a dataset and method"
     chained = [each.run for each in bench.plan("toy/chain", [0]) if each.run.needs]
     failing = [each.run for each in bench.plan("toy/faults", [0]) if each.run.config.fail_at == 0]
     assert probed_costs([*chained, *failing], Host()) == {}
