@@ -42,7 +42,7 @@ if [ "${1:-}" = test ]; then
   .venv/bin/ruff check .
   .venv/bin/ruff format --check .
   .venv/bin/mypy
-  exec .venv/bin/python -m pytest "$@"
+  exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
 fi
 
 install ""

@@ -48,7 +48,11 @@ def test_one_failed_run_stops_no_other_and_each_failure_has_its_word(bench):
 
 def test_what_is_needed_is_done_first_and_once(bench):
     order = []
-    bench.run("toy/chain", workers=2, watch=lambda job, event: order.append(job.run) if event.get("status") == "done" else None)
+    bench.run(
+        "toy/chain",
+        workers=2,
+        watch=lambda job, event: order.append(job.run) if event.get("status") == "done" else None,
+    )
     assert len(order) == 9
     for run in order:
         assert all(order.index(need) < order.index(run) for need in run.needs)
@@ -159,8 +163,7 @@ def test_two_workers_never_do_the_same_run(bench):
     code = "import sys; from pathlib import Path; from contrastbench.runner.execute import Host, execute\n"
     code += "print(execute(Path(sys.argv[1]), Host()))"
     workers = [
-        subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
+        subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
     said = sorted(worker.communicate()[0].strip() for worker in workers)
     assert said.count("taken") + said.count("done") == 4
