@@ -99,5 +99,15 @@ def test_environment_yml_is_pyproject():
 
 
 def test_required_top_level_is_there():
-    for name in "benchmarks baselines results notebooks slurm environment.yml run_all.sh README.md LICENSE".split():
+    for name in [
+        "benchmarks",
+        "baselines",
+        "results",
+        "notebooks",
+        "slurm",
+        "environment.yml",
+        "run_all.sh",
+        "README.md",
+        "LICENSE",
+    ]:
         assert (ROOT / name).exists(), name
