@@ -14,7 +14,8 @@ def findings(table: JoinedTable) -> list[str]:
     """The sentences for under a table: order of methods, each gain claimed and measured, and what no test can show."""
     analysis = analyse(table)
     grid = Grid(table)
-    claims = [claim for claim in analysis.claims if claim.paired.n]
+    # One seed against one, with nothing claimed, says nothing: the two numbers stand in the table.
+    claims = [claim for claim in analysis.claims if claim.paired.n >= 2 or (claim.gain and claim.paired.n)]
     summary = [_summary(claims)] if any(claim.gain for claim in claims) else []
     return [
         *(_order(order) for order in analysis.orders if not math.isnan(order.tau)),

@@ -14,6 +14,7 @@ from contrastbench.runner.rows import read_row
 SLURM = Path(__file__).parents[2] / "slurm"
 
 
+@pytest.mark.slow  # Slurm may send its own signal within seconds of the start, which a busy machine can be late for
 def test_a_run_that_reaches_its_time_limit_too_often_says_so_and_retry_goes_on(site, tmp_path, monkeypatch):
     gate = tmp_path / "gate"
     settings = {"epochs": "4", "gate": str(gate)}
