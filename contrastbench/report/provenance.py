@@ -6,19 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from contrastbench.runner import files
-from contrastbench.runner.vocabulary import canonical_json
+from contrastbench.runner.rows import Row, content_sha256
 
-Row = dict[str, Any]
 MANIFEST = "manifest.json"
 GENERATED = ("report",)  # folders of results/ that are made anew on every machine
-
-
-def content_sha256(row: Row) -> str:
-    """sha256 of the row's canonical JSON without its own ``sha256``."""
-    return hashlib.sha256(canonical_json({k: v for k, v in row.items() if k != "sha256"}).encode()).hexdigest()
 
 
 def check_rows(rows: Iterable[Row], where: str) -> list[str]:
