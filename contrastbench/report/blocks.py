@@ -4,9 +4,9 @@
     ...
     <!-- end -->
 
-The name is paper/table/scale; ``/long`` or ``/grid`` behind it fixes the layout. In a paper's own README the paper may
-be left out, and so may the scale where the table was measured at one scale only. Such tables show the shipped rows;
-what was measured on the reader's machine is in the report.
+The name is paper/table/scale; ``/long``, ``/grid`` or ``/brief`` behind it fixes the layout. In a paper's own README
+the paper may be left out, and so may the scale where the table was measured at one scale only. Such tables show shipped
+rows; what was measured on the reader's machine is in the report.
 """
 
 from __future__ import annotations

@@ -16,12 +16,20 @@ def findings(table: JoinedTable) -> list[str]:
     grid = Grid(table)
     # One seed against one, with nothing claimed, says nothing: the two numbers stand in the table.
     claims = [claim for claim in analysis.claims if claim.paired.n >= 2 or (claim.gain and claim.paired.n)]
-    summary = [_summary(claims)] if any(claim.gain for claim in claims) else []
+    return [*_overall(analysis), *(_claim(claim, grid) for claim in claims), *_impossible(analysis)]
+
+
+def summary(table: JoinedTable) -> list[str]:
+    """The findings without a sentence for each gain."""
+    analysis = analyse(table)
+    return [*_overall(analysis), *_impossible(analysis)]
+
+
+def _overall(analysis: Analysis) -> list[str]:
+    claims = [claim for claim in analysis.claims if claim.paired.n and claim.gain]
     return [
         *(_order(order) for order in analysis.orders if not math.isnan(order.tau)),
-        *summary,
-        *(_claim(claim, grid) for claim in claims),
-        *_impossible(analysis),
+        *([_summary(claims)] if claims else []),
     ]
 
 

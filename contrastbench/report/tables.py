@@ -16,12 +16,12 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from contrastbench.report.findings import findings
+from contrastbench.report.findings import findings, summary
 from contrastbench.report.join import JoinedCell, JoinedTable, Sample
 from contrastbench.report.layout import SIGNS, Grid, published_text, sample_text, verdict_text
 from contrastbench.report.statistics import Interval
 
-LAYOUTS = ("auto", "long", "grid")
+LAYOUTS = ("auto", "long", "grid", "brief")
 PLACES = ("shipped", "here")
 SIGNS_SAID = f"{SIGNS['not comparable']} not comparable, {SIGNS['not run']} not run."
 FORMATS = ("terminal", "markdown", "latex", "csv")
@@ -43,6 +43,7 @@ class Sheet:
     header: tuple[str, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...] = ()
+    labels: int = 2  # leading columns that name the line; the rest are numbers
 
 
 def sheet(
@@ -52,7 +53,8 @@ def sheet(
 
     Args:
         layout: "long" has one line a cell with columns published | shipped | here | verdict; "grid" is the paper's
-            own grid, each method on several lines; "auto" takes "grid" where that has two columns or more.
+            own grid, each method on several lines; "auto" takes "grid" where that has two columns or more; "brief" has
+            one line a method and only the columns with a finished run, the paper's number beside ours where it has one.
         places: whose rows are shown, "shipped", "here" or both.
         analysis: adds order of methods, gains and paired comparisons as notes.
     """
@@ -61,11 +63,28 @@ def sheet(
     grid = Grid(table)
     title = f"{table.paper} / {table.name} ({grid.kind}): {table.table.title}"
     notes = (*_notes(table), *(findings(table) if analysis else ()))
+    if layout == "brief":
+        return _brief(table, grid, title)
     names = ("published", *places, "verdict")
     if layout == "grid" or (layout == "auto" and len(grid.columns) > 1):
         lines = tuple(_grid_lines(grid, names))
         return Sheet(title, (grid.axis_rows, "", *grid.columns), lines, (SIGNS_SAID, *notes))
     return Sheet(title, (grid.axis_rows, grid.axis_columns, *names), tuple(_long_lines(grid, names)), notes)
+
+
+def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
+    measured = [c for c in grid.columns if any(c in row and row[c].best_known.done for row in grid.rows.values())]
+    lines = [
+        Line((label, *(_brief_text(row[column]) if column in row else "" for column in measured)))
+        for label, row in grid.rows.items()
+    ]
+    notes = ("Ours: mean ± sd (seeds). In brackets what the paper printed, and the verdict.", *summary(table))
+    return Sheet(title, (grid.axis_rows, *measured), tuple(lines), notes, labels=1)
+
+
+def _brief_text(cell: JoinedCell) -> str:
+    ours = sample_text(cell.best_known, cell.metric)
+    return f"{ours} [{published_text(cell.judged)} {verdict_text(cell.verdict)}]" if cell.judged else ours
 
 
 def _long_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
@@ -145,7 +164,7 @@ def _parts(sheet: Sheet, width: int) -> list[list[int]]:
 def _rich_table(sheet: Sheet, columns: Sequence[int]) -> RichTable:
     made = RichTable(box=box.SIMPLE_HEAD)
     for place in columns:
-        made.add_column(Text(sheet.header[place]), justify="left" if place < 2 else "right", overflow="fold")
+        made.add_column(Text(sheet.header[place]), justify="left" if place < sheet.labels else "right", overflow="fold")
     for line in sheet.lines:
         kinds = line.kinds or ("",) * len(line.texts)
         cells = [Text(line.texts[place], style=COLOURS.get(kinds[place], "")) for place in columns]
@@ -155,7 +174,7 @@ def _rich_table(sheet: Sheet, columns: Sequence[int]) -> RichTable:
 
 def markdown(sheet: Sheet, *, title: bool = True) -> str:
     """GitHub's Markdown; pipes and angle brackets in names stay text."""
-    align = ["---", "---"] + ["---:"] * (len(sheet.header) - 2)
+    align = ["---"] * sheet.labels + ["---:"] * (len(sheet.header) - sheet.labels)
     lines = [_pipes(sheet.header), _pipes(align), *(_pipes(line.texts) for line in sheet.lines)]
     head = [f"**{_escape_markdown(sheet.title)}**", ""] if title else []
     notes = [f"- {_escape_markdown(note)}" for note in sheet.notes]
@@ -173,7 +192,7 @@ def _escape_markdown(text: str) -> str:
 
 def latex(sheet: Sheet) -> str:
     """A ``table*`` and the notes as a list below it; needs ``\\usepackage{booktabs,graphicx}`` and nothing else."""
-    columns = "ll" + "r" * (len(sheet.header) - 2)
+    columns = "l" * sheet.labels + "r" * (len(sheet.header) - sheet.labels)
     lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{_escape_latex(sheet.title)}}}"]
     lines += [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]  # a wide table shrinks to the page
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _ampersands(sheet.header), r"\midrule"]

@@ -57,8 +57,15 @@ def test_shipped_alone_leaves_out_what_was_measured_here(table):
     assert [line.texts[1] for line in made.lines] == ["published", "shipped", "verdict"] * 2
 
 
+def test_brief_layout_has_one_line_a_method_and_only_measured_columns(table):
+    made = sheet(table, "brief")
+    assert made.header == ("method", "Alpha")
+    assert len(made.lines) == len({cell.label for cell in table.cells})
+    assert "(3/5, 1 failed)" in markdown(made) and "verdict" in made.notes[0]
+
+
 def test_an_unknown_layout_is_refused(table):
-    with pytest.raises(ValueError, match="unknown layout 'wide'; possible: auto, long, grid"):
+    with pytest.raises(ValueError, match="unknown layout 'wide'; possible: auto, long, grid, brief"):
         sheet(table, "wide")
 
 
