@@ -1,6 +1,5 @@
 """The command line as a user meets it: what it prints, how it exits."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from contrastbench import papers
 from contrastbench.runner import provenance
 from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.rows import SCHEMA, sealed
+from contrastbench.runner.vocabulary import canonical_json
 
 
 def contrastbench(*arguments, runs=None, results=None, **environment):
@@ -109,7 +109,7 @@ def write_rows(runs, count):
         metrics = {"test_top1_percent": 50.0 + run.seed % 7}
         row = sealed({**run.identity, **labels, **facts, "metrics": metrics})
         (folder / run.key).mkdir(parents=True)
-        (folder / run.key / "row.json").write_text(json.dumps(row))
+        (folder / run.key / "row.json").write_text(canonical_json(row) + "\n")  # write_row, without the fsync
     return runs
 
 

@@ -1,5 +1,7 @@
 """The command line; ``contrastbench --help`` documents it. Its commands stand in the files beside this one."""
 
+import gc
+
 from contrastbench.cli import cluster, machine, results, running
 from contrastbench.cli.app import app
 
@@ -7,4 +9,5 @@ __all__ = ["app", "cluster", "machine", "main", "results", "running"]
 
 
 def main() -> None:
+    gc.set_threshold(200_000, 20, 20)  # many small rows are read and kept: searching them for garbage finds none
     app()

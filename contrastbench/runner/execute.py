@@ -93,7 +93,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
             "peak_mb": provenance.peak_memory_mb(),
             "started": started.isoformat(timespec="seconds"),
         }
-    files.write_json(folder / "row.json", rows.sealed(row))
+    rows.write_row(folder / "row.json", rows.sealed(row))
     return row["status"]
 
 
@@ -111,7 +111,7 @@ def give_up(folder: Path, host: Host, status: str, message: str) -> None:
     log.epoch = log.last_epoch()
     row = _row(read_ticket(folder), outcome, claim, host, log)
     row |= {"artefact_sha256": None, "seconds": None, "peak_mb": None, "started": None}
-    files.write_json(folder / "row.json", rows.sealed(row))
+    rows.write_row(folder / "row.json", rows.sealed(row))
 
 
 def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, host: Host, log: Log) -> rows.Row:

@@ -49,10 +49,15 @@ def read_json(path: Path) -> Any:
     Raises:
         ValueError: the file is cut off or is not JSON; the message names it.
     """
+    return parsed(path.read_bytes(), str(path))
+
+
+def parsed(text: bytes, where: str) -> Any:
+    """The JSON value of a text that was read from ``where``, which an error names."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not whole JSON ({error}); remove it and the run is done again") from error
+        raise ValueError(f"{where} is not whole JSON ({error}); remove it and the run is done again") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,13 +53,21 @@ def read_row(path: Path) -> Row:
     Raises:
         ValueError: it is cut off, of another schema, or its content is not what its sha256 says.
     """
-    return _checked(files.read_json(path), str(path))
+    return _checked(path.read_bytes(), str(path))
 
 
-def _checked(row: Any, where: str) -> Row:
+def write_row(path: Path, row: Row) -> None:
+    """Writes a row as one canonical line, whole or not at all."""
+    files.write_text(path, canonical_json(row) + "\n")
+
+
+def _checked(line: bytes, where: str) -> Row:
+    row = files.parsed(line, where)
     if not isinstance(row, dict) or row.get("schema") != SCHEMA:
         raise ValueError(f"{where} is not a row of schema {SCHEMA}; move it away and the run is done again")
-    if content_sha256(row) != row.get("sha256"):
+    # In a canonical line the sealed content is the line without its "sha256"; any other spelling is spelt anew.
+    sealed_content = line.strip().replace(b'"sha256":"%s",' % str(row.get("sha256")).encode(), b"", 1)
+    if hashlib.sha256(sealed_content).hexdigest() != row.get("sha256") and content_sha256(row) != row.get("sha256"):
         raise ValueError(f"{where} was changed after it was written: its sha256 does not match; remove it, run again")
     return row
 
@@ -102,13 +109,8 @@ def rows_shipped(results_folder: Path, paper: str) -> list[Row]:
     path = results_folder / paper / "rows.jsonl"
     if not path.exists():
         return []
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            rows.append(_checked(json.loads(line), f"{path}:{number}"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number} is not whole JSON ({error}); restore the file from git") from error
-    return rows
+    lines = path.read_bytes().splitlines()
+    return [_checked(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
 
 
 def write_shipped(results_folder: Path, paper: str, rows: Iterable[Row]) -> Path:

@@ -185,7 +185,7 @@ def test_a_row_that_was_edited_does_not_count(bench):
     folder = bench.jobs("toy/main", seeds=[0])[0].folder
     execute(folder, Host())
     text = (folder / "row.json").read_text()
-    (folder / "row.json").write_text(text.replace('"test_top1_percent": ', '"test_top1_percent": 1'))
+    (folder / "row.json").write_text(text.replace('"test_top1_percent":', '"test_top1_percent":1'))
     assert "its sha256 does not match" in states.state_of(folder).problem
 
 
