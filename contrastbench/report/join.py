@@ -38,8 +38,7 @@ def join(
     seed alone (more seeds than the table asks for are used, all of them).
     """
     declared = {name: _merged(cells.get(name, ())) for name in tables}
-    groups = {run.key: one.group for kept in declared.values() for one in kept for run in one.cell.runs}
-    here, shipped = _Rows(rows_here, groups), _Rows(rows_shipped, groups)
+    here, shipped = _Rows(rows_here), _Rows(rows_shipped)
     numbers: dict[Place, list[Published]] = defaultdict(list)
     for number in published:
         numbers[number.place].append(number)
@@ -72,11 +71,11 @@ class _Declared(NamedTuple):
 class _Rows:
     """Rows by key, and by everything but the seed."""
 
-    def __init__(self, rows: Sequence[Row], groups: Mapping[str, str]) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         self.by_key = {row["key"]: row for row in rows}
         self.by_group: dict[str, list[Row]] = defaultdict(list)
-        for key, row in self.by_key.items():
-            self.by_group[groups.get(key) or _group_of_row(row)].append(row)
+        for row in self.by_key.values():
+            self.by_group[_group_of_row(row)].append(row)
 
     def of(self, declared: _Declared) -> Iterable[Row]:
         if declared.first.needs:  # a row does not say which runs it needed, so there only the key is proof
@@ -132,7 +131,7 @@ def _join_cell(
         reason = reason or f"several cells share the published number's name and differ in {differing}"
     return JoinedCell(
         *(paper, table, cell.dataset, cell.method, cell.metric, cell.settings, cell.better),
-        *(first.scale, first.variant, first.protocol, first.identity["config"], tuple(run.key for run in cell.runs)),
+        *(first.scale, first.variant, first.protocol, first.identity["config"]),
         *(here, shipped, found),
         _verdict(here, number, reason),
         _verdict(shipped, number, reason),

@@ -64,7 +64,6 @@ class JoinedCell:
     variant: str
     protocol: str
     config: dict[str, Any]
-    keys: tuple[str, ...]  # of the declared runs
     here: Sample
     shipped: Sample
     published: tuple[Published, ...]

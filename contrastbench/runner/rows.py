@@ -97,7 +97,8 @@ def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+        paths = sorted(entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    return [Path(path) for path in paths]
 
 
 def sort_key(row: Row) -> tuple[Any, ...]:

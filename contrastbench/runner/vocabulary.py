@@ -11,7 +11,7 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 SCALES = ("smoke", "quick", "lite", "paper")
@@ -27,12 +27,18 @@ def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:
 def resolved(config: Any) -> dict[str, Any]:
     """A frozen config dataclass as plain JSON values; an int in a float field counts as that float, so 1 is 1.0."""
     values: dict[str, Any] = {}
-    for spec in dataclasses.fields(config):
-        value = getattr(config, spec.name)
-        if spec.type in (float, "float") and isinstance(value, int):
+    for name, is_float in _fields(type(config)):
+        value = getattr(config, name)
+        if is_float and isinstance(value, int):
             value = float(value)
-        values[spec.name] = list(value) if isinstance(value, tuple) else value
+        values[name] = list(value) if isinstance(value, tuple) else value
     return values
+
+
+@cache
+def _fields(config_type: type) -> list[tuple[str, bool]]:
+    """The names of a config's fields, and which of them are floats."""
+    return [(spec.name, spec.type in (float, "float")) for spec in dataclasses.fields(config_type)]
 
 
 def canonical_json(value: Any) -> str:
