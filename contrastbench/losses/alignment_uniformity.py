@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from contrastbench.losses.parts import check_pair, check_positive, check_rows, dot_products, log_sum_exp, unit
+from contrastbench.losses.own_similarities import loss_of_similarities
+from contrastbench.losses.parts import check_pair, check_positive, check_rows, unit
 
 
 def alignment(z_a: Tensor, z_b: Tensor, *, exponent: float = 2.0) -> Tensor:
@@ -42,13 +43,18 @@ def uniformity(z: Tensor, *, t: float = 2.0) -> Tensor:
         t: > 0, inverse squared width of the Gaussian.
 
     Returns:
-        Scalar in [-4 t, 0]; lower is more uniform, 0 is collapse.
+        Scalar in [-4 t, 0]; lower is more uniform, 0 is collapse. Once differentiable.
 
     Source: Wang and Isola 2020, arXiv:2005.10242, eq. 5.
     """
     check_rows("z", z, at_least=2)
     check_positive("t", t)
-    u = unit(z)
-    scores = dot_products(u * (2 * t), u).fill_diagonal_(-torch.inf)  # -t |u - v|^2 = 2 t (u.v - 1)
-    pairs = len(u) * (len(u) - 1)
-    return log_sum_exp(scores.view(1, -1)).squeeze() - math.log(pairs) - 2 * t
+    pairs = len(z) * (len(z) - 1)
+
+    def log_mean_potential(scores: Tensor) -> tuple[Tensor, Tensor]:
+        top = scores.amax()
+        shares = (scores - top).exp_()
+        total = shares.sum()
+        return top + total.log() - math.log(pairs) - 2 * t, shares.mul_(2 / total)
+
+    return loss_of_similarities(z, 2 * t, log_mean_potential)  # -t |u - v|^2 = 2 t (u.v - 1)

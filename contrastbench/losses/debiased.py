@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
-from contrastbench.losses.parts import check_range, log_debiased, log_mean_exp, unit, without_autocast
+from contrastbench.losses.parts import check_range, log_debiased, log_mean_exp, unit
 from contrastbench.losses.two_views import two_view_loss
 
 
@@ -88,8 +88,7 @@ def dcl_many_positives(
         raise ValueError(f"more_positives must be {expected}, got {list(more_positives.shape)}")
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
     u, log_positive = views(z_a, z_b, temperature)
-    with without_autocast(u):
-        samples = torch.einsum("vbd,mbd->vbm", u.unflatten(0, (2, -1)), unit(more_positives)).flatten(0, 1)
-    log_class = log_mean_exp(torch.cat([log_positive[:, None], samples / temperature], dim=1))
+    samples = torch.linalg.vecdot(u.unflatten(0, (2, -1)), unit(more_positives)[:, None]).flatten(1) / temperature
+    log_class = log_mean_exp(torch.cat([log_positive[None], samples]), dim=0)
     log_mean = log_debiased(log_mean_negatives(u, temperature), log_class, tau_plus, -1 / temperature)
     return pick_positive(log_positive, log_mean + math.log(u.shape[0] - 2))

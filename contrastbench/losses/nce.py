@@ -7,7 +7,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import cross_entropy, logsigmoid
 
 from contrastbench.losses.parts import (
     check_pair,
@@ -18,7 +18,6 @@ from contrastbench.losses.parts import (
     full_precision,
     hardness_weights,
     log_debiased,
-    log_sum_exp,
     row_dots,
     unit,
     without_autocast,
@@ -69,8 +68,7 @@ def info_nce_of_scores(scores: Tensor) -> Tensor:
     check_rows("scores", scores)
     if scores.shape[1] < scores.shape[0]:
         raise ValueError(f"scores must be [B, N] with N >= B, got {list(scores.shape)}")
-    scores = full_precision(scores)
-    return (log_sum_exp(scores) - scores.diagonal()).mean()
+    return cross_entropy(full_precision(scores), torch.arange(len(scores), device=scores.device))
 
 
 def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, *, temperature: float) -> Tensor:
@@ -184,4 +182,5 @@ def _scores_of_each(q: Tensor, candidates: Tensor) -> Tensor:
 
 def _first_wins(positive: Tensor, negatives: Tensor) -> Tensor:
     """``mean_i -log( exp(positive_i) / (exp(positive_i) + sum_j exp(negatives_ij)) )``."""
-    return (torch.logaddexp(positive, log_sum_exp(negatives)) - positive).mean()
+    scores = torch.cat([positive[:, None], negatives], dim=1)
+    return cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long, device=scores.device))

@@ -75,6 +75,14 @@ def unit(z: Tensor) -> Tensor:
     return z / row_norms(z)
 
 
+def along_sphere(gradient: Tensor, u: Tensor) -> Tensor:
+    """The part of ``gradient`` ([R, D], over the unit rows ``u``) along the sphere, written over it.
+
+    Divided by the rows' lengths it is the gradient over the rows that ``u`` was made of.
+    """
+    return gradient.addcmul_(u, torch.linalg.vecdot(u, gradient)[:, None], value=-1)
+
+
 def without_autocast(z: Tensor) -> AbstractContextManager[object]:
     """The context in which matrix products on ``z``'s device keep the precision of their inputs."""
     if not torch.is_autocast_enabled(z.device.type):

@@ -6,9 +6,10 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from contrastbench.losses.nce import hard_info_nce
-from contrastbench.losses.parts import check_pair, check_positive, dot_products, log_sum_exp, unit
+from contrastbench.losses.parts import check_pair, check_positive, dot_products, unit
 
 
 def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1) -> Tensor:
@@ -31,7 +32,7 @@ def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1) -> Tensor:
     scores, neighbour = _text_scores(f, g, context)
     targets = neighbour.to(scores.dtype)
     targets /= targets.sum(dim=1, keepdim=True)
-    return torch.nn.functional.cross_entropy(scores.fill_diagonal_(0), targets)
+    return cross_entropy(scores.fill_diagonal_(0), targets)
 
 
 def hard_quick_thoughts(f: Tensor, g: Tensor, *, tau_plus: float, beta: float) -> Tensor:
@@ -82,9 +83,8 @@ def simcse_supervised(
     check_positive("hard_weight", hard_weight)
     rows = len(anchor)
     scores = dot_products(unit(anchor) / temperature, unit(torch.cat([positive, hard_negative])))
-    partner = scores.diagonal().clone()
     scores.diagonal(rows).add_(math.log(hard_weight))
-    return (log_sum_exp(scores) - partner).mean()
+    return cross_entropy(scores, torch.arange(rows, device=scores.device))
 
 
 def _text_scores(f: Tensor, g: Tensor, context: int) -> tuple[Tensor, Tensor]:
@@ -92,6 +92,5 @@ def _text_scores(f: Tensor, g: Tensor, context: int) -> tuple[Tensor, Tensor]:
     check_pair(f, g, ("f", "g"))
     if not 1 <= context < len(f):
         raise ValueError(f"context must be in [1, {len(f) - 1}], got {context}")
-    place = torch.arange(len(f), device=f.device)
-    apart = (place[:, None] - place[None, :]).abs()
-    return dot_products(f, g), (apart <= context) & (apart > 0)
+    near = torch.ones(len(f), len(f), dtype=torch.bool, device=f.device).triu_(-context).tril_(context)
+    return dot_products(f, g), near.fill_diagonal_(False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from contrastbench.losses.parts import check_positive, check_rows, dot_products, log_sum_exp, unit
+from contrastbench.losses.own_similarities import loss_of_similarities
+from contrastbench.losses.parts import check_positive, check_rows
 
 
 def sup_con(z: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
@@ -19,7 +20,7 @@ def sup_con(z: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
         temperature: t > 0; 0.1 in the paper. The authors' factor t / 0.07 on the loss is left out.
 
     Returns:
-        Scalar, mean over the rows that have a positive, in nats.
+        Scalar, mean over the rows that have a positive, in nats. Once differentiable.
 
     Raises:
         ValueError: no row has a positive.
@@ -30,15 +31,17 @@ def sup_con(z: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
     check_positive("temperature", temperature)
     if labels.shape != z.shape[:1]:
         raise ValueError(f"labels must be [{z.shape[0]}], got {list(labels.shape)}")
-    u = unit(z)
-    # The mean score of the positives is a score with the mean positive: a sum per class, less the row itself.
-    number = labels.unique(return_inverse=True)[1]
-    sizes = torch.bincount(number)
-    sums = u.new_zeros(len(sizes), u.shape[1]).index_add(0, number, u)
-    others = sizes[number] - 1
-    if not others.any():
+    same = (labels[:, None] == labels[None, :]).fill_diagonal_(False)
+    positives = same.sum(dim=1)
+    anchors = positives.count_nonzero()
+    if not anchors:
         raise ValueError("labels must give some row a positive, got all different labels")
-    positive = (u * (sums[number] - u)).sum(dim=1) / others.clamp_min(1) / temperature
-    scores = dot_products(u / temperature, u).fill_diagonal_(-torch.inf)
-    has_positive = others > 0
-    return ((log_sum_exp(scores) - positive) * has_positive).sum() / has_positive.sum()
+
+    def mean_over_positives(scores: Tensor) -> tuple[Tensor, Tensor]:
+        log_p = scores.log_softmax(dim=1)
+        targets = same / (positives.clamp_min(1) * anchors)[:, None].to(scores.dtype)
+        loss = -torch.dot(log_p.masked_fill(~same, 0).view(-1), targets.view(-1))
+        gradient = log_p.exp_().mul_((positives > 0)[:, None] / anchors).sub_(targets)
+        return loss, gradient + gradient.T
+
+    return loss_of_similarities(z, 1 / temperature, mean_over_positives)

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
 from contrastbench.losses.parts import (
+    along_sphere,
     check_pair,
     check_positive,
     full_precision,
@@ -70,8 +71,7 @@ class _TwoViewLoss(torch.autograd.Function):
                 matrix.sub_(q[:, None]).sub_(q).mul_(hard)
             to_u = matrix @ u
             to_u.addcmul_((to_positive + to_positive.roll(rows // 2))[:, None], u.roll(rows // 2, 0))
-            to_u.addcmul_(u, torch.linalg.vecdot(u, to_u)[:, None], value=-1)  # the length of z does not matter
-            ctx.save_for_backward(to_u.div_(norms * temperature))
+            ctx.save_for_backward(along_sphere(to_u, u).div_(norms * temperature))
         return loss
 
     @staticmethod

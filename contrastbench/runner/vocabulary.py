@@ -27,7 +27,7 @@ def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:
 def resolved(config: Any) -> dict[str, Any]:
     """A frozen config dataclass as plain JSON values; an int in a float field counts as that float, so 1 is 1.0."""
     values: dict[str, Any] = {}
-    for name, is_float in _fields(type(config)):
+    for name, is_float in _fields(config.__class__):
         value = getattr(config, name)
         if is_float and isinstance(value, int):
             value = float(value)
