@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
+from contrastbench.runner.cost import Slots
 from contrastbench.runner.launchers import Job
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.states import FINISHED, UNFINISHED
@@ -89,29 +90,40 @@ def counted(states: Counter[str] | dict[str, int]) -> str:
     return ", ".join(f"{states[name]} {name}" for name in ordered if states[name]) or "no runs"
 
 
-def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None]) -> Grid:
+def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None], slots: Slots) -> Grid:
     """One line per cell: how many of its runs are done here, shipped, failed and to run, and what those would cost."""
     cells: dict[tuple[str, str, str], list[Planned]] = {}
     for each in planned:
         for table, name in each.cells or (("", "needed by others"),):
             cells.setdefault((table, name, each.run.scale), []).append(each)
-    grid = Grid("table", "cell", "scale", "done", "shipped", "failed", "running", "to run", "hours", box=None)
+    counts = ("done", "shipped", "failed", "running", "to run")
+    grid = Grid("table", "cell", "scale", *counts, f"{slots.unit} hours", "wall time", box=None)
     for (table, name, scale), runs in cells.items():
         states = Counter(each.state.name for each in runs)
         to_run = [each for each in runs if each.is_to_run]
         failed = sum(states[name] for name in FINISHED if name != "done")
         grid.add_row(
             *(table, name, scale, str(states["done"]), str(sum(each.shipped for each in runs)), str(failed)),
-            *(str(states["running"] + states["queued"]), str(len(to_run)), hours_of(to_run, costs)),
+            *(str(states["running"] + states["queued"]), str(len(to_run)), *cost_of(to_run, costs, slots)),
         )
     return grid
 
 
-def hours_of(planned: Iterable[Planned], costs: dict[str, float | None]) -> str:
-    """The summed cost of the runs in hours, ``?`` added where some of it is unknown."""
-    seconds = [costs.get(each.run.key) for each in planned]
+def cost_of(to_run: Iterable[Planned], costs: dict[str, float | None], slots: Slots) -> tuple[str, str]:
+    """Device hours and wall time of the runs, ``?`` added where some run's cost is unknown."""
+    seconds = [costs.get(each.run.key) for each in to_run]
     if not seconds:
-        return ""
-    known = sum(value for value in seconds if value is not None) / 3600
-    unknown = any(value is None for value in seconds)
-    return "?" if unknown and not known else f"{known:.2f}{' + ?' if unknown else ''}"
+        return "", ""
+    known = [value for value in seconds if value is not None]
+    if not known:
+        return "?", "?"
+    more = " + ?" if len(known) < len(seconds) else ""
+    return f"{slots.device_hours(known):.2f}{more}", f"{duration(slots.wall_hours(known))}{more}"
+
+
+def duration(hours: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h`` or ``2.1 d``."""
+    for size, unit in ((24, "d"), (1, "h")):
+        if hours >= 2 * size:
+            return f"{hours / size:.1f} {unit}"
+    return f"{60 * hours:.0f} min" if hours >= 2 / 60 else f"{3600 * hours:.0f} s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -11,9 +11,10 @@ from contrastbench import papers
 from contrastbench.cli.app import places, selections
 from contrastbench.runner import cost
 from contrastbench.runner.execute import Host
-from contrastbench.runner.launchers import slurm_queue
+from contrastbench.runner.launchers import local, slurm_queue
 from contrastbench.runner.plan import Planned, plan
 from contrastbench.runner.probe import probed_costs
+from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
 
@@ -53,10 +54,41 @@ def costs(planned: Sequence[Planned], device: str, *, probe: bool = False) -> di
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(places.results, name)]
-    estimator = cost.Estimator([*here, *shipped], device_kind(device))
+    estimator = cost.Estimator([*here, *shipped], _like(device))
     seconds = {each.run.key: estimator.seconds(each.run) for each in planned}
+    if probe and device != "cpu" and not has_gpu():
+        raise ValueError(f"nothing can be probed on {device!r}: torch sees no GPU here; probe where one is")
     unknown = [each.run for each in planned if each.is_to_run and seconds[each.run.key] is None]
     return {**seconds, **(probed_costs(unknown, Host(device)) if probe else {})}
+
+
+def _like(device: str) -> Callable[[str], bool]:
+    """Whether rows of a kind of device tell the cost on ``device``: on the same kind; on any GPU where none is here."""
+    if device != "cpu" and not has_gpu():
+        return lambda kind: not kind.startswith("cpu")
+    same = device_kind(device)
+    return lambda kind: kind == same
+
+
+def has_gpu() -> bool:
+    import torch  # takes seconds, and planning for a CPU does without
+
+    return torch.cuda.is_available()
+
+
+def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> cost.Slots:
+    """What a plan's wall time and device hours are counted for: a cluster profile, or a machine's slots.
+
+    Where the slots are not given and cannot be counted here, as GPUs on a login node, one device is assumed.
+    """
+    if profile:
+        site = read_profile(profile)
+        count = count or site.array_parallelism * site.runs_at_once
+        device, threads, runs_per_gpu = site.run_device, site.threads, site.runs_per_gpu
+    if device == "cpu":
+        return cost.Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
+    there = local.slots_here(device, None, threads, runs_per_gpu) if not count and has_gpu() else ()
+    return cost.Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)
 
 
 def seed_numbers(text: str | None) -> list[int] | None:

@@ -13,9 +13,9 @@ from rich.table import Table as Grid
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
-from contrastbench.cli.planning import Scale, Seeds, Settings, Targets, costs, planned_runs
+from contrastbench.cli.planning import Scale, Seeds, Settings, Targets, costs, planned_runs, slots_for
 from contrastbench.data import catalogue
-from contrastbench.display import COLOURS, Display, counted, hours_of, plan_grid
+from contrastbench.display import COLOURS, Display, cost_of, counted, plan_grid
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers import Job, Outcome, inline, local
@@ -53,15 +53,26 @@ def show_plan(
     seeds: Seeds = None,
     settings: Settings = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; what the cost is estimated for")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
+    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit where not given")] = None,
+    runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
+    profile: Annotated[str | None, typer.Option(help="count for a cluster: a file of slurm/ without .toml")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="begin runs that nothing like was measured for")] = False,
 ) -> None:
-    """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost."""
+    """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost.
+
+    The cost comes from rows measured on the same kind of device, else, with --probe, from a run's first epochs.
+    """
     planned = planned_runs(targets, scale, seeds, settings)
-    seconds = costs(planned, device, probe=probe)
-    console.print(plan_grid(planned, seconds))
+    there = slots_for(device, slots, threads, runs_per_gpu, profile)
+    seconds = costs(planned, "cuda" if there.unit == "GPU" else "cpu", probe=probe)
+    console.print(plan_grid(planned, seconds, there))
     to_run = [each for each in planned if each.is_to_run]
-    hours = hours_of(to_run, seconds) or "0"
-    console.print(f"{len(to_run)} of {len(planned)} runs to do, about {hours} hours of one slot")
+    hours, wall = cost_of(to_run, seconds, there)
+    about = f": about {hours} {there.unit} hours, {wall} with {there.count} at a time" if to_run else ""
+    console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
+    if "?" in hours:
+        console.print("?: nothing like it was measured on this kind of device; --probe begins such runs to see")
 
 
 @app.command("run")
@@ -113,7 +124,7 @@ def _starter(
     if name == "inline":
         return lambda jobs, display: inline.launch(jobs, watch=display.watch, device=device, threads=threads)
     if name == "local":
-        there = local.slots_here(device=device, count=slots, threads=threads, runs_per_gpu=runs_per_gpu)
+        there = local.slots_here(device, slots, threads, runs_per_gpu)
         return lambda jobs, display: local.launch(jobs, there, watch=display.watch)
     if name == "slurm":
         from contrastbench.runner.launchers import slurm  # imports submitit, which nothing else needs

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from contrastbench.runner.plan import Planned
@@ -23,13 +25,13 @@ class Estimator:
 
     Args:
         rows: finished rows, from here and from the suite.
-        device: the device's kind as rows name it.
+        same_device: whether a device's kind, as rows name it, is the one that the cost is asked for.
     """
 
-    def __init__(self, rows: Iterable[Row], device: str) -> None:
+    def __init__(self, rows: Iterable[Row], same_device: Callable[[str], bool]) -> None:
         measured: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for row in rows:
-            if row["status"] == "done" and row["device"] == device and not row["resumes"]:
+            if row["status"] == "done" and not row["resumes"] and same_device(row["device"]):
                 for place in _places(row["paper"], row["scale"], row["dataset"], row["method"]):
                     measured[place].append(row["seconds"])
         self._seconds = {place: median(values) for place, values in measured.items()}
@@ -42,6 +44,26 @@ class Estimator:
 
 def _places(paper: str, scale: str, dataset: str, method: str) -> tuple[tuple[str, ...], ...]:
     return (paper, scale, dataset, method), (paper, scale, dataset)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What the runs are spread over: how many work at a time, and what part of a device each of them takes."""
+
+    count: int
+    unit: str  # "CPU" (a core) or "GPU"
+    units_per_run: float  # threads of a run, or 1 / the runs that share a GPU
+
+    def device_hours(self, seconds: Iterable[float]) -> float:
+        """CPU core hours or GPU hours of runs of these many seconds each."""
+        return sum(seconds) * self.units_per_run / 3600
+
+    def wall_hours(self, seconds: Iterable[float]) -> float:
+        """Hours from start to end: each run, in order, goes to the slot that is free first."""
+        free_at = [0.0] * self.count
+        for each in seconds:
+            heapq.heapreplace(free_at, free_at[0] + each)
+        return max(free_at) / 3600
 
 
 def seconds_of(duration: str) -> float:

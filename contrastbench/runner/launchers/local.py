@@ -33,7 +33,7 @@ class Slot:
     threads: int = 1
 
 
-def slots_here(*, device: str, count: int | None, threads: int, runs_per_gpu: int) -> list[Slot]:
+def slots_here(device: str, count: int | None, threads: int, runs_per_gpu: int) -> list[Slot]:
     """The machine's slots: on CPU as many as whole groups of ``threads`` cores, else ``runs_per_gpu`` per GPU."""
     if device == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,86 @@
+"""What a plan says that runs will cost: from rows of the same device, in device hours and in wall time."""
+
+import pytest
+
+from contrastbench import papers
+from contrastbench.cli import planning
+from contrastbench.display import cost_of, duration
+from contrastbench.runner.cost import Estimator, Slots
+from contrastbench.runner.plan import plan
+
+
+def row(run, seconds, *, device="cpu (A)", resumes=0, status="done"):
+    labels = {"paper": run.paper, "scale": run.scale, "dataset": run.dataset, "method": run.method}
+    return {**labels, "status": status, "device": device, "resumes": resumes, "seconds": seconds}
+
+
+@pytest.fixture
+def runs():
+    return [run for _, cell in papers.select("toy/main").cells("quick") for run in cell.runs]
+
+
+def test_the_median_of_the_runs_most_like_it_counts(runs):
+    plain = [run for run in runs if (run.dataset, run.method) == ("Noise8", "Plain")]
+    better = next(run for run in runs if (run.dataset, run.method) == ("Noise8", "Better"))
+    elsewhere = next(run for run in runs if run.dataset == "Noise16")
+    rows = [row(run, seconds) for run, seconds in zip(plain, (1.0, 2.0, 9.0), strict=True)]
+    estimator = Estimator(rows, "cpu (A)".__eq__)
+    assert estimator.seconds(plain[0]) == 2.0
+    assert estimator.seconds(better) == 2.0  # the same dataset
+    assert estimator.seconds(elsewhere) is None
+
+
+def test_rows_of_other_devices_of_resumed_and_of_failed_runs_do_not_count(runs):
+    run = runs[0]
+    others = [row(run, 5.0, device="NVIDIA B"), row(run, 6.0, resumes=1), row(run, 7.0, status="failed")]
+    assert Estimator(others, "cpu (A)".__eq__).seconds(run) is None
+    assert Estimator([*others, row(run, 1.0)], "cpu (A)".__eq__).seconds(run) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("slots", "device_hours", "wall_hours"),
+    [
+        (Slots(1, "CPU", 1), 5, 5),
+        (Slots(2, "CPU", 1), 5, 3),  # 1 then 3 on one slot would be 4: the third run goes where room is first
+        (Slots(2, "CPU", 4), 20, 3),
+        (Slots(4, "GPU", 1 / 4), 1.25, 2),
+    ],
+)
+def test_device_hours_and_wall_time_of_runs_over_slots(slots, device_hours, wall_hours):
+    seconds = [3600.0, 7200.0, 3600.0, 3600.0]
+    assert slots.device_hours(seconds) == device_hours
+    assert slots.wall_hours(seconds) == wall_hours
+
+
+def test_a_plan_says_where_a_cost_is_unknown(runs, tmp_path):
+    planned = plan([("main", cell) for _, cell in papers.select("toy/main").cells("quick")], tmp_path)
+    slots = Slots(2, "CPU", 1)
+    costs = {each.run.key: 60.0 for each in planned}
+    assert cost_of(planned, costs, slots) == ("0.20", "6 min")
+    assert cost_of(planned, {**costs, planned[0].run.key: None}, slots) == ("0.18 + ?", "6 min + ?")
+    assert cost_of(planned, {}, slots) == ("?", "?")
+    assert cost_of([], costs, slots) == ("", "")
+
+
+def test_a_cluster_profile_gives_the_slots_and_the_unit(tmp_path):
+    site = tmp_path / "site.toml"
+    site.write_text("gpus = 2\ncpus = 8\nruns_per_gpu = 4\narray_parallelism = 3\n")
+    assert planning.slots_for("cpu", None, 1, 1, str(site)) == Slots(24, "GPU", 1 / 4)
+    assert planning.slots_for("cpu", 5, 2, 1, None) == Slots(5, "CPU", 2)
+
+
+def test_gpu_hours_are_planned_where_no_gpu_is(runs, monkeypatch):
+    """As on a login node: rows of any GPU count, and one GPU is assumed."""
+    monkeypatch.setattr(planning, "has_gpu", lambda: False)
+    assert planning.slots_for("cuda", None, 1, 4, None) == Slots(4, "GPU", 1 / 4)
+    like = planning._like("cuda")
+    assert like("NVIDIA B") and not like("cpu (A)")
+    with pytest.raises(ValueError, match="no GPU here"):
+        planning.costs(plan([], ".") or [], "cuda", probe=True)
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"), [(0.01, "36 s"), (0.5, "30 min"), (1.9, "114 min"), (3, "3.0 h"), (47, "47.0 h"), (60, "2.5 d")]
+)
+def test_durations_are_said_in_the_unit_that_people_use(hours, said):
+    assert duration(hours) == said
