@@ -10,7 +10,7 @@ from contrastbench.runner import Cell, Run, Table, seeded
 
 PAPER = "hard_negatives"
 TITLE = "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, BCL"
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2  # since 2 a row has a map of its features
 
 TABLES = {
     "main": Table(

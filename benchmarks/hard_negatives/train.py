@@ -23,6 +23,7 @@ from contrastbench.evaluation.linear import (
     logistic_top1_percent,
     probe_epoch,
 )
+from contrastbench.evaluation.maps import principal_map
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -46,8 +47,8 @@ class Prepared:
     recipe: Recipe
 
 
-def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
-    """Pre-trains, then evaluates the last epoch; ``epochs=0`` evaluates the untrained encoder.
+def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Pre-trains, then evaluates the last epoch and maps its features; ``epochs=0`` evaluates the untrained encoder.
 
     Epochs from ``config.epochs`` on are the linear probe's, so that a run that is killed there resumes there.
     """
@@ -61,7 +62,7 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     probe_optimizer = torch.optim.Adam(
         classifier.parameters(), lr=config.probe_learning_rate, weight_decay=config.probe_weight_decay
     )
-    metrics: dict[str, float] = {}
+    metrics: dict[str, Any] = {}
     parts = {
         "encoder": encoder,
         "optimizer": optimizer,
@@ -153,10 +154,11 @@ def loss_of(config: Config, z_a: Tensor, z_b: Tensor) -> Tensor:
     raise ValueError(f"unknown loss {config.loss!r}; hard_negatives has: nt_xent, dcl, hcl, bcl")
 
 
-def frozen_metrics(config: Config, encoder: ImageEncoder, data: Prepared) -> dict[str, float]:
-    """kNN, and the logistic probe where the config asks for it, on features of images without augmentation."""
+def frozen_metrics(config: Config, encoder: ImageEncoder, data: Prepared) -> dict[str, Any]:
+    """kNN, a map, and the logistic probe where the config asks for it, on features of images without augmentation."""
     bank, queries = (_features(config, encoder, split.images, data) for split in (data.train, data.test))
-    metrics = {f"{data.split}_knn_top1_percent": _knn(config, bank, queries, data)}
+    metrics: dict[str, Any] = {f"{data.split}_knn_top1_percent": _knn(config, bank, queries, data)}
+    metrics |= principal_map(queries, data.test.labels)
     if config.probe == "logistic":
         accuracy = logistic_top1_percent(bank, data.train.labels, queries, data.test.labels)
         metrics[f"{data.split}_linear_top1_percent"] = accuracy

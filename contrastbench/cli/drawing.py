@@ -44,12 +44,12 @@ def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]
 
 
 def figures_of_runs(gathered: Gathered) -> dict[str, Figure]:
-    """Training curves, similarity histograms and maps of the runs whose folders are here."""
+    """Similarity histograms and maps of every row that keeps them; training curves where the run's folder is here."""
 
     def curve_of(row: Row) -> list[dict[str, Any]]:
         return run_plots.read_curve(places.runs / row["paper"] / row["key"] / "metrics.jsonl")
 
-    return run_plots.run_figures(gathered.here, curve_of)
+    return run_plots.run_figures(gathered.rows, curve_of)
 
 
 def save_standard_figures(gathered: Gathered, selection: Selection, folder: Path) -> list[Path]:

@@ -3,7 +3,8 @@
 They read lists from a row's ``series``, by these names:
 
 * ``positive_density`` and ``negative_density``: densities of cosines over equal bins from -1 to 1;
-* ``x``, ``y`` and ``label``: a two-dimensional map of the embeddings, with classes.
+* ``x``, ``y`` and ``label``: a two-dimensional map of the embeddings, with classes; ``explained``, where the two are
+  principal components: their shares of the variance.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def read_curve(path: Path) -> list[dict[str, Any]]:
 
 
 def run_figures(rows: Iterable[Row], curve_of: Callable[[Row], Sequence[Mapping[str, Any]]]) -> dict[str, Figure]:
-    """Every figure of single runs that the rows of this machine give, by a name for its file.
+    """Every figure of single runs that the rows give, by a name for its file; a map is the method's first seed's.
 
     Args:
         rows: of one paper.
@@ -160,5 +161,8 @@ def embedding_map(row: Row) -> Figure:
         if len(np.unique(labels)) > 1:
             figure.legend(loc="outside right center", title="class")
         axes.set(title=f"{row['method']}, {row['dataset']}, seed {row['seed']}", xticks=[], yticks=[], aspect="equal")
+        for number, share in enumerate(series.get("explained", ()), start=1):
+            name = f"principal component {number}: {100 * share:.0f}% of the variance"
+            (axes.set_xlabel if number == 1 else axes.set_ylabel)(name)
         axes.spines[:].set_visible(False)
     return figure
