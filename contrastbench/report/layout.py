@@ -15,10 +15,15 @@ SIGNS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparabl
 
 
 class Grid:
-    """The rows and columns of a table as the paper prints it; what the two axes leave open joins the labels."""
+    """The rows and columns of a table as the paper prints it; what the two axes leave open joins the labels.
 
-    def __init__(self, table: JoinedTable) -> None:
+    Metrics join the columns. So do data sets, unless the columns are metrics already: then each has rows of its own,
+    or, where ``by_dataset`` asks for it, columns of its own after all.
+    """
+
+    def __init__(self, table: JoinedTable, *, by_dataset: bool = False) -> None:
         self.table = table
+        self.by_dataset = by_dataset
         self.axis_rows, self.axis_columns = table.table.rows, table.table.columns
         names = ("method", "dataset", "metric")
         self._marked = len({(cell.variant, cell.protocol) for cell in table.cells}) > 1
@@ -51,14 +56,18 @@ class Grid:
         return ", ".join([self._plain_row(cell), *(f"{name} {plain(cell.settings[name])}" for name in names)])
 
     def column_label(self, cell: JoinedCell) -> str:
-        used = {self.axis_rows, self.axis_columns}
-        others = [name for name in ("dataset", "metric") if name not in used and self._varies[name]]
+        others = [name for name in ("dataset", "metric") if name not in self._on_rows() and self._varies[name]]
+        others = [name for name in others if name != self.axis_columns]
         return ", ".join([attribute(cell, self.axis_columns), *(attribute(cell, name) for name in others)])
+
+    def _on_rows(self) -> set[str]:
+        own_rows = self.axis_columns == "metric" and self._varies["dataset"] and not self.by_dataset
+        return {self.axis_rows, "dataset"} if own_rows else {self.axis_rows}
 
     def _plain_row(self, cell: JoinedCell) -> str:
         method = cell.label if self._marked else cell.method  # what all cells share stands in the title
         if self.axis_rows == "method":
-            return method
+            return f"{cell.dataset}: {method}" if "dataset" in self._on_rows() else method
         first = attribute(cell, self.axis_rows)
         return f"{first} {method}" if self._varies["method"] else first
 

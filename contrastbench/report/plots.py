@@ -25,8 +25,8 @@ __all__ = ["ablation", "comparison", "curve", "curves_of_rows", "protocol_gap"]
 
 
 def comparison(table: JoinedTable) -> Figure | None:
-    """A dot plot: per dataset one panel, per method the mean with its interval, and the published number beside it."""
-    grid = Grid(table)
+    """A dot plot: a panel per dataset and metric; per method the mean with its interval, and the published number."""
+    grid = Grid(table, by_dataset=True)
     rows = [row for row, cells in grid.rows.items() if any(c.best_known.done or c.judged for c in cells.values())]
     if not rows:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ class TableView:
 def table_view(table: JoinedTable, details: Details) -> TableView:
     """Lays out one table and registers its cells and its curves with ``details``."""
     grid = Grid(table)
-    axes = {column: axis_of(_column(grid, column)) for column in grid.columns}
+    axes = {place: axis_of(cells) for place, cells in _places(grid).items()}
     rows = [_row_view(label, grid, axes, details) for label in grid.rows]
     return TableView(
         number=details.next_table(),
@@ -90,15 +91,22 @@ def table_view(table: JoinedTable, details: Details) -> TableView:
     )
 
 
-def _column(grid: Grid, column: str) -> list[JoinedCell]:
-    return [cells[column] for cells in grid.rows.values() if column in cells]
+def _places(grid: Grid) -> dict[tuple[str, str], list[JoinedCell]]:
+    """The cells whose strips share an axis: those of one column and one data set."""
+    places: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
+    for cells in grid.rows.values():
+        for column, cell in cells.items():
+            places[column, cell.dataset].append(cell)
+    return places
 
 
-def _row_view(label: str, grid: Grid, axes: dict[str, Axis | None], details: Details) -> RowView:
+def _row_view(label: str, grid: Grid, axes: dict[tuple[str, str], Axis | None], details: Details) -> RowView:
     cells = grid.rows[label]
     first = next(iter(cells.values()))
     views: Sequence[CellView | None] = [
-        _cell_view(cells[column], f"{label}, {column}", axes[column], details) if column in cells else None
+        _cell_view(cell, f"{label}, {column}", axes[column, cell.dataset], details)
+        if (cell := cells.get(column))
+        else None
         for column in grid.columns
     ]
     return RowView(label, look(first.method).colour, list(views))

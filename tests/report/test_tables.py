@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from contrastbench.report.join import join
+from contrastbench.report.layout import Grid
 from contrastbench.report.published import Published
 from contrastbench.report.tables import csv_text, latex, markdown, sheet, terminal
 
@@ -130,6 +131,20 @@ def test_settings_tell_apart_what_would_share_a_place(synthetic):
     cells = [synthetic.cell("HCL", beta=beta) for beta in (0.5, 1.0)]
     made = sheet(join("toy", {"main": synthetic.table()}, {"main": cells})[0])
     assert [line.texts[0] for line in made.lines] == ["HCL, beta 0.5", "HCL, beta 1"]
+
+
+def test_several_datasets_under_columns_of_metrics_have_rows_of_their_own(synthetic):
+    cells = [
+        synthetic.cell(method, dataset, metric=metric)
+        for dataset in ("Alpha", "Beta")
+        for method in ("SimCLR", "HCL")
+        for metric in ("test_knn_percent", "test_linear_percent")
+    ]
+    (table,) = join("toy", {"main": synthetic.table(columns="metric")}, {"main": cells})
+    assert list(Grid(table).rows) == ["Alpha: SimCLR", "Alpha: HCL", "Beta: SimCLR", "Beta: HCL"]
+    assert Grid(table).columns == ["test knn (%)", "test linear (%)"]
+    apart = Grid(table, by_dataset=True)  # as figures want it, whose panels must not mix data sets
+    assert list(apart.rows) == ["SimCLR", "HCL"] and len(apart.columns) == 4
 
 
 def test_rows_of_a_setting_and_columns_of_metrics(synthetic):
