@@ -12,6 +12,7 @@ from contrastbench.cli.drawing import standard_figures
 from contrastbench.cli.gathering import Gathered, gather
 from contrastbench.papers import Paper
 from contrastbench.report import blocks, provenance
+from contrastbench.report.join import JoinedCell
 from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, latex, markdown, sheet
 from contrastbench.runner import files
@@ -94,15 +95,36 @@ def _stale_files(gathered: Gathered) -> list[str]:
 
 def agreement(paper: Paper) -> tuple[str, list[str]]:
     """How the rows here compare with the shipped ones of the same keys, and one line for each that should be equal
-    and is not."""
-    compared = provenance.compare_rows(rows_here(places.runs, paper.name)[0], rows_shipped(places.results, paper.name))
+    and is not: a row on the same kind of machine, a cell's mean on others."""
+    gathered = gather(paper)
+    compared = provenance.compare_rows(gathered.here, gathered.shipped)
     counts = Counter(word for _, _, word in compared)
     differing = [
         f"row {row['key'][:12]} of {paper.name} differs from the shipped one on the same kind of machine"
         for row, _, word in compared
         if word == "differs"
     ]
-    return ", ".join(f"{count} {word}" for word, count in counts.items()), differing
+    words = [f"{count} {word}" for word, count in counts.items()]
+    if elsewhere := {row["key"] for row, _, word in compared if word == "other machine"}:
+        judged, outside = provenance.outside_noise(_cells_with(gathered, elsewhere))
+        words.append(f"of the {judged} cells with these and two seeds {judged - len(outside)} within the noise")
+        differing += [
+            f"{paper.name}/{cell.table}/{cell.name}: {cell.here.summary.mean:.4g} here and "
+            f"{cell.shipped.summary.mean:.4g} shipped ({cell.metric}) differ by more than the noise of the seeds"
+            for cell in outside
+        ]
+    return ", ".join(words), differing
+
+
+def _cells_with(gathered: Gathered, keys: set[str]) -> list[JoinedCell]:
+    """The cells that have one of the rows; one that several tables show is one."""
+    cells = {
+        (cell.metric, *(row["key"] for row in cell.here.done)): cell
+        for table in gathered.tables
+        for cell in table.cells
+        if any(row["key"] in keys for row in cell.here.done)
+    }
+    return list(cells.values())
 
 
 def _everything_shipped() -> list[Gathered]:

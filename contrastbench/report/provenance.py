@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from contrastbench.report.joined import JoinedCell
+from contrastbench.report.statistics import LEVEL, difference_interval, difference_of_means
 from contrastbench.runner import files
 from contrastbench.runner.rows import Row, content_sha256
 
@@ -88,6 +90,22 @@ def compare_rows(here: Sequence[Row], shipped: Sequence[Row]) -> list[tuple[Row,
     """
     known = {row["key"]: row for row in shipped}
     return [(row, known[row["key"]], _agreement(row, known[row["key"]])) for row in here if row["key"] in known]
+
+
+def outside_noise(cells: Iterable[JoinedCell]) -> tuple[int, list[JoinedCell]]:
+    """Of the cells measured here and shipped, two seeds or more each: how many, and those whose means differ.
+
+    They differ where the interval of the difference leaves 0 out, at a level so high (Bonferroni) that a machine that
+    computes the same gets a single one in 5 % of all comparisons at most.
+    """
+    both = [cell for cell in cells if cell.here.summary.n > 1 and cell.shipped.summary.n > 1]
+    level = 1 - (1 - LEVEL) / max(1, len(both))
+
+    def differs(cell: JoinedCell) -> bool:
+        interval = difference_interval(difference_of_means(cell.here.summary, cell.shipped.summary), level)
+        return interval.excludes_zero()
+
+    return len(both), [cell for cell in both if differs(cell)]
 
 
 def _agreement(here: Row, shipped: Row) -> str:

@@ -68,6 +68,18 @@ def test_rows_from_two_places_are_compared_by_what_a_rerun_must_repeat(synthetic
     assert [said for *_, said in provenance.compare_rows(here, shipped)] == ["bit for bit", "differs", "other machine"]
 
 
+def test_another_machine_may_differ_as_far_as_seeds_do_and_no_further(synthetic):
+    cells = [synthetic.cell(method, dataset) for method in ("SimCLR", "HCL") for dataset in ("Alpha", "Beta")]
+    shipped = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
+    here = [row for cell in cells[:3] for row in synthetic.rows(cell, 80.9)] + synthetic.rows(cells[3], 90.0)
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here, shipped)
+    judged, outside = provenance.outside_noise(table.cells)
+    assert judged == 4
+    assert [cell.name for cell in outside] == ["Beta/HCL"]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here[-1:], shipped)
+    assert provenance.outside_noise(table.cells) == (0, []), "one seed has no noise to compare with"
+
+
 def test_a_block_is_filled_and_then_fresh(tmp_path, table):
     readme = tmp_path / "README.md"
     readme.write_text("Before\n<!-- table: toy/main/quick/long -->\n<!-- end -->\nafter\n")
