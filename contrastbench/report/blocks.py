@@ -12,7 +12,7 @@ rows; what was measured on the reader's machine is in the report.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from contrastbench.report.join import JoinedTable
@@ -56,16 +56,15 @@ def tables_by_name(tables: Iterable[JoinedTable], paper: str = "") -> Callable[[
         found = [t for t in known if [t.paper, t.name] == parts and scale in ("", t.scale)]
         measured = [t for t in found if any(cell.best_known for cell in t.cells)] or found
         if len(measured) != 1:
-            raise ValueError(_not_one(name, known, len(measured)))
+            raise ValueError(_not_one(name, measured or known))
         return "\n" + markdown(sheet(measured[0], layout, places=("shipped",)), title=False) + "\n"
 
     return table_of
 
 
-def _not_one(name: str, known: Iterable[JoinedTable], count: int) -> str:
-    possible = ", ".join(f"{table.paper}/{table.name}/{table.scale}" for table in known)
-    what = "unknown table" if count == 0 else f"{count} tables of this name, add the scale:"
-    return f"{what} {name!r}; possible: {possible or 'none'}"
+def _not_one(name: str, among: Sequence[JoinedTable]) -> str:
+    possible = ", ".join(dict.fromkeys(f"{table.paper}/{table.name}/{table.scale}" for table in among))
+    return f"not one table is named {name!r}; possible: {possible or 'none'}"
 
 
 def fill_file(path: Path, tables: Iterable[JoinedTable], paper: str = "") -> bool:

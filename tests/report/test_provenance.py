@@ -106,7 +106,7 @@ def test_a_papers_own_readme_may_leave_out_paper_and_scale(tmp_path, table):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<!-- table: toy/other -->\n<!-- end -->\n", "unknown table 'toy/other'; possible: toy/main/quick"),
+        ("<!-- table: toy/other -->\n<!-- end -->\n", "not one table is named 'toy/other'; possible: toy/main/quick"),
         ("<!-- table: toy/main -->\n", "has no <!-- end --> below it"),
     ],
 )
