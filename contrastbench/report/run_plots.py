@@ -157,7 +157,7 @@ def embedding_map(row: Row) -> Figure:
         for label, colour, marker in zip(np.unique(labels), itertools.cycle(PALETTE), itertools.cycle(MARKERS)):  # noqa: B905
             chosen = labels == label
             options = {"s": 9, "color": colour, "marker": marker, "alpha": 0.7, "linewidths": 0}
-            axes.scatter(x[chosen], y[chosen], label=f"{label:g}", rasterized=len(x) > 2000, **options)
+            axes.scatter(x[chosen], y[chosen], label=f"{label:g}", rasterized=len(x) > 500, **options)
         if len(np.unique(labels)) > 1:
             figure.legend(loc="outside right center", title="class")
         axes.set(title=f"{row['method']}, {row['dataset']}, seed {row['seed']}", xticks=[], yticks=[], aspect="equal")

@@ -68,6 +68,7 @@ ATTRIBUTES = frozenset(
     + ("transform", "style", "clip-path", "fill", "stroke", "opacity", "stroke-width", "fill-opacity")
     + ("stroke-opacity", "text-anchor", "font-size", "preserveAspectRatio")
 )
+_REFERENCE = re.compile(r"(?:url\(#|^#)([^)]+)")
 _FOREIGN = re.compile(r"url\(\s*['\"]?(?!#)|expression|javascript:|@import", re.IGNORECASE)
 
 
@@ -88,6 +89,7 @@ def inline_svg(source: str | bytes, prefix: str) -> Markup:
         raise ValueError(f"figure {prefix} is not SVG but {root.tag}")
     kept = _kept(root, prefix)
     kept.attrib.pop("width", None), kept.attrib.pop("height", None)
+    _forget_unused_ids(kept)
     text = ElementTree.tostring(kept, encoding="unicode")
     text = re.sub(re.escape(INK), "currentColor", text, flags=re.IGNORECASE)
     return Markup(re.sub(re.escape(GRID), "var(--line)", text, flags=re.IGNORECASE))
@@ -96,17 +98,28 @@ def inline_svg(source: str | bytes, prefix: str) -> Markup:
 def _kept(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
     """A copy without what is not on the lists, without namespaces."""
     copy = ElementTree.Element(element.tag.removeprefix(_SVG))
-    copy.text, copy.tail = element.text, element.tail
+    if copy.tag in ("text", "tspan"):  # elsewhere text is indentation, a third of the file
+        copy.text = element.text
+    if element.tag == f"{_SVG}tspan":
+        copy.tail = element.tail
     for name, value in element.attrib.items():
         if name == _XLINK or name == "href":
             _keep_reference(copy, value, prefix)
-        elif name in ATTRIBUTES and not _FOREIGN.search(value):
+        elif name in ATTRIBUTES and not _FOREIGN.search(value) and not value.startswith("rotate(-0 "):
             value = f"{prefix}-{value}" if name == "id" else value.replace("url(#", f"url(#{prefix}-")
             copy.set(name, value)
     for child in element:
         if isinstance(child.tag, str) and child.tag.removeprefix(_SVG) in ELEMENTS:
             copy.append(_kept(child, prefix))
     return copy
+
+
+def _forget_unused_ids(root: ElementTree.Element) -> None:
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    used = {name for value in values for name in _REFERENCE.findall(value)}
+    for element in root.iter():
+        if element.get("id") not in used:
+            element.attrib.pop("id", None)
 
 
 def _keep_reference(copy: ElementTree.Element, value: str, prefix: str) -> None:

@@ -96,6 +96,12 @@ def test_two_figures_share_no_id():
     assert 'id="f2-c"' in made and "url(#f2-c)" in made and 'href="#f2-c"' in made
 
 
+def test_a_figure_loses_what_nobody_sees():
+    text = '<text transform="rotate(-0 1 2)">a <tspan>b</tspan> c</text>'
+    source = f'<svg xmlns="http://www.w3.org/2000/svg">\n <g id="unused">\n  {text}\n </g>\n</svg>'
+    assert inline_svg(source, "f3") == "<svg><g><text>a <tspan>b</tspan> c</text></g></svg>"
+
+
 def test_what_is_not_svg_is_refused():
     with pytest.raises(ValueError, match="figure f1 is not whole SVG"):
         inline_svg("<svg", "f1")
