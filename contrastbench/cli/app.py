@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console()
+WIDE = 160  # characters of a line where nobody's terminal limits it
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 complaints = Console(stderr=True)
 
 
