@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,6 @@ class Paper:
     def cells(self, table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
         """The table's cells at a scale; none where the paper does not have that scale."""
         return self.module.cells(table, scale, seeds)
-
-    def all_cells(self, scales: Iterable[str] = SCALES) -> list[tuple[str, Cell]]:
-        """(table, cell) for every table at the given scales, each pair of table and keys once."""
-        seen: dict[tuple[Any, ...], tuple[str, Cell]] = {}
-        for table in self.tables:
-            for scale in scales:
-                for cell in self.cells(table, scale):
-                    seen.setdefault((table, cell.name, cell.metric, tuple(run.key for run in cell.runs)), (table, cell))
-        return list(seen.values())
 
 
 def names() -> list[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from contrastbench import papers
-from contrastbench.runner.rows import read_row, sealed, write_row, write_shipped
+from contrastbench.cli import shipping
+from contrastbench.cli.app import places
+from contrastbench.runner.rows import read_row, rows_shipped, sealed, write_row, write_shipped
 
 PROJECT = Path(__file__).parents[1]
 
@@ -88,6 +90,29 @@ def test_rows_made_here_are_compared_with_the_shipped_ones(tmp_path):
         assert words in said, said
     assert "toy/main/Noise16/Better" in done.stderr and "more than the noise of the seeds" in done.stderr
     assert "toy/main/Noise8/Better" not in done.stderr
+
+
+def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_settings_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "runs", tmp_path / "runs")
+    monkeypatch.setattr(places, "results", tmp_path / "results")
+    command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(places.runs), "run", "toy/main/Noise8/Plain"]
+    for more in (["--seeds", "5"], ["--set", "size=6"]):
+        subprocess.run([*command, *more, "--launcher", "inline"], check=True, capture_output=True)
+    paths = list(places.runs.glob("toy/*/row.json"))
+    for path in paths:
+        row = read_row(path)
+        write_row(path, sealed({**row, "git": {**row["git"], "dirty": False}}))
+    toy = papers.paper("toy")
+    rows, problems = shipping.promotable_rows(toy)
+    assert len(paths) == 8 and problems == []
+    assert sorted(row["seed"] for row in rows.values()) == [0, 1, 2, 3, 4]
+    shipping.ship(toy, rows, places.results)
+    shipping.ship(toy, {}, places.results)  # again, with nothing new: all of them stay
+    assert [row["seed"] for row in rows_shipped(places.results, "toy")] == [0, 1, 2, 3, 4]
+    changed = next(path for path in paths if path.parent.name in rows)
+    write_row(changed, sealed({**read_row(changed), "git": {"commit": "c0ffee", "dirty": True}}))
+    with pytest.raises(ValueError, match="1 rows of toy come from a changed checkout"):
+        shipping.promotable_rows(toy)
 
 
 def test_the_papers_with_shipped_rows_are_those_of_the_suite():

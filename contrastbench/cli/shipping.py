@@ -17,28 +17,35 @@ from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, latex, markdown, sheet
 from contrastbench.runner import files
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import Row, rows_here, rows_shipped, write_shipped
+from contrastbench.runner.rows import Row, rows_shipped, write_shipped
 
 
 def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
-    """The finished rows here that a table declares, by key, and one line for each row that cannot be read.
+    """The finished rows here that stand in a table, by key, and one line for each row that cannot be read.
 
     Raises:
         ValueError: some come from a checkout with changes that no commit holds.
     """
-    here, problems = rows_here(places.runs, paper.name)
-    declared = {run.key for _, cell in paper.all_cells() for run in cell.runs}
-    rows = {row["key"]: row for row in here if row["status"] == "done" and row["key"] in declared}
+    gathered = gather(paper)
+    standing = _standing(gathered)
+    rows = {row["key"]: row for row in gathered.here if row["status"] == "done" and row["key"] in standing}
     if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):
         raise ValueError(f"{changed} rows of {paper.name} come from a changed checkout; run them from a commit")
-    return rows, problems
+    return rows, gathered.problems
 
 
 def ship(paper: Paper, rows: dict[str, Row], results: Path) -> Path:
-    """Adds the rows to the shipped ones, those of the same key replaced, those that no table declares dropped."""
-    declared = {run.key for _, cell in paper.all_cells() for run in cell.runs}
-    kept = {row["key"]: row for row in rows_shipped(results, paper.name) if row["key"] in declared}
+    """Adds the rows to the shipped ones, those of the same key replaced, those that stand in no table dropped."""
+    shipped = rows_shipped(results, paper.name)
+    standing = _standing(Gathered(paper, shipped))
+    kept = {row["key"]: row for row in shipped if row["key"] in standing}
     return write_shipped(results, paper.name, {**kept, **rows}.values())
+
+
+def _standing(gathered: Gathered) -> set[str]:
+    """The keys of the rows that some cell shows: its declared runs and, beyond them, more seeds of the same."""
+    samples = [sample for table in gathered.tables for cell in table.cells for sample in (cell.here, cell.shipped)]
+    return {row["key"] for sample in samples for row in (*sample.done, *sample.failed)}
 
 
 def write_generated() -> None:
