@@ -68,7 +68,9 @@ def contenders(batch: int) -> dict[str, tuple[tuple[Tensor, ...], dict[str, Cont
         ),
     }
     for beta in (0.5, 1.0, 1.5):
-        table[f"hcl beta={beta:g}"] = ((a, b), _two(losses.hcl, plain.hcl, {**debiased, "beta": beta}))
+        by_name = _two(losses.hcl, plain.hcl, {**debiased, "beta": beta})
+        by_name["nt_xent, ours"] = lambda *x: losses.nt_xent(*x, **t)  # in the same turns: what hardness costs
+        table[f"hcl beta={beta:g}"] = ((a, b), by_name)
     return table
 
 
