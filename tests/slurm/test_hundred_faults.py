@@ -52,6 +52,7 @@ def test_a_hundred_faults_lose_and_double_nothing(tmp_path, monkeypatch):
             site.submit("toy/slow", range(RUNS), SETTINGS)
             time.sleep(2)
             revive(cluster)
+        cluster.command("scancel", "--partition=urgent")  # Slurm holds a preempting job that its node failed to launch
         site.wait_for_end(300)
         got = results(site.folder)
         attempts = sum(claims.latest(folder).number for folder in folders)
