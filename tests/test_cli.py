@@ -39,6 +39,7 @@ def contrastbench(*arguments, runs=None, results=None, **environment):
         (["run", "toy", "--seeds", "-1"], "seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7)"),
         (["run", "toy/main", "--launcher", "cloud"], "unknown launcher 'cloud'; there are: inline, local, slurm"),
         (["run", "toy/main", "--budget", "long"], "a budget is a number and s, m, h or d (30m, 8h), got 'long'"),
+        (["plan", "toy/main", "--device", "gpu"], "device must be cpu, cuda or cuda:0, got 'gpu'"),
         (["run", "toy/main", "--device", "cuda"], "torch sees no GPU here; possible: cpu"),
         (["logs", "zzz"], "'zzz' must be the beginning of one run's key"),
         (["data", "check", "nothing"], "unknown data set 'nothing'; there are:"),

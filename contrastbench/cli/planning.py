@@ -85,6 +85,8 @@ def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, p
         site = read_profile(profile)
         count = count or site.array_parallelism * site.runs_at_once
         device, threads, runs_per_gpu = site.run_device, site.threads, site.runs_per_gpu
+    if device != "cpu" and not device.startswith("cuda"):
+        raise ValueError(f"device must be cpu, cuda or cuda:0, got {device!r}")
     if device == "cpu":
         return cost.Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
     there = local.slots_here(device, None, threads, runs_per_gpu) if not count and has_gpu() else ()
