@@ -72,20 +72,6 @@ def _checked(line: bytes, where: str) -> Row:
     return row
 
 
-def rows_here(runs_folder: Path, paper: str | None = None) -> tuple[list[Row], list[str]]:
-    """The rows in this machine's run folders, sorted, and one line for each that cannot be read."""
-    rows: list[Row] = []
-    problems: list[str] = []
-    for folder in run_folders(runs_folder, paper):
-        try:
-            rows.append(read_row(folder / "row.json"))
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            problems.append(str(error))
-    return sorted(rows, key=sort_key), problems
-
-
 def run_folders(runs_folder: Path, paper: str | None = None) -> Iterable[Path]:
     """Every run folder below ``runs_folder``, of one paper or of all."""
     papers = [runs_folder / paper] if paper else _folders(runs_folder)
