@@ -19,9 +19,10 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 class Estimator:
     """Seconds of a run: the median of the measured runs that are most like it.
 
-    Most like: same paper, scale, dataset and method; else same paper, scale and dataset. Only rows from the same kind
-    of device count, as a GPU's time says nothing about a CPU's, and only runs done in one go: a resumed run's row
-    knows the seconds of its last part.
+    Most like: same paper, stage, scale, protocol, dataset and method; else the same but for the method. The clean
+    protocol trains an encoder a fold, and another stage is other work altogether, so neither stands for the other.
+    Only rows from the same kind of device count, as a GPU's time says nothing about a CPU's, and only runs done in one
+    go: a resumed run's row knows the seconds of its last part.
 
     Args:
         rows: finished rows, from here and from the suite.
@@ -32,18 +33,15 @@ class Estimator:
         measured: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for row in rows:
             if row["status"] == "done" and not row["resumes"] and same_device(row["device"]):
-                for place in _places(row["paper"], row["scale"], row["dataset"], row["method"]):
-                    measured[place].append(row["seconds"])
+                work = row["paper"], row["stage"], row["scale"], row["protocol"], row["dataset"]
+                measured[work].append(row["seconds"])
+                measured[*work, row["method"]].append(row["seconds"])
         self._seconds = {place: median(values) for place, values in measured.items()}
 
     def seconds(self, run: Run) -> float | None:
         """Seconds on one slot, or None where nothing like the run was measured."""
-        places = _places(run.paper, run.scale, run.dataset, run.method)
-        return next((self._seconds[place] for place in places if place in self._seconds), None)
-
-
-def _places(paper: str, scale: str, dataset: str, method: str) -> tuple[tuple[str, ...], ...]:
-    return (paper, scale, dataset, method), (paper, scale, dataset)
+        work = run.paper, run.stage, run.scale, run.protocol, run.dataset
+        return self._seconds.get((*work, run.method), self._seconds.get(work))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What a plan says that runs will cost: from rows of the same device, in device hours and in wall time."""
 
+import dataclasses
+
 import pytest
 
 from contrastbench import papers
@@ -10,7 +12,8 @@ from contrastbench.runner.plan import plan
 
 
 def row(run, seconds, *, device="cpu (A)", resumes=0, status="done"):
-    labels = {"paper": run.paper, "scale": run.scale, "dataset": run.dataset, "method": run.method}
+    names = ("paper", "stage", "scale", "protocol", "dataset", "method")
+    labels = {name: getattr(run, name) for name in names}
     return {**labels, "status": status, "device": device, "resumes": resumes, "seconds": seconds}
 
 
@@ -28,6 +31,8 @@ def test_the_median_of_the_runs_most_like_it_counts(runs):
     assert estimator.seconds(plain[0]) == 2.0
     assert estimator.seconds(better) == 2.0  # the same dataset
     assert estimator.seconds(elsewhere) is None
+    assert estimator.seconds(dataclasses.replace(better, protocol="clean")) is None  # an encoder a fold
+    assert estimator.seconds(dataclasses.replace(better, stage="other")) is None
 
 
 def test_rows_of_other_devices_of_resumed_and_of_failed_runs_do_not_count(runs):
