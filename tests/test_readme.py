@@ -2,13 +2,16 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from contrastbench.cli import app
+from contrastbench.papers import select
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,11 +51,34 @@ def test_the_page_on_adding_a_paper_works_as_it_stands(checkout):
     assert (checkout / "t.svg").read_text().startswith("<?xml")
 
 
-def test_every_command_of_the_readme_exists():
-    known = {command.name or command.callback.__name__ for command in app.registered_commands}
-    known |= {group.name for group in app.registered_groups}
-    used = set(re.findall(r"contrastbench (\w+)", "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))))
-    assert used and used <= known, used - known
+PAGES = sorted(path for path in ROOT.glob("**/README.md") if not {".venv", "runs"} & set(path.parts))
+
+
+def commands(page):
+    """The arguments of each ``contrastbench`` line in the blocks of code of a page."""
+    text = page.read_text()
+    blocks = [*re.findall(r"```(?:bash|sh)\n(.*?)```", text, re.DOTALL), *re.findall(r"^    (.*)$", text, re.MULTILINE)]
+    lines = "\n".join(blocks).splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("contrastbench ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_is_one_that_can_be_given(page):
+    for arguments in commands(page):
+        command, name = typer.main.get_command(app), "contrastbench"
+        while hasattr(command, "commands"):
+            name, *arguments = arguments
+            command = command.commands[name]
+        with command.make_context(name, list(arguments)) as context:
+            given = context.params.get("target") or context.params.get("targets") or ()
+        for target in [given] if isinstance(given, str) else given:
+            if not target.startswith("temperature"):  # the page's own example
+                select(target).cells(context.params.get("scale") or "quick")
+
+
+def test_commands_are_found_on_the_pages():
+    assert len(commands(ROOT / "README.md")) > 10
+    assert sum(bool(commands(page)) for page in PAGES) > 4
 
 
 def test_every_link_of_the_readme_leads_somewhere():
