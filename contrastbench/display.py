@@ -58,7 +58,17 @@ class Display:
             self._advanced(job, event)
         if not self.console.is_terminal and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            self.console.print(f"{sum(self.counts.values())}/{self.total} runs: {counted(self.counts)}")
+            self.console.print(self._line(), highlight=False)
+
+    def _line(self) -> str:
+        """``6/37 runs: 6 done; MUTAG InfoGraph seed 3 1a2b3c4d: epoch 120 of 200``."""
+        ended = f"{self.counts.total()}/{self.total} runs: {counted(self.counts) if self.counts else 'none ended yet'}"
+        at_work = [
+            task.description + (f": epoch {task.completed:.0f} of {task.total:.0f}" if task.total else "")
+            for task in self._progress.tasks
+            if task.id != self._all
+        ]
+        return "; ".join([ended, *at_work])
 
     def _advanced(self, job: Job, event: dict[str, Any]) -> None:
         line = event["line"]

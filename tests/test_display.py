@@ -1,0 +1,29 @@
+"""What a log file shows of a launch: how far it is, and what is at work."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from contrastbench import display, papers
+from contrastbench.runner.launchers import Job
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    runs = [run for _, cell in papers.select("toy/main").cells("quick") for run in cell.runs][:2]
+    return [Job(run, tmp_path / run.key) for run in runs]
+
+
+def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs, monkeypatch):
+    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
+    written = io.StringIO()
+    first, second = jobs
+    with display.Display(Console(file=written, width=200), total=2) as shown:
+        shown.watch(first, {"line": {"epoch": 4}})
+        shown.watch(second, {"line": {"note": "no epochs yet"}})
+        shown.watch(first, {"status": "done"})
+    lines = written.getvalue().splitlines()
+    assert lines[0].startswith("0/2 runs: none ended yet; toy") and "epoch 5 of" in lines[0], lines
+    assert "epoch 5 of" in lines[1] and second.run.key[:8] in lines[1], lines
+    assert lines[2].startswith("1/2 runs: 1 done; toy") and first.run.key[:8] not in lines[2], lines
