@@ -79,7 +79,7 @@ FEW_METHODS = ("DD", "REDDIT-BINARY", "COLLAB")  # untrained and InfoGraph only
 QUESTION_REPEATS: dict[str, dict[str, int]] = {
     "sign": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 5, "IMDB-MULTI": 5},
     "tau": {"MUTAG": 10, "PTC_MR": 10},
-    "depth": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 3, "IMDB-MULTI": 3},
+    "depth": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 3, "IMDB-MULTI": 3, "ENZYMES": 3},
     "features": {"IMDB-BINARY": 10, "IMDB-MULTI": 10},
     "supervised": {"MUTAG": 3, "PTC_MR": 3, "IMDB-BINARY": 1, "PROTEINS": 1},
     "graphcl": {"MUTAG": 5, "PTC_MR": 5, "IMDB-BINARY": 5, "IMDB-MULTI": 5, "PROTEINS": 5},
