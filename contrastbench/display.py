@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -76,7 +77,8 @@ class Display:
             epochs = getattr(job.run.config, "epochs", None)
             self._tasks[job.folder] = self._progress.add_task(_label(job), total=epochs)
         if "epoch" in line:
-            self._progress.update(self._tasks[job.folder], completed=line["epoch"] + 1)
+            done = min(line["epoch"] + 1, getattr(job.run.config, "epochs", math.inf))  # epoch 0 may be before training
+            self._progress.update(self._tasks[job.folder], completed=done)
         if event.get("problem"):
             self.console.print(f"[yellow]{_label(job)}: {event['problem']}[/yellow]")
 
