@@ -83,7 +83,17 @@ QUESTION_REPEATS: dict[str, dict[str, int]] = {
     "features": {"IMDB-BINARY": 10, "IMDB-MULTI": 10},
     "supervised": {"MUTAG": 3, "PTC_MR": 3, "IMDB-BINARY": 1, "PROTEINS": 1},
     "graphcl": {"MUTAG": 5, "PTC_MR": 5, "IMDB-BINARY": 5, "IMDB-MULTI": 5, "PROTEINS": 5},
-    "protocol": {"MUTAG": 5, "PTC_MR": 5, "IMDB-BINARY": 2, "IMDB-MULTI": 2, "ENZYMES": 2, "NCI1": 1},
+    "protocol": {
+        "MUTAG": 5,
+        "PTC_MR": 5,
+        "IMDB-BINARY": 2,
+        "IMDB-MULTI": 2,
+        "ENZYMES": 2,
+        "NCI1": 1,
+        "DD": 1,
+        "REDDIT-BINARY": 1,
+        "COLLAB": 1,
+    },
 }
 
 # Scale -> data sets, and what every config of that scale changes.
