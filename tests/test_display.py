@@ -19,7 +19,7 @@ def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs, monkeypatch):
     monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
     written = io.StringIO()
     first, second = jobs
-    with display.Display(Console(file=written, width=200), total=2) as shown:
+    with display.Display(Console(file=written, width=40), total=2) as shown:
         shown.watch(first, {"line": {"epoch": 1}})
         shown.watch(second, {"line": {"note": "no epochs yet"}})
         shown.watch(first, {"status": "done"})
