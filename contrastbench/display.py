@@ -72,12 +72,11 @@ class Display:
         return "; ".join([ended, *at_work])
 
     def _advanced(self, job: Job, event: dict[str, Any]) -> None:
-        line = event["line"]
+        line, epochs = event["line"], getattr(job.run.config, "epochs", None)
         if job.folder not in self._tasks:
-            epochs = getattr(job.run.config, "epochs", None)
             self._tasks[job.folder] = self._progress.add_task(_label(job), total=epochs)
         if "epoch" in line:
-            done = min(line["epoch"] + 1, getattr(job.run.config, "epochs", math.inf))  # epoch 0 may be before training
+            done = min(line["epoch"] + 1, epochs or math.inf)  # where epoch 0 is before training, there is one more
             self._progress.update(self._tasks[job.folder], completed=done)
         if event.get("problem"):
             self.console.print(f"[yellow]{_label(job)}: {event['problem']}[/yellow]")
