@@ -91,9 +91,9 @@ Names = Annotated[list[str] | None, typer.Argument(help="data sets; every embedd
 @data_commands.command("list")
 @one_line_errors
 def list_data() -> None:
-    """Every data set the suite knows, with its size, source and terms."""
+    """Every data set the suite knows, with its size, source and terms; and your own in the data root."""
     grid = Grid("name", "kind", "size", "from", "terms", box=None)
-    for entry in catalogue.DATA_SETS.values():
+    for entry in [*catalogue.DATA_SETS.values(), *catalogue.found()]:
         grid.add_row(entry.name, entry.kind, entry.size, entry.origin, entry.terms)
     console.print(grid)
 
@@ -118,7 +118,7 @@ def _load_each(names: list[str] | None, *, download: bool) -> None:
     for name in names or [name for name, entry in catalogue.DATA_SETS.items() if entry.embedded]:
         try:
             sha256 = catalogue.load(name, download=download).sha256
-            console.print(f"{name}: {sha256[:16]} ({catalogue.copy_of(name, sha256)})", soft_wrap=True)
+            console.print(f"{name}: {sha256[:16]} ({catalogue.copy_of(name, sha256).words})", soft_wrap=True)
         except (ValueError, OSError) as error:
             complain(f"{name}: {error}")
             missing += 1

@@ -146,7 +146,8 @@ def check_data(runs: Iterable[Run]) -> None:
         ValueError: one is missing or damaged; the message says how to get it.
     """
     values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
-    for name in sorted(values & set(catalogue.DATA_SETS)):
+    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.found())}
+    for name in sorted(values & known):
         catalogue.load(name, download=False)
 
 

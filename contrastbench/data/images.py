@@ -50,7 +50,7 @@ class Images:
     @property
     def copy(self) -> str:
         """Which known copy of the data this is, in words."""
-        return catalogue.copy_of(self.name, self.sha256)
+        return catalogue.copy_of(self.name, self.sha256).words
 
 
 def load_images(name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None) -> Images:

@@ -49,6 +49,26 @@ def locate(name: str, root: Path) -> Opener | None:
     return None
 
 
+def present(root: Path) -> dict[str, Path]:
+    """The data sets under ``root`` that ``locate`` finds, by name, with the folder or zip that each is in."""
+    places = {
+        place.name.removesuffix(".zip"): place
+        for folder in (root, root / "tu")
+        if folder.is_dir()
+        for place in sorted(folder.iterdir())
+        if place.is_dir() or place.suffix == ".zip"
+    }
+    return {name: place for name, place in places.items() if _has_edges(name, root)}
+
+
+def _has_edges(name: str, root: Path) -> bool:
+    try:
+        opener = locate(name, root)
+        return opener is not None and opener("A") is not None
+    except ValueError:  # a zip of something else, or half a one
+        return False
+
+
 def _folder_opener(name: str, folder: Path) -> Opener:
     def read(suffix: str) -> bytes | None:
         file = folder / f"{name}_{suffix}.txt"

