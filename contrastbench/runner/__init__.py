@@ -1,6 +1,6 @@
 """What papers use of the runner: its vocabulary. The rest is for the command line."""
 
 from contrastbench.runner.checkpoint import Checkpoint, Log
-from contrastbench.runner.vocabulary import Cell, Run, Table, product, seeded
+from contrastbench.runner.vocabulary import Cell, Run, Table, added, product, seeded
 
-__all__ = ["Cell", "Checkpoint", "Log", "Run", "Table", "product", "seeded"]
+__all__ = ["Cell", "Checkpoint", "Log", "Run", "Table", "added", "product", "seeded"]

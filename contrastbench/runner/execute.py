@@ -20,7 +20,7 @@ import threadpoolctl
 from contrastbench.runner import claims, files, provenance, rows
 from contrastbench.runner.checkpoint import Checkpoint, Log
 from contrastbench.runner.states import FINISHED, state_of
-from contrastbench.runner.vocabulary import Run, key_of
+from contrastbench.runner.vocabulary import Run, added_fields, key_of
 
 CHECKPOINT_SECONDS = 20.0
 LOG_TAIL_LINES = 20
@@ -196,9 +196,11 @@ def _config(ticket: dict[str, Any]) -> Any:
         raise ValueError(f"config type {ticket['config_type']!r} is not one of the paper {ticket['paper']}")
     config_type = getattr(importlib.import_module(module), name)
     known = {spec.name for spec in dataclasses.fields(config_type)}
-    if known != set(ticket["config"]):
+    given = set(ticket["config"])
+    differing = (given - known) | (known - given - added_fields(config_type))
+    if differing:
         raise ValueError(
-            f"the ticket's config differs from {ticket['config_type']} in {sorted(known ^ set(ticket['config']))}: "
+            f"the ticket's config differs from {ticket['config_type']} in {sorted(differing)}: "
             "it was made by another version of the paper; plan it again"
         )
     return config_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in ticket["config"].items()})

@@ -24,11 +24,25 @@ def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
+def added(default: Any) -> Any:
+    """The default of a config field that is newer than rows which stay valid: ``momentum: float = added(0.0)``.
+
+    A run that leaves the field at its default is the run it was before the field came: the field is not part of its
+    identity, so its key and its rows stay as they are. The default must mean exactly what the code did before.
+    """
+    return field(default=default, metadata={"added": True})
+
+
 def resolved(config: Any) -> dict[str, Any]:
-    """A frozen config dataclass as plain JSON values; an int in a float field counts as that float, so 1 is 1.0."""
+    """A frozen config dataclass as plain JSON values; an int in a float field counts as that float, so 1 is 1.0.
+
+    Fields declared as ``added`` are left out at their default.
+    """
     values: dict[str, Any] = {}
-    for name, is_float in _fields(config.__class__):
+    for name, is_float, default in _fields(config.__class__):
         value = getattr(config, name)
+        if value == default:
+            continue
         if is_float and isinstance(value, int):
             value = float(value)
         values[name] = list(value) if isinstance(value, tuple) else value
@@ -36,9 +50,17 @@ def resolved(config: Any) -> dict[str, Any]:
 
 
 @cache
-def _fields(config_type: type) -> list[tuple[str, bool]]:
-    """The names of a config's fields, and which of them are floats."""
-    return [(spec.name, spec.type in (float, "float")) for spec in dataclasses.fields(config_type)]
+def _fields(config_type: type) -> list[tuple[str, bool, Any]]:
+    """Of each field of a config: its name, whether it is a float, and, if it was ``added``, its default."""
+    return [
+        (spec.name, spec.type in (float, "float"), spec.default if "added" in spec.metadata else dataclasses.MISSING)
+        for spec in dataclasses.fields(config_type)
+    ]
+
+
+def added_fields(config_type: type) -> set[str]:
+    """The names of a config's fields that were ``added``: a ticket or row may do without them."""
+    return {spec.name for spec in dataclasses.fields(config_type) if "added" in spec.metadata}
 
 
 def canonical_json(value: Any) -> str:

@@ -6,7 +6,8 @@ import pytest
 from benchmarks.toy.config import Config
 
 from contrastbench import papers
-from contrastbench.runner import Run, product, seeded
+from contrastbench.runner import Run, added, execute, product, seeded
+from contrastbench.runner.vocabulary import resolved
 
 RUN = Run("toy", Config(), 0, "quick", "Noise8", "Plain")
 
@@ -48,6 +49,29 @@ def test_labels_do_not_change_the_key():
 
 def test_an_int_in_a_float_field_is_that_float():
     assert dataclasses.replace(RUN, config=Config(gain=1)).key == dataclasses.replace(RUN, config=Config(gain=1.0)).key
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown(Config):
+    """The toy's config some months later."""
+
+    momentum: float = added(0.0)
+    curve_epochs: tuple[int, ...] = added(())
+
+
+def test_a_config_can_grow_without_a_new_key_for_the_runs_it_had():
+    grown = Run("toy", Grown(), 0, "quick", "Noise8", "Plain")
+    assert grown.key == RUN.key and resolved(Grown()) == resolved(Config())
+    assert grown.with_config(momentum=0.9).key != RUN.key
+    assert resolved(Grown(curve_epochs=(1, 2)))["curve_epochs"] == [1, 2]
+
+
+def test_a_ticket_from_before_a_config_grew_is_still_read(monkeypatch):
+    ticket = {"paper": "toy", "config_type": "benchmarks.toy.config:Config", "config": resolved(Config(epochs=7))}
+    monkeypatch.setattr("benchmarks.toy.config.Config", Grown)
+    assert execute._config(ticket) == Grown(epochs=7)
+    with pytest.raises(ValueError, match=r"differs from benchmarks.toy.config:Config in \['speed'\]"):
+        execute._config({**ticket, "config": {**ticket["config"], "speed": 1}})
 
 
 def test_an_unknown_scale_names_the_possible_ones():
