@@ -13,7 +13,6 @@ from baselines.graphs import feature_sum, shortest_path_kernel, weisfeiler_leman
 from benchmarks.graph_contrastive import clean, graphcl, tables
 from benchmarks.graph_contrastive import train as train_module
 from benchmarks.graph_contrastive.config import METHODS, Config
-from benchmarks.graph_contrastive.train import train
 from contrastbench.data.graphs import GraphSet, load_graphs
 from contrastbench.runner import Checkpoint, Log
 
@@ -29,10 +28,10 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def done(config: Config, seed: int = 0, folder: Path | None = None):
+def done(config: Config, seed: int = 0, folder: Path | None = None, stage: str = "train"):
     log = Log(folder)
     checkpoint = Checkpoint(folder, log, every_seconds=0)
-    return train(config, seed=seed, device="cpu", checkpoint=checkpoint, log=log), log
+    return getattr(train_module, stage)(config, seed=seed, device="cpu", checkpoint=checkpoint, log=log), log
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +43,21 @@ def mutag(tmp_path_factory) -> GraphSet:
     "run", SMOKE.values(), ids=[f"{run.method}-{run.protocol}-{key[:6]}" for key, run in SMOKE.items()]
 )
 def test_every_run_of_every_table_smokes(run):
-    metrics, log = done(run.config)
+    metrics, log = done(run.config, stage=run.stage)
     accuracies = {name: value for name, value in metrics.items() if "accuracy" in name and "sd" not in name}
     assert accuracies and all(np.min(value) >= 0 and np.max(value) <= 100 for value in accuracies.values())
     assert set(log.data_sha256) == {"MUTAG"} and "C by cross-validation" in log.selection or "held out" in log.selection
+
+
+def test_the_first_fold_draw_is_the_published_protocols_own_and_the_others_differ():
+    config = Config(**SHORT)
+    published, _ = done(config)
+    drawn, _ = done(config, stage="fold_draws")
+    draws = drawn["test_svm_accuracy_by_fold_draw_percent"]
+    assert drawn["test_svm_accuracy_percent"] == draws[0] == published["test_svm_accuracy_percent"]
+    assert len(draws) == 10 and len(set(draws)) > 1
+    assert drawn["test_svm_accuracy_mean_over_fold_draws_percent"] == pytest.approx(np.mean(draws))
+    assert drawn["test_svm_accuracy_sd_over_fold_draws_percent"] == pytest.approx(np.std(draws, ddof=1))
 
 
 CASES = {
@@ -207,7 +217,7 @@ def test_a_view_that_nothing_may_change_is_the_graph_itself(mutag):
 def test_every_scale_and_table_has_cells_of_its_own_name():
     for name in tables.TABLES:
         cells = tables.cells(name, "paper")
-        assert cells and len({(cell.name, cell.metric) for cell in cells}) == len(cells)
+        assert len({(cell.name, cell.metric) for cell in cells}) == len(cells) > 0
         assert {run.config.method for cell in cells for run in cell.runs} <= set(METHODS)
 
 
