@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contrastbench.runner.vocabulary import SCALES, Cell, Table
+from contrastbench.runner.vocabulary import SCALES, Cell, Table, relabelled
+from contrastbench.settings import combinations, fields_of, unused
 
 
 @dataclass(frozen=True)
@@ -97,36 +97,53 @@ def select(target: str) -> Selection:
 
 
 def with_settings(cells: list[tuple[str, Cell]], settings: dict[str, str]) -> list[tuple[str, Cell]]:
-    """The cells with config fields changed as ``--set key=value`` asks; values are read by the field's type.
+    """The cells with config fields changed as ``--set key=value`` asks; a sweep (``beta=0.5,1,2``) makes several.
+
+    Cells that do not use a changed field are left out; ``without_settings`` names them.
 
     Raises:
-        ValueError: a key that no config has, or a value that is not of its type.
+        ValueError: a key that no config has or no cell uses, or a value of the wrong type or outside its range.
     """
-    return [(table, _changed(cell, settings)) for table, cell in cells] if settings else cells
+    if not settings or not cells:
+        return cells
+    _check_known(cells, settings)
+    changed = [(table, each) for table, cell in cells for each in _changed(cell, settings)]
+    if not changed:
+        raise ValueError(_why_unused(cells[0][1], settings))
+    return changed
 
 
-def _changed(cell: Cell, settings: dict[str, str]) -> Cell:
-    types = typing.get_type_hints(type(cell.runs[0].config))
+def without_settings(cells: list[tuple[str, Cell]], settings: dict[str, str]) -> list[str]:
+    """The methods of the cells that do not use some of the settings."""
+    unused = [cell.method for _, cell in cells if settings and not _changed(cell, settings)]
+    return list(dict.fromkeys(unused))
+
+
+def _check_known(cells: list[tuple[str, Cell]], settings: dict[str, str]) -> None:
+    known = dict.fromkeys(name for _, cell in cells for name in fields_of(cell.runs[0].config))
     for key in settings:
-        if key not in types:
-            raise ValueError(f"unknown setting {key!r}; a run of {cell.runs[0].paper} has: {', '.join(types)}")
-    changes = {key: _parsed(key, value, types[key]) for key, value in settings.items()}
-    runs = tuple(run.with_config(**changes) for run in cell.runs)
-    return dataclasses.replace(
-        cell, runs=runs, dataset=runs[0].dataset, method=runs[0].method, settings={**cell.settings, **changes}
-    )
+        if key not in known:
+            raise ValueError(f"unknown setting {key!r}; a run of {cells[0][1].runs[0].paper} has: {', '.join(known)}")
 
 
-def _parsed(key: str, text: str, kind: Any) -> Any:
-    options = [option for option in typing.get_args(kind) or (kind,) if option is not type(None)]
-    if text in ("none", "None") and type(None) in typing.get_args(kind):
-        return None
-    if typing.get_origin(kind) is tuple:
-        return tuple(_parsed(key, part, options[0]) for part in text.split(",") if part)
-    try:
-        if options[0] is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return options[0](text)
-    except (ValueError, KeyError):
-        name = "true or false" if options[0] is bool else f"of type {options[0].__name__}"
-        raise ValueError(f"setting {key} must be {name}, got {text!r}") from None
+def _changed(cell: Cell, settings: dict[str, str]) -> list[Cell]:
+    """The cell under each combination of the settings' values; none where its runs do not use some of the fields."""
+    first = cell.runs[0]
+    if not set(settings) <= set(fields_of(first.config)):
+        return []
+    made = []
+    for changes in combinations(first.config, settings):
+        if unused(first.with_config(**changes), settings):
+            continue
+        runs = tuple(run.with_config(**changes) for run in cell.runs)
+        labels = {"dataset": runs[0].dataset, "method": relabelled(cell.method, first, changes)}
+        made.append(dataclasses.replace(cell, runs=runs, settings={**cell.settings, **changes}, **labels))
+    return made
+
+
+def _why_unused(cell: Cell, settings: dict[str, str]) -> str:
+    first = cell.runs[0]
+    changes = combinations(first.config, {key: settings[key] for key in settings if key in fields_of(first.config)})[0]
+    reasons = unused(first.with_config(**changes), settings)
+    words = "; ".join(f"{key} is used only where {where}" for key, where in reasons.items())
+    return f"{cell.name} does not use {', '.join(reasons)}: {words}" if reasons else "no cell has all of these settings"

@@ -41,7 +41,7 @@ def contrastbench(*arguments, runs=None, results=None, **environment):
         (["run", "toy/main", "--budget", "long"], "a budget is a number and s, m, h or d (30m, 8h), got 'long'"),
         (["plan", "toy/main", "--device", "gpu"], "device must be cpu, cuda or cuda:0, got 'gpu'"),
         (["run", "toy/main", "--device", "cuda"], "torch sees no GPU here; possible: cpu"),
-        (["logs", "zzz"], "'zzz' must be the beginning of one run's key"),
+        (["logs", "zzz"], "no run's key begins with 'zzz' (looked in "),
         (["data", "check", "nothing"], "unknown data set 'nothing'; there are:"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",

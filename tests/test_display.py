@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from contrastbench import display, papers
+from contrastbench import papers
+from contrastbench.cli import display
 from contrastbench.runner.launchers import Job
 
 

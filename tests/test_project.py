@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("losses", "encoders", "data", "evaluation", "runner", "report", "cli", "randomness", "papers", "display")
+PARTS = ("losses", "encoders", "data", "evaluation", "runner", "report", "cli", "randomness", "papers", "settings")
 
 # Who may import whom; each part may import itself.
 ARROWS = {
@@ -20,9 +20,9 @@ ARROWS = {
     "evaluation": {"randomness", "data", "encoders"},
     "runner": {"randomness"},
     "report": {"runner"},
-    "papers": {"runner"},
-    "display": {"runner"},
-    "cli": {"runner", "report", "papers", "display", "data"},
+    "settings": {"runner"},
+    "papers": {"runner", "settings"},
+    "cli": {"runner", "report", "papers", "data"},
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness"},
     "benchmarks": {"losses", "encoders", "data", "evaluation", "randomness", "runner", "baselines", "report"},
 }
@@ -30,7 +30,7 @@ ARROWS = {
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}
 RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files", ".rows")}
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
-NO_TORCH = ("report", "papers", "display", "cli")
+NO_TORCH = ("report", "papers", "settings", "cli")
 
 
 def imports_of(path: Path) -> set[str]:

@@ -39,3 +39,33 @@ class Config:
     folds: int = 10
     inner_folds: int = 5  # for the SVM's C
     steps: int = 5  # "wl": refinements; "graphlet": largest graphlet, in nodes
+
+
+# What --set accepts, and which runs read a field at all.
+ENCODED = ("untrained", "infograph", "hard", "graphcl", "graphcl_info_nce", "supervised")
+TRAINED = ENCODED[1:]
+CONTRASTED = ("graphcl", "graphcl_info_nce")
+RANGES = {
+    "method": METHODS,
+    "variant": ("as_paper", "as_code"),
+    "protocol": ("published", "clean"),
+    "features": ("degree", "constant"),
+    **{"layers": "[1, 64]", "hidden": "[1, 4096]", "dropout": "[0, 1)"},
+    **{"beta": "[-1000, 1000]", "tau_plus": "[0, 1)", "temperature": "(0, inf)"},
+    **{"augmentation": ("random2", "random3", "random4"), "augmented_views": (1, 2)},
+    **{"batch": "[2, inf)", "epochs": "[0, inf)", "lr": "(0, inf)", "weight_decay": "[0, inf)"},
+    **{"evaluate_at": "[0, inf)", "folds": "[2, inf)", "inner_folds": "[2, inf)", "steps": "[1, 64]"},
+}
+USED_BY = {
+    "variant": {"method": ("hard", "graphcl")},
+    "protocol": {"method": ("untrained", "infograph", "hard")},
+    **{name: {"method": ENCODED} for name in ("layers", "hidden", "batch")},
+    **{name: {"method": TRAINED} for name in ("epochs", "lr")},
+    "weight_decay": {"method": ("infograph", "hard", *CONTRASTED)},
+    "evaluate_at": {"method": ("untrained", "infograph", "hard", *CONTRASTED)},
+    "dropout": {"method": ("supervised",)},
+    **{name: {"method": ("hard",)} for name in ("beta", "tau_plus")},
+    **{name: {"method": CONTRASTED} for name in ("temperature", "augmentation", "augmented_views")},
+    "inner_folds": {"method": tuple(method for method in METHODS if method != "supervised")},
+    "steps": {"method": ("wl", "graphlet")},
+}

@@ -35,3 +35,31 @@ class Config:
     probe_batchnorm: str = "train"  # the code's "frozen" encoder stays in training mode; "eval" is what the paper says
     train_images: int = 0  # a fixed random part of the training images, the same for all runs; 0: all
     validation: float = 0.0  # share of the training images held out; above 0 the metrics are on these and say so
+
+
+# What --set accepts, and which runs read a field at all.
+RANGES = {
+    "encoder": ("small_resnet", "resnet18", "resnet50"),
+    "loss": ("nt_xent", "dcl", "hcl", "bcl"),
+    **{"temperature": "(0, inf)", "tau_plus": "[0, 1)", "alpha": "[0.5, 1]", "beta": "[0, 1000]"},
+    **{"batch": "[2, inf)", "epochs": "[0, inf)", "learning_rate": "(0, inf)", "weight_decay": "[0, inf)"},
+    **{"augmentation": ("natural", "digits"), "view_size": "[8, 1024]", "evaluation_size": "[0, 1024]"},
+    **{"statistics": ("cifar10", "own"), "precision": ("float32", "bf16")},
+    **{"knn_neighbours": "[1, inf)", "knn_temperature": "(0, inf)", "probe": ("adam", "logistic")},
+    **{"probe_epochs": "[1, inf)", "probe_batch": "[2, inf)", "probe_learning_rate": "(0, inf)"},
+    **{"probe_weight_decay": "[0, inf)", "probe_batchnorm": ("train", "eval")},
+    **{"train_images": "[0, inf)", "validation": "[0, 1)"},
+}
+_ENCODED, _TRAINED = {"stage": ("train",)}, {"stage": ("train",), "epochs": "(0, inf)"}
+USED_BY = {
+    **dict.fromkeys(("encoder", "epochs", "augmentation", "view_size", "statistics", "precision"), _ENCODED),
+    **dict.fromkeys(("evaluation_size", "probe", "probe_batchnorm"), _ENCODED),
+    **dict.fromkeys(("loss", "temperature", "learning_rate", "weight_decay"), _TRAINED),
+    "tau_plus": {**_TRAINED, "loss": ("dcl", "hcl", "bcl")},
+    "alpha": {**_TRAINED, "loss": ("bcl",)},
+    "beta": {**_TRAINED, "loss": ("hcl", "bcl")},
+    **{
+        name: {**_ENCODED, "probe": ("adam",)}
+        for name in ("probe_epochs", "probe_batch", "probe_learning_rate", "probe_weight_decay")
+    },
+}

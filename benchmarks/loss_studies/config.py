@@ -108,3 +108,31 @@ class Map:
     batch: int = 256  # pairs, half of them similar
     learning_rate: float = 1e-3  # Adam
     images: int = 0
+
+
+# What --set accepts, and which runs read a field at all; Images.positives is that field of Images alone.
+RANGES = {
+    **{"vocabulary": "[2, inf)", "width": "[1, 65536]", "words": "[1, inf)", "samples": "[0, inf)"},
+    **{"epochs": "[0, inf)", "batch": "[1, inf)", "learning_rate": "(0, inf)", "repeats": "[1, inf)"},
+    **{"dimensions": "[2, inf)", "truth": "(0, inf)", "size": "[2, inf)", "pairs": "[1, inf)"},
+    **{
+        "critic": ("optimal", "trained"),
+        "steps": "[0, inf)",
+        "estimator": ("biased", "dcl", "bcl", "hcl", "undebiased"),
+    },
+    **{"alpha": "[0.5, 1]", "tau_plus": "[0, 1)", "negatives": "[1, inf)", "anchors": "[1, inf)"},
+    **{"temperature": "(0, inf)", "positives": "[1, inf)", "beta": "[0, 1000]", "sizes": "[1, inf)"},
+    **{"starts": "[1, inf)", "loss": ("nt_xent", "dcl", "hcl"), "annealed": (True, False), "images": "[0, inf)"},
+    "Images.positives": ("views", "labels"),
+    **{"bins": "[1, inf)", "miner": ("every", "easy", "semi_hard", "hard"), "margin": "(0, inf)", "hidden": "[1, inf)"},
+    **{"classes": "[2, inf)", "members": "[2, inf)", "digits": "[0, 9]", "neighbours": "[0, inf)"},
+}
+_TRAINED = {"critic": ("trained",)}
+USED_BY = {
+    **dict.fromkeys(("width", "steps", "learning_rate"), _TRAINED),
+    "tau_plus": {"loss": ("dcl", "hcl")},
+    "beta": {"loss": ("hcl",)},
+    "annealed": {"loss": ("hcl",)},
+    **{name: {"stage": ("noise_training",)} for name in ("Noise.epochs", "Noise.learning_rate")},
+    "Noise.repeats": {"stage": ("noise_gradient",)},
+}

@@ -1,49 +1,55 @@
-"""What commands take to name runs - targets, scale, seeds, settings - and the plan they mean."""
+"""The plan that targets, scale, seeds and settings mean, and what it would cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
-
-import typer
 
 from contrastbench import papers
 from contrastbench.cli.app import places, selections
+from contrastbench.cli.choosing import keys_and_names, run_folder, seed_numbers, settings_by_name
 from contrastbench.runner import cost
-from contrastbench.runner.execute import Host
+from contrastbench.runner.execute import Host, read_ticket, run_of
 from contrastbench.runner.launchers import local, slurm_queue
 from contrastbench.runner.plan import Planned, plan
 from contrastbench.runner.probe import probed_costs
 from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
-
-Targets = Annotated[list[str] | None, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; all papers where none is given")]
-Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
-Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="a config field to change: key=value; repeatable")]
+from contrastbench.runner.states import StillQueued, state_of
 
 
 def planned_runs(
     targets: list[str] | None, scale: str, seeds: str | None = None, settings: list[str] | None = None
 ) -> list[Planned]:
-    """The plan of the targets at a scale; each run once.
+    """The plan of the targets at a scale; each run once. A target may also be the beginning of a run's key.
 
     Raises:
         ValueError: an unknown target, scale, seed or setting, or targets without a cell at that scale.
     """
-    planned: dict[str, Planned] = {}
+    keys, names = keys_and_names(targets)
     still_queued = slurm_queue.still_queued()
-    for selection in selections(targets):
+    planned = {each.run.key: each for each in _planned_by_key(keys, still_queued)}
+    for selection in selections(names) if names or not keys else ():
         shipped = frozenset(
             row["key"] for row in rows_shipped(places.results, selection.paper.name) if row["status"] == "done"
         )
-        cells = papers.with_settings(selection.cells(scale, seed_numbers(seeds)), settings_by_name(settings))
+        declared, changes = selection.cells(scale, seed_numbers(seeds)), settings_by_name(settings)
+        cells = papers.with_settings(declared, changes)
         for each in plan(cells, places.runs, shipped, still_queued):
             planned.setdefault(each.run.key, each)
     if targets and not planned:
         raise ValueError(f"{', '.join(targets)} has no cells at scale {scale}; see `contrastbench list`")
     return list(planned.values())
+
+
+def _planned_by_key(keys: Sequence[str], still_queued: StillQueued) -> list[Planned]:
+    """The runs whose folders are here, by the beginnings of their keys."""
+    made = []
+    for folder in map(run_folder, keys):
+        ticket = read_ticket(folder)
+        cells = tuple((table, cell) for table, cell in ticket["cells"])
+        made.append(Planned(run_of(folder), cells, state_of(folder, still_queued), shipped=False))
+    return made
 
 
 def costs(planned: Sequence[Planned], device: str, *, probe: bool = False) -> dict[str, float | None]:
@@ -91,32 +97,3 @@ def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, p
         return cost.Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
     there = local.slots_here(device, None, threads, runs_per_gpu) if not count and has_gpu() else ()
     return cost.Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)
-
-
-def seed_numbers(text: str | None) -> list[int] | None:
-    """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
-    if text is None:
-        return None
-    try:
-        if text.isdigit() and int(text) > 0:
-            return list(range(int(text)))
-        first, dash, last = text.partition("-")
-        seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
-        if seeds and min(seeds) >= 0 and ("," in text or dash):
-            return seeds
-    except ValueError:
-        pass
-    raise ValueError(f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), got {text!r}")
-
-
-def settings_by_name(pairs: list[str] | None) -> dict[str, str]:
-    """``key=value`` pairs by key.
-
-    Raises:
-        ValueError: a pair without a key, an equals sign or a value.
-    """
-    split = [pair.partition("=") for pair in pairs or []]
-    for key, equals, value in split:
-        if not (key and equals and value):
-            raise ValueError(f"--set takes key=value, got {key + equals + value!r}")
-    return {key: value for key, _, value in split}

@@ -13,9 +13,7 @@ import typer
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
-from contrastbench.cli.planning import Targets
-
-AnyScale = Annotated[str | None, typer.Option(help="smoke, quick, lite or paper; every measured one if not given")]
+from contrastbench.cli.choosing import AnyScale, Targets
 
 
 @app.command("table")

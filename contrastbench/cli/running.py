@@ -13,9 +13,10 @@ from rich.table import Table as Grid
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
-from contrastbench.cli.planning import Scale, Seeds, Settings, Targets, costs, planned_runs, slots_for
+from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
+from contrastbench.cli.display import COLOURS, Display, cost_of, counted, plan_grid
+from contrastbench.cli.planning import costs, planned_runs, slots_for
 from contrastbench.data import catalogue
-from contrastbench.display import COLOURS, Display, cost_of, counted, plan_grid
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers import Job, Outcome, inline, local
@@ -174,15 +175,17 @@ def _say_what_became(planned: Sequence[Planned], started: set[str]) -> None:
 def show_status(
     targets: Targets = None,
     scale: Scale = "quick",
+    seeds: Seeds = None,
+    settings: Settings = None,
     watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
 ) -> None:
     """The state of every run, per table; with what is at work now and since when it was last heard of."""
     if not watch:
-        console.print(_status_grid(planned_runs(targets, scale)))
+        console.print(_status_grid(planned_runs(targets, scale, seeds, settings)))
         return
     with Live(console=console) as live:
         while True:
-            planned = planned_runs(targets, scale)
+            planned = planned_runs(targets, scale, seeds, settings)
             live.update(_status_grid(planned))
             if not any(each.state.name in ("running", "queued") for each in planned):
                 return
@@ -207,6 +210,8 @@ def _status_grid(planned: Sequence[Planned]) -> Grid:
 def retry_runs(
     targets: Targets = None,
     scale: Scale = "quick",
+    seeds: Seeds = None,
+    settings: Settings = None,
     failed: Annotated[bool, typer.Option("--failed", help="those that failed, diverged or ran out of memory")] = False,
     killed: Annotated[bool, typer.Option("--killed", help="those that were killed")] = False,
     timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
@@ -223,7 +228,7 @@ def retry_runs(
     wanted |= {"failed", "diverged", "out_of_memory"} if failed or everything else set()
     wanted |= {"killed"} if killed or everything else set()
     wanted |= {"timed_out"} if timeout or everything else set()
-    chosen = [each for each in planned_runs(targets, scale) if each.state.name in wanted]
+    chosen = [each for each in planned_runs(targets, scale, seeds, settings) if each.state.name in wanted]
     for each in chosen:
         if each.state.name in states.FAILURES:
             states.retry(folder_of(each.run, places.runs))
@@ -231,4 +236,5 @@ def retry_runs(
     start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
     _launch(chosen, start)
     keys = {each.run.key for each in chosen}
-    _say_what_became([each for each in planned_runs(targets, scale) if each.run.key in keys], keys)
+    again = planned_runs(targets, scale, seeds, settings)
+    _say_what_became([each for each in again if each.run.key in keys], keys)

@@ -144,6 +144,18 @@ def read_ticket(folder: Path) -> dict[str, Any]:
     return ticket
 
 
+def run_of(folder: Path) -> Run:
+    """The run whose ticket lies in the folder, with those that it needs.
+
+    Raises:
+        ValueError: the ticket cannot be read or was made by another version of the paper.
+    """
+    ticket = read_ticket(folder)
+    names = ("paper", "seed", "scale", "dataset", "method", "variant", "protocol", "protocol_version", "stage")
+    needs = tuple(run_of(folder.parent / key) for key in ticket["needs"])
+    return Run(config=_config(ticket), needs=needs, **{name: ticket[name] for name in names})
+
+
 _IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")
 
 

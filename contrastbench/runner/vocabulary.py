@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -122,14 +122,27 @@ class Run:
         return key_of(self.identity)
 
     def with_config(self, **changes: Any) -> Run:
-        """The same run with some config fields changed, and labels that say so."""
-        said = ", ".join(f"{name}={value}" for name, value in changes.items() if name != "dataset")
+        """The same run with some config fields changed, and labels that say so.
+
+        Where the config has the run's variant or protocol, changing one changes both: the row's label stays true.
+        """
         return dataclasses.replace(
             self,
             config=dataclasses.replace(self.config, **changes),
             dataset=changes.get("dataset", self.dataset),
-            method=f"{self.method} [{said}]" if said else self.method,
+            method=relabelled(self.method, self, changes),
+            **{name: changes[name] for name in ("variant", "protocol") if name in changes},
         )
+
+
+def relabelled(label: str, run: Run, changes: Mapping[str, Any]) -> str:
+    """The method's name with what a config change sets anew: ``HCL [temperature=0.2]``."""
+    said = [
+        f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in changes.items()
+        if name != "dataset" and value != getattr(run.config, name)
+    ]
+    return f"{label} [{', '.join(said)}]" if said else label
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 
 from contrastbench import papers
 from contrastbench.cli import planning
-from contrastbench.display import cost_of, duration
+from contrastbench.cli.display import cost_of, duration
 from contrastbench.runner.cost import Estimator, Slots
 from contrastbench.runner.plan import plan
 

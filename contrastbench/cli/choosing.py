@@ -1,0 +1,151 @@
+"""Which runs a command is about: names of papers, tables and cells, keys, seeds and settings; of those begun here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contrastbench import papers
+from contrastbench.cli.app import complain, places, selections
+from contrastbench.papers import Selection
+from contrastbench.runner import rows
+from contrastbench.runner.execute import folder_of, read_ticket
+from contrastbench.runner.vocabulary import SCALES
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(help="PAPER\\[/TABLE\\[/CELL]] or the beginning of a run's key; all papers where none is given"),
+]
+Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
+AnyScale = Annotated[str | None, typer.Option(help="smoke, quick, lite or paper; every one where not given")]
+Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="a config field to change: key=value, or key=1,2,3 for a sweep; repeatable"),
+]
+KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key, long enough to be no paper's name
+
+
+def keys_and_names(targets: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The targets that are beginnings of keys, and those that name papers, tables or cells."""
+    known = papers.names()
+    keys = [target for target in targets or () if KEY.fullmatch(target) and target not in known]
+    return keys, [target for target in targets or () if target not in keys]
+
+
+def run_folder(key: str) -> Path:
+    """The one run folder whose key begins so.
+
+    Raises:
+        ValueError: none or several do; the message says which.
+    """
+    found = [folder for folder in rows.run_folders(places.runs) if key and folder.name.startswith(key)]
+    if not found:
+        raise ValueError(f"no run's key begins with {key!r} (looked in {places.runs})")
+    if len(found) > 1:
+        some = ", ".join(folder.name[:16] for folder in found[:5])
+        raise ValueError(f"the keys of {len(found)} runs begin with {key!r}: {some}")
+    return found[0]
+
+
+def chosen_folders(
+    targets: Sequence[str] | None,
+    scale: str | None = None,
+    seeds: str | None = None,
+    settings: Sequence[str] | None = None,
+) -> list[Path]:
+    """The run folders here that the options name.
+
+    Without seeds and settings these are all runs that a chosen table or cell asked for, changed by ``--set`` or not;
+    with them exactly the runs that ``run`` with the same options would start.
+
+    Raises:
+        ValueError: an unknown target, scale, seed or setting.
+    """
+    if scale is not None and scale not in SCALES:
+        raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(SCALES)}")
+    keys, names = keys_and_names(targets)
+    found = [run_folder(key) for key in keys]
+    chosen = selections(names) if names or not keys else []
+    if seeds or settings:
+        found += _exactly(chosen, scale, seeds, settings)
+    else:
+        found += [folder for selection in chosen for folder in _asked_for_by(selection, scale)]
+    return list(dict.fromkeys(found))
+
+
+def _exactly(
+    chosen: Sequence[Selection], scale: str | None, seeds: str | None, settings: Sequence[str] | None
+) -> Iterator[Path]:
+    """The folders of the runs of the declared cells under these seeds and settings, as far as they are here."""
+    numbers, changes = seed_numbers(seeds), settings_by_name(settings)
+    for selection in chosen:
+        for each in [scale] if scale else SCALES:
+            declared = [
+                (table, cell) for table in selection.tables for cell in selection.paper.cells(table, each, numbers)
+            ]
+            cells = [
+                (table, cell) for table, cell in declared if _is_chosen(selection, cell.name, cell.dataset, cell.method)
+            ]
+            for _, cell in papers.with_settings(cells, changes):
+                yield from (folder for run in cell.runs if (folder := folder_of(run, places.runs)).is_dir())
+
+
+def _asked_for_by(selection: Selection, scale: str | None) -> Iterator[Path]:
+    """The folders whose tickets stand in a chosen table or cell; one that cannot be read is named and left out."""
+    for folder in rows.run_folders(places.runs, selection.paper.name):
+        try:
+            ticket = read_ticket(folder)
+        except (ValueError, OSError) as error:
+            complain(str(error))
+            continue
+        if scale in (None, ticket["scale"]) and _is_in(selection, ticket):
+            yield folder
+
+
+def _is_in(selection: Selection, ticket: dict[str, Any]) -> bool:
+    return any(
+        table in selection.tables and _is_chosen(selection, name, ticket["dataset"], ticket["method"])
+        for table, name in ticket["cells"]
+    )
+
+
+def _is_chosen(selection: Selection, name: str, dataset: str, method: str) -> bool:
+    return selection.cell in (None, name, dataset, method)
+
+
+def seed_numbers(text: str | None) -> list[int] | None:
+    """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
+    if text is None:
+        return None
+    try:
+        if text.isdigit() and int(text) > 0:
+            return list(range(int(text)))
+        first, dash, last = text.partition("-")
+        seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
+        if seeds and min(seeds) >= 0 and ("," in text or dash):
+            return seeds
+    except ValueError:
+        pass
+    raise ValueError(f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), got {text!r}")
+
+
+def settings_by_name(pairs: Sequence[str] | None) -> dict[str, str]:
+    """``key=value`` pairs by key.
+
+    Raises:
+        ValueError: a pair without a key, an equals sign or a value, or a key that is given twice.
+    """
+    by_name: dict[str, str] = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not (key and equals and value):
+            raise ValueError(f"--set takes key=value, got {pair!r}")
+        if key in by_name:
+            raise ValueError(f"--set {key} is given twice ({by_name[key]} and {value}); a sweep is --set {key}=1,2")
+        by_name[key] = value
+    return by_name

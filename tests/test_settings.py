@@ -1,0 +1,110 @@
+"""``--set``: what it accepts, what it refuses and with which words, and that labels stay true."""
+
+import dataclasses
+import typing
+
+import pytest
+
+from contrastbench import papers
+from contrastbench.settings import declared, fields_of, is_in, unused
+
+PAPERS_WITH_RANGES = ("graph_contrastive", "hard_negatives", "loss_studies")
+
+
+def cells(target, scale="quick", **settings):
+    return papers.with_settings(papers.select(target).cells(scale), settings)
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "said"),
+    [
+        ("graph_contrastive/main", {"dropout": "2"}, "setting dropout must be in [0, 1), got 2.0"),
+        ("graph_contrastive/main", {"epochs": "-1"}, "setting epochs must be at least 0, got -1"),
+        ("graph_contrastive/main", {"batch": "-5"}, "setting batch must be at least 2, got -5"),
+        ("graph_contrastive/main", {"lr": "nan"}, "setting lr must be a finite number, got nan"),
+        ("graph_contrastive/main", {"lr": "inf"}, "setting lr must be a finite number, got inf"),
+        ("graph_contrastive/main", {"lr": "0"}, "setting lr must be above 0, got 0.0"),
+        ("graph_contrastive/main", {"beta": "1,x"}, "setting beta must be of type float, got 'x'"),
+        ("graph_contrastive/main", {"variant": "as_is"}, "setting variant must be as_paper or as_code, got 'as_is'"),
+        ("graph_contrastive/main/InfoGraph", {"beta": "2"}, "beta is used only where method is hard"),
+        ("hard_negatives/main/SimCLR", {"beta": "2"}, "beta is used only where loss is hcl or bcl"),
+        ("hard_negatives/main/untrained", {"temperature": "0.2"}, "temperature is used only where epochs is above 0"),
+        ("hard_negatives/main", {"variant": "as_code"}, "unknown setting 'variant'; a run of hard_negatives has: "),
+        ("hard_negatives/main", {"protocol": "clean"}, "unknown setting 'protocol'; a run of hard_negatives has: "),
+    ],
+    ids=lambda value: str(value),
+)
+def test_what_cannot_be_is_refused_with_what_can(target, settings, said):
+    with pytest.raises(ValueError) as refused:
+        cells(target, **settings)
+    assert said in str(refused.value)
+
+
+def test_a_sweep_makes_a_cell_of_each_value_and_each_says_which():
+    swept = cells("graph_contrastive/main/Hard (paper), beta=1", beta="0.5,1,2")
+    assert [cell.runs[0].config.beta for _, cell in swept] == [0.5, 1.0, 2.0]
+    assert [cell.method for _, cell in swept] == [
+        "Hard (paper), beta=1 [beta=0.5]",
+        "Hard (paper), beta=1",  # what it is without --set
+        "Hard (paper), beta=1 [beta=2.0]",
+    ]
+    two = cells("graph_contrastive/main/InfoGraph", lr="0.01,0.1", epochs="1,2,3", evaluate_at="0,1")
+    assert len(two) == 6 and {cell.runs[0].config.evaluate_at for _, cell in two} == {(0, 1)}
+
+
+def test_cells_that_do_not_use_a_setting_are_left_out_and_named():
+    chosen = papers.select("hard_negatives/main").cells("quick")
+    kept = {cell.method for _, cell in papers.with_settings(chosen, {"temperature": "0.2"})}
+    assert kept == {f"{name} [temperature=0.2]" for name in ("SimCLR", "DCL", "HCL", "BCL")}
+    assert papers.without_settings(chosen, {"temperature": "0.2"}) == ["raw pixels (kNN)", "untrained"]
+
+
+def test_variant_and_protocol_change_the_run_with_its_config():
+    ((_, cell),) = cells("graph_contrastive/main/Hard (paper), beta=1", variant="as_code", protocol="clean")
+    run = cell.runs[0]
+    assert (run.variant, run.config.variant) == ("as_code", "as_code")
+    assert (run.protocol, run.config.protocol) == ("clean", "clean")
+
+
+def test_graphcl_has_no_clean_protocol():
+    with pytest.raises(ValueError, match="protocol is used only where method is untrained, infograph or hard"):
+        cells("graph_contrastive/graphcl/GraphCL", "paper", protocol="clean")
+
+
+@pytest.mark.parametrize("name", PAPERS_WITH_RANGES)
+def test_every_number_of_a_config_has_a_range_and_no_declared_run_is_outside(name):
+    selection = papers.select(name)
+    runs = [run for scale in papers.SCALES for _, cell in selection.cells(scale) for run in cell.runs]
+    for run in {run.config: run for run in runs}.values():
+        for field, kind in fields_of(run.config).items():
+            allowed, value = declared(run.config, "RANGES", field), getattr(run.config, field)
+            if allowed is None:
+                assert kind is str, f"{field} of {name} has no range"
+            elif not unused(run, [field]) and value != ():
+                items = value if isinstance(value, tuple) else (value,)
+                assert all(is_in(item, allowed) for item in items), (field, value, allowed)
+
+
+@pytest.mark.parametrize("name", PAPERS_WITH_RANGES)
+def test_ranges_and_uses_name_fields_that_exist(name):
+    selection = papers.select(name)
+    runs = [run for scale in papers.SCALES for _, cell in selection.cells(scale) for run in cell.runs]
+    types = {type(run.config) for run in runs}
+    known = {
+        f"{prefix}{spec.name}"
+        for kind in types
+        for spec in dataclasses.fields(kind)
+        for prefix in ("", f"{kind.__name__}.")
+    }
+    module = __import__(f"benchmarks.{name}.config", fromlist=["RANGES"])
+    assert set(module.RANGES) | set(module.USED_BY) <= known
+    conditions = {field for conditions in module.USED_BY.values() for field in conditions}
+    assert conditions <= known | {"stage"}
+    assert typing.get_type_hints(next(iter(types)))
+
+
+def test_a_run_uses_what_its_own_cell_varies():
+    """No declared cell is labelled by a setting that its run ignores."""
+    for target in ("graph_contrastive/beta/Hard (paper), beta=1", "hard_negatives/beta/HCL beta=1"):
+        ((_, first), *_) = cells(target, beta="3")
+        assert first.runs[0].config.beta == 3.0
