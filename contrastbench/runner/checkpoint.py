@@ -6,11 +6,11 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from contrastbench.runner import files
+from contrastbench.runner import files, rows
 
 
 class Interrupted(BaseException):
@@ -49,6 +49,14 @@ class Log:
                 file.write(json.dumps(line) + "\n")
         if self.watch:
             self.watch(line)
+
+    def total(self, count: int, unit: str = "epochs") -> None:
+        """Says how many lines the run will log, and what each stands for (``"folds"``), for its progress and cost.
+
+        Without a call the run is taken to log its config's ``epochs``.
+        """
+        if self.watch:
+            self.watch({"total": count, "unit": unit})
 
     def data(self, name: str, sha256: str) -> None:
         """Records the content checksum of a data set that the run read."""
@@ -91,7 +99,7 @@ class Checkpoint:
         log: rewound when the run resumes.
         every_seconds: a save within this time of the last one is skipped: the epochs are then done again, with the
             same random streams and so the same result. 0 saves always.
-        needed: the folders of the runs that this one needs, in the order of ``Run.needs``.
+        needed: the folders of the runs that this one needs, by the names of ``Run.needs``.
     """
 
     def __init__(
@@ -100,13 +108,14 @@ class Checkpoint:
         log: Log | None = None,
         *,
         every_seconds: float = 20.0,
-        needed: tuple[Path, ...] = (),
+        needed: Mapping[str, Path] | None = None,
     ) -> None:
         self.folder = folder
         self.log = log
         self.every_seconds = every_seconds
-        self.needed_folders = needed
+        self.needed_folders = dict(needed or {})
         self.artefact_sha256: str | None = None
+        self.artefacts_read: dict[str, str] = {}  # sha256 by the need's name
         self.resumed_from: int | None = None
         self._last_save = time.monotonic()
 
@@ -154,22 +163,40 @@ class Checkpoint:
 
         state = {name: _state(part) for name, part in parts.items()}
         files.write_whole(self.folder / "artefact.pt", lambda file: torch.save(state, file))
-        self.artefact_sha256 = _sha256(self.folder / "artefact.pt")
+        self.artefact_sha256 = sha256_of(self.folder / "artefact.pt")
 
-    def needed(self, index: int = 0) -> dict[str, Any]:
-        """The artefact of ``Run.needs[index]``, once its content matches what that run's row says.
+    def needed(self, name: str) -> dict[str, Any]:
+        """The artefact of the run that is needed by this name, once its content matches what that run's row says.
 
         Raises:
-            ValueError: there is no such artefact, or its content is not what the row recorded.
+            ValueError: nothing is needed by this name, or the artefact is not there or not what the row recorded.
         """
-        folder = self.needed_folders[index]
-        row = files.read_json(folder / "row.json")
-        artefact = folder / "artefact.pt"
-        if not artefact.exists():
-            raise ValueError(f"run {folder.name[:12]} is done but its {artefact} is missing; retry that run")
-        if _sha256(artefact) != row["artefact_sha256"]:
-            raise ValueError(f"{artefact} is not what its row recorded; remove the folder and run again")
-        return _load(artefact)
+        folder = self._needed_folder(name)
+        row = rows.read_row(folder / "row.json")
+        if problem := artefact_problem(folder, row):
+            raise ValueError(f"{problem}; `contrastbench retry` does that run again, and then this one")
+        self.artefacts_read[name] = row["artefact_sha256"]
+        return _load(folder / "artefact.pt")
+
+    def needed_metrics(self, name: str) -> dict[str, float]:
+        """The metrics in the row of the run that is needed by this name."""
+        return rows.read_row(self._needed_folder(name) / "row.json")["metrics"]
+
+    def _needed_folder(self, name: str) -> Path:
+        if name not in self.needed_folders:
+            there = ", ".join(self.needed_folders) or "nothing"
+            raise ValueError(f"nothing is needed by the name {name!r}; this run needs: {there}")
+        return self.needed_folders[name]
+
+
+def artefact_problem(folder: Path, row: rows.Row) -> str:
+    """One line if the artefact of a finished run is lost or is not what its row recorded; else nothing."""
+    artefact = folder / "artefact.pt"
+    if row["artefact_sha256"] is None:
+        return f"run {folder.name[:12]} kept no artefact"
+    if not artefact.exists():
+        return f"{artefact} is lost"
+    return "" if sha256_of(artefact) == row["artefact_sha256"] else f"{artefact} is not what its row recorded"
 
 
 def _state(part: Any) -> Any:
@@ -198,6 +225,6 @@ def _load(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read ({first[:120]}); remove the file and the run starts again") from error
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

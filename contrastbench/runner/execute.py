@@ -79,7 +79,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
     provenance.reset_peak_memory()
     with claims.Heartbeat(claim) as heartbeat, _log_file(folder) as log_file:
         log = Log(folder, watch=lambda line: _seen(line, heartbeat, watch))
-        needed = tuple(folder.parent / key for key in ticket["needs"])
+        needed = needed_folders(ticket, folder)
         checkpoint = Checkpoint(folder, log, every_seconds=_checkpoint_seconds(), needed=needed)
         outcome = _outcome(ticket, host, checkpoint, log)
         log_file.flush()
@@ -89,6 +89,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
         row = _row(ticket, outcome, claim, host, log)
         row |= {
             "artefact_sha256": checkpoint.artefact_sha256,
+            "artefacts_read": dict(sorted(checkpoint.artefacts_read.items())),
             "seconds": round(perf_counter() - clock, 3),
             "peak_mb": provenance.peak_memory_mb(),
             "started": started.isoformat(timespec="seconds"),
@@ -110,7 +111,7 @@ def give_up(folder: Path, host: Host, status: str, message: str) -> None:
     log = Log(folder)
     log.epoch = log.last_epoch()
     row = _row(read_ticket(folder), outcome, claim, host, log)
-    row |= {"artefact_sha256": None, "seconds": None, "peak_mb": None, "started": None}
+    row |= {"artefact_sha256": None, "artefacts_read": {}, "seconds": None, "peak_mb": None, "started": None}
     rows.write_row(folder / "row.json", rows.sealed(row))
 
 
@@ -152,8 +153,13 @@ def run_of(folder: Path) -> Run:
     """
     ticket = read_ticket(folder)
     names = ("paper", "seed", "scale", "dataset", "method", "variant", "protocol", "protocol_version", "stage")
-    needs = tuple(run_of(folder.parent / key) for key in ticket["needs"])
+    needs = {name: run_of(need) for name, need in needed_folders(ticket, folder).items()}
     return Run(config=_config(ticket), needs=needs, **{name: ticket[name] for name in names})
+
+
+def needed_folders(ticket: dict[str, Any], folder: Path) -> dict[str, Path]:
+    """The folders of the runs that a ticket needs, by name."""
+    return {name: folder.parent / key for name, key in ticket["needs"]}
 
 
 _IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")

@@ -9,7 +9,7 @@ from pathlib import Path
 from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.launchers import Job, job_of
 from contrastbench.runner.states import State, StillQueued, state_of
-from contrastbench.runner.vocabulary import Cell, Run
+from contrastbench.runner.vocabulary import Cell, Run, chain
 
 TO_RUN = ("new", "killed")
 
@@ -45,19 +45,13 @@ def plan(
     places: dict[str, list[tuple[str, str]]] = {}
     for table, cell in cells:
         for run in cell.runs:
-            _add_needs(run, runs)
-            runs.setdefault(run.key, run)
+            if run.key not in runs:
+                runs |= {key: each for key, each in chain([run]).items() if key not in runs}
             places.setdefault(run.key, []).append((table, cell.name))
     return [
         Planned(run, tuple(places.get(key, ())), state_of(folder_of(run, runs_folder), still_queued), key in shipped)
         for key, run in runs.items()
     ]
-
-
-def _add_needs(run: Run, runs: dict[str, Run]) -> None:
-    for need in run.needs:
-        _add_needs(need, runs)
-        runs.setdefault(need.key, need)
 
 
 def write_tickets(planned: Sequence[Planned], runs_folder: Path) -> list[Job]:

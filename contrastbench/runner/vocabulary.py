@@ -94,12 +94,21 @@ class Run:
     protocol: str = "published"
     protocol_version: int = 1
     stage: str = "train"
-    needs: tuple[Run, ...] = ()  # runs whose artefacts this one reads
+    needs: Mapping[str, Run] = field(default_factory=dict)  # by name: runs whose artefacts or metrics this one reads
+    shared: tuple[str, ...] = ()  # names of needs that keep their own seed under every seed of this run; not in the key
 
     def __post_init__(self) -> None:
         for name, possible in (("scale", SCALES), ("variant", VARIANTS), ("protocol", PROTOCOLS)):
             if getattr(self, name) not in possible:
                 raise ValueError(f"{name} must be one of {', '.join(possible)}, got {getattr(self, name)!r}")
+        for name, need in self.needs.items():
+            if not name.isidentifier():
+                raise ValueError(f"a need's name must be a word like 'pretrain', got {name!r}")
+            if need.paper != self.paper:
+                raise ValueError(f"a run of {self.paper} cannot need a run of another paper, got {need.paper}")
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -113,7 +122,7 @@ class Run:
             "variant": self.variant,
             "protocol": self.protocol,
             "protocol_version": self.protocol_version,
-            "needs": [need.key for need in self.needs],
+            "needs": sorted([name, need.key] for name, need in self.needs.items()),
         }
 
     @cached_property
@@ -172,6 +181,37 @@ class Table:
     baseline: str = ""  # the method that the others are compared with, in pairs by seed
 
 
-def seeded(run: Run, seeds: Sequence[int]) -> tuple[Run, ...]:
-    """The same run under each seed."""
-    return tuple(dataclasses.replace(run, seed=seed) for seed in seeds)
+def seeded(run: Run, seeds: Sequence[int], shared: Sequence[str] = ()) -> tuple[Run, ...]:
+    """The same run under each seed. The runs that it needs get the seed too, all the way down.
+
+    Args:
+        shared: names of needs, at any depth, that keep their own seed: one pre-training for all seeds.
+
+    Raises:
+        ValueError: nothing in the chain is needed by a name of ``shared``.
+    """
+    names = {name for each in chain([run]).values() for name in each.needs}
+    for name in shared:
+        if name not in names:
+            raise ValueError(
+                f"shared need {name!r} is not needed here; there are: {', '.join(sorted(names)) or 'none'}"
+            )
+    kept = dataclasses.replace(run, shared=tuple(dict.fromkeys((*run.shared, *shared))))
+    return tuple(reseeded(kept, seed) for seed in seeds)
+
+
+def reseeded(run: Run, seed: int, shared: tuple[str, ...] = ()) -> Run:
+    """The run and all that it needs under another seed, but for the needs that it shares between seeds."""
+    shared = (*shared, *run.shared)
+    needs = {name: need if name in shared else reseeded(need, seed, shared) for name, need in run.needs.items()}
+    return dataclasses.replace(run, seed=seed, needs=needs)
+
+
+def chain(runs: Iterable[Run]) -> dict[str, Run]:
+    """The runs and all that they need, by key, each after the runs it needs."""
+    placed: dict[str, Run] = {}
+    for run in runs:
+        if run.key not in placed:
+            placed |= {key: need for key, need in chain(run.needs.values()).items() if key not in placed}
+            placed[run.key] = run
+    return placed

@@ -81,7 +81,7 @@ def test_runs_with_needs_are_matched_by_key_alone(synthetic):
     first, second = synthetic.run("Stage A"), synthetic.run("Stage B")
     probe = synthetic.cell("Probe")
     on_first, on_second = (
-        dataclasses.replace(probe, runs=tuple(dataclasses.replace(r, needs=(stage,)) for r in probe.runs))
+        dataclasses.replace(probe, runs=tuple(dataclasses.replace(r, needs={"stage": stage}) for r in probe.runs))
         for stage in (first, second)
     )
     found = only(joined(synthetic, [on_first], synthetic.rows(on_second, 10.0) + synthetic.rows(on_first, 80.0)))

@@ -55,7 +55,7 @@ def test_what_is_needed_is_done_first_and_once(bench):
     )
     assert len(order) == 9
     for run in order:
-        assert all(order.index(need) < order.index(run) for need in run.needs)
+        assert all(order.index(need) < order.index(run) for need in run.needs.values())
 
 
 def test_a_run_whose_need_was_changed_refuses_to_read_it(bench):

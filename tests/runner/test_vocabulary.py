@@ -7,7 +7,9 @@ from benchmarks.toy.config import Config
 
 from contrastbench import papers
 from contrastbench.runner import Run, added, execute, product, seeded
-from contrastbench.runner.vocabulary import resolved
+from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.rows import rows_shipped
+from contrastbench.runner.vocabulary import chain, key_of, resolved, reseeded
 
 RUN = Run("toy", Config(), 0, "quick", "Noise8", "Plain")
 
@@ -35,7 +37,7 @@ def test_the_key_is_the_same_on_every_machine_and_day():
         {"protocol_version": 2},
         {"stage": "probe"},
         {"config": Config(epochs=4)},
-        {"needs": (RUN,)},
+        {"needs": {"walk": RUN}},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -82,6 +84,57 @@ def test_an_unknown_scale_names_the_possible_ones():
 def test_seeded_changes_nothing_but_the_seed():
     assert [run.seed for run in seeded(RUN, (3, 5))] == [3, 5]
     assert {dataclasses.replace(run, seed=0).key for run in seeded(RUN, (3, 5))} == {RUN.key}
+
+
+WALK = Run("toy", Config(epochs=2), 0, "quick", "Noise8", "Walk")
+PROBE = Run("toy", Config(), 0, "quick", "Noise8", "Plain", stage="probe", needs={"walk": WALK})
+TOP = dataclasses.replace(PROBE, stage="train", needs={"probe": PROBE, "other": WALK})
+
+
+def test_a_run_without_needs_has_an_empty_list_of_them_in_its_identity():
+    assert RUN.identity["needs"] == []
+    assert PROBE.identity["needs"] == [["walk", WALK.key]]
+    assert TOP.identity["needs"] == [["other", WALK.key], ["probe", PROBE.key]]
+
+
+def test_the_order_and_the_names_of_needs():
+    """The order in which needs are written does not count; their names do."""
+    turned = dataclasses.replace(TOP, needs=dict(reversed(TOP.needs.items())))
+    assert turned.key == TOP.key
+    assert dataclasses.replace(PROBE, needs={"stroll": WALK}).key != PROBE.key
+
+
+def test_seeded_gives_the_seed_to_all_that_is_needed_all_the_way_down():
+    for seed, run in zip((3, 5), seeded(TOP, (3, 5)), strict=True):
+        assert {each.seed for each in chain([run]).values()} == {seed}
+    assert len(chain(seeded(TOP, range(4)))) == 4 * 3
+
+
+def test_a_need_that_is_shared_keeps_its_seed_at_any_depth():
+    runs = seeded(TOP, (0, 1), shared=("walk",))
+    assert [run.needs["probe"].seed for run in runs] == [0, 1]
+    assert [run.needs["probe"].needs["walk"].seed for run in runs] == [0, 0]
+    assert [run.needs["other"].seed for run in runs] == [0, 1]
+    assert reseeded(runs[0], 7).needs["probe"].needs["walk"].seed == 0, "it is remembered"
+    with pytest.raises(ValueError, match="shared need 'strol' is not needed here; there are: other, probe, walk"):
+        seeded(TOP, (0, 1), shared=("strol",))
+
+
+def test_needs_are_of_the_same_paper_and_named_by_a_word():
+    with pytest.raises(ValueError, match="a run of toy cannot need a run of another paper, got real"):
+        dataclasses.replace(RUN, needs={"walk": dataclasses.replace(WALK, paper="real")})
+    with pytest.raises(ValueError, match="a need's name must be a word like 'pretrain', got 'a.b'"):
+        dataclasses.replace(RUN, needs={"a.b": WALK})
+
+
+def test_no_shipped_row_changed_its_key():
+    """The key of every row in results/ is still the hash of what the row says it was."""
+    found = 0
+    for name in papers.names():
+        for row in rows_shipped(PROJECT / "results", name):
+            assert key_of({field: row[field] for field in RUN.identity}) == row["key"]
+            found += 1
+    assert found >= 1869
 
 
 def test_tables_share_runs():

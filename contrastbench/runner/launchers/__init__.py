@@ -34,7 +34,7 @@ Watch = Callable[[Job, dict[str, Any]], None]
 
 
 def job_of(run: Run, runs_folder: Path) -> Job:
-    return Job(run, folder_of(run, runs_folder), tuple(folder_of(need, runs_folder) for need in run.needs))
+    return Job(run, folder_of(run, runs_folder), tuple(folder_of(need, runs_folder) for need in run.needs.values()))
 
 
 def readiness(job: Job) -> str:

@@ -17,7 +17,7 @@ import psutil
 from submitit.helpers import DelayedSubmission
 
 from contrastbench.runner import claims, states
-from contrastbench.runner.execute import Host, give_up, read_ticket
+from contrastbench.runner.execute import Host, give_up, needed_folders, read_ticket
 from contrastbench.runner.launchers import Job, local
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.vocabulary import Run
@@ -80,7 +80,7 @@ class Task:
     def _job(self, folder: Path) -> Job:
         ticket = read_ticket(folder)
         labels = {name: ticket[name] for name in ("paper", "seed", "scale", "dataset", "method")}
-        return Job(Run(config=None, **labels), folder, tuple(folder.parent / key for key in ticket["needs"]))
+        return Job(Run(config=None, **labels), folder, tuple(needed_folders(ticket, folder).values()))
 
     def _was_ours(self, folder: Path) -> bool:
         claim = claims.latest(folder)

@@ -55,14 +55,9 @@ def chain(scale: str, seeds: Sequence[int]) -> list[Cell]:
     """Two cells that share their first stage, which is in no cell itself."""
     cells = []
     for method, gain in (("Plain", 0.0), ("Better", 1.0)):
-        runs = tuple(
-            Run(
-                PAPER, Config(gain=gain), seed, scale, "Noise8", method, stage="probe",
-                needs=(run("Noise8", "Walk", Config(epochs=2), scale, seed),),
-            )
-            for seed in seeds
-        )  # fmt: skip
-        cells.append(Cell("Noise8", method, "test_probe_percent", runs, {"gain": gain}))
+        walk = run("Noise8", "Walk", Config(epochs=2), scale, 0)
+        probe = Run(PAPER, Config(gain=gain), 0, scale, "Noise8", method, stage="probe", needs={"walk": walk})
+        cells.append(Cell("Noise8", method, "test_probe_percent", seeded(probe, seeds), {"gain": gain}))
     return cells
 
 

@@ -42,7 +42,7 @@ def train(
 def probe(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
     """A second stage: reads the state that the run it needs has kept."""
     log.data("toy_noise", "0" * 64)
-    state = checkpoint.needed(0)["state"]
+    state = checkpoint.needed("walk")["state"]
     log(0, loss=0.0)
     return {"test_probe_percent": score(state, config.gain)}
 
