@@ -5,9 +5,9 @@ from contrastbench.losses.bayesian import bayesian_weights, bcl
 from contrastbench.losses.contrastive import drlim, margin_pairs, squared_hinge
 from contrastbench.losses.debiased import dcl, dcl_many_positives, hcl
 from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd
-from contrastbench.losses.mixing import mochi
+from contrastbench.losses.mixing import draw_partners, hard_negative_cosines, hard_negative_generation, mochi
 from contrastbench.losses.nce import hard_info_nce, info_nce, info_nce_of_scores, infonce_queue, nce
-from contrastbench.losses.neighbourhood import hard_negative_generation, ncl, scl
+from contrastbench.losses.neighbourhood import ncl, scl
 from contrastbench.losses.nt_xent import nt_xent
 from contrastbench.losses.parts import hardness_weights
 from contrastbench.losses.prototypes import Clustering, concentrations, proto_nce
@@ -24,10 +24,12 @@ __all__ = [
     "concentrations",
     "dcl",
     "dcl_many_positives",
+    "draw_partners",
     "drlim",
     "hard_info_nce",
     "hard_jsd",
     "hard_jsd_as_code",
+    "hard_negative_cosines",
     "hard_negative_generation",
     "hard_quick_thoughts",
     "hardness_weights",

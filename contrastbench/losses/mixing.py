@@ -1,4 +1,8 @@
-"""MoCHi: harder negatives, mixed from the hardest ones of a queue."""
+"""Hard negatives mixed from queues: MoCHi's, and those of Neighborhood Contrastive Learning.
+
+B: queries; D: width; M, L: lengths of queues. Draws come from a CPU generator whatever the embeddings' device: a step
+that a GPU replays draws outside of it and hands the draws in.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,10 @@ import torch
 from torch import Tensor
 
 from contrastbench.losses.parts import check_rows, dot_products, unit
+
+SAMPLED_COST = 100  # a dot product of two gathered rows costs about as much as this many inside a matrix product
+CHUNK_NUMBERS = {"cpu": 2**18}  # gathered at a time: 1 MB stays in a core's cache
+CHUNK_NUMBERS_ELSEWHERE = 2**26
 
 
 def mochi(
@@ -24,7 +32,7 @@ def mochi(
         hardest: how many of the negatives most similar to the query are mixed, in [1, K]; 1024 in the paper.
         mixed: s, pairs of negatives to mix; 1024 in the paper's best setting.
         mixed_with_query: s', negatives to mix with the query; 128 there.
-        rng: draws the pairs and the shares.
+        rng: a CPU generator; draws the pairs and the shares.
 
     Returns:
         [B, s + s', D] unit vectors, detached.
@@ -40,14 +48,121 @@ def mochi(
     with torch.no_grad():
         q, n = unit(query), unit(queue)
         top = dot_products(q, n).topk(hardest, dim=1).indices
-        rows, device = len(q), q.device
+        a, b, picks = mochi_draws(len(q), hardest, mixed, mixed_with_query, rng=rng, dtype=q.dtype)
+        a, b = a.to(q.device)[..., None], b.to(q.device)[..., None]
+        first, second, with_query = (n[top.gather(1, pick.to(q.device))] for pick in picks)
+        return unit(torch.cat([a * first + (1 - a) * second, b * q[:, None] + (1 - b) * with_query], dim=1))
 
-        def drawn(count: int) -> Tensor:
-            pick = torch.randint(hardest, (rows, count), generator=rng, device=device)
-            return n[top.gather(1, pick)]
 
-        a = torch.rand(rows, mixed, 1, generator=rng, device=device, dtype=q.dtype)
-        b = torch.rand(rows, mixed_with_query, 1, generator=rng, device=device, dtype=q.dtype) / 2
-        pairs = a * drawn(mixed) + (1 - a) * drawn(mixed)
-        with_query = b * q[:, None] + (1 - b) * drawn(mixed_with_query)
-        return unit(torch.cat([pairs, with_query], dim=1))
+def mochi_draws(
+    rows: int, hardest: int, mixed: int, mixed_with_query: int, *, rng: torch.Generator, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """The shares a [B, s] and b [B, s'], and which of the hardest are mixed: [B, s], [B, s], [B, s'], on the CPU."""
+    a = torch.rand(rows, mixed, generator=rng, dtype=dtype)
+    b = torch.rand(rows, mixed_with_query, generator=rng, dtype=dtype) / 2
+    counts = (mixed, mixed, mixed_with_query)
+    first, second, third = (torch.randint(hardest, (rows, count), generator=rng) for count in counts)
+    return a, b, (first, second, third)
+
+
+def hard_negative_generation(
+    query: Tensor, unlabelled: Tensor, labelled: Tensor, *, safe: int, rounds: int, keep: int, rng: torch.Generator
+) -> Tensor:
+    """Hard negatives mixed from what surely is none of the query's class: far unlabelled and labelled embeddings.
+
+        candidates = (u + 2 l)/3 and (2 u + l)/3, on the unit sphere; the ``keep`` most similar to the query stay
+
+    u: the ``safe`` entries of the unlabelled queue least similar to the query. l: in each round as many, drawn without
+    repetition from the labelled queue, for each query anew. A loss does not need the vectors:
+    :func:`hard_negative_cosines` gives their similarities in a fraction of the time.
+
+    Args:
+        query: [B, D] embeddings, any norm.
+        unlabelled: [M, D] queue of novel-class embeddings; labelled: [L, D] queue of known classes.
+        safe: negatives taken from each queue, in [1, min(M, L)]; 50 for CIFAR-10, 400 for CIFAR-100.
+        rounds: draws from the labelled queue, 5 there; 2 * rounds * safe candidates arise.
+        keep: how many stay, in [1, 2 * rounds * safe]; 400 there.
+        rng: a CPU generator; draws the labelled partners.
+
+    Returns:
+        [B, keep, D] unit vectors, detached, hardest first.
+
+    Source: Zhong et al. 2021, arXiv:2106.10731, section 3.4; zhunzhong07/NCL models/NCL.py.
+    """
+    _check_queues(query, unlabelled, labelled, safe, rounds, keep)
+    partners = draw_partners(len(query), len(labelled), safe=safe, rounds=rounds, rng=rng).to(query.device)
+    with torch.no_grad():
+        u, other = unit(unlabelled), unit(labelled)
+        far, cosine = _mixes(unit(query), u, other, partners)
+        best = cosine.topk(keep, dim=1).indices
+        pairs = rounds * safe
+        share = torch.where(best < pairs, 1.0, 2.0).to(u.dtype)[:, :, None]  # of u, of 3
+        pick = best % pairs
+        return unit(share * u[far.gather(1, pick % safe)] + (3 - share) * other[partners.flatten(1).gather(1, pick)])
+
+
+def draw_partners(queries: int, labelled: int, *, safe: int, rounds: int, rng: torch.Generator) -> Tensor:
+    """For each query and round ``safe`` different places of a labelled queue of that length: int64 [B, rounds, safe].
+
+    On the CPU. ``rng`` is a CPU generator.
+    """
+    return torch.rand(queries, rounds, labelled, generator=rng).topk(safe, dim=2).indices
+
+
+def hard_negative_cosines(
+    query: Tensor, unlabelled: Tensor, labelled: Tensor, partners: Tensor, *, keep: int
+) -> Tensor:
+    """Cosines of each query with its hard negatives, without making them. Only the query gets a gradient.
+
+        cos(q, (u + 2 l)/|u + 2 l|) = (q.u + 2 q.l) / sqrt(5 + 4 u.l)
+
+    Args:
+        query, unlabelled, labelled: [B, D], [M, D], [L, D] as in :func:`hard_negative_generation`.
+        partners: int64 [B, rounds, safe] from :func:`draw_partners`, on the query's device.
+        keep: how many stay, in [1, 2 * rounds * safe].
+
+    Returns:
+        [B, keep], greatest first: the cosines of the query with what :func:`hard_negative_generation` returns.
+    """
+    _, rounds, safe = partners.shape
+    _check_queues(query, unlabelled, labelled, safe, rounds, keep)
+    _, cosine = _mixes(unit(query), unit(unlabelled.detach()), unit(labelled.detach()), partners)
+    return cosine.topk(keep, dim=1).values
+
+
+def _check_queues(query: Tensor, unlabelled: Tensor, labelled: Tensor, safe: int, rounds: int, keep: int) -> None:
+    for name, z in (("query", query), ("unlabelled", unlabelled), ("labelled", labelled)):
+        check_rows(name, z)
+    if not 1 <= safe <= min(len(unlabelled), len(labelled)):
+        raise ValueError(f"safe must be in [1, {min(len(unlabelled), len(labelled))}], the shorter queue, got {safe}")
+    if rounds < 1 or not 1 <= keep <= 2 * rounds * safe:
+        raise ValueError(f"keep must be in [1, 2 * rounds * safe = {2 * rounds * safe}], got {keep}")
+
+
+def _mixes(q: Tensor, u: Tensor, other: Tensor, partners: Tensor) -> tuple[Tensor, Tensor]:
+    """The far entries of ``u`` ([B, safe]) and the cosines of all mixes: first those of u + 2 l, then of 2 u + l."""
+    to_u, to_l = dot_products(q, u), dot_products(q, other)
+    far = to_u.detach().topk(partners.shape[2], dim=1, largest=False).indices
+    near = to_u.gather(1, far)[:, None]
+    toward = to_l.gather(1, partners.flatten(1)).view(partners.shape)
+    length = (5 + 4 * _between(u, other, far, partners)).clamp_min(torch.finfo(q.dtype).tiny).sqrt()
+    cosine = torch.stack([near + 2 * toward, 2 * near + toward], dim=1) / length[:, None]  # |u + 2 l| = |2 u + l|
+    return far, cosine.flatten(1)
+
+
+@torch.no_grad()
+def _between(u: Tensor, other: Tensor, far: Tensor, partners: Tensor) -> Tensor:
+    """u . l of each mix, [B, rounds, safe]: of the pairs alone, or of all pairs where that is less work."""
+    if partners.numel() * SAMPLED_COST > len(u) * len(other):
+        return dot_products(u, other).flatten()[far[:, None] * len(other) + partners]
+    numbers = CHUNK_NUMBERS.get(u.device.type, CHUNK_NUMBERS_ELSEWHERE)
+    queries = max(1, min(len(far), numbers // (partners[0].numel() * u.shape[1])))
+    rows = u.new_empty(queries * partners[0].numel(), u.shape[1])  # used again: fresh memory costs more than the sums
+    between = u.new_empty(partners.shape)
+    for start in range(0, len(far), queries):
+        part = slice(start, start + queries)
+        index = partners[part]
+        chosen = torch.index_select(other, 0, index.flatten(), out=rows[: index.numel()])
+        mixed = chosen.view(*index.shape, u.shape[1]).mul_(u[far[part]][:, None])
+        torch.sum(mixed, dim=-1, out=between[part])
+    return between

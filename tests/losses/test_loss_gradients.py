@@ -18,6 +18,13 @@ def normal(*shape, seed=0):
 
 QUEUE, LABELS, DIFFERENT = normal(7, D), torch.tensor([0, 1, 0, 1]), torch.tensor([True, False, True, False])
 CLUSTERINGS = [losses.Clustering(normal(2, D), torch.tensor([0.3, 0.5]).double(), LABELS)]
+PARTNERS = losses.draw_partners(B, 5, safe=3, rounds=2, rng=generator(0, "partners"))
+
+
+def mixed(z):
+    return losses.hard_negative_cosines(z, QUEUE, normal(5, D), PARTNERS, keep=7)
+
+
 MARGINS = {"positive_margin": 0.3, "negative_margin": 4.0}
 
 PAIRS = {
@@ -51,6 +58,10 @@ SINGLE = {
     "infonce_queue": lambda z: losses.infonce_queue(z, normal(B, D), QUEUE, temperature=0.3),
     "proto_nce": lambda z: losses.proto_nce(z, normal(B, D), QUEUE, clusterings=CLUSTERINGS, temperature=0.3),
     "ncl": lambda z: losses.ncl(z, normal(B, D), QUEUE, neighbours=2, temperature=0.3, hard_negatives=normal(B, 2, D)),
+    "ncl hard": lambda z: losses.ncl(
+        z, normal(B, D), QUEUE, neighbours=2, temperature=0.3, hard_cosines=mixed(z), counted=LABELS == 0
+    ),
+    "hard_negative_cosines": lambda z: mixed(z),
     "scl": lambda z: losses.scl(z, normal(B, D), LABELS, QUEUE, torch.arange(7) % 3, temperature=0.3),
     "info_nce_of_scores": lambda z: losses.info_nce_of_scores(z.T),
     "hardness_weights": lambda z: losses.hardness_weights(z, 2.0, keep=QUEUE[:B] > 0),

@@ -231,3 +231,47 @@ def test_generated_negatives_are_the_hardest_of_all_mixes():
     settings["rng"] = generator(0, "mixing")
     fewer = losses.hard_negative_generation(query, unlabelled, labelled, keep=4, **settings)
     torch.testing.assert_close(fewer, kept[:, :4])
+
+
+@pytest.mark.parametrize(("safe", "rounds", "keep"), [(5, 1, 10), (3, 4, 7), (2, 3, 1), (5, 2, 13)])
+@pytest.mark.parametrize("sampled_cost", [0, 10**9])  # all pairs of the queues, or the drawn ones alone
+def test_cosines_of_hard_negatives_are_those_of_the_vectors(safe, rounds, keep, sampled_cost, monkeypatch):
+    monkeypatch.setattr("contrastbench.losses.mixing.SAMPLED_COST", sampled_cost)
+    monkeypatch.setattr("contrastbench.losses.mixing.CHUNK_NUMBERS", {"cpu": 2 * safe * rounds * 4})  # two at a time
+    query, unlabelled, labelled = normal(3, 4), normal(8, 4, seed=5), normal(6, 4, seed=6)
+    sizes = {"safe": safe, "rounds": rounds}
+    vectors = losses.hard_negative_generation(
+        query, unlabelled, labelled, **sizes, keep=keep, rng=generator(0, "mixing")
+    )
+    partners = losses.draw_partners(3, 6, **sizes, rng=generator(0, "mixing"))
+    cosines = losses.hard_negative_cosines(query, unlabelled, labelled, partners, keep=keep)
+    expected = torch.nn.functional.cosine_similarity(query[:, None], vectors, dim=2)
+    torch.testing.assert_close(cosines, expected)
+    key, queue = normal(3, 4, seed=7), normal(9, 4, seed=8)
+    by_vectors = losses.ncl(query, key, queue, neighbours=4, hard_negatives=vectors)
+    torch.testing.assert_close(losses.ncl(query, key, queue, neighbours=4, hard_cosines=cosines), by_vectors)
+
+
+def test_partners_are_drawn_without_repetition_from_the_whole_queue():
+    partners = losses.draw_partners(50, 6, safe=4, rounds=3, rng=generator(0, "mixing"))
+    assert partners.shape == (50, 3, 4) and sorted(partners.unique().tolist()) == list(range(6))
+    assert all(len(set(drawn)) == 4 for each in partners.tolist() for drawn in each)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_queries_that_do_not_count_change_nothing(hard):
+    query, key, queue = normal(6, 4).requires_grad_(), normal(6, 4, seed=5), normal(9, 4, seed=6)
+    counted = torch.tensor([True, False, True, True, False, False])
+    cosines = torch.rand(6, 3, dtype=torch.float64, generator=generator(0, "hard")) if hard else None
+    labels, queue_labels = torch.arange(6) % 2, torch.arange(9) % 4 - 1
+
+    def both(rows, counted):
+        own = cosines[rows] if hard else None
+        ncl = losses.ncl(query[rows], key[rows], queue, neighbours=3, hard_cosines=own, counted=counted)
+        return ncl + losses.scl(query[rows], key[rows], labels[rows], queue, queue_labels, counted=counted)
+
+    some, masked = both(counted, None), both(slice(None), counted)
+    torch.testing.assert_close(masked, some)
+    gradients = [torch.autograd.grad(loss, query)[0] for loss in (some, masked)]
+    torch.testing.assert_close(*gradients)
+    assert both(slice(None), torch.zeros_like(counted)) == 0
