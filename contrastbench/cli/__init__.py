@@ -3,11 +3,12 @@
 import gc
 
 from contrastbench.cli import cluster, machine, results, running
-from contrastbench.cli.app import app
+from contrastbench.cli.app import app, end_on_sigterm
 
 __all__ = ["app", "cluster", "machine", "main", "results", "running"]
 
 
 def main() -> None:
     gc.set_threshold(200_000, 20, 20)  # many small rows are read and kept: searching them for garbage finds none
+    end_on_sigterm()
     app()

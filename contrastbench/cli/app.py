@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,8 +62,24 @@ def complain(message: str) -> None:
     complaints.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a command as Ctrl-C does, its workers' runs saved."""
+
+
+def end_on_sigterm() -> None:
+    """From here on SIGTERM raises ``Terminated`` in the main thread."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Bad input ends in one line and exit code 2; Ctrl-C in one line and 130. Anything else is our own defect."""
+    """Bad input ends in one line and exit code 2; Ctrl-C in one line and 130, SIGTERM in the same and 143.
+
+    Anything else is our own defect.
+    """
 
     @functools.wraps(command)
     def told(*arguments: Any, **options: Any) -> Any:
@@ -71,9 +88,9 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except (ValueError, OSError) as error:
             complain(_said(error))
             raise typer.Exit(2) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             complaints.print("stopped; nothing is lost, the same command goes on")
-            raise typer.Exit(130) from None
+            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
     return told
 

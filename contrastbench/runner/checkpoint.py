@@ -25,6 +25,15 @@ def request_stop() -> None:
     _stop_requested.set()
 
 
+def stop_requested() -> bool:
+    return _stop_requested.is_set()
+
+
+def forget_stop() -> None:
+    """Runs of this process go on as if no stop had been asked for."""
+    _stop_requested.clear()
+
+
 class Log:
     """The run's curve: one line of ``metrics.jsonl`` per call, and the facts that end up in the row.
 
@@ -57,6 +66,12 @@ class Log:
         """
         if self.watch:
             self.watch({"total": count, "unit": unit})
+
+    def note(self, text: str) -> None:
+        """Says something that is no part of the curve, in ``log.txt`` and in the front command's display."""
+        print(text, flush=True)
+        if self.watch:
+            self.watch({"note": text})
 
     def data(self, name: str, sha256: str) -> None:
         """Records the content checksum of a data set that the run read."""
@@ -125,7 +140,14 @@ class Checkpoint:
             if self.log:
                 self.log.rewind(0)
             return 0
-        saved = _load(self.folder / "checkpoint.pt")
+        try:
+            saved = _load(self.folder / "checkpoint.pt")
+        except ValueError as error:
+            (self.folder / "checkpoint.pt").replace(self.folder / "checkpoint.damaged.pt")
+            if self.log:
+                self.log.note(f"{error}; the run starts again")
+                self.log.rewind(0)
+            return 0
         if set(saved["parts"]) != set(parts):
             raise ValueError(
                 f"{self.folder / 'checkpoint.pt'} holds {sorted(saved['parts'])}, the run has {sorted(parts)}; "
@@ -222,7 +244,7 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path} cannot be read ({first[:120]}); remove the file and the run starts again") from error
+        raise ValueError(f"{path} is damaged ({first[:120]})") from error
 
 
 def sha256_of(path: Path) -> str:

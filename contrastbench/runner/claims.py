@@ -8,6 +8,7 @@ of them win; so two workers, or two front commands, never do the same run at onc
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -37,7 +38,7 @@ class Claim:
         """Whether the owner still works: by its process where that can be seen, else by its heartbeat."""
         if _is_visible(self.owner):
             return process_lives(self.owner)
-        return heartbeat_age(self) <= 2 * self.owner["heartbeat_seconds"]
+        return heartbeat_age(self) <= 2 * self.owner.get("heartbeat_seconds", HEARTBEAT_SECONDS)
 
 
 def this_process() -> dict[str, Any]:
@@ -79,7 +80,15 @@ def _started(pid: int) -> float | None:
 def latest(folder: Path) -> Claim | None:
     """The run's current claim, or None if nobody ever began it."""
     number = max((int(p.name[6:]) for p in folder.glob("claim.*") if p.name[6:].isdigit()), default=0)
-    return Claim(number, files.read_json(folder / f"claim.{number}"), folder) if number else None
+    return Claim(number, _owner(folder / f"claim.{number}"), folder) if number else None
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    """Who wrote the claim; nobody known where it was cut off, as by a full disk. Then its heartbeat alone counts."""
+    try:
+        return files.read_object(path)
+    except ValueError:
+        return {}
 
 
 def take(folder: Path, after: int, **launcher: Any) -> Claim | None:
@@ -97,12 +106,35 @@ def take(folder: Path, after: int, **launcher: Any) -> Claim | None:
 
 
 def heartbeat_age(claim: Claim) -> float:
-    """Seconds since the last beat. A beat from the future counts as its distance: a clock that jumped back does not
-    keep a dead worker alive, and a live one beats again at once."""
+    """Seconds since the last beat, by the clock of the file system: machines whose own clocks differ agree on it.
+
+    A beat from the future counts as its distance: a clock that jumped back does not keep a dead worker alive, and a
+    live one beats again at once.
+    """
     for path in (claim.heartbeat, claim.folder / f"claim.{claim.number}"):
         if path.exists():
-            return abs(time.time() - path.stat().st_mtime)
+            return abs(file_system_time(claim.folder) - path.stat().st_mtime)
     return float("inf")
+
+
+CLOCK_SECONDS = 60.0  # how long one look at the file system's clock is good for
+_clocks: dict[int, tuple[float, float]] = {}  # device -> (when it was looked at, its time), the first by time.monotonic
+
+
+def file_system_time(folder: Path) -> float:
+    """Now, by the clock of the file system that holds the folder; this machine's where nothing can be written."""
+    device = folder.stat().st_dev
+    looked, told = _clocks.get(device, (-math.inf, 0.0))
+    if time.monotonic() - looked > CLOCK_SECONDS:
+        probe = folder / f".clock.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            probe.touch()
+            looked, told = time.monotonic(), probe.stat().st_mtime
+            probe.unlink()
+        except OSError:
+            return time.time()
+        _clocks[device] = looked, told
+    return told + time.monotonic() - looked
 
 
 class Heartbeat:

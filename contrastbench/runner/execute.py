@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import importlib
 import math
 import os
@@ -48,9 +49,17 @@ def write_ticket(run: Run, runs_folder: Path, cells: list[list[str]]) -> Path:
         "cells": sorted(cells),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "config.json").exists() or files.read_json(folder / "config.json") != ticket:
+    if _ticket_there(folder) != ticket:
         files.write_json(folder / "config.json", ticket)
     return folder
+
+
+def _ticket_there(folder: Path) -> Any:
+    """What ``config.json`` holds; None where there is none or a damaged one, which is then written anew."""
+    try:
+        return files.read_json(folder / "config.json")
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def folder_of(run: Run, runs_folder: Path) -> Path:
@@ -68,7 +77,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
 
     Raises:
         ValueError: the ticket cannot be read or was made by another version of the paper.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or the disk became full; the run goes on later from its checkpoint.
     """
     ticket = read_ticket(folder)
     claim = _take(folder, host)
@@ -139,8 +148,8 @@ def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, h
 
 
 def read_ticket(folder: Path) -> dict[str, Any]:
-    ticket = files.read_json(folder / "config.json")
-    if key_of({name: ticket[name] for name in _IDENTITY}) != folder.name:
+    ticket = files.read_object(folder / "config.json")
+    if key_of({name: ticket.get(name) for name in _IDENTITY}) != folder.name:
         raise ValueError(f"{folder / 'config.json'} is not the ticket of run {folder.name[:12]}; remove the folder")
     return ticket
 
@@ -171,7 +180,7 @@ def _take(folder: Path, host: Host) -> claims.Claim | None:
     state = state_of(folder)  # looked at after the claim: its owner may have finished just now
     if state.name in (*FINISHED, "running"):
         return None
-    if state.problem:
+    if (folder / "row.json").exists():  # damaged, or another run's
         (folder / "row.json").replace(folder / "row.unreadable.json")
     return claims.take(folder, current.number if current else 0, launcher=host.launcher, job=host.job)
 
@@ -185,6 +194,8 @@ def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Lo
             result = train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=log)
         return {**_split(result), "status": "done", "error": None}
     except Exception as error:
+        if files.is_full_disk(error):  # not the run's fault, and its row could not be written
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoint.folder)) from error
         traceback.print_exc()
         return {"metrics": {}, "series": {}, "status": status_of(error), "error": _described(error)}
 

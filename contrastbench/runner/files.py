@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
@@ -50,6 +51,32 @@ def read_json(path: Path) -> Any:
         ValueError: the file is cut off or is not JSON; the message names it.
     """
     return parsed(path.read_bytes(), str(path))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The file's JSON object.
+
+    Raises:
+        ValueError: the file is cut off, is not JSON, or holds a list, a number or a text; the message names it.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds {type(value).__name__}, not an object; remove it and the run is done again")
+    return value
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, says that the disk or the quota is full."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if (isinstance(error, OSError) and error.errno in FULL) or "No space left on device" in str(error):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def parsed(text: bytes, where: str) -> Any:

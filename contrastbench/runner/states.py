@@ -28,15 +28,20 @@ class State:
 def state_of(folder: Path, still_queued: StillQueued | None = None) -> State:
     """The run's state.
 
-    A row that cannot be read counts as no row: the run is "killed" with the problem named, and is done again.
+    A row that cannot be read, or that is another run's, counts as no row: the run is "killed" with the problem named,
+    and is done again.
     """
     try:
         row = rows.read_row(folder / "row.json")
+        if row["key"] != folder.name:
+            return State("killed", problem=f"{folder / 'row.json'} is the row of run {row['key'][:12]}; remove it")
         return State(row["status"], row)
     except FileNotFoundError:
         claim = claims.latest(folder) if folder.is_dir() else None
     except ValueError as error:
         return State("killed", problem=str(error))
+    except OSError as error:
+        return State("killed", problem=f"{folder} cannot be read: {(error.strerror or str(error)).lower()}")
     begun = claim is not None and not (folder / f"failed.{claim.number}.json").exists()
     if claim and begun and claim.is_alive():
         return State("running", claim=claim)
@@ -52,7 +57,10 @@ def _queued(folder: Path, still_queued: StillQueued | None, claim: claims.Claim 
     mark = folder / "queued.json"
     if not mark.exists():
         return False
-    queued = files.read_json(mark)
+    try:
+        queued = files.read_object(mark)
+    except ValueError:  # cut off, as by a full disk; a run that a scheduler starts all the same is kept apart by claims
+        return False
     told = still_queued(queued) if still_queued else None
     if told is not None:  # a scheduler knows best: it starts a run again after a preemption or the loss of a node
         return told

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from contrastbench.runner import checkpoint
+from contrastbench.runner import checkpoint, files
 from contrastbench.runner.execute import Host, execute
 
 
@@ -53,7 +53,8 @@ def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
         except checkpoint.Interrupted:
             return 0
         except (OSError, ValueError) as error:
-            _say(answers, folder, status="unusable", problem=str(error))
+            status = "disk full" if files.is_full_disk(error) else "unusable"
+            _say(answers, folder, status=status, problem=str(error))
             return 1  # this process holds the run's claim; ending frees it
         failed = failed or status not in ("done", "taken")
         _say(answers, folder, status=status)

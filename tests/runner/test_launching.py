@@ -189,17 +189,6 @@ def test_a_row_that_was_edited_does_not_count(bench):
     assert "its sha256 does not match" in states.state_of(folder).problem
 
 
-def test_a_truncated_checkpoint_fails_the_run_in_one_line_and_retry_mends_it(bench):
-    folder = bench.jobs("toy/main", seeds=[0])[0].folder
-    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    assert execute(folder, Host()) == "failed"
-    message = read_row(folder / "row.json")["error"]["message"]
-    assert "checkpoint.pt cannot be read" in message
-    assert "\n" not in message
-    states.retry(folder)
-    assert execute(folder, Host()) == "done"
-
-
 def test_a_row_says_where_it_comes_from(bench):
     folder = bench.jobs("toy/main", seeds=[0])[0].folder
     execute(folder, Host())

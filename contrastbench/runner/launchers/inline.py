@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from contrastbench.runner import checkpoint, files
 from contrastbench.runner.execute import Host, execute
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
 
 
 def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: int = 1) -> Outcome:
+    """Does the jobs and returns what became of each.
+
+    Ctrl-C and SIGTERM save the run at its next epoch boundary and then do what they always do; a second one does it at
+    once.
+    """
+    told: list[int] = []
+    with _saving_when_told_to_stop(told):
+        try:
+            return _launch(jobs, watch, device, threads)
+        except checkpoint.Interrupted:
+            pass
+    signal.raise_signal(told[0])
+    raise KeyboardInterrupt  # where the signal is ignored
+
+
+@contextlib.contextmanager
+def _saving_when_told_to_stop(told: list[int]) -> Iterator[None]:
+    """Notes the first Ctrl-C or SIGTERM in ``told``; outside the main thread signals are left as they are."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def as_before() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def save(number: int, frame: object) -> None:
+        as_before()
+        told.append(number)
+        checkpoint.request_stop()
+
+    for number in before:
+        signal.signal(number, save)
+    try:
+        yield
+    finally:
+        checkpoint.forget_stop()
+        as_before()
+
+
+def _launch(jobs: Sequence[Job], watch: Watch, device: str, threads: int) -> Outcome:
     outcome = Outcome()
     for job in in_order(jobs):
+        if checkpoint.stop_requested():
+            raise checkpoint.Interrupted
         ready = readiness(job)
         if ready == "ready":
             try:
@@ -21,6 +69,8 @@ def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: i
                 watch(job, {"status": status})
                 continue
             except (OSError, ValueError) as error:
+                if files.is_full_disk(error):
+                    raise
                 problem = str(error)
         else:
             problem = ready if ready != "waiting" else "a run that it needs is being done elsewhere"

@@ -7,11 +7,13 @@ checkpoint, at most ``ATTEMPTS`` times in one launch.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import selectors
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,6 +59,9 @@ def launch(
 ) -> Outcome:
     """Does the jobs and returns what became of each. Ctrl-C saves the running ones and raises KeyboardInterrupt.
 
+    Raises:
+        OSError: the disk is full. No run is begun any more, and those at work have saved what they could.
+
     Args:
         jobs: runs with written tickets.
         slots: one worker each.
@@ -81,15 +86,16 @@ def launch(
                 for line in lines or []:
                     queue.heard(worker, json.loads(line))
                 if lines is None:
-                    worker.stop(selector)
+                    worker.stop(selector, time.monotonic() + STOP_SECONDS)
                     queue.lost(worker)
                     if not stopping():
                         worker.start(selector)
     finally:
         for worker in workers:
             worker.ask_to_stop()
+        until = time.monotonic() + STOP_SECONDS  # for all of them together
         for worker in workers:
-            worker.stop(selector)
+            worker.stop(selector, until)
     return queue.outcome
 
 
@@ -140,11 +146,12 @@ class _Worker:
                 self.process.terminate()
             self.process.stdin.close()  # type: ignore[union-attr]
 
-    def stop(self, selector: selectors.BaseSelector) -> None:
+    def stop(self, selector: selectors.BaseSelector, until: float) -> None:
+        """Waits for the process to end, and kills it where it has not by ``until``."""
         if self.process.stdout.closed:  # type: ignore[union-attr]
             return
         try:
-            self.process.wait(timeout=STOP_SECONDS)
+            self.process.wait(timeout=max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -196,6 +203,9 @@ class _Queue:
             return
         if "line" in said:
             self.watch(job, {"line": said["line"]})
+        elif said["status"] == "disk full":
+            worker.job = None
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.folder))
         elif said["status"] == "unusable":
             self._give_up(job, said["problem"])
             worker.job = None

@@ -1,0 +1,147 @@
+"""One damaged file stops one run and not the command; signals save what is at work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from contrastbench.runner import claims, files, states
+from contrastbench.runner.execute import Host, execute, read_ticket, run_of
+from contrastbench.runner.rows import read_row
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"7", b'{"host": '], ids=["empty", "list", "number", "cut off"])
+def test_a_damaged_claim_counts_as_nobodys_and_the_run_is_done(bench, content):
+    first, second = bench.jobs("toy/main", seeds=[0])[:2]
+    (first.folder / "claim.1").write_bytes(content)
+    past = time.time() - 1000
+    os.utime(first.folder / "claim.1", (past, past))
+    assert states.state_of(first.folder).name == "killed"
+    assert [execute(job.folder, Host()) for job in (first, second)] == ["done", "done"]
+    assert (first.folder / "claim.2").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{"], ids=["empty", "list", "cut off"])
+def test_a_damaged_queue_mark_counts_as_none(bench, content):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    (folder / "queued.json").write_text(content)
+    assert states.state_of(folder).name == "new"
+    bench.run_inline("toy/main", seeds=[0])
+    assert bench.states("toy/main", seeds=[0]) == ["done"] * 4
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "{}"], ids=["empty", "list", "cut off", "nothing in it"])
+def test_a_damaged_ticket_is_written_anew(bench, content):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    (folder / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config.json"):
+        read_ticket(folder)
+    bench.run_inline("toy/main", seeds=[0])
+    assert bench.states("toy/main", seeds=[0]) == ["done"] * 4
+
+
+def test_the_row_of_another_run_does_not_count(bench):
+    first, second = bench.jobs("toy/main", seeds=[0])[:2]
+    execute(first.folder, Host())
+    (second.folder / "row.json").write_bytes((first.folder / "row.json").read_bytes())
+    state = states.state_of(second.folder)
+    assert state.name == "killed"
+    assert state.problem.endswith(f"row.json is the row of run {first.run.key[:12]}; remove it")
+    assert execute(second.folder, Host()) == "done"
+    assert read_row(second.folder / "row.json")["key"] == second.run.key
+
+
+def test_a_file_where_a_run_folder_should_be_is_named(bench):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    (folder / "config.json").unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    state = states.state_of(folder)
+    assert state.problem == f"{folder} cannot be read: not a directory"
+
+
+def test_a_run_is_what_its_ticket_says(bench):
+    for table in ("toy/main", "toy/chain"):
+        for job in bench.jobs(table, seeds=[0]):
+            again = run_of(job.folder)
+            assert (again.key, again.method, again.dataset) == (job.run.key, job.run.method, job.run.dataset)
+
+
+def test_a_damaged_checkpoint_starts_the_run_again_and_says_so(bench):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    said = []
+    assert execute(folder, Host(), watch=said.append) == "done"
+    assert "checkpoint.pt is damaged" in said[0]["note"] and said[0]["note"].endswith("the run starts again")
+    assert "the run starts again" in (folder / "log.txt").read_text()
+    assert (folder / "checkpoint.damaged.pt").read_bytes() == b"not a checkpoint"
+
+
+def test_machines_whose_clocks_differ_agree_on_who_lives(tmp_path, monkeypatch):
+    claim = claims.take(tmp_path, 0)
+    files.write_json(tmp_path / "claim.1", {**claim.owner, "host": "elsewhere", "boot": "another"})
+    files.write_text(claim.heartbeat, "{}\n")
+    for skew in (3600.0, -3600.0):
+        real = time.time
+        with monkeypatch.context() as here:
+            here.setattr(time, "time", lambda real=real, skew=skew: real() + skew)
+            assert claims.latest(tmp_path).is_alive()
+
+
+def test_a_full_disk_ends_the_run_and_not_as_its_failure(bench, monkeypatch):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    real = files.write_whole
+
+    def full(path, *arguments, **options):
+        if path.name == "checkpoint.pt":
+            raise OSError(28, "No space left on device")
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(files, "write_whole", full)
+    with pytest.raises(OSError, match="No space left"):
+        execute(folder, Host())
+    assert not (folder / "row.json").exists()
+
+
+def wait_for(path_of, seconds=60):
+    until = time.monotonic() + seconds
+    while not (found := list(path_of())):
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.05)
+    return found[0]
+
+
+@pytest.mark.parametrize("launcher", ["inline", "local"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_the_command_with_its_runs_saved(bench, launcher, number, code):
+    command = [
+        sys.executable,
+        "-m",
+        "contrastbench.cli",
+        "--runs",
+        str(bench.folder),
+        "run",
+        "toy/slow",
+        "--seeds",
+        "1",
+    ]
+    front = subprocess.Popen(
+        [*command, "--launcher", launcher, "--set", "epochs=400", "--set", "checkpoint_seconds=1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: bench.folder.glob("toy/*/metrics.jsonl"))
+    asked = time.monotonic()
+    front.send_signal(number)
+    _, complaint = front.communicate(timeout=60)
+    assert time.monotonic() - asked < 12
+    assert front.returncode == code
+    assert complaint.strip().splitlines()[-1] == "stopped; nothing is lost, the same command goes on"
+    folder = wait_for(lambda: bench.folder.glob("toy/*/checkpoint.pt")).parent
+    assert states.state_of(folder).name == "killed"
+    assert json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["epoch"] == 0
