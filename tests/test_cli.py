@@ -1,11 +1,14 @@
 """The command line as a user meets it: what it prints, how it exits."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from contrastbench import papers
 from contrastbench.runner import provenance
@@ -43,6 +46,7 @@ def contrastbench(*arguments, runs=None, results=None, **environment):
         (["run", "toy/main", "--device", "cuda"], "torch sees no GPU here; possible: cpu"),
         (["logs", "zzz"], "no run's key begins with 'zzz' (looked in "),
         (["data", "check", "nothing"], "unknown data set 'nothing'; there are:"),
+        (["plan", "hard_negatives/main", "--set", "dataset=cifar"], "unknown data set 'cifar'; there are:"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -52,6 +56,60 @@ def test_bad_input_ends_in_one_line_and_exit_code_2(tmp_path, arguments, said):
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not list(tmp_path.glob("*/*/row.json"))
+
+
+@pytest.fixture
+def own_data(tmp_path):
+    """A data root with a user's pictures and graphs."""
+    random = np.random.default_rng(0)
+    for number, name in enumerate(("calm", "loud")):
+        (tmp_path / "noises" / name).mkdir(parents=True)
+        for picture in range(25):
+            pixels = random.integers(0, 60 + 190 * number, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "noises" / name / f"{picture}.png")
+    (tmp_path / "FRIENDS").mkdir()
+    nodes = [(graph, 4 * graph + node) for graph in range(40) for node in range(1, 5)]
+    pairs = [(node, node + 1) for graph, node in nodes if node % 4] + [(4 * g + 1, 4 * g + 4) for g in range(0, 40, 2)]
+    lines = {
+        "A": [f"{a}, {b}" for pair in pairs for a, b in (pair, pair[::-1])],
+        "graph_indicator": [f"{graph + 1}" for graph, _ in nodes],
+        "graph_labels": [f"{graph % 2}" for graph in range(40)],
+    }
+    for suffix, content in lines.items():
+        (tmp_path / "FRIENDS" / f"FRIENDS_{suffix}.txt").write_text("\n".join(content) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "dataset"),
+    [
+        ("graph_contrastive/main/InfoGraph", ["dataset=FRIENDS"], "FRIENDS"),
+        (
+            "hard_negatives/main/HCL",
+            ["dataset=noises@16", "augmentation=natural", "train_images=0", "batch=16", "knn_neighbours=5"],
+            "noises@16",
+        ),
+    ],
+)
+def test_any_method_runs_on_data_of_ones_own(tmp_path, own_data, target, settings, dataset):
+    changes = [part for setting in settings for part in ("--set", setting)]
+    command = ["run", target, "--scale", "smoke", "--seeds", "1", "--launcher", "inline", *changes]
+    done = contrastbench(*command, runs=tmp_path / "runs", CONTRASTBENCH_DATA=str(own_data))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = (json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/row.json"))
+    assert row["dataset"] == dataset and list(row["data"]) == [dataset] and row["status"] == "done"
+
+
+def test_data_list_says_first_what_is_here(own_data):
+    listed = contrastbench("data", "list", CONTRASTBENCH_DATA=str(own_data)).stdout
+    here, _, elsewhere = listed.partition("not here")
+    assert all(f" {name} " in here for name in ("MUTAG", "mnist5k", "FRIENDS", "noises"))
+    assert all(f" {name} " in elsewhere for name in ("PROTEINS", "cifar10", "stl10"))
+
+
+def test_own_data_is_checked_by_its_name(own_data):
+    done = contrastbench("data", "check", "noises@16", "FRIENDS", CONTRASTBENCH_DATA=str(own_data))
+    assert done.returncode == 0 and done.stdout.count("a copy that the catalogue does not know") == 2
 
 
 def test_a_failed_run_is_listed_and_the_command_exits_with_1(tmp_path):

@@ -91,10 +91,14 @@ Names = Annotated[list[str] | None, typer.Argument(help="data sets; every embedd
 @data_commands.command("list")
 @one_line_errors
 def list_data() -> None:
-    """Every data set the suite knows, with its size, source and terms; and your own in the data root."""
+    """Every data set: first those that are here, your own in the data root among them, then those to be had."""
+    here = [*filter(catalogue.is_here, catalogue.DATA_SETS.values()), *catalogue.found()]
+    elsewhere = [entry for entry in catalogue.DATA_SETS.values() if entry not in here]
     grid = Grid("name", "kind", "size", "from", "terms", box=None)
-    for entry in [*catalogue.DATA_SETS.values(), *catalogue.found()]:
-        grid.add_row(entry.name, entry.kind, entry.size, entry.origin, entry.terms)
+    for title, entries in ((f"here (data root: {catalogue.data_root()})", here), ("not here", elsewhere)):
+        grid.add_row(f"[bold]{title}[/bold]")
+        for entry in entries:
+            grid.add_row(entry.name, entry.kind, entry.size, entry.origin, entry.terms)
     console.print(grid)
 
 

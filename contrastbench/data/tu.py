@@ -5,7 +5,6 @@ The format: one edge, node or graph a line, counted from 1. Any folder that foll
 
 from __future__ import annotations
 
-import importlib.resources
 import io
 import zipfile
 from collections.abc import Callable
@@ -14,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-# In grakel's wheel, among its tests' data: a data set that every installation has.
-EMBEDDED = {"MUTAG": ("grakel", "tests/data/MUTAG")}
+FILES = Path(__file__).parent / "files"  # data sets that come with this package, each beside its licence
+EMBEDDED = ("MUTAG",)
 
 Opener = Callable[[str], bytes | None]  # "A" -> the bytes of NAME_A.txt, or None where there is no such file
 
@@ -44,8 +43,7 @@ def locate(name: str, root: Path) -> Opener | None:
         if (folder / f"{name}.zip").exists():
             return _zip_opener(name, folder / f"{name}.zip")
     if name in EMBEDDED:
-        package, inside = EMBEDDED[name]
-        return _folder_opener(name, Path(str(importlib.resources.files(package).joinpath(inside))))
+        return _folder_opener(name, FILES / name)
     return None
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from contrastbench.data import graphs as graphs_module
+from contrastbench.data import tu
 from contrastbench.data.graph_batches import batches, colours
 from contrastbench.data.graphs import load_graphs
 
@@ -28,7 +29,7 @@ def write(folder: Path, name: str = "TINY", **changes) -> Path:
     return folder
 
 
-def test_mutag_comes_with_grakel(tmp_path):
+def test_mutag_comes_with_the_suite(tmp_path):
     mutag = load_graphs("MUTAG", tmp_path)
     assert (len(mutag), mutag.classes, mutag.features.shape[1]) == (188, 2, 7)
     assert mutag.features_from == "node labels"
@@ -36,10 +37,9 @@ def test_mutag_comes_with_grakel(tmp_path):
 
 
 def test_mutag_equals_what_pytorch_geometric_reads(tmp_path):
-    import grakel
     from torch_geometric.io import read_tu_data
 
-    data, slices, _ = read_tu_data(str(Path(grakel.__file__).parent / "tests/data/MUTAG"), "MUTAG")
+    data, slices, _ = read_tu_data(str(tu.FILES / "MUTAG"), "MUTAG")
     mutag = load_graphs("MUTAG", tmp_path)
     assert torch.equal(mutag.features, data.x)
     assert torch.equal(mutag.labels, data.y)

