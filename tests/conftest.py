@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 TOY = str(Path(__file__).parent / "toy")
 sys.path.insert(0, TOY)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [TOY, os.environ.get("PYTHONPATH")]))
@@ -11,3 +13,16 @@ os.environ["CONTRASTBENCH_CHECKPOINT_SECONDS"] = "0"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one thread a process, as workers have
 os.environ.pop("CONTRASTBENCH_DATA", None)
 os.environ.pop("CONTRASTBENCH_RUNS", None)
+
+
+@pytest.fixture
+def gpu() -> str:
+    """The first GPU, under the settings of a run; the test is skipped where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU; torch sees none on this machine")
+    from contrastbench.runner.execute import Host, _settle
+
+    _settle(Host("cuda:0"))
+    return "cuda:0"

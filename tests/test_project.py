@@ -9,22 +9,30 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("losses", "encoders", "data", "evaluation", "runner", "report", "cli", "randomness", "papers", "settings")
+PARTS = (
+    *("losses", "encoders", "data", "evaluation", "runner", "report", "cli"),
+    *("randomness", "training", "weights", "papers", "settings"),
+)
 
 # Who may import whom; each part may import itself.
 ARROWS = {
     "losses": set(),
     "randomness": set(),
+    "weights": set(),
+    "training": {"randomness"},
     "data": {"randomness"},
-    "encoders": {"randomness", "data"},
-    "evaluation": {"randomness", "data", "encoders"},
+    "encoders": {"randomness", "data", "weights"},
+    "evaluation": {"randomness", "data", "encoders", "weights", "training"},
     "runner": {"randomness"},
     "report": {"runner"},
     "settings": {"runner"},
     "papers": {"runner", "settings"},
     "cli": {"runner", "report", "papers", "data"},
-    "baselines": {"losses", "encoders", "data", "evaluation", "randomness"},
-    "benchmarks": {"losses", "encoders", "data", "evaluation", "randomness", "runner", "baselines", "report"},
+    "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
+    "benchmarks": {
+        *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
+        *("runner", "baselines", "report"),
+    },
 }
 # What the runner offers to papers and to the report: no more than this.
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,16 @@ from torchvision.transforms.functional import resize
 from baselines.images import raw_pixels
 from benchmarks.hard_negatives.config import Config
 from contrastbench import losses
-from contrastbench.data.augmentation import Recipe, augment, digits_recipe, natural_recipe, normalised, two_views
-from contrastbench.data.images import Images, Split, load_images, stratified_split
+from contrastbench.data.augmentation import (
+    Recipe,
+    augment,
+    digits_recipe,
+    draw_views,
+    natural_recipe,
+    normalised,
+    normalised_views,
+)
+from contrastbench.data.images import Images, Split, fixed_part, load_images, stratified_split
 from contrastbench.encoders.images import ENCODERS, ImageEncoder
 from contrastbench.evaluation.features import image_features
 from contrastbench.evaluation.linear import (
@@ -27,10 +36,10 @@ from contrastbench.evaluation.maps import principal_map
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep, batches
 
 RECIPES: dict[str, Callable[[int], Recipe]] = {"natural": natural_recipe, "digits": digits_recipe}
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # as printed in the authors' utils.py
-SUBSET_SEED = 0  # Config.train_images takes the same images in every run
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,12 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
         "metrics": metrics,
     }
     start = checkpoint.restore(**parts)
+    step = contrastive_step(config, encoder, optimizer, data)
     for epoch in range(start, config.epochs):
-        loss = contrastive_epoch(config, encoder, optimizer, data, seed=seed, epoch=epoch)
-        log(epoch, loss=loss)
+        encoder.train()
+        for inputs in contrastive_inputs(config, data, seed=seed, epoch=epoch):
+            step(**inputs)
+        log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, **parts)
     if not metrics:
         metrics.update(frozen_metrics(config, encoder, data))
@@ -100,10 +112,7 @@ def prepared(config: Config, seed: int, device: str, log: Log) -> Prepared:
     """Loads the data set and cuts it to what the config asks for."""
     images = load_images(config.dataset)
     log.data(config.dataset, images.sha256)
-    train, test, split = images.train, images.test, "test"
-    if config.train_images:
-        order = torch.randperm(len(train), generator=generator(SUBSET_SEED, "split"))
-        train = train.take(order[: config.train_images].sort().values)
+    train, test, split = fixed_part(images.train, config.train_images), images.test, "test"
     if config.validation:
         kept, held_out = stratified_split(train.labels, config.validation, generator(seed, "split"))
         train, test, split = train.take(kept), train.take(held_out), "validation"
@@ -116,42 +125,39 @@ def prepared(config: Config, seed: int, device: str, log: Log) -> Prepared:
     return Prepared(pretrain.to(device), train, test, split, images.classes, mean, std, recipe)
 
 
-def contrastive_epoch(
-    config: Config, encoder: ImageEncoder, optimizer: torch.optim.Optimizer, data: Prepared, *, seed: int, epoch: int
-) -> float:
-    """One pass over the training images; returns the mean loss in nats."""
-    encoder.train()
-    order = torch.randperm(len(data.pretrain), generator=generator(seed, "order", epoch)).to(data.pretrain.device)
-    rng = generator(seed, "augmentation", epoch)
-    total = torch.zeros((), device=order.device)
-    batches = [index for index in order.split(config.batch) if len(index) == config.batch]  # drop_last, as the authors
-    for index in batches:
-        views = two_views(data.pretrain[index], data.recipe, mean=data.mean, std=data.std, rng=rng)
-        with _precision(config, order):  # one view after the other, as the authors: batch norm sees one view at a time
+def contrastive_step(
+    config: Config, encoder: ImageEncoder, optimizer: torch.optim.Optimizer, data: Prepared
+) -> TrainingStep:
+    """Two views of a batch, the encoder on one after the other (batch norm sees one at a time, as in the authors'
+    code), the loss and an update."""
+
+    def loss_of(index: Tensor, **draws: Tensor) -> Tensor:
+        views = normalised_views(data.pretrain[index], data.recipe, draws, mean=data.mean, std=data.std)
+        with _precision(config, index):
             z_a, z_b = (encoder(view.contiguous(memory_format=torch.channels_last)) for view in views)
-        loss = loss_of(config, z_a.float(), z_b.float())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.detach()
-    if not total.isfinite():
-        raise FloatingPointError(f"loss became {total.item()} in epoch {epoch}")
-    return float(total / len(batches))
+        return losses.two_view_loss_named(
+            config.loss,
+            z_a.float(),
+            z_b.float(),
+            temperature=config.temperature,
+            tau_plus=config.tau_plus,
+            beta=config.beta,
+            alpha=config.alpha,
+        )
+
+    return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device))
 
 
-def loss_of(config: Config, z_a: Tensor, z_b: Tensor) -> Tensor:
-    """The config's loss of two views' embeddings [B, D]."""
-    shared: dict[str, Any] = {"temperature": config.temperature}
-    if config.loss == "nt_xent":
-        return losses.nt_xent(z_a, z_b, **shared)
-    shared["tau_plus"] = config.tau_plus
-    if config.loss == "dcl":
-        return losses.dcl(z_a, z_b, **shared)
-    if config.loss == "hcl":
-        return losses.hcl(z_a, z_b, **shared, beta=config.beta)
-    if config.loss == "bcl":
-        return losses.bcl(z_a, z_b, **shared, alpha=config.alpha, beta=config.beta)
-    raise ValueError(f"unknown loss {config.loss!r}; hard_negatives has: nt_xent, dcl, hcl, bcl")
+def contrastive_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
+    """The inputs of an epoch's steps: which images, and all that is random about their views.
+
+    The last images, fewer than a batch, are dropped, as in the authors' code.
+    """
+    rng = generator(seed, "augmentation", epoch)
+    for index in batches(
+        len(data.pretrain), config.batch, generator(seed, "order", epoch)
+    ):  # drop_last, as the authors
+        yield {"index": index, **draw_views(2, (len(index), *data.pretrain.shape[1:]), data.recipe, rng)}
 
 
 def frozen_metrics(config: Config, encoder: ImageEncoder, data: Prepared) -> dict[str, Any]:
@@ -202,9 +208,11 @@ def _probe_epochs(config: Config) -> int:
     return _chosen("probe", config.probe, {"adam": config.probe_epochs, "logistic": 0})
 
 
-def _precision(config: Config, beside: Tensor) -> torch.autocast:
+def _precision(config: Config, beside: Tensor) -> AbstractContextManager[object]:
     low = _chosen("precision", config.precision, {"float32": False, "bf16": True})
-    return torch.autocast(beside.device.type, torch.bfloat16, enabled=low)
+    if beside.device.type == "meta":  # where autocast is not known
+        return nullcontext()
+    return torch.autocast(beside.device.type, torch.bfloat16, enabled=low, cache_enabled=False)  # for graph capture
 
 
 def _statistics(config: Config, images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

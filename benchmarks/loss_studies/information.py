@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from benchmarks.loss_studies.config import Information
 from benchmarks.loss_studies.schedule import checked, cosine
 from contrastbench import losses
-from contrastbench.encoders.images import linear_weights
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.weights import linear_weights
 
 EPOCH_STEPS = 100
 Critic = Callable[[Tensor, Tensor], Tensor]  # x [N, d], y [N, d] -> scores [N, N]

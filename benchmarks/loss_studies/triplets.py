@@ -10,10 +10,10 @@ from benchmarks.loss_studies.images import _part
 from benchmarks.loss_studies.schedule import checked
 from contrastbench import losses
 from contrastbench.data.images import Split, load_images
-from contrastbench.encoders.images import linear_weights
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.weights import linear_weights
 
 EPOCH_BATCHES = 15
 MINERS = {

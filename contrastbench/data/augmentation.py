@@ -61,19 +61,28 @@ def digits_recipe(size: int = 28) -> Recipe:
     )
 
 
+Draws = dict[str, Tensor]  # the random numbers of views, by name
+
+
 def two_views(
     images: Tensor, recipe: Recipe, *, mean: Sequence[float], std: Sequence[float], rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Two independent normalised views of each image: float32 [N, C, S, S] each; row i of both is image i."""
-    return tuple(normalised(augment(images, recipe, rng=rng), mean, std) for _ in range(2))  # type: ignore[return-value]
+    first, second = normalised_views(images, recipe, draw_views(2, images.shape, recipe, rng), mean=mean, std=std)
+    return first, second
 
 
 def normalised(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """``(x - mean) / std`` per channel; uint8 images are first scaled to [0, 1]."""
     values = views.float() / 255 if views.dtype == torch.uint8 else views
-    factor = 1 / torch.tensor(std, device=views.device)
-    shift = -torch.tensor(mean, device=views.device) * factor
+    factor = 1 / _constants(std, views.device)
+    shift = -_constants(mean, views.device) * factor
     return torch.addcmul(shift[:, None, None], values, factor[:, None, None])
+
+
+def _constants(values: Sequence[float], device: torch.device) -> Tensor:
+    """The values as float32, written by the device itself: copying them from the CPU would be a wait."""
+    return torch.cat([torch.full((1,), float(value), device=device) for value in values])
 
 
 def augment(images: Tensor, recipe: Recipe, *, rng: torch.Generator) -> Tensor:
@@ -87,20 +96,60 @@ def augment(images: Tensor, recipe: Recipe, *, rng: torch.Generator) -> Tensor:
     Returns:
         float32 [N, C, S, S] in [0, 1], on the images' device.
     """
+    draws = draw(images.shape, recipe, rng)
+    return view(images, recipe, {name: value.to(images.device) for name, value in draws.items()})
+
+
+def normalised_views(
+    images: Tensor, recipe: Recipe, draws: Draws, *, mean: Sequence[float], std: Sequence[float]
+) -> list[Tensor]:
+    """The views of ``draw_views``, normalised: as many tensors [N, C, S, S] as were drawn.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        draws: of ``draw_views``, on the images' device.
+    """
+    count = len(next(iter(draws.values())))
+    each = ({name: value[number] for name, value in draws.items()} for number in range(count))
+    return [normalised(view(images, recipe, drawn), mean, std) for drawn in each]
+
+
+def view(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
+    """The view of each image that ``draws`` stands for; asks the device for nothing, so that a GPU can capture it.
+
+    Args:
+        images: uint8 [N, C, H, W], C 1 or 3.
+        draws: of ``draw``, on the images' device.
+
+    Returns:
+        float32 [N, C, S, S] in [0, 1].
+    """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"images must be uint8 [N, 1 or 3, H, W], got {images.dtype} {tuple(images.shape)}")
-    draws = _draw(images.shape[0], images.shape[2], images.shape[3], recipe, rng)
-    draws = {name: value.to(images.device) for name, value in draws.items()}
-    chunk = CHUNK if images.device.type == "cpu" else max(len(images), 1)
+    if images.device.type != "cpu":
+        return _view(images, recipe, draws)
     views = images.new_empty((*images.shape[:2], recipe.size, recipe.size), dtype=torch.float32)
-    for start in range(0, len(images), chunk):
-        part = slice(start, start + chunk)
+    for start in range(0, len(images), CHUNK):
+        part = slice(start, start + CHUNK)
         views[part] = _view(images[part], recipe, {name: value[part] for name, value in draws.items()})
     return views
 
 
-def _draw(n: int, height: int, width: int, recipe: Recipe, rng: torch.Generator) -> dict[str, Tensor]:
-    """Every random number of a batch, [N] or [N, 4] each."""
+def draw_views(count: int, shape: Sequence[int], recipe: Recipe, rng: torch.Generator) -> Draws:
+    """``count`` independent draws, one after the other: [count, N] or [count, N, 4] each."""
+    drawn = [draw(shape, recipe, rng) for _ in range(count)]
+    return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+
+
+def draw(shape: Sequence[int], recipe: Recipe, rng: torch.Generator) -> Draws:
+    """Every random number of one view of each image, on the CPU: [N] or [N, 4] each.
+
+    Args:
+        shape: of the images: N, C, H, W.
+        recipe: the distribution to draw from.
+        rng: a CPU generator.
+    """
+    n, _, height, width = shape
     top, left, crop_height, crop_width = _draw_crops(n, height, width, recipe, rng)
     uniform = torch.rand(n, 13, generator=rng)
     spread = torch.tensor(recipe.jitter)
@@ -150,7 +199,7 @@ def _central_crop(height: int, width: int, ratio: tuple[float, float]) -> tuple[
     return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
 
 
-def _draw_affine(n: int, recipe: Recipe, rng: torch.Generator) -> dict[str, Tensor]:
+def _draw_affine(n: int, recipe: Recipe, rng: torch.Generator) -> Draws:
     if not (recipe.rotation_degrees or recipe.shear_degrees):
         return {}
     uniform = 2 * torch.rand(n, 2, generator=rng) - 1
@@ -159,7 +208,7 @@ def _draw_affine(n: int, recipe: Recipe, rng: torch.Generator) -> dict[str, Tens
     return {"rotation": rotation, "shear": shear}
 
 
-def _view(images: Tensor, recipe: Recipe, draws: dict[str, Tensor]) -> Tensor:
+def _view(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
     view = images.float().div_(255)
     if "rotation" in draws:
         view = _turned(view, draws["rotation"], draws["shear"])
@@ -186,7 +235,7 @@ def _turned(images: Tensor, rotation: Tensor, shear: Tensor) -> Tensor:
     return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _cropped(images: Tensor, size: int, draws: dict[str, Tensor]) -> Tensor:
+def _cropped(images: Tensor, size: int, draws: Draws) -> Tensor:
     """Crop, bilinear resize to size x size with antialiasing, and flip: [N, C, S, S]."""
     n, channels, height, width = images.shape
     across = _resize_matrix(draws["left"], draws["crop_width"], width, size, draws["flip"])
@@ -221,7 +270,7 @@ def _grey(images: Tensor) -> Tensor:
     return images[:, :1] * GREY[0] + images[:, 1:2] * GREY[1] + images[:, 2:] * GREY[2]
 
 
-def _jittered(images: Tensor, draws: dict[str, Tensor]) -> Tensor:
+def _jittered(images: Tensor, draws: Draws) -> Tensor:
     """ColorJitter: four operations in each image's own order; 0 brightness, 1 contrast, 2 saturation, 3 hue."""
     order, factors = draws["order"], draws["factors"]
     active = draws["jitter"][:, None]
@@ -231,8 +280,16 @@ def _jittered(images: Tensor, draws: dict[str, Tensor]) -> Tensor:
         operation, factor = order[:, slot], own_factor[:, slot]
         images = _blended(images, operation, factor)
         if coloured:
-            chosen = ((operation == 3) & draws["jitter"]).nonzero().squeeze(1)
-            images[chosen] = _hue_shifted(images[chosen], factor[chosen])
+            images = _hue_where(images, (operation == 3) & draws["jitter"], factor)
+    return images
+
+
+def _hue_where(images: Tensor, turns: Tensor, shift: Tensor) -> Tensor:
+    """Turns the hue of some of the images. A GPU works on all and chooses then: to know which they are is a wait."""
+    if images.device.type != "cpu":
+        return torch.where(turns[:, None, None, None], _hue_shifted(images, shift), images)
+    chosen = turns.nonzero().squeeze(1)
+    images[chosen] = _hue_shifted(images[chosen], shift[chosen])
     return images
 
 
@@ -265,7 +322,7 @@ def _hue_shifted(images: Tensor, shift: Tensor) -> Tensor:
     return torch.stack(turned, dim=1)
 
 
-def _blurred(images: Tensor, draws: dict[str, Tensor]) -> Tensor:
+def _blurred(images: Tensor, draws: Draws) -> Tensor:
     """Gaussian blur with 3 taps and reflected borders (the border pixel itself is not repeated)."""
     side = torch.exp(-0.5 / draws["sigma"] ** 2)
     side = torch.where(draws["blur"], side / (1 + 2 * side), 0.0)[:, None, None, None]

@@ -16,6 +16,7 @@ from contrastbench.randomness import generator
 
 EMBEDDED_TEST_FRACTION = 0.4  # of each class; many test images, because the differences between methods are small
 EMBEDDED_SPLIT_SEED = 0  # the split is part of the data set: it never follows a run's seed
+FIXED_PART_SEED = 0  # a part of the training images is the same in every run
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,14 @@ def stratified_split(labels: Tensor, fraction: float, rng: torch.Generator) -> t
         chosen = torch.randperm(len(members), generator=rng)[: int(fraction * len(members))]
         held_out[members[chosen]] = True
     return (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
+
+
+def fixed_part(split: Split, count: int) -> Split:
+    """``count`` random images of a split, the same for every run and seed; all for 0."""
+    if not count:
+        return split
+    order = torch.randperm(len(split), generator=generator(FIXED_PART_SEED, "split"))
+    return split.take(order[:count].sort().values)
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> tuple[sources.Arrays, sources.Arrays]:

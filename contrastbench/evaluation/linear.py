@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from contrastbench.encoders.images import linear_weights
+from contrastbench.weights import seeded_module
 
 LOGISTIC_STEPS = 2000  # L-BFGS iterations at most; 64 standardised features need about 100
 
@@ -48,11 +48,7 @@ def logistic_top1_percent(
 
 def linear_classifier(width: int, classes: int, *, rng: torch.Generator) -> nn.Linear:
     """A linear layer with weights from ``rng``."""
-    with torch.device("meta"):
-        layer = nn.Linear(width, classes)
-    layer.to_empty(device="cpu")
-    linear_weights(layer, rng)
-    return layer
+    return seeded_module(lambda: nn.Linear(width, classes), rng)
 
 
 def probe_epoch(

@@ -2,6 +2,7 @@
 
 from contrastbench.losses.alignment_uniformity import alignment, uniformity
 from contrastbench.losses.bayesian import bayesian_weights, bcl
+from contrastbench.losses.by_name import two_view_loss_named
 from contrastbench.losses.contrastive import drlim, margin_pairs, squared_hinge
 from contrastbench.losses.debiased import dcl, dcl_many_positives, hcl
 from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd
@@ -54,5 +55,6 @@ __all__ = [
     "squared_hinge",
     "sup_con",
     "triplet",
+    "two_view_loss_named",
     "uniformity",
 ]

@@ -85,7 +85,7 @@ def along_sphere(gradient: Tensor, u: Tensor) -> Tensor:
 
 def without_autocast(z: Tensor) -> AbstractContextManager[object]:
     """The context in which matrix products on ``z``'s device keep the precision of their inputs."""
-    if not torch.is_autocast_enabled(z.device.type):
+    if z.is_meta or not torch.is_autocast_enabled(z.device.type):  # autocast knows no "meta"
         return nullcontext()
     return torch.autocast(device_type=z.device.type, enabled=False)
 
@@ -209,5 +209,7 @@ def log_debiased(log_negatives: Tensor, log_positive: Tensor, tau_plus: float, l
     left_over = 1 - tau_plus * torch.exp((log_positive - log_negatives).clamp_max(50.0))
     positive = left_over > 0  # the rest is below the floor, and its logarithm would be NaN
     log_mean = log_negatives + left_over.where(positive, torch.ones_like(left_over)).log() - math.log1p(-tau_plus)
-    floor = torch.as_tensor(log_floor, dtype=log_mean.dtype, device=log_mean.device)
+    floor = log_floor  # a number is written by the device itself: to copy it there would be a wait
+    if not isinstance(floor, Tensor):
+        floor = torch.full((), floor, dtype=log_mean.dtype, device=log_mean.device)
     return torch.maximum(log_mean, floor).where(positive, floor)

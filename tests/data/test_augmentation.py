@@ -27,7 +27,7 @@ def pictures(n: int, size: int = 32, seed: int = 0) -> torch.Tensor:
 def test_crop_resize_and_flip_are_pillows() -> None:
     for size in (32, 96):  # 96 to 32 needs antialiasing
         images = pictures(20, size)
-        draws = augmentation._draw(20, size, size, natural_recipe(), generator(1, "augmentation"))
+        draws = augmentation.draw(images.shape, natural_recipe(), generator(1, "augmentation"))
         ours = augmentation._cropped(images.float() / 255, 32, draws)
         for index, image in enumerate(images):
             box = [int(draws[name][index]) for name in ("top", "left", "crop_height", "crop_width")]
@@ -94,7 +94,7 @@ def test_crops_are_drawn_as_torchvision_draws_them(shape: tuple[int, int]) -> No
 
 def test_parameters_have_torchvisions_distributions() -> None:
     n = 20_000
-    draws = augmentation._draw(n, 32, 32, natural_recipe(), generator(0, "augmentation"))
+    draws = augmentation.draw((n, 3, 32, 32), natural_recipe(), generator(0, "augmentation"))
     for name, probability in (("flip", 0.5), ("jitter", 0.8), ("grey", 0.2), ("blur", 0.5)):
         assert stats.binomtest(int(draws[name].sum()), n, probability).pvalue > DIFFERENT
     orders = (draws["order"] * torch.tensor([64, 16, 4, 1])).sum(dim=1)
@@ -184,7 +184,7 @@ def test_two_views_are_normalised_and_differ() -> None:
 def test_digits_keep_one_channel_and_are_never_mirrored() -> None:
     images = pictures(64, 28)[:, :1].contiguous()
     assert augment(images, digits_recipe(), rng=generator(0, "augmentation")).shape == (64, 1, 28, 28)
-    assert not augmentation._draw(500, 28, 28, digits_recipe(), generator(0, "augmentation"))["flip"].any()
+    assert not augmentation.draw((500, 1, 28, 28), digits_recipe(), generator(0, "augmentation"))["flip"].any()
 
 
 def test_images_of_another_type_are_refused() -> None:
