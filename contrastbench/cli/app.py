@@ -8,25 +8,28 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from contrastbench.papers import Selection, names, select
-from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.provenance import PROJECT, git
 
 app = typer.Typer(
     help="Reruns the published tables of contrastive learning and says, cell by cell, whether they hold.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 WIDE = 160  # characters of a line where nobody's terminal limits it
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
-complaints = Console(stderr=True)
+# Text is text here: what rows, errors and file names hold is never read as markup. Colours are given as styled Text.
+PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE, **PLAIN)
+complaints = Console(stderr=True, **PLAIN)
 
 
 @dataclass
@@ -40,6 +43,13 @@ class Places:
 places = Places()
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        commit = git()["commit"]
+        console.print(f"contrastbench {metadata.version('contrastbench')}" + (f" ({commit[:12]})" if commit else ""))
+        raise typer.Exit
+
+
 @app.callback()
 def choose_places(
     runs: Annotated[Path, typer.Option(envvar="CONTRASTBENCH_RUNS", help="this machine's run folders")] = places.runs,
@@ -49,6 +59,9 @@ def choose_places(
     data_root: Annotated[
         Path | None, typer.Option(envvar="CONTRASTBENCH_DATA", help="a folder with data sets, read before any download")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="the version, and the commit")
+    ] = False,
 ) -> None:
     places.runs, places.results = runs.absolute(), results.absolute()
     if data_root is not None:
@@ -59,7 +72,7 @@ def choose_places(
 
 
 def complain(message: str) -> None:
-    complaints.print(f"[red]error:[/red] {escape(message)}", soft_wrap=True)
+    complaints.print(Text.assemble(("error:", "red"), " ", message), soft_wrap=True)
 
 
 class Terminated(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from contrastbench.cli.app import app, console, one_line_errors
 from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, chosen_folders, run_folder
@@ -35,11 +36,11 @@ def show_logs(
     """What a run printed, and what its Slurm job said when it ended without a row."""
     folder = run_folder(key)
     state = states.state_of(folder, slurm_queue.still_queued())
-    console.print(f"[bold]{folder}[/bold]: {state.name}", soft_wrap=True)
+    console.print(Text.assemble((str(folder), "bold"), f": {state.name}"), soft_wrap=True)
     if (folder / "log.txt").exists():
-        console.print((folder / "log.txt").read_text(errors="replace"), markup=False, highlight=False, soft_wrap=True)
+        console.print((folder / "log.txt").read_text(errors="replace"), soft_wrap=True)
     for path in slurm_queue.job_logs(folder):
-        console.print(f"[bold]{path}[/bold]", soft_wrap=True)
-        console.print(path.read_text(errors="replace"), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(str(path), "bold"), soft_wrap=True)
+        console.print(path.read_text(errors="replace"), soft_wrap=True)
     if state.name == "killed":
-        console.print(slurm_queue.why_it_ended(folder), markup=False, soft_wrap=True)
+        console.print(slurm_queue.why_it_ended(folder), soft_wrap=True)

@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as Grid
+from rich.text import Text
 
 from contrastbench.runner.cost import Slots
 from contrastbench.runner.launchers import Job
 from contrastbench.runner.plan import Planned
-from contrastbench.runner.states import FINISHED, UNFINISHED
+from contrastbench.runner.states import FAILURES, FINISHED, UNFINISHED
 
 SECONDS_BETWEEN_LINES = 15.0  # where the output is a file: one line this often, not one a run
 COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yellow", "new": "dim"}
@@ -32,9 +33,10 @@ class Display:
         self.total = total
         self.counts: Counter[str] = Counter()
         self._tasks: dict[Any, Any] = {}
+        self._told: set[Any] = set()
         self._last_line = time.monotonic()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -46,7 +48,7 @@ class Display:
 
     def __enter__(self) -> Display:
         self._progress.start()
-        self._all = self._progress.add_task("[bold]all runs", total=self.total)
+        self._all = self._progress.add_task("all runs", total=self.total)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -65,7 +67,8 @@ class Display:
         """``6/37 runs: 6 done; MUTAG InfoGraph seed 3 1a2b3c4d: epoch 120 of 200``."""
         ended = f"{self.counts.total()}/{self.total} runs: {counted(self.counts) if self.counts else 'none ended yet'}"
         at_work = [
-            task.description + (f": epoch {task.completed:.0f} of {task.total:.0f}" if task.total else "")
+            task.description
+            + (f": {task.fields['unit']} {task.completed:.0f} of {task.total:.0f}" if task.total else "")
             for task in self._progress.tasks
             if task.id != self._all
         ]
@@ -74,12 +77,18 @@ class Display:
     def _advanced(self, job: Job, event: dict[str, Any]) -> None:
         line, epochs = event["line"], getattr(job.run.config, "epochs", None)
         if job.folder not in self._tasks:
-            self._tasks[job.folder] = self._progress.add_task(_label(job), total=epochs)
+            self._tasks[job.folder] = self._progress.add_task(_label(job), total=epochs, unit="epoch")
+        task = self._tasks[job.folder]
+        if "total" in line:
+            self._progress.update(task, total=line["total"], unit=line["unit"].removesuffix("s"))
         if "epoch" in line:
-            done = min(line["epoch"] + 1, epochs or math.inf)  # where epoch 0 is before training, there is one more
-            self._progress.update(self._tasks[job.folder], completed=done)
-        if event.get("problem"):
-            self.console.print(f"[yellow]{_label(job)}: {event['problem']}[/yellow]")
+            total = self._progress.tasks[self._progress.task_ids.index(task)].total
+            done = min(line["epoch"] + 1, total or math.inf)  # where epoch 0 is before training, there is one more
+            self._progress.update(task, completed=done)
+        for problem in filter(None, (line.get("note"), event.get("problem"))):
+            if (job.folder, problem) not in self._told:  # a followed Slurm job repeats its latest line
+                self._told.add((job.folder, problem))
+                self.console.print(Text(f"{_label(job)}: {problem}", style="yellow"), soft_wrap=True)
 
     def _ended(self, job: Job, event: dict[str, Any]) -> None:
         self.counts[event["status"]] += 1
@@ -87,7 +96,8 @@ class Display:
         if job.folder in self._tasks:
             self._progress.remove_task(self._tasks.pop(job.folder))
         if event["status"] not in ("done", "taken"):
-            self.console.print(f"[red]{event['status']}[/red] {_label(job)}  {event.get('problem', '')}")
+            failed = Text.assemble((event["status"], "red"), f" {_label(job)}  {event.get('problem', '')}")
+            self.console.print(failed, soft_wrap=True)
 
 
 def _label(job: Job) -> str:
@@ -101,23 +111,54 @@ def counted(states: Counter[str] | dict[str, int]) -> str:
     return ", ".join(f"{states[name]} {name}" for name in ordered if states[name]) or "no runs"
 
 
-def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None], slots: Slots) -> Grid:
-    """One line per cell: how many of its runs are done here, shipped, failed and to run, and what those would cost."""
-    cells: dict[tuple[str, str, str], list[Planned]] = {}
-    for each in planned:
-        for table, name in each.cells or (("", "needed by others"),):
-            cells.setdefault((table, name, each.run.scale), []).append(each)
-    counts = ("done", "shipped", "failed", "running", "to run")
-    grid = Grid("table", "cell", "scale", *counts, f"{slots.unit} hours", "wall time", box=None)
-    for (table, name, scale), runs in cells.items():
-        states = Counter(each.state.name for each in runs)
-        to_run = [each for each in runs if each.is_to_run]
-        failed = sum(states[name] for name in FINISHED if name != "done")
-        grid.add_row(
-            *(table, name, scale, str(states["done"]), str(sum(each.shipped for each in runs)), str(failed)),
-            *(str(states["running"] + states["queued"]), str(len(to_run)), *cost_of(to_run, costs, slots)),
-        )
+WIDE_ENOUGH = 100  # characters; a narrower terminal gets no column for device hours, which the last line says too
+
+
+def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None], slots: Slots, width: int = 160) -> Grid:
+    """One line per cell: how many of its runs are done here, shipped, failed and to run, and what those would cost.
+
+    Columns in which nothing is counted are left out, so that a plan fits 80 characters.
+    """
+    tables = _by_table_and_cell(planned)
+    everything = [_plan_counts(runs.values()) for cells in tables.values() for runs in cells.values()]
+    shown = [name for name in PLAN_COUNTS if any(counts[name] for counts in everything)]
+    hours = [f"{slots.unit} hours"] if width >= WIDE_ENOUGH else []
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in ("cell", *shown, *hours, "wall time"):
+        grid.add_column(column, justify="left" if column == "cell" else "right", overflow="fold")
+    for heading, cells in tables.items():
+        grid.add_row(Text(heading, "bold"))
+        for name, runs in cells.items():
+            counts = _plan_counts(runs.values())
+            spent = cost_of([each for each in runs.values() if each.is_to_run], costs, slots)
+            numbers = (str(counts[column] or "") for column in shown)
+            grid.add_row(f"  {name}", *numbers, *spent[:1] * len(hours), spent[1])
     return grid
+
+
+def _by_table_and_cell(planned: Iterable[Planned]) -> dict[str, dict[str, dict[str, Planned]]]:
+    """Table -> cell -> runs by key; a run that only others need stands under its stage."""
+    tables: dict[str, dict[str, dict[str, Planned]]] = {}
+    for each in planned:
+        stage = f"{each.run.dataset}/{each.run.stage} {each.run.method}".rstrip()
+        for table, name in each.cells or (("needed by others", stage),):
+            heading = f"{each.run.paper}/{table}, {each.run.scale} scale"
+            tables.setdefault(heading, {}).setdefault(name, {})[each.run.key] = each
+    return tables
+
+
+PLAN_COUNTS = ("done", "shipped", "failed", "running", "to run")
+
+
+def _plan_counts(runs: Iterable[Planned]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for each in runs:
+        counts["shipped"] += each.shipped
+        counts["to run"] += each.is_to_run
+        counts["done"] += each.state.name == "done"
+        counts["failed"] += each.state.name in FAILURES
+        counts["running"] += each.state.name in ("running", "queued")
+    return counts
 
 
 def cost_of(to_run: Iterable[Planned], costs: dict[str, float | None], slots: Slots) -> tuple[str, str]:

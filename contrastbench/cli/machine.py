@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table as Grid
+from rich.text import Text
 
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.data import catalogue
@@ -26,7 +27,7 @@ def examine_machine() -> None:
     """Whether Python, the packages, devices, data, disk and Slurm are as the suite needs them."""
     checks = [*_python(), *_packages(), *_devices(), *_disk(), *_data(), *_slurm()]
     grid = Grid("", "what", "found", box=None)
-    marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[dim]--[/dim]"}
+    marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("--", "dim")}
     for good, what, found in checks:
         grid.add_row(marks[good], what, found)
     console.print(grid)

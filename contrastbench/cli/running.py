@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.live import Live
 from rich.table import Table as Grid
+from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
 from contrastbench.cli.display import COLOURS, Display, cost_of, counted, plan_grid
 from contrastbench.cli.planning import costs, planned_runs, slots_for
@@ -29,16 +30,20 @@ Start = Callable[[Sequence[Job], Display], Outcome]  # a launcher with its optio
 
 @app.command("list")
 @one_line_errors
-def list_papers() -> None:
+def list_papers(
+    targets: Annotated[list[str] | None, typer.Argument(help="PAPER\\[/TABLE]: with each table's question")] = None,
+) -> None:
     """The papers, their tables, and how many cells and runs each has at each scale."""
-    grid = Grid("paper/table", *papers.SCALES, box=None, caption="cells (runs) at each scale")
-    for name in papers.names():
-        paper = papers.paper(name)
-        grid.add_row(f"[bold]{paper.title}[/bold]")
-        for table, declared in paper.tables.items():
-            sizes = (_size(paper, table, scale) for scale in papers.SCALES)
-            grid.add_row(f"{name}/{table}\n[dim]{declared.title}[/dim]", *sizes)
+    grid = Grid("paper/table", *papers.SCALES, box=None, padding=(0, 2, 0, 0))
+    for selection in selections(targets):
+        paper = selection.paper
+        for table in selection.tables:
+            grid.add_row(f"{paper.name}/{table}", *(_size(paper, table, scale) for scale in papers.SCALES))
+            if targets:
+                grid.add_row(Text(paper.tables[table].title, "dim"))
     console.print(grid)
+    more = "" if targets else "; `contrastbench list PAPER` adds each table's question"
+    console.print(f"cells (runs) at each scale{more}", style="dim")
 
 
 def _size(paper: papers.Paper, table: str, scale: str) -> str:
@@ -67,7 +72,7 @@ def show_plan(
     planned = planned_runs(targets, scale, seeds, settings)
     there = slots_for(device, slots, threads, runs_per_gpu, profile)
     seconds = costs(planned, "cuda" if there.unit == "GPU" else "cpu", probe=probe)
-    console.print(plan_grid(planned, seconds, there))
+    console.print(plan_grid(planned, seconds, there, console.width))
     to_run = [each for each in planned if each.is_to_run]
     hours, wall = cost_of(to_run, seconds, there)
     about = f": about {hours} {there.unit} hours, {wall} with {there.count} at a time" if to_run else ""
@@ -159,11 +164,9 @@ def _say_what_became(planned: Sequence[Planned], started: set[str]) -> None:
     failed = [each for each in planned if each.state.name in states.FAILURES]
     for each in failed:
         error = each.state.row["error"] if each.state.row else {}
-        console.print(
-            f"[red]{each.state.name}[/red] {each.run.paper} {each.run.dataset} {each.run.method} seed {each.run.seed} "
-            f"({each.run.key[:12]}): {error.get('type')}: {error.get('message')}",
-            soft_wrap=True,
-        )
+        what = f" {each.run.paper} {each.run.dataset} {each.run.method} seed {each.run.seed} ({each.run.key[:12]}): "
+        said = Text.assemble((each.state.name, "red"), what, f"{error.get('type')}: {error.get('message')}")
+        console.print(said, soft_wrap=True)
     if failed:
         console.print("`contrastbench retry` does them again")
     if failed or any(each.is_to_run for each in planned if each.run.key in started):
@@ -199,7 +202,9 @@ def _status_grid(planned: Sequence[Planned]) -> Grid:
         for table in dict.fromkeys(table for table, _ in each.cells) or ("needed by others",):
             tables.setdefault(f"{each.run.paper}/{table}", Counter())[each.state.name] += 1
     used = [name for name in shown if any(counts[name] for counts in tables.values())]
-    grid = Grid("table", *(f"[{COLOURS.get(name, 'red')}]{name}" for name in used), box=None)
+    grid = Grid("table", box=None)
+    for name in used:
+        grid.add_column(Text(name, COLOURS.get(name, "red")))
     for table, counts in tables.items():
         grid.add_row(table, *(str(counts[name] or "") for name in used))
     return grid
