@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PARTS = (
     *("losses", "encoders", "data", "evaluation", "runner", "report", "cli"),
-    *("randomness", "training", "weights", "papers", "settings"),
+    *("randomness", "training", "weights", "papers", "settings", "reading"),
 )
 
 # Who may import whom; each part may import itself.
@@ -27,7 +27,8 @@ ARROWS = {
     "report": {"runner"},
     "settings": {"runner"},
     "papers": {"runner", "settings"},
-    "cli": {"runner", "report", "papers", "data"},
+    "reading": {"runner", "papers"},
+    "cli": {"runner", "report", "papers", "settings", "reading", "data"},
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
         *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
@@ -38,7 +39,7 @@ ARROWS = {
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}
 RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files", ".rows")}
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
-NO_TORCH = ("report", "papers", "settings", "cli")
+NO_TORCH = ("report", "papers", "settings", "reading", "cli")
 
 
 def imports_of(path: Path) -> set[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from contrastbench import papers
 from contrastbench.cli.app import complain, places, selections
 from contrastbench.papers import Selection
+from contrastbench.reading import Members
 from contrastbench.runner import rows
 from contrastbench.runner.execute import folder_of, read_ticket
-from contrastbench.runner.vocabulary import SCALES
+from contrastbench.runner.vocabulary import SCALES, Cell
 
 Targets = Annotated[
     list[str] | None,
@@ -85,37 +86,27 @@ def _exactly(
     numbers, changes = seed_numbers(seeds), settings_by_name(settings)
     for selection in chosen:
         for each in [scale] if scale else SCALES:
-            declared = [
-                (table, cell) for table in selection.tables for cell in selection.paper.cells(table, each, numbers)
-            ]
-            cells = [
-                (table, cell) for table, cell in declared if _is_chosen(selection, cell.name, cell.dataset, cell.method)
-            ]
-            for _, cell in papers.with_settings(cells, changes):
+            for _, cell in papers.with_settings(_cells(selection, each, numbers), changes):
                 yield from (folder for run in cell.runs if (folder := folder_of(run, places.runs)).is_dir())
 
 
+def _cells(selection: Selection, scale: str, seeds: list[int] | None) -> list[tuple[str, Cell]]:
+    """As ``selection.cells``, but none where the scale has no such cell."""
+    pairs = [(table, cell) for table in selection.tables for cell in selection.paper.cells(table, scale, seeds)]
+    return [pair for pair in pairs if selection.cell in (None, pair[1].name, pair[1].dataset, pair[1].method)]
+
+
 def _asked_for_by(selection: Selection, scale: str | None) -> Iterator[Path]:
-    """The folders whose tickets stand in a chosen table or cell; one that cannot be read is named and left out."""
+    """The folders of the selection's runs; one whose ticket cannot be read is named and left out."""
+    members = Members(selection)
     for folder in rows.run_folders(places.runs, selection.paper.name):
         try:
             ticket = read_ticket(folder)
         except (ValueError, OSError) as error:
             complain(str(error))
             continue
-        if scale in (None, ticket["scale"]) and _is_in(selection, ticket):
+        if scale in (None, ticket["scale"]) and members.holds(ticket):
             yield folder
-
-
-def _is_in(selection: Selection, ticket: dict[str, Any]) -> bool:
-    return any(
-        table in selection.tables and _is_chosen(selection, name, ticket["dataset"], ticket["method"])
-        for table, name in ticket["cells"]
-    )
-
-
-def _is_chosen(selection: Selection, name: str, dataset: str, method: str) -> bool:
-    return selection.cell in (None, name, dataset, method)
 
 
 def seed_numbers(text: str | None) -> list[int] | None:

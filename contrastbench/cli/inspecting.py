@@ -1,0 +1,293 @@
+"""Commands that look at finished runs one by one: results, show, compare."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table as Grid
+from rich.text import Text
+
+from contrastbench import papers, reading
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli.choosing import KEY, AnyScale, Seeds, Settings, run_folder, seed_numbers, settings_by_name
+from contrastbench.reading import Filter
+from contrastbench.runner import files, states
+from contrastbench.runner.execute import run_of
+from contrastbench.runner.launchers import slurm_queue
+from contrastbench.runner.rows import Row
+
+FORMATS = ("table", "csv", "json")
+
+
+@app.command("results")
+@one_line_errors
+def list_results(
+    target: Annotated[str | None, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; every paper if not given")] = None,
+    dataset: Annotated[str, typer.Option(help="a data set, or a pattern such as 'IMDB-*'")] = "",
+    method: Annotated[str, typer.Option(help="a method, or a pattern such as 'Hard*'")] = "",
+    settings: Settings = None,
+    seeds: Seeds = None,
+    scale: AnyScale = None,
+    status: Annotated[str, typer.Option(help="done, failed, diverged, ...; 'any' for all")] = "done",
+    metric: Annotated[list[str] | None, typer.Option(help="a metric to show; repeatable")] = None,
+    origin: Annotated[str, typer.Option(help="best (here, else shipped), here, shipped or both")] = "best",
+    format: Annotated[str, typer.Option(help="table, csv or json")] = "table",
+) -> None:
+    """One line a finished run, filtered, with its metrics; `contrastbench.results(...)` gives them in Python."""
+    if format not in FORMATS:
+        raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
+    found = reading.find(target, _filter(dataset, method, scale, status, seeds, settings), *_where(origin), complain)
+    if not found:
+        raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
+    if format == "json":
+        typer.echo(json.dumps([{"origin": place, **row} for place, row in found], indent=1))
+    elif format == "csv":
+        from contrastbench.report.spreadsheet import csv_of
+
+        lines = [reading.flat(place, row) for place, row in found]
+        columns = list(dict.fromkeys(name for line in lines for name in line))
+        typer.echo(csv_of([columns, *([line.get(name, "") for name in columns] for line in lines)]), nl=False)
+    else:
+        _print_results(found, metric or _declared_metrics(row for _, row in found))
+
+
+def _filter(
+    dataset: str, method: str, scale: str | None, status: str, seeds: str | None, settings: list[str] | None
+) -> Filter:
+    wanted = {name: text.split(",") for name, text in settings_by_name(settings).items()}
+    status = "" if status == "any" else status
+    return Filter(dataset, method, scale or "", status, tuple(seed_numbers(seeds) or ()), wanted)
+
+
+def _where(origin: str) -> tuple[str, Path, Path]:
+    return origin, places.runs, places.results
+
+
+def _declared_metrics(rows: Iterable[Row]) -> list[str]:
+    """The metrics that the rows' tables show, as far as some row has them; two at most, since lines are short."""
+    rows = list(rows)
+    wanted = {(row["paper"], table, row["scale"]) for row in rows for table, _ in row["cells"]}
+    cells = [cell for name, table, scale in sorted(wanted) for cell in _cells(name, table, scale)]
+    measured = {name for row in rows for name in row["metrics"]}
+    names = dict.fromkeys(cell.metric for cell in cells if cell.metric in measured)
+    return list(names)[:2] or sorted(measured)[:2]
+
+
+def _cells(paper: str, table: str, scale: str) -> Sequence[Any]:
+    known = papers.paper(paper)
+    return known.cells(table, scale) if table in known.tables else ()
+
+
+def _print_results(found: Sequence[tuple[str, Row]], metrics: Sequence[str]) -> None:
+    several = len({row["scale"] for _, row in found}) > 1
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for name in ("key", "from", *["scale"] * several, "dataset", "method", "seed"):
+        grid.add_column(name, overflow="fold")
+    for metric in metrics:
+        grid.add_column(_words(metric), justify="right")
+    for place, row in found:
+        values = [_number(row["metrics"][name]) if name in row["metrics"] else row["status"] for name in metrics]
+        labels = [row["scale"]] * several + [row["dataset"], row["method"], str(row["seed"])]
+        grid.add_row(row["key"][:8], place, *labels, *values)
+    console.print(grid)
+    console.print(
+        f"{len(found)} runs; `contrastbench show KEY` tells all of one, --format csv or json gives every metric"
+    )
+
+
+def _words(metric: str) -> str:
+    return metric.removesuffix("_percent").replace("_", " ") + " %" * metric.endswith("_percent")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if 1 <= abs(value) < 1000 else f"{value:.4g}"
+
+
+@app.command("show")
+@one_line_errors
+def show_run(
+    key: Annotated[str, typer.Argument(help="a run's key, or the beginning of one, of a run here or a shipped row")],
+) -> None:
+    """All of one run: its config, metrics, attempts and machine."""
+    known = _rows_of_key(key)
+    folder = _folder_of_key(key)
+    if not known and folder is None:
+        raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {places.runs})")
+    grid = Grid(box=None, show_header=False, padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for name, value in [*_about_folder(folder), *_about_rows(known)]:
+        grid.add_row(Text(name, "bold"), value)
+    console.print(grid)
+
+
+def _rows_of_key(key: str) -> list[tuple[str, Row]]:
+    """(origin, row) of the one key that begins so: the row here, the shipped one, or both.
+
+    Raises:
+        ValueError: rows of several keys begin so.
+    """
+    if not KEY.fullmatch(key):
+        raise ValueError(f"a key is 6 to 64 of the digits 0-9 and a-f, got {key!r}")
+    every = reading.find(None, Filter(), *_where("both"), lambda problem: None)
+    found = [(place, row) for place, row in every if row["key"].startswith(key)]
+    if len(keys := dict.fromkeys(row["key"][:16] for _, row in found)) > 1:
+        raise ValueError(f"the keys of {len(keys)} runs begin with {key!r}: {', '.join(list(keys)[:5])}")
+    return found
+
+
+def _folder_of_key(key: str) -> Path | None:
+    try:
+        return run_folder(key)
+    except ValueError:
+        return None
+
+
+def _about_folder(folder: Path | None) -> Iterable[tuple[str, str]]:
+    """What the run's folder says: its state, and every attempt at it."""
+    if folder is None:
+        return
+    state = states.state_of(folder, slurm_queue.still_queued())
+    yield "folder", str(folder)
+    yield "state", state.name + (f" ({state.problem})" if state.problem else "")
+    for path in sorted(folder.glob("claim.*"), key=lambda path: int(path.suffix[1:])):
+        owner = _object(path)
+        job = f", job {owner['job']}" if owner.get("job") else ""
+        yield f"attempt {path.suffix[1:]}", f"{owner.get('host', '?')}, process {owner.get('pid', '?')}{job}"
+    for path in sorted(folder.glob("failed.*.json")):
+        failed = _object(path)
+        error = failed.get("error") or {}
+        yield path.name, f"{failed.get('status')}: {error.get('type')}: {error.get('message')}"
+    if not state.row:
+        run = run_of(folder)
+        yield "run", f"{run.paper} {run.dataset} {run.method} seed {run.seed}, {run.scale} scale"
+        yield "config", _config_text(vars(run.config), {})
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        return files.read_object(path)
+    except (OSError, ValueError):
+        return {}
+
+
+def _about_rows(known: Sequence[tuple[str, Row]]) -> Iterable[tuple[str, str]]:
+    for number, (place, row) in enumerate(known):
+        if number == 0:
+            yield "run", f"{row['paper']} {row['dataset']} {row['method']} seed {row['seed']}, {row['scale']} scale"
+            yield "kind", f"{row['variant']}, {row['protocol']} protocol (version {row['protocol_version']})"
+            yield (
+                "cells",
+                ", ".join(f"{table}/{cell}" for table, cell in dict.fromkeys(map(tuple, row["cells"]))) or "none",
+            )
+            yield "key", row["key"]
+            yield "config", _config_text(row["config"], _defaults(row))
+        yield (
+            f"metrics, {place}",
+            "\n".join(f"{name} = {value:.6g}" for name, value in row["metrics"].items()) or "none",
+        )
+        yield "status", row["status"] + (f": {row['error']['message']}" if row["error"] else "")
+        yield "chosen by", f"{row['selection']}; epoch {row['epoch']}"
+        yield "attempts", f"{row['attempt']}, resumed {row['resumes']} times, by the {row['launcher']} launcher"
+        yield "machine", f"{row['device']}, {row['host']['machine']}, {row['threads']} threads"
+        yield "cost", f"{row['seconds']} s, {row['peak_mb']} MB; finished {row['finished']}"
+        yield "code", f"{row['git']['commit']}{' with changes' * bool(row['git']['dirty'])}"
+        yield "packages", ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+        yield "data", ", ".join(f"{name} {sha256[:16]}" for name, sha256 in row["data"].items()) or "none read"
+
+
+def _defaults(row: Row) -> dict[str, Any]:
+    """The config's own defaults, so that what a run changes stands out; none where the paper is not here."""
+    try:
+        folder = places.runs / row["paper"] / row["key"]
+        return {spec.name: spec.default for spec in fields(run_of(folder).config)}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _config_text(config: dict[str, Any], defaults: dict[str, Any]) -> str:
+    return "\n".join(f"{name} = {_value(value)}{_mark(name, value, defaults)}" for name, value in config.items())
+
+
+def _mark(name: str, value: Any, defaults: dict[str, Any]) -> str:
+    return (
+        f"  (default {_value(defaults[name])})" if name in defaults and _value(defaults[name]) != _value(value) else ""
+    )
+
+
+def _value(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+@app.command("compare")
+@one_line_errors
+def compare_runs(
+    first: Annotated[str, typer.Argument(help="a run's key, or PAPER/TABLE/CELL")],
+    second: Annotated[str, typer.Argument(help="the same, for the other side")],
+    scale: AnyScale = None,
+) -> None:
+    """Two runs, or two cells seed by seed: where their configs differ, and each metric's difference."""
+    a, b = _side(first, scale), _side(second, scale)
+    console.print(_differences(a, b, first, second))
+    console.print(_metric_grid(a, b))
+
+
+def _side(name: str, scale: str | None) -> dict[int, Row]:
+    """The finished rows of a key or a cell, by seed.
+
+    Raises:
+        ValueError: there are none, or they are of several methods, data sets or scales.
+    """
+    by_key = KEY.fullmatch(name) and name not in papers.names()
+    found = _rows_of_key(name) if by_key else reading.find(name, Filter(scale=scale or ""), *_where("best"), complain)
+    rows = [row for _, row in found if row["status"] == "done"]
+    kinds = {(row["dataset"], row["method"], row["scale"], row["stage"]) for row in rows}
+    if not rows:
+        raise ValueError(f"{name} has no finished run, here or shipped")
+    if len(kinds) > 1:
+        some = "; ".join(" ".join(kind) for kind in sorted(kinds)[:4])
+        raise ValueError(f"{name} is several kinds of runs ({some}); name one cell, and a --scale where there are more")
+    return {row["seed"]: row for row in reversed(rows)}
+
+
+def _differences(a: dict[int, Row], b: dict[int, Row], first: str, second: str) -> Grid:
+    row_a, row_b = next(iter(a.values())), next(iter(b.values()))
+    grid = _folding("differs in", first, second)
+    facts = [
+        {name: row[name] for name in (*reading.LABELS, "protocol_version")} | row["config"] for row in (row_a, row_b)
+    ]
+    for name in dict.fromkeys((*facts[0], *facts[1])):
+        values = [_value(side.get(name, "-")) for side in facts]
+        if values[0] != values[1] and (name != "seed" or len(a) == len(b) == 1):
+            grid.add_row(name, *values)
+    if not grid.row_count:
+        grid.add_row("config and labels", "the same", "the same")
+    return grid
+
+
+def _metric_grid(a: dict[int, Row], b: dict[int, Row]) -> Grid:
+    """Each metric that both have: means, and the mean difference over the seeds that both have."""
+    rows_a, rows_b = list(a.values()), list(b.values())
+    paired = sorted(set(a) & set(b)) if len(a) > 1 or len(b) > 1 else []
+    grid = _folding("metric", f"first (n={len(a)})", f"second (n={len(b)})", "second - first")
+    for name in rows_a[0]["metrics"]:
+        if all(name in row["metrics"] for row in (*rows_a, *rows_b)):
+            means = [statistics.mean(row["metrics"][name] for row in rows) for rows in (rows_a, rows_b)]
+            pairs = [b[seed]["metrics"][name] - a[seed]["metrics"][name] for seed in paired]
+            spread = f" ± {statistics.stdev(pairs):.3g} ({len(pairs)} pairs)" if len(pairs) > 1 else ""
+            difference = statistics.mean(pairs) if pairs else means[1] - means[0]
+            grid.add_row(name, *(f"{mean:.6g}" for mean in means), f"{difference:+.4g}{spread}")
+    return grid
+
+
+def _folding(*columns: str) -> Grid:
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    return grid
