@@ -1,4 +1,4 @@
-"""Runs as Slurm arrays, through submitit: submit, then follow for as long as one likes.
+"""Runs as Slurm arrays: submit, then follow for as long as one likes.
 
 The front command may end at any time and be started again: all it knows is in the run folders. The jobs import a
 pinned copy of the code and find the network switched off, so data must be here before anything is submitted.
@@ -6,189 +6,189 @@ pinned copy of the code and find the network switched off, so data must be here 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import re
-import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import submitit
-from submitit.core.utils import FailedJobError
-
 from contrastbench.runner import claims, files, states
-from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
+from contrastbench.runner.launchers import Job, Outcome, Watch, readiness
+from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.launchers.slurm_queue import (
-    JOB_NAME,
+    HELD,
+    Queue,
+    QueuedTask,
     ask,
     mark_of,
+    never,
+    read_queue,
     release_failed_launches,
     still_queued,
     why_it_ended,
 )
-from contrastbench.runner.launchers.slurm_task import Task
+from contrastbench.runner.launchers.slurm_task import was_told_to_go
 from contrastbench.runner.profiles import Profile
-from contrastbench.runner.snapshot import take_snapshot
 
-LOGS = ".slurm"  # below the runs folder: what submitit writes
-SNAPSHOTS = ".snapshots"
-POLL_SECONDS = 5.0
-NETWORK_OFF = {
-    **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1"),
-    **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),  # nobody listens there
-    "CONTRASTBENCH_DOWNLOAD": "0",
-}
+POLL_SECONDS = 30.0  # squeue is asked this often, and more often in the first minutes
+TAKEN_AWAY = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL")  # ends that are no fault of the run: it is submitted again
+NO_ROOM_POLLS = 10  # after so many polls an array is offered again, though none of ours has left the queue
 
 
 def launch(
-    jobs: Sequence[Job], profile: Profile, runs_folder: Path, *, watch: Watch, poll_seconds: float = POLL_SECONDS
+    jobs: Sequence[Job],
+    profile: Profile,
+    runs_folder: Path,
+    *,
+    watch: Watch,
+    seconds: dict[str, float | None] | None = None,
+    detach: bool = False,
+    poll_seconds: float | None = None,
 ) -> Outcome:
-    """Submits the jobs and follows them to their ends. Ctrl-C stops the following, not the jobs."""
-    outcome = submit(jobs, profile, runs_folder)
-    for job in jobs:
-        if job.folder in outcome.problems:
-            watch(job, {"status": "not submitted", "problem": outcome.problems[job.folder]})
-    return follow([job for job in jobs if job.folder not in outcome.problems], outcome, watch, poll_seconds)
+    """Submits those of the jobs that nobody has queued yet, and follows all of them to their ends.
 
-
-def submit(jobs: Sequence[Job], profile: Profile, runs_folder: Path) -> Outcome:
-    """Puts the jobs into Slurm's queue, those that wait or work already left out.
-
-    Runs that others need go first; the others' arrays depend on theirs. If Slurm refuses (a limit on jobs, a wrong
-    partition), the jobs from there on are in ``problems`` with its words, and the same command submits them later.
+    Ctrl-C stops the following, not the jobs. With ``detach`` nothing is followed; what Slurm had no room for is in
+    ``problems`` then.
 
     Raises:
         ValueError: there is no Slurm here, or no controller answers.
     """
-    cap = max_array_size()
-    outcome = Outcome()
-    with _one_at_a_time(runs_folder):
-        release_failed_launches()
-        told = still_queued()
-        jobs = [job for job in in_order(jobs) if states.state_of(job.folder, told).name in ("new", "killed")]
-        executor = _executor(profile, runs_folder) if jobs else None
-        for level in _levels(jobs):
-            tasks = _packed(level, profile)
-            chunks = [tasks[first : first + cap] for first in range(0, len(tasks), cap)]
-            for chunk in chunks:
-                try:
-                    _submit_array(executor, profile, chunk, max(1, profile.array_parallelism // len(chunks)))
-                except FailedJobError as error:
-                    refused = f"sbatch refused: {' '.join(str(error).split())}"
-                    outcome.problems |= {job.folder: refused for task in chunk for job in task}
-    return outcome
+    submitter = Submitter(jobs, profile, runs_folder, seconds)
+    submitter.fill()
+    following = Following(jobs, submitter, watch)
+    if detach:
+        return following.leave()
+    began = time.monotonic()
+    while following.look():
+        time.sleep(min(POLL_SECONDS, 1 + (time.monotonic() - began) / 10) if poll_seconds is None else poll_seconds)
+    return following.outcome
 
 
-def max_array_size() -> int:
-    """The largest array that this cluster takes: MaxArraySize tasks, numbered from 0.
+class Following:
+    """What is known of each run of a launch; one call of squeue each time that it looks."""
 
-    Raises:
-        ValueError: there is no Slurm here, or no controller answers.
-    """
-    config = ask("scontrol", "show", "config")
-    if config is None:
-        raise ValueError(
-            "no Slurm answers here (`scontrol show config` failed); submit on a login node, or use --launcher local"
-        )
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
-    return int(found[1]) if found else 1001
+    def __init__(self, jobs: Sequence[Job], submitter: Submitter, watch: Watch) -> None:
+        self.submitter, self.watch = submitter, watch
+        self.outcome = Outcome()
+        self.open = {job.folder: job for job in jobs}
+        self._marks = {folder: mark_of(folder) for folder in self.open}
+        self._gone: set[Path] = set()  # neither at work nor queued when last seen; a row may be late
+        self._said: dict[Path, str] = {}  # why a run waits
+        self._again: Counter[Path] = Counter()
+        self._full, self._polls = 0, 0
+        self._refused()
 
+    def leave(self) -> Outcome:
+        for job in self.submitter.left:
+            self._end(job, "not submitted", f"Slurm has no room for more now ({self.submitter.no_room})")
+        return self.outcome
 
-@contextlib.contextmanager
-def _one_at_a_time(runs_folder: Path) -> Iterator[None]:
-    """Two front commands submit one after the other; the second then finds the runs queued."""
-    (runs_folder / LOGS).mkdir(parents=True, exist_ok=True)
-    with open(runs_folder / LOGS / "submitting.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    def look(self) -> bool:
+        """Looks once at all open runs; False when none is left."""
+        queue = read_queue()
+        if queue is None:  # the controller is down or busy: nothing is concluded from that
+            return bool(self.open)
+        release_failed_launches(queue)
+        unsubmitted = {job.folder for job in self.submitter.left}
+        gone: list[Job] = []
+        for folder, job in list(self.open.items()):
+            task = queue.of(self._marks[folder])
+            if task and task.waits:  # no file of a waiting run is looked at
+                self._waits(job, task)
+            elif folder in unsubmitted and not task:
+                self._tell(job, self.submitter.no_room)
+            elif not self._look_at_files(job, queue):
+                gone.append(job)
+        self._look_after(gone)
+        self._fill(queue)
+        return bool(self.open)
 
+    def _waits(self, job: Job, task: QueuedTask) -> None:
+        """Tells why a run waits; ends the waiting if the reason will not pass by itself."""
+        hopeless = never(task, f"profile {self.submitter.profile.name}")
+        if not hopeless:
+            self._tell(job, task.reason)
+            return
+        if task.reason not in HELD:  # else the next command would find it queued, and wait
+            ask("scancel", task.job)
+            (job.folder / "queued.json").unlink(missing_ok=True)
+        self._end(job, "will not start", hopeless)
 
-def _executor(profile: Profile, runs_folder: Path) -> submitit.SlurmExecutor:
-    # Task counts the timeouts itself, run by run, so submitit's own cap is set out of the way.
-    executor = submitit.SlurmExecutor(runs_folder / LOGS, max_num_timeout=10**6, python=profile.python or None)
-    pinned = take_snapshot(runs_folder / SNAPSHOTS).environment()
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in {**NETWORK_OFF, **pinned}.items()]
-    asked: dict[str, Any] = {
-        "job_name": JOB_NAME,
-        "time": max(1, round(profile.hours * 60)),
-        "cpus_per_task": profile.cpus,
-        "signal_delay_s": profile.signal_seconds,
-        "setup": [*profile.setup, *exports],
-        "srun_args": [f"--cpus-per-task={profile.cpus}"],  # since Slurm 22.05 srun does not take it over
-        "additional_parameters": {"requeue": True, **profile.extra},
-    }
-    for name in ("partition", "account", "qos", "constraint"):
-        if value := getattr(profile, name):
-            asked[name] = value
-    if profile.gpus:
-        asked["gpus_per_node"] = profile.gpus
-    if profile.memory_gb:
-        asked["mem"] = f"{round(profile.memory_gb * 1024)}M"
-    executor.update_parameters(**asked)
-    return executor
+    def _tell(self, job: Job, reason: str) -> None:
+        if reason and self._said.get(job.folder) != reason:
+            self._said[job.folder] = reason
+            self.watch(job, {"waits": reason})
 
+    def _look_at_files(self, job: Job, queue: Queue) -> bool:
+        """Looks at a run that is at work or has ended; False if it is neither at work nor queued nor done."""
+        state = states.state_of(job.folder, still_queued(queue))
+        if state.name in states.FINISHED:
+            self.outcome.ended[job.folder] = state.name
+            self.open.pop(job.folder)
+            self.watch(job, {"status": state.name})
+        elif state.name in ("running", "queued"):
+            self._gone.discard(job.folder)
+            if state.claim and state.name == "running":
+                self.watch(job, {"line": _latest_line(state.claim)})
+        else:
+            return False
+        return True
 
-def _levels(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs in groups, each of which needs only runs of groups before it."""
-    by_folder = {job.folder: job for job in jobs}
-    depth: dict[Path, int] = {}
-    for job in jobs:  # in order: what a job needs comes before it
-        depth[job.folder] = max((depth[need] + 1 for need in job.needs if need in by_folder), default=0)
-    return [[job for job in jobs if depth[job.folder] == level] for level in sorted(set(depth.values()))]
-
-
-def _packed(jobs: Sequence[Job], profile: Profile) -> list[list[Job]]:
-    """The runs of each task; as many as its devices take at the same time, at least."""
-    size = max(profile.runs_per_task, profile.runs_at_once)
-    return [list(jobs[first : first + size]) for first in range(0, len(jobs), size)]
-
-
-def _submit_array(executor: Any, profile: Profile, tasks: Sequence[list[Job]], at_a_time: int) -> None:
-    """One array of tasks, which waits for the Slurm jobs of the runs that its own runs need."""
-    before = {mark_of(need).get("job", "") for task in tasks for job in task for need in job.needs}
-    dependency = "afterany:" + ":".join(sorted(before - {""})) if before - {""} else None
-    executor.update_parameters(array_parallelism=at_a_time, dependency=dependency)
-    with executor.batch():
-        submitted = [executor.submit(Task([str(job.folder) for job in task], profile)) for task in tasks]
-    for task, slurm_job in zip(tasks, submitted, strict=True):
-        for job in task:
-            states.mark_queued(job.folder, launcher="slurm", job=slurm_job.job_id, logs=str(executor.folder))
-
-
-def follow(jobs: Sequence[Job], outcome: Outcome, watch: Watch, poll_seconds: float = POLL_SECONDS) -> Outcome:
-    """Tells ``watch`` of every run as it goes and returns once none is queued or at work any more."""
-    open_jobs = {job.folder: job for job in jobs}
-    gone: set[Path] = set()  # neither at work nor queued when last seen; believed when seen twice, as a row may be late
-    while open_jobs:
-        release_failed_launches()
-        told = still_queued()
-        for folder, job in list(open_jobs.items()):
-            state = states.state_of(folder, told)
-            if state.name in states.FINISHED:
-                outcome.ended[folder] = state.name
-                watch(job, {"status": state.name})
-            elif state.name in ("running", "queued"):
-                gone.discard(folder)
-                if state.claim and state.name == "running":
-                    watch(job, {"line": _latest_line(state.claim)})
-                continue
-            elif folder not in gone:
-                gone.add(folder)
-                continue
+    def _look_after(self, gone: Sequence[Job]) -> None:
+        """Runs that have left Slurm without a row: seen twice, they are submitted again or given up."""
+        seen_twice = [job for job in gone if job.folder in self._gone]
+        self._gone |= {job.folder for job in gone}
+        taken_away = self._taken_away(seen_twice)
+        for job in seen_twice:
+            self._gone.discard(job.folder)
+            ready = readiness(job)
+            if job in taken_away and self._again[job.folder] < self.submitter.profile.attempts:
+                self._again[job.folder] += 1
+                self.submitter.add([job])
+                self.watch(job, {"line": {}, "problem": "was taken away by Slurm, is submitted again"})
             else:
-                outcome.problems[folder] = _problem(job)
-                watch(job, {"status": state.name, "problem": outcome.problems[folder]})
-            del open_jobs[folder]
-        if open_jobs:
-            time.sleep(poll_seconds)
-    return outcome
+                self._end(job, "not done", why_it_ended(job.folder) if ready == "ready" else ready)
 
+    def _taken_away(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those whose Slurm job ended by no fault of theirs: preempted without a requeue, or the node was lost."""
+        marks = {job.folder: mark_of(job.folder) for job in jobs}
+        marks = {folder: mark for folder, mark in marks.items() if mark and not mark.get("cancelled")}
+        names = {folder: Path(mark["submission"]) / "job" for folder, mark in marks.items()}
+        numbers = sorted({path.read_text().strip() for path in names.values() if path.exists()})
+        ended = read_queue("--states=all", f"--jobs={','.join(numbers)}") if numbers else None
+        found = []
+        for job in jobs:
+            task = ended.of(marks.get(job.folder, {})) if ended else None
+            told = job.folder in marks and was_told_to_go(marks[job.folder])
+            if told or (task and task.state in TAKEN_AWAY):
+                found.append(job)
+        return found
 
-def _problem(job: Job) -> str:
-    ready = readiness(job)
-    return why_it_ended(job.folder) if ready == "ready" else ready
+    def _fill(self, queue: Queue) -> None:
+        """Submits more if there was no room and now may be, or if runs are to be submitted again."""
+        if not self.submitter.waiting:
+            return
+        self._polls += 1
+        freed = self._full - len(queue)
+        if self.submitter.no_room and freed <= 0 and self._polls < NO_ROOM_POLLS:
+            return
+        before = {job.folder for job in self.submitter.left}
+        self.submitter.fill(largest=max(1, freed) if self.submitter.no_room else None)
+        self._full, self._polls = len(read_queue() or queue), 0
+        for folder in before - {job.folder for job in self.submitter.left}:
+            self._marks[folder] = mark_of(folder)
+            self._said.pop(folder, None)
+        self._refused()
+
+    def _refused(self) -> None:
+        for folder, words in self.submitter.problems.items():
+            if folder in self.open:
+                self._end(self.open[folder], "not submitted", words)
+
+    def _end(self, job: Job, status: str, problem: str) -> None:
+        self.outcome.problems[job.folder] = problem
+        self.open.pop(job.folder, None)
+        self.watch(job, {"status": status, "problem": problem})
 
 
 def _latest_line(claim: claims.Claim) -> dict[str, Any]:
