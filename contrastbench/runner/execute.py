@@ -107,16 +107,29 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
     return row["status"]
 
 
-def give_up(folder: Path, host: Host, status: str, message: str) -> None:
-    """Writes the row of a run that its launcher does not try again, e.g. ``timed_out`` after too many attempts."""
-    claim = claims.latest(folder)
-    if claim is None or (folder / "row.json").exists():
+def give_up(
+    folder: Path, host: Host, status: str, message: str, *, error_type: str = "", node: str | None = None
+) -> None:
+    """Writes the row of a run that its launcher does not try again, e.g. ``timed_out`` after too many attempts.
+
+    Args:
+        error_type: the status where it is left out.
+        node: the machine that is at fault, by its scheduler's name, if one is.
+    """
+    if (folder / "row.json").exists():
         return
+    claim = claims.latest(folder)
+    if claim is None or (folder / f"failed.{claim.number}.json").exists():
+        claim = claims.take(folder, claim.number if claim else 0, launcher=host.launcher, job=host.job)
+        if claim is None:
+            return
     with _log_file(folder):
         print(message)
     log_tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
     outcome = {"metrics": {}, "series": {}, "status": status}
-    outcome["error"] = {"type": status, "message": message, "log_tail": log_tail}
+    outcome["error"] = {"type": error_type or status, "message": message, "log_tail": log_tail}
+    if node:
+        outcome["error"]["node"] = node
     log = Log(folder)
     log.epoch = log.last_epoch()
     row = _row(read_ticket(folder), outcome, claim, host, log)

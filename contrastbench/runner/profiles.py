@@ -113,6 +113,11 @@ def read_profile(name: str, folder: Path = PROFILES) -> Profile:
     return _possible(Profile(name=path.stem, **checked), path)
 
 
+def profile_of(values: dict[str, Any]) -> Profile:
+    """The profile that was written down with ``dataclasses.asdict`` and JSON."""
+    return Profile(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
 def profile_names(folder: Path = PROFILES) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 

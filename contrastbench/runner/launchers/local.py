@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -19,13 +20,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
+from contrastbench.runner.execute import Host, give_up
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
+from contrastbench.runner.memory import kills_for_memory, memory
 from contrastbench.runner.states import mark_queued
 
 ATTEMPTS = 3
-FREE_MEMORY_PART = 0.1  # of the machine; with less to spare only one run at a time goes on
+FREE_MEMORY_PART = 0.1  # of the machine's or the job's memory; with less to spare only one run at a time goes on
 STOP_SECONDS = 10.0  # time that an interrupted worker gets to reach its next epoch boundary
 
 
@@ -56,6 +57,7 @@ def launch(
     watch: Watch,
     scheduler_job: str | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    unwanted: Callable[[Job], str] = lambda job: "",
 ) -> Outcome:
     """Does the jobs and returns what became of each. Ctrl-C saves the running ones and raises KeyboardInterrupt.
 
@@ -68,8 +70,9 @@ def launch(
         watch: told of each line of a curve and of each end.
         scheduler_job: the Slurm job that this queue is inside of, if it is in one.
         stopping: once it says True no run is begun and no lost worker replaced; what is at work may end.
+        unwanted: why a run is not to be begun (or begun again) any more; empty if it is.
     """
-    queue = _Queue(jobs, watch, stopping)
+    queue = _Queue(jobs, watch, stopping, unwanted, scheduler_job)
     if not scheduler_job:
         for job in queue.waiting:
             mark_queued(job.folder, launcher="local")
@@ -100,9 +103,9 @@ def launch(
 
 
 def memory_is_enough() -> bool:
-    """Whether another run may begin: one that would push the machine out of memory takes its neighbours with it."""
-    memory = psutil.virtual_memory()
-    return memory.available > FREE_MEMORY_PART * memory.total
+    """Whether another run may begin: one that would exceed the memory there is may take its neighbours with it."""
+    there = memory()
+    return there.available > FREE_MEMORY_PART * there.total
 
 
 class _Worker:
@@ -162,9 +165,19 @@ class _Worker:
 class _Queue:
     """The jobs still to do, in order, and what is known of the others."""
 
-    def __init__(self, jobs: Sequence[Job], watch: Watch, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        watch: Watch,
+        stopping: Callable[[], bool],
+        unwanted: Callable[[Job], str],
+        scheduler_job: str | None,
+    ) -> None:
         self.waiting = deque(in_order(jobs))
-        self.stopping = stopping
+        self.stopping, self.unwanted = stopping, unwanted
+        self.scheduler_job = scheduler_job
+        self.one_at_a_time = False  # since a run was killed for the memory it took
+        self._kills = kills_for_memory()
         self.attempts: dict[Any, int] = {}
         self.outcome = Outcome()
         self.watch = watch
@@ -184,11 +197,11 @@ class _Queue:
     def _has_room(self, workers: Sequence[_Worker]) -> bool:
         if self.stopping() or not self.waiting:
             return False
-        return not any(worker.job for worker in workers) or memory_is_enough()
+        return not any(worker.job for worker in workers) or (not self.one_at_a_time and memory_is_enough())
 
     def _next(self) -> Job | None:
         for job in list(self.waiting):
-            ready = readiness(job) if job.needs else "ready"
+            ready = self.unwanted(job) or (readiness(job) if job.needs else "ready")
             if ready == "waiting":
                 continue
             self.waiting.remove(job)
@@ -219,12 +232,29 @@ class _Queue:
         job, worker.job = worker.job, None
         if job is None:
             return
+        if reason := self.unwanted(job):
+            self._give_up(job, reason)
+            return
+        if worker.process.poll() == -signal.SIGKILL and kills_for_memory() > self._kills:
+            self._out_of_memory(job, worker.slot)
+            return
         self.attempts[job.folder] = self.attempts.get(job.folder, 0) + 1
         if self.attempts[job.folder] < ATTEMPTS:
             self.watch(job, {"line": {}, "problem": f"worker died (exit {worker.process.poll()}), run resumes"})
             self.waiting.appendleft(job)
         else:
             self._give_up(job, f"its worker died {ATTEMPTS} times (see log.txt); run the command again to go on")
+
+    def _out_of_memory(self, job: Job, slot: Slot) -> None:
+        """The kernel killed this run for the memory that it and its neighbours took: it gets a row, they go on alone."""
+        self._kills += 1
+        self.one_at_a_time = True
+        allowed = memory().total / 1e9
+        message = f"killed by the kernel: the limit of {allowed:.1f} GB was reached; ask for more memory and retry"
+        host = Host(slot.device, slot.threads, "slurm" if self.scheduler_job else "local", self.scheduler_job)
+        give_up(job.folder, host, "out_of_memory", message)
+        self.outcome.ended[job.folder] = "out_of_memory"
+        self.watch(job, {"status": "out_of_memory", "problem": message})
 
     def _give_up(self, job: Job, problem: str) -> None:
         self.outcome.problems[job.folder] = problem

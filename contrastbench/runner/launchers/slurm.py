@@ -159,8 +159,7 @@ class Following:
         found = []
         for job in jobs:
             task = ended.of(marks.get(job.folder, {})) if ended else None
-            told = job.folder in marks and was_told_to_go(marks[job.folder])
-            if told or (task and task.state in TAKEN_AWAY):
+            if task and (task.state in TAKEN_AWAY or _saved_for_later(task, marks[job.folder])):
                 found.append(job)
         return found
 
@@ -189,6 +188,11 @@ class Following:
         self.outcome.problems[job.folder] = problem
         self.open.pop(job.folder, None)
         self.watch(job, {"status": status, "problem": problem})
+
+
+def _saved_for_later(task: QueuedTask, mark: dict[str, Any]) -> bool:
+    """Whether Slurm told the task to go, and then did not take the job back into the queue."""
+    return task.state != "CANCELLED" and was_told_to_go(mark)
 
 
 def _latest_line(claim: claims.Claim) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class Submitter:
         lane = min(self._lanes, key=lambda lane: lane.in_queue - lane.width)
         before = _jobs_of_needs(array) | (set() if lane.takes(array) else {lane.last_job} - {""})
         folder = new_folder(self.runs_folder)
-        write_submission(folder, array, self.script(array, folder, lane.width, before))
+        write_submission(folder, array, self.profile, self.script(array, folder, lane.width, before))
         job, words = sbatch(folder)
         if job:
             lane.put(job, folder, array)
@@ -274,12 +274,13 @@ def new_folder(runs_folder: Path) -> Path:
     return runs_folder / SUBMISSIONS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
-def write_submission(folder: Path, array: Array, text: str) -> None:
+def write_submission(folder: Path, array: Array, profile: Profile, text: str) -> None:
     """The script, the runs of each task, and a mark in each run that names them."""
     folder.mkdir(parents=True)
     runs_folder = folder.parents[1]
     tasks = [[str(job.folder.relative_to(runs_folder)) for job in task] for task in array.tasks]
-    files.write_json(folder / "tasks.json", {"tasks": tasks}, sync=False)
+    asked = {"tasks": tasks, "hours": array.ask.hours, "profile": dataclasses.asdict(profile)}
+    files.write_json(folder / "tasks.json", asked, sync=False)
     files.write_text(folder / SCRIPT, text)
     for index, task in enumerate(array.tasks):
         for job in task:

@@ -1,90 +1,164 @@
 """What one Slurm task does: a local queue over the devices that it was given, and what to do when it is told to stop.
 
 Preempted: Slurm sends SIGTERM, often SIGUSR2 too, and takes the node some seconds later. Near the time limit it sends
-SIGUSR2. In both cases the runs at work save at their next epoch boundary, submitit puts the job back into the queue,
-and it goes on from the checkpoints. A node that is lost is noticed by Slurm, which requeues the job by itself.
+SIGUSR2. In both cases the runs at work save at their next epoch boundary and the task ends with the exit code
+``AGAIN``; the job's script then puts the job back into the queue, and it goes on from the checkpoints. A node that is
+lost is noticed by Slurm, which requeues the job by itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
-from submitit.helpers import DelayedSubmission
 
-from contrastbench.runner import claims, states
+from contrastbench.runner import claims, files, states
 from contrastbench.runner.execute import Host, give_up, needed_folders, read_ticket
 from contrastbench.runner.launchers import Job, local
-from contrastbench.runner.profiles import Profile
+from contrastbench.runner.launchers.slurm_queue import mark_of, task_folders
+from contrastbench.runner.launchers.slurm_script import AGAIN, NO_WORKING_GPU
+from contrastbench.runner.profiles import Profile, profile_of
+from contrastbench.runner.staging import staged
 from contrastbench.runner.vocabulary import Run
 
-END_SECONDS = 900.0  # how long a task that was told to stop waits for Slurm to end it
+CANCELLED = "cancelled, or given to another job"
+LOOK_SECONDS = 10.0  # how often a task looks whether a run that it has at work was cancelled
+SAVE_MARGIN_SECONDS = 30.0  # the workers are killed this long before Slurm would do it
+GPU_CHECK_SECONDS = 180.0
+USES_EVERY_GPU = """
+import torch
+for index in range({count}):
+    assert (torch.ones(8, device=f"cuda:{{index}}") + 1).sum().item() == 16
+"""
 
 
 class Task:
-    """Some runs, by their folders, as what submitit pickles and calls on the node.
+    """Some runs, one after another and several at a time.
 
     Args:
-        folders: run folders with tickets, those that others need first.
-        profile: decides how many work at the same time.
+        submission: the folder with the script and the list of the array's tasks.
+        number: which of them this is.
     """
 
-    def __init__(self, folders: list[str], profile: Profile) -> None:
-        self.folders = [Path(folder) for folder in folders]
-        self.profile = profile
-        self.timeouts = 0  # since a run of this task was finished last
-        self.finished = 0
+    def __init__(self, submission: Path, number: int) -> None:
+        self.submission, self.number = submission, number
+        asked = files.read_json(submission / "tasks.json")
+        self.profile: Profile = profile_of(asked["profile"])
+        self.hours: float = asked["hours"]
+        self.folders = task_folders(submission, number)
+        self.notes = read_notes(submission, number)
         self.stopping = False
-        self.began = 0.0
+        self.began = time.monotonic()
 
-    def __call__(self) -> dict[str, str]:
-        """Does the runs and returns the last known state of each, by key."""
-        self.stopping, self.began = False, time.monotonic()
-        signal.signal(signal.SIGTERM, self._told_to_stop)
+    def work(self) -> int:
+        """Does the runs and returns the exit code: 0, or ``AGAIN`` if it was told to go and has more to do."""
+        signal.signal(signal.SIGTERM, self._told_to_go)
+        signal.signal(signal.SIGUSR2, self._told_to_go)
+        self._note(told_to_go=False)
+        if self.profile.scratch:
+            self._stage_data()
+        if problem := self._gpu_problem():
+            self._give_up(self._to_do(), "failed", NO_WORKING_GPU, problem)
+            return 0
+        threading.Thread(target=self._drop_cancelled, daemon=True).start()
+        self._do_runs()
+        if self.stopping and self._to_do():
+            return self._leave()
+        return 0
+
+    def _do_runs(self) -> None:
         slots = [local.Slot(device, self.profile.threads) for device in self._devices()]
         given_up: set[Path] = set()
-        while jobs := [self._job(folder) for folder in self._unfinished() if folder not in given_up]:
-            outcome = local.launch(jobs, slots, watch=_print, scheduler_job=job_id(), stopping=lambda: self.stopping)
+        while jobs := [self._job(folder) for folder in self._to_do() if folder not in given_up]:
+            outcome = local.launch(
+                *(jobs, slots),
+                watch=_print,
+                scheduler_job=job_id(),
+                stopping=lambda: self.stopping,
+                unwanted=lambda job: "" if self._is_ours(job.folder) else CANCELLED,
+            )
             if self.stopping:
-                time.sleep(END_SECONDS)  # ending by itself would tell Slurm that the work is done
-                break
+                return
             taken = {folder for folder, status in outcome.ended.items() if status == "taken"}
             given_up |= set(outcome.problems) | {folder for folder in taken if not self._was_ours(folder)}
             if taken - given_up:  # our own former self, on a node that was lost: wait until it counts as dead
                 time.sleep(claims.HEARTBEAT_SECONDS)
-        return {folder.name: states.state_of(folder).name for folder in self.folders}
 
-    def checkpoint(self) -> DelayedSubmission | None:
-        """Called by submitit when the task must go: waits for the runs to save and returns what goes back to the queue.
-
-        A run that has reached the time limit ``attempts`` times gets a row that says timed_out; None if none is left.
-        """
+    def _told_to_go(self, number: int, frame: object) -> None:
+        """Slurm wants the node: the workers save and end; those that do not are killed while there is time to leave."""
+        if self.stopping:
+            return
         self.stopping = True
-        ended_by_time = time.monotonic() - self.began >= self._limit_seconds() - self.profile.signal_seconds - 60
-        started = [folder for folder in self._unfinished() if claims.latest(folder)]
-        self._wait_until_saved()
+        workers = psutil.Process().children()
+        for worker in workers:  # Slurm tells every process of the step, but not if a person tells only this one
+            _signal(worker, signal.SIGUSR2)
+        seconds = max(5.0, self.profile.signal_seconds - SAVE_MARGIN_SECONDS)
+        timer = threading.Timer(seconds, lambda: [_signal(worker, signal.SIGKILL) for worker in workers])
+        timer.daemon = True
+        timer.start()
+
+    def _leave(self) -> int:
+        """Counts the time limit if that was it. A run that has met it ``attempts`` times gets a row: timed_out."""
+        ended_by_time = time.monotonic() - self.began >= self.hours * 3600 - self.profile.signal_seconds - 60
         if ended_by_time:
-            self._count_timeout(started)
-        return DelayedSubmission(self) if self._unfinished() else None
+            self._count_timeout([folder for folder in self._to_do() if claims.latest(folder)])
+        self._note(told_to_go=True)
+        return AGAIN if self._to_do() else 0
 
-    def _told_to_stop(self, number: int, frame: object) -> None:
-        self.stopping = True
+    def _count_timeout(self, started: list[Path]) -> None:
+        finished = len(self.folders) - len(self._to_do())
+        timeouts = self.notes["timeouts"] + 1 if finished == self.notes["finished"] else 1
+        self._note(timeouts=timeouts, finished=finished)
+        if timeouts >= self.profile.attempts:
+            message = f"not finished in {timeouts} tasks of {self.hours:.2f} hours; give the profile more hours"
+            self._give_up(started, "timed_out", "timed_out", message)
+            self._note(timeouts=0)
 
-    def _unfinished(self) -> list[Path]:
-        return [folder for folder in self.folders if states.state_of(folder).name not in states.FINISHED]
+    def _give_up(self, folders: list[Path], status: str, error_type: str, message: str) -> None:
+        host = Host(self.profile.run_device, self.profile.threads, "slurm", job_id())
+        for folder in folders:
+            give_up(folder, host, status, message, error_type=error_type, node=node_name())
+
+    def _to_do(self) -> list[Path]:
+        """The runs without a row that are still this task's to do."""
+        return [
+            folder
+            for folder in self.folders
+            if self._is_ours(folder) and states.state_of(folder).name not in states.FINISHED
+        ]
+
+    def _is_ours(self, folder: Path) -> bool:
+        """Whether the run's mark names this submission, and nobody has cancelled it."""
+        mark = mark_of(folder)
+        return Path(mark.get("submission", "")).name == self.submission.name and not mark.get("cancelled")
+
+    def _was_ours(self, folder: Path) -> bool:
+        claim = claims.latest(folder)
+        return claim is not None and claim.owner["job"] == job_id()
+
+    def _drop_cancelled(self) -> None:
+        """Has the workers of runs that were cancelled meanwhile save and end; their neighbours go on."""
+        while not self.stopping:
+            time.sleep(LOOK_SECONDS)
+            for folder in self.folders:
+                claim = None if self._is_ours(folder) or (folder / "row.json").exists() else claims.latest(folder)
+                if claim and claim.owner["job"] == job_id() and claim.is_alive():
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        psutil.Process(claim.owner["pid"]).terminate()
 
     def _job(self, folder: Path) -> Job:
         ticket = read_ticket(folder)
         labels = {name: ticket[name] for name in ("paper", "seed", "scale", "dataset", "method")}
         return Job(Run(config=None, **labels), folder, tuple(needed_folders(ticket, folder).values()))
-
-    def _was_ours(self, folder: Path) -> bool:
-        claim = claims.latest(folder)
-        return claim is not None and claim.owner["job"] == job_id()
 
     def _devices(self) -> list[str]:
         """One device per run that works at the same time; CUDA counts the GPUs that Slurm gave from 0."""
@@ -92,42 +166,66 @@ class Task:
             return ["cpu"] * self.profile.runs_at_once
         return [f"cuda:{index}" for _ in range(self.profile.runs_per_gpu) for index in range(self.profile.gpus)]
 
-    def _limit_seconds(self) -> float:
-        return self.profile.hours * 3600
+    def _gpu_problem(self) -> str:
+        """Why this node's GPUs cannot be used; empty if they can, or if none is wanted."""
+        if self.profile.run_device == "cpu":
+            return ""
+        command = [sys.executable, "-c", USES_EVERY_GPU.format(count=self.profile.gpus)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=GPU_CHECK_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"a GPU of node {node_name()} did not add two numbers within {GPU_CHECK_SECONDS:.0f} s"
+        if done.returncode == 0 or self.stopping:
+            return ""
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return f"node {node_name()} has no working GPU: {last}"
 
-    def _wait_until_saved(self) -> None:
-        """Slurm has told the workers too; those with a run save it and end. The rest is killed before the requeue."""
-        workers = psutil.Process().children()
-        for worker in workers:
-            worker.send_signal(signal.SIGUSR2)
-        deadline = time.monotonic() + max(5.0, self.profile.signal_seconds - 30)
-        while time.monotonic() < deadline and any(states.state_of(f).name == "running" for f in self.folders):
-            time.sleep(0.1)
-        for worker in workers:
-            worker.kill()
+    def _stage_data(self) -> None:
+        root = os.environ.get("CONTRASTBENCH_DATA")
+        if not root:
+            raise ValueError("the profile has a scratch folder, but CONTRASTBENCH_DATA does not say what to copy there")
+        scratch = Path(os.path.expandvars(self.profile.scratch))
+        os.environ["CONTRASTBENCH_DATA"] = str(staged(Path(root), scratch, self.profile.stage))
 
-    def _count_timeout(self, started: list[Path]) -> None:
-        finished = len(self.folders) - len(self._unfinished())
-        self.timeouts = self.timeouts + 1 if finished == self.finished else 1
-        self.finished = finished
-        if self.timeouts < self.profile.attempts:
-            return
-        message = (
-            f"not finished in {self.timeouts} tasks of {self.profile.hours:.2f} hours; give the profile more hours"
-        )
-        for folder in set(started) & set(self._unfinished()):
-            give_up(
-                folder, Host(self.profile.run_device, self.profile.threads, "slurm", job_id()), "timed_out", message
-            )
-        self.timeouts = 0
+    def _note(self, **changes: Any) -> None:
+        self.notes |= changes
+        files.write_json(_notes_path(self.submission, self.number), self.notes, sync=False)
+
+
+def read_notes(submission: Path, number: int) -> dict[str, Any]:
+    """What a task has written down for its next start."""
+    path = _notes_path(submission, number)
+    return files.read_json(path) if path.exists() else {"timeouts": 0, "finished": 0, "told_to_go": False}
+
+
+def _notes_path(submission: Path, number: int) -> Path:
+    return submission / f"{number}.json"
+
+
+def was_told_to_go(mark: dict[str, Any]) -> bool:
+    """Whether the task that a run's mark names has saved and ended because Slurm told it to go."""
+    return read_notes(Path(mark["submission"]), mark["task"])["told_to_go"]
 
 
 def job_id() -> str:
-    """This task's job as squeue names it: ``123`` or, in an array, ``123_4``."""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+    """This task's job as squeue names it: ``123_4``."""
+    return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+
+
+def node_name() -> str:
+    """This node as Slurm names it, which is what ``exclude`` takes."""
+    return os.environ.get("SLURMD_NODENAME", socket.gethostname())
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def _print(job: Job, event: dict[str, Any]) -> None:
     if "status" in event or "problem" in event:
         print(job.folder.name[:12], event.get("status", ""), event.get("problem", ""), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(Task(Path(sys.argv[1]), int(os.environ["SLURM_ARRAY_TASK_ID"])).work())
