@@ -20,11 +20,11 @@ def cancel_jobs(
 ) -> None:
     """Takes runs out of Slurm's queue or ends them there. What they saved stays; `run` goes on."""
     chosen = chosen_folders(targets, scale, seeds, settings)
-    open_runs = [folder for folder in chosen if states.state_of(folder).row is None]
-    cancelled = slurm_queue.cancel(open_runs)
-    runs = sum(len(folders) for folders in cancelled.values())
+    open_runs = [folder for folder in chosen if not (folder / "row.json").exists()]
+    whole, runs = slurm_queue.cancel(open_runs)
     console.print(
-        f"{len(cancelled)} Slurm jobs with {runs} runs cancelled; local runs end with Ctrl-C where they began"
+        f"{len(runs)} runs cancelled, with them {len(whole)} Slurm jobs that had no other runs to do; "
+        "local runs end with Ctrl-C where they began"
     )
 
 
@@ -35,12 +35,17 @@ def show_logs(
 ) -> None:
     """What a run printed, and what its Slurm job said when it ended without a row."""
     folder = run_folder(key)
-    state = states.state_of(folder, slurm_queue.still_queued())
+    queue = slurm_queue.read_queue()
+    state = states.state_of(folder, slurm_queue.still_queued(queue))
     console.print(Text.assemble((str(folder), "bold"), f": {state.name}"), soft_wrap=True)
     if (folder / "log.txt").exists():
         console.print((folder / "log.txt").read_text(errors="replace"), soft_wrap=True)
     for path in slurm_queue.job_logs(folder):
         console.print(Text(str(path), "bold"), soft_wrap=True)
         console.print(path.read_text(errors="replace"), soft_wrap=True)
+    task = queue.of(slurm_queue.mark_of(folder)) if queue else None
+    if task and task.waits:
+        reason = slurm_queue.never(task, "its profile") or f"Slurm job {task.job} waits: {task.reason}"
+        console.print(reason, soft_wrap=True)
     if state.name == "killed":
         console.print(slurm_queue.why_it_ended(folder), soft_wrap=True)

@@ -34,6 +34,7 @@ class Display:
         self.counts: Counter[str] = Counter()
         self._tasks: dict[Any, Any] = {}
         self._told: set[Any] = set()
+        self._waiting: dict[Any, str] = {}  # why a run waits in a scheduler's queue
         self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -57,6 +58,8 @@ class Display:
     def watch(self, job: Job, event: dict[str, Any]) -> None:
         if "status" in event:
             self._ended(job, event)
+        elif "waits" in event:
+            self._waiting[job.folder] = event["waits"]
         else:
             self._advanced(job, event)
         if not self.console.is_terminal and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
@@ -72,9 +75,12 @@ class Display:
             for task in self._progress.tasks
             if task.id != self._all
         ]
-        return "; ".join([ended, *at_work])
+        reasons = Counter(self._waiting.values()).most_common()
+        waiting = [f"{count} wait ({reason})" for reason, count in reasons]
+        return "; ".join([ended, *waiting, *at_work])
 
     def _advanced(self, job: Job, event: dict[str, Any]) -> None:
+        self._waiting.pop(job.folder, None)
         line, epochs = event["line"], getattr(job.run.config, "epochs", None)
         if job.folder not in self._tasks:
             self._tasks[job.folder] = self._progress.add_task(_label(job), total=epochs, unit="epoch")
@@ -91,6 +97,7 @@ class Display:
                 self.console.print(Text(f"{_label(job)}: {problem}", style="yellow"), soft_wrap=True)
 
     def _ended(self, job: Job, event: dict[str, Any]) -> None:
+        self._waiting.pop(job.folder, None)
         self.counts[event["status"]] += 1
         self._progress.advance(self._all)
         if job.folder in self._tasks:

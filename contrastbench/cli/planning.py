@@ -20,7 +20,11 @@ from contrastbench.runner.states import StillQueued, state_of
 
 
 def planned_runs(
-    targets: list[str] | None, scale: str, seeds: str | None = None, settings: list[str] | None = None
+    targets: list[str] | None,
+    scale: str,
+    seeds: str | None = None,
+    settings: list[str] | None = None,
+    still_queued: StillQueued | None = None,
 ) -> list[Planned]:
     """The plan of the targets at a scale; each run once. A target may also be the beginning of a run's key.
 
@@ -31,7 +35,7 @@ def planned_runs(
     changes = settings_by_name(settings)
     for name in (name for key, value in changes.items() if key.endswith("dataset") for name in value.split(",")):
         catalogue.described(name)
-    still_queued = slurm_queue.still_queued()
+    still_queued = still_queued or slurm_queue.still_queued()
     planned = {each.run.key: each for each in _planned_by_key(keys, still_queued)}
     for selection in selections(names) if names or not keys else ():
         shipped = frozenset(

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
+from contrastbench.cli.at_work import waiting_lines, work_grid
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
 from contrastbench.cli.display import COLOURS, Display, cost_of, counted, plan_grid
+from contrastbench.cli.launching import (
+    Detach,
+    Device,
+    Launcher,
+    LauncherName,
+    Options,
+    ProfileName,
+    RunsPerGpu,
+    Slots,
+    Threads,
+    launcher_of,
+)
 from contrastbench.cli.planning import costs, planned_runs, slots_for
-from contrastbench.data import catalogue
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
-from contrastbench.runner.launchers import Job, Outcome, inline, local
+from contrastbench.runner.launchers import Outcome, job_of, slurm_queue
 from contrastbench.runner.plan import Planned, write_tickets
-from contrastbench.runner.profiles import read_profile
-from contrastbench.runner.vocabulary import Run, resolved
+from contrastbench.runner.profiles import AUTO_HOURS
 
-Start = Callable[[Sequence[Job], Display], Outcome]  # a launcher with its options settled
+WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue once
 
 
 @app.command("list")
@@ -88,23 +102,36 @@ def run_tables(
     scale: Scale = "quick",
     seeds: Seeds = None,
     settings: Settings = None,
-    launcher: Annotated[str, typer.Option(help="inline (debugging), local (a queue) or slurm")] = "local",
+    launcher: LauncherName = "local",
     budget: Annotated[str | None, typer.Option(help="do cells in order until this is spent: 30m, 8h")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:0")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="threads a run; results may depend on it in the last bits")] = 1,
-    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit where not given")] = None,
-    runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
-    profile: Annotated[str | None, typer.Option(help="slurm only: a file of slurm/ without its .toml")] = None,
+    device: Device = None,
+    threads: Threads = None,
+    slots: Slots = None,
+    runs_per_gpu: RunsPerGpu = None,
+    profile: ProfileName = None,
+    detach: Detach = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
-    """Starts what is missing here. The same command twice does nothing the second time; Ctrl-C loses nothing."""
+    """Starts what is missing here and follows it to its end. The same command again starts nothing twice.
+
+    Ctrl-C loses nothing. The exit code is 0 if everything named is done; 1 if something failed or is not done.
+    """
+    options = Options(device, threads, slots, runs_per_gpu, profile, detach, dry_run)
+    chosen = launcher_of(launcher, options)
     planned = planned_runs(targets, scale, seeds, settings)
-    to_run = [each for each in planned if each.is_to_run]
+    wanted = [each for each in planned if each.state.name in states.UNFINISHED]
     if budget:
-        to_run = cost.within(to_run, costs(planned, device, probe=True), cost.seconds_of(budget))
-    _summary_before(planned, to_run)
-    start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
-    _launch(to_run, start)
-    _say_what_became(planned_runs(targets, scale, seeds, settings), {each.run.key for each in to_run})
+        wanted = cost.within(wanted, costs(wanted, chosen.run_device, probe=True), cost.seconds_of(budget))
+    if dry_run:
+        to_run = [each for each in wanted if each.is_to_run]
+        chosen.print_scripts([job_of(each.run, places.runs) for each in to_run], _hours_auto(chosen, to_run))
+        return
+    _summary_before(planned, [each for each in wanted if each.is_to_run])
+    outcome = _launch(wanted, chosen)
+    if detach:
+        _say_what_is_queued(outcome, wanted)
+    keys = {each.run.key for each in (wanted if budget else planned)}
+    _say_what_became([each for each in planned_runs(targets, scale, seeds, settings) if each.run.key in keys])
 
 
 def _summary_before(planned: Sequence[Planned], to_run: Sequence[Planned]) -> None:
@@ -115,50 +142,36 @@ def _summary_before(planned: Sequence[Planned], to_run: Sequence[Planned]) -> No
             complain(each.state.problem)
 
 
-def _launch(to_run: Sequence[Planned], start: Start) -> Outcome:
-    if not to_run:
+def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
+    """Starts the runs that nobody has begun; on a cluster, follows those that are queued or at work too."""
+    if launcher.name != "slurm":
+        wanted = [each for each in wanted if each.is_to_run]
+    if not wanted:
         return Outcome()
-    jobs = write_tickets(to_run, places.runs)
+    launcher.check(each.run for each in wanted if each.is_to_run)
+    jobs = write_tickets(wanted, places.runs)
     with Display(console, len(jobs)) as display:
-        return start(jobs, display)
+        return launcher.start(jobs, display, _hours_auto(launcher, wanted))
 
 
-def _starter(
-    name: str, *, device: str, threads: int, slots: int | None, runs_per_gpu: int, profile: str | None
-) -> Start:
-    """The launcher of that name as a function of (jobs, display)."""
-    if name == "inline":
-        return lambda jobs, display: inline.launch(jobs, watch=display.watch, device=device, threads=threads)
-    if name == "local":
-        there = local.slots_here(device, slots, threads, runs_per_gpu)
-        return lambda jobs, display: local.launch(jobs, there, watch=display.watch)
-    if name == "slurm":
-        from contrastbench.runner.launchers import slurm  # imports submitit, which nothing else needs
-
-        site = read_profile(profile or "default")
-
-        def on_cluster(jobs: Sequence[Job], display: Display) -> Outcome:
-            check_data(job.run for job in jobs)
-            return slurm.launch(jobs, site, places.runs, watch=display.watch)
-
-        return on_cluster
-    raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
+def _hours_auto(launcher: Launcher, wanted: Sequence[Planned]) -> dict[str, float | None] | None:
+    """The estimated seconds of each run where the profile's hours follow from them."""
+    auto = launcher.name == "slurm" and launcher.site.hours == AUTO_HOURS
+    return costs(wanted, launcher.run_device) if auto else None
 
 
-def check_data(runs: Iterable[Run]) -> None:
-    """Loads the data sets that the runs' configs name from what is here, as compute nodes have no network.
-
-    Raises:
-        ValueError: one is missing or damaged; the message says how to get it.
-    """
-    values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
-    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.found())}
-    for name in sorted(values & known):
-        catalogue.load(name, download=False)
+def _say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
+    """After --detach: how many runs are in Slurm's queue now; exit code 1 if some are not."""
+    console.print(f"{len(wanted) - len(outcome.problems)} runs are in Slurm's queue; the same command follows them")
+    if outcome.problems:
+        problem = next(iter(outcome.problems.values()))
+        complain(f"{len(outcome.problems)} runs are not: {problem}; the same command submits them later")
+        raise typer.Exit(1)
+    raise typer.Exit(0)
 
 
-def _say_what_became(planned: Sequence[Planned], started: set[str]) -> None:
-    """Counts the states and lists what failed; the command then exits with 1, as it does if a started run is open."""
+def _say_what_became(planned: Sequence[Planned]) -> None:
+    """Counts the states and lists what failed; the command then exits with 1 unless everything is done."""
     counts = Counter(each.state.name for each in planned)
     console.print(f"now: {counted(counts)}")
     failed = [each for each in planned if each.state.name in states.FAILURES]
@@ -169,7 +182,7 @@ def _say_what_became(planned: Sequence[Planned], started: set[str]) -> None:
         console.print(said, soft_wrap=True)
     if failed:
         console.print("`contrastbench retry` does them again")
-    if failed or any(each.is_to_run for each in planned if each.run.key in started):
+    if any(each.state.name != "done" for each in planned):
         raise typer.Exit(1)
 
 
@@ -183,16 +196,22 @@ def show_status(
     watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
 ) -> None:
     """The state of every run, per table; with what is at work now and since when it was last heard of."""
-    if not watch:
-        console.print(_status_grid(planned_runs(targets, scale, seeds, settings)))
-        return
-    with Live(console=console) as live:
+    with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:
         while True:
-            planned = planned_runs(targets, scale, seeds, settings)
-            live.update(_status_grid(planned))
-            if not any(each.state.name in ("running", "queued") for each in planned):
-                return
-            time.sleep(2)
+            queue = slurm_queue.read_queue()
+            planned = planned_runs(targets, scale, seeds, settings, slurm_queue.still_queued(queue))
+            shown = Group(*_status_parts(planned, queue))
+            if not live or not any(each.state.name in ("running", "queued") for each in planned):
+                break
+            live.update(shown)
+            time.sleep(WATCH_SECONDS)
+    console.print(shown)
+
+
+def _status_parts(planned: Sequence[Planned], queue: slurm_queue.Queue | None) -> list[Grid | str]:
+    at_work = work_grid(planned)
+    parts = [_status_grid(planned), "", at_work] if at_work else [_status_grid(planned)]
+    return [*parts, *waiting_lines(planned, queue)]
 
 
 def _status_grid(planned: Sequence[Planned]) -> Grid:
@@ -220,14 +239,16 @@ def retry_runs(
     failed: Annotated[bool, typer.Option("--failed", help="those that failed, diverged or ran out of memory")] = False,
     killed: Annotated[bool, typer.Option("--killed", help="those that were killed")] = False,
     timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
-    launcher: str = "local",
-    device: str = "cpu",
-    threads: int = 1,
-    slots: int | None = None,
-    runs_per_gpu: int = 1,
-    profile: str | None = None,
+    launcher: LauncherName = "local",
+    device: Device = None,
+    threads: Threads = None,
+    slots: Slots = None,
+    runs_per_gpu: RunsPerGpu = None,
+    profile: ProfileName = None,
+    detach: Detach = False,
 ) -> None:
     """Does failed runs again (all of the three kinds where none is named). Their old rows are kept aside."""
+    launching = launcher_of(launcher, Options(device, threads, slots, runs_per_gpu, profile, detach))
     wanted: set[str] = set()
     everything = not (failed or killed or timeout)
     wanted |= {"failed", "diverged", "out_of_memory"} if failed or everything else set()
@@ -238,8 +259,14 @@ def retry_runs(
         if each.state.name in states.FAILURES:
             states.retry(folder_of(each.run, places.runs))
     console.print(f"{len(chosen)} runs to do again")
-    start = _starter(launcher, device=device, threads=threads, slots=slots, runs_per_gpu=runs_per_gpu, profile=profile)
-    _launch(chosen, start)
+    outcome = _launch(_planned_again(chosen), launching)
+    if detach:
+        _say_what_is_queued(outcome, chosen)
     keys = {each.run.key for each in chosen}
     again = planned_runs(targets, scale, seeds, settings)
-    _say_what_became([each for each in again if each.run.key in keys], keys)
+    _say_what_became([each for each in again if each.run.key in keys])
+
+
+def _planned_again(chosen: Sequence[Planned]) -> list[Planned]:
+    """The runs with their states as they are after ``retry`` has put the failed rows aside."""
+    return [dataclasses.replace(each, state=states.state_of(folder_of(each.run, places.runs))) for each in chosen]

@@ -126,10 +126,8 @@ def give_up(
     with _log_file(folder):
         print(message)
     log_tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-    outcome = {"metrics": {}, "series": {}, "status": status}
-    outcome["error"] = {"type": error_type or status, "message": message, "log_tail": log_tail}
-    if node:
-        outcome["error"]["node"] = node
+    error = {"type": error_type or status, "message": message, "log_tail": log_tail}
+    outcome = {"metrics": {}, "series": {}, "status": status, "error": error | ({"node": node} if node else {})}
     log = Log(folder)
     log.epoch = log.last_epoch()
     row = _row(read_ticket(folder), outcome, claim, host, log)

@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, or less where a control group (Slurm's, a container's) says so."""
+"""How much memory this process may use: the machine's, or less if a control group (Slurm's, a container's) says so."""
 
 from __future__ import annotations
 

@@ -115,7 +115,8 @@ def read_profile(name: str, folder: Path = PROFILES) -> Profile:
 
 def profile_of(values: dict[str, Any]) -> Profile:
     """The profile that was written down with ``dataclasses.asdict`` and JSON."""
-    return Profile(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return Profile(**fields)
 
 
 def profile_names(folder: Path = PROFILES) -> list[str]:
@@ -158,8 +159,8 @@ def _possible(profile: Profile, path: Path) -> Profile:
     for key in ("hours", "max_hours"):
         if getattr(profile, key) != AUTO_HOURS and getattr(profile, key) * 3600 < least_seconds:
             raise ValueError(
-                f"{path}: {key} ({getattr(profile, key):g}) must be at least {least_seconds / 3600:.3f}: a task is told "
-                f"to save {profile.signal_seconds} s (signal_seconds) before its end, Slurm may say so "
+                f"{path}: {key} ({getattr(profile, key):g}) must be at least {least_seconds / 3600:.3f}: a task is "
+                f"told to save {profile.signal_seconds} s (signal_seconds) before its end, Slurm may say so "
                 f"{WARNING_SECONDS} s sooner, and a task needs {START_SECONDS} s to start"
             )
     for option in profile.extra:

@@ -60,6 +60,8 @@ def device_kind(device: str) -> str:
     """``cpu`` with its model or the GPU's name: what measured times are comparable on."""
     if device == "cpu":
         return f"cpu ({_cpu_model()})"
+    if device == "none":  # nothing was computed: the node's GPU did not work
+        return device
     import torch
 
     return torch.cuda.get_device_name(device)

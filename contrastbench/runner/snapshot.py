@@ -34,8 +34,11 @@ class Snapshot:
         }
 
 
-def take_snapshot(folder: Path) -> Snapshot:
-    """Copies the packages as they are imported here to ``folder/<sha256>``; the same code is copied once."""
+def take_snapshot(folder: Path, *, copy: bool = True) -> Snapshot:
+    """Copies the packages as they are imported here to ``folder/<sha256>``; the same code is copied once.
+
+    With ``copy=False`` nothing is written: the snapshot as it would be.
+    """
     sources = _sources()
     digest = hashlib.sha256()
     for name in sorted(sources):
@@ -43,7 +46,7 @@ def take_snapshot(folder: Path) -> Snapshot:
         digest.update(f"{name}\0{content}\n".encode())
     sha256 = digest.hexdigest()
     target = folder / sha256[:16]
-    if not target.exists():
+    if copy and not target.exists():
         _copy(sources, target)
     return Snapshot(target, sha256)
 

@@ -18,18 +18,21 @@ from contrastbench import papers
 from contrastbench.runner import claims, states
 from contrastbench.runner.execute import Host, execute, folder_of
 from contrastbench.runner.launchers import slurm, slurm_queue
+from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
 
-SCRIPT = Path(__file__).parents[2] / "slurm" / "test_cluster.py"
+SCRIPT = Path(__file__).parents[2] / "slurm" / "one_machine.py"
 PATHS = os.environ["PATH"] + ":/usr/sbin"
 ONE_GPU = Profile(name="one_gpu", gpus=1, device="cpu", hours=2.0)
 
 
-def load_test_cluster():
-    spec = importlib.util.spec_from_file_location("test_cluster_script", SCRIPT)
+def load_one_machine():
+    """slurm/one_machine.py as a module: the folder is no package."""
+    spec = importlib.util.spec_from_file_location("one_machine", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    sys.modules["one_machine"] = module
     spec.loader.exec_module(module)
     return module
 
@@ -37,7 +40,7 @@ def load_test_cluster():
 @contextlib.contextmanager
 def running_cluster(**options):
     """A cluster of its own, in this process's environment for as long as it runs."""
-    script = load_test_cluster()
+    script = load_one_machine()
     if reason := script.why_not():
         pytest.skip(reason)
     folder = tempfile.mkdtemp(prefix="cluster", dir="/tmp")  # short: sockets live in it
@@ -83,7 +86,10 @@ class Site:
         return write_tickets(to_run, self.folder)
 
     def submit(self, target, seeds=None, settings=None, profile=ONE_GPU):
-        return slurm.submit(self.jobs(target, seeds, settings), profile, self.folder)
+        """Submits what is to do, as the front command does before it follows; returns what Slurm refused."""
+        submitter = Submitter(self.jobs(target, seeds, settings), profile, self.folder)
+        submitter.fill()
+        return submitter
 
     def launch(self, target, seeds=None, settings=None, profile=ONE_GPU):
         jobs = self.jobs(target, seeds, settings)
@@ -101,11 +107,16 @@ class Site:
         return self.cluster.command("squeue", "-h", "-o", "%T", "-j", job_of_run(folder), check=False).strip()
 
     def wait_for_end(self, seconds=120):
-        wait_until(lambda: not slurm_queue.jobs_in_queue(), seconds, lambda: self.cluster.command("squeue"))
+        wait_until(queue_is_empty, seconds, lambda: self.cluster.command("squeue"))
+
+
+def queue_is_empty():
+    queue = slurm_queue.read_queue()
+    return queue is not None and len(queue) == 0
 
 
 def job_of_run(folder):
-    return slurm_queue.mark_of(folder)["job"]
+    return slurm_queue.job_of(slurm_queue.mark_of(folder))
 
 
 def worker_of(folder):

@@ -84,7 +84,7 @@ def disturb(fault, cluster, folders, rng):
             lose_a_node(cluster, rng.choice(cluster.nodes()))
         else:
             cluster.restart_controller(seconds_down=rng.uniform(0, 2))
-            wait_until(lambda: slurm_queue.jobs_in_queue() is not None, 60, "the controller to answer")
+            wait_until(lambda: slurm_queue.read_queue() is not None, 60, "the controller to answer")
     except (OSError, TypeError, RuntimeError) as too_late:  # the run ended between the look and the fault
         print(fault, "came too late:", too_late)
         return False

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contrastbench import papers
-from contrastbench.cli.running import check_data
+from contrastbench.cli.launching import check_data
 from contrastbench.runner.profiles import PROFILES, Profile, profile_names, read_profile
 
 

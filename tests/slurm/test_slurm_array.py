@@ -17,13 +17,14 @@ from slurm_site import ONE_GPU, job_of_run, results, undisturbed
 
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm, slurm_queue
+from contrastbench.runner.launchers.slurm_arrays import Submitter, max_array_size
 from contrastbench.runner.rows import read_row
 
 TOY = Path(__file__).parents[1] / "toy" / "benchmarks" / "toy"
 
 
 def test_forty_runs_go_in_arrays_of_eleven_and_each_sees_a_device_of_its_own(site):
-    assert slurm.max_array_size() == 11
+    assert max_array_size() == 11
     seconds = {"seconds_per_epoch": "0.3", "epochs": "2"}
     packed = dataclasses.replace(ONE_GPU, runs_per_task=3)
     folders = site.folders("toy/many", range(40), seconds)
@@ -124,7 +125,8 @@ def test_cancelled_runs_leave_the_queue_and_say_so(site):
     folders = site.folders("toy/main", [0])
     site.submit("toy/main", [0], profile=later)
     assert site.states("toy/main", [0]) == ["queued"] * 4
-    assert len(slurm_queue.cancel(folders)) == 4
+    jobs, runs = slurm_queue.cancel(folders)
+    assert len(jobs) == len(runs) == 4
     assert site.states("toy/main", [0]) == ["new"] * 4
     assert "cancelled by `contrastbench cancel`" in slurm_queue.why_it_ended(folders[0])
 
@@ -132,25 +134,25 @@ def test_cancelled_runs_leave_the_queue_and_say_so(site):
 def test_two_fronts_that_submit_the_same_plan_queue_each_run_once(site):
     later = dataclasses.replace(ONE_GPU, extra={"begin": "now+1hour"})
     jobs = site.jobs("toy/main", [0, 1])
-    fronts = [threading.Thread(target=slurm.submit, args=(jobs, later, site.folder)) for _ in range(2)]
+    fronts = [threading.Thread(target=Submitter(jobs, later, site.folder).fill) for _ in range(2)]
     for front in fronts:
         front.start()
     for front in fronts:
         front.join()
-    assert len(slurm_queue.jobs_in_queue()) == len(jobs) == 8
+    assert len(slurm_queue.read_queue()) == len(jobs) == 8
     slurm_queue.cancel([job.folder for job in jobs])
 
 
 def test_without_slurm_submitting_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="no Slurm answers here"):
-        slurm.max_array_size()
+        max_array_size()
 
 
 def test_a_run_counts_as_queued_while_the_controller_does_not_answer(tmp_path, monkeypatch):
-    states.mark_queued(tmp_path, launcher="slurm", job="7_1", logs="")
-    monkeypatch.setattr(slurm_queue, "jobs_in_queue", lambda: None)
+    states.mark_queued(tmp_path, launcher="slurm", submission=str(tmp_path), task=1)
+    monkeypatch.setattr(slurm_queue, "read_queue", lambda: None)
     monkeypatch.setattr(slurm_queue, "is_there", lambda: True)
     assert states.state_of(tmp_path, slurm_queue.still_queued()).name == "queued"
-    monkeypatch.setattr(slurm_queue, "jobs_in_queue", lambda: set())
+    monkeypatch.setattr(slurm_queue, "read_queue", lambda: slurm_queue.Queue(()))
     assert states.state_of(tmp_path, slurm_queue.still_queued()).name == "new"

@@ -246,7 +246,7 @@ class _Queue:
             self._give_up(job, f"its worker died {ATTEMPTS} times (see log.txt); run the command again to go on")
 
     def _out_of_memory(self, job: Job, slot: Slot) -> None:
-        """The kernel killed this run for the memory that it and its neighbours took: it gets a row, they go on alone."""
+        """The kernel killed this run for the memory that it and its neighbours took. The others go on one at a time."""
         self._kills += 1
         self.one_at_a_time = True
         allowed = memory().total / 1e9

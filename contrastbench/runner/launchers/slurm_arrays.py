@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ from contrastbench.runner.launchers.slurm_queue import (
 )
 from contrastbench.runner.launchers.slurm_script import Ask, ask_for, script
 from contrastbench.runner.profiles import Profile
-from contrastbench.runner.snapshot import take_snapshot
+from contrastbench.runner.snapshot import Snapshot, take_snapshot
 
 SUBMISSIONS = ".slurm"  # below the runs folder
 SNAPSHOTS = ".snapshots"
@@ -113,7 +113,7 @@ class Submitter:
         self.no_room = ""
         self.waiting = deque(arrays_of(jobs, profile, self.cap, self.seconds))
         self._lanes = lanes_of(self.waiting, profile.array_parallelism)
-        self._environment: dict[str, str] = {}
+        self._snapshot: Snapshot | None = None
         self._mail_is_due = bool(profile.mail)
 
     def add(self, jobs: Sequence[Job]) -> None:
@@ -170,24 +170,8 @@ class Submitter:
 
     def script(self, array: Array, folder: Path, at_a_time: int, before: Iterable[str] = ()) -> str:
         """The array's job script; ``before`` are the array jobs that it waits for."""
-        self._environment = self._environment or {
-            **NETWORK_OFF,
-            **take_snapshot(self.runs_folder / SNAPSHOTS).environment(),
-            **self.profile.variables,
-        }
-        return script(
-            *(self.profile, array.ask, folder),
-            tasks=len(array.tasks),
-            at_a_time=at_a_time,
-            dependency=":".join(["afterany", *sorted(before)]) if before else "",
-            environment=self._environment,
-        )
-
-    def dry_run(self) -> Iterator[str]:
-        """The scripts as they would be submitted; what depends on other jobs is left out. Nothing is written."""
-        for index, array in enumerate(self.waiting):
-            lane = self._lanes[index % len(self._lanes)]
-            yield self.script(array, self.runs_folder / SUBMISSIONS / "DRY-RUN", lane.width)
+        self._snapshot = self._snapshot or take_snapshot(self.runs_folder / SNAPSHOTS)
+        return script_of(array, self.profile, folder, at_a_time, before, self._snapshot)
 
     def _ask_for_mail(self) -> None:
         """Submits a job that does nothing, after all others have ended, and has Slurm send a mail at its end."""
@@ -196,6 +180,35 @@ class Submitter:
         asked |= {"job-name": "contrastbench-has-ended", "time": "1", "output": "/dev/null"}
         asked |= {name: getattr(self.profile, name) for name in ("partition", "account", "qos")}
         run_sbatch([*(f"--{name}={value}" for name, value in asked.items() if value), "--wrap=:"])
+
+
+def script_of(
+    array: Array, profile: Profile, folder: Path, at_a_time: int, before: Iterable[str], snapshot: Snapshot
+) -> str:
+    """The job script of an array, which waits for the array jobs ``before``."""
+    return script(
+        *(profile, array.ask, folder),
+        tasks=len(array.tasks),
+        at_a_time=at_a_time,
+        dependency=":".join(["afterany", *sorted(before)]) if before else "",
+        environment={**NETWORK_OFF, **snapshot.environment(), **profile.variables},
+    )
+
+
+def dry_run(
+    jobs: Sequence[Job], profile: Profile, runs_folder: Path, seconds: dict[str, float | None] | None = None
+) -> Iterator[str]:
+    """The scripts as they would be submitted, but for what they would wait for. Nothing is written."""
+    try:
+        cap = max_array_size()
+    except ValueError:  # no Slurm here
+        cap = DEFAULT_ARRAY_SIZE
+    arrays = arrays_of(jobs, profile, cap, seconds)
+    lanes = lanes_of(arrays, profile.array_parallelism)
+    snapshot = take_snapshot(runs_folder / SNAPSHOTS, copy=False)
+    for index, array in enumerate(arrays):
+        folder = runs_folder / SUBMISSIONS / f"DRY-RUN-{index}"
+        yield script_of(array, profile, folder, lanes[index % len(lanes)].width, (), snapshot)
 
 
 def arrays_of(
@@ -226,10 +239,10 @@ def _packed(jobs: Sequence[Job], size: int) -> Iterator[tuple[Job, ...]]:
     return (tuple(jobs[first : first + size]) for first in range(0, len(jobs), size))
 
 
-def lanes_of(arrays: Iterable[Array], at_a_time: int) -> list[Lane]:
+def lanes_of(arrays: Collection[Array], at_a_time: int) -> list[Lane]:
     """Shares of ``at_a_time`` tasks: as many as a level has arrays, together never more than ``at_a_time``."""
     per_level = Counter(array.level for array in arrays)
-    if sum(len(array.tasks) for array in arrays) <= at_a_time:
+    if not per_level or sum(len(array.tasks) for array in arrays) <= at_a_time:
         return [Lane(at_a_time)]
     count = min(max(per_level.values()), at_a_time)
     return [Lane(at_a_time // count + (index < at_a_time % count)) for index in range(count)]

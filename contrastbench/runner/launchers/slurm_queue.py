@@ -1,4 +1,4 @@
-"""What Slurm says of our jobs: which are still in its queue, why one waits or ended, how to cancel. No accounting needed.
+"""What Slurm says of our jobs: which are in its queue, why one waits or has ended, how to cancel. Without accounting.
 
 ``squeue`` knows only jobs that are waiting or running. That is enough: together with a run's own files it tells
 queued, running and killed apart. ``sacct``, where a site has it, adds the reason of an end.

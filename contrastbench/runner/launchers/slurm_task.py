@@ -67,7 +67,7 @@ class Task:
         if self.profile.scratch:
             self._stage_data()
         if problem := self._gpu_problem():
-            self._give_up(self._to_do(), "failed", NO_WORKING_GPU, problem)
+            self._give_up(self._to_do(), "failed", NO_WORKING_GPU, problem, device="none")
             return 0
         threading.Thread(target=self._drop_cancelled, daemon=True).start()
         self._do_runs()
@@ -102,7 +102,7 @@ class Task:
         for worker in workers:  # Slurm tells every process of the step, but not if a person tells only this one
             _signal(worker, signal.SIGUSR2)
         seconds = max(5.0, self.profile.signal_seconds - SAVE_MARGIN_SECONDS)
-        timer = threading.Timer(seconds, lambda: [_signal(worker, signal.SIGKILL) for worker in workers])
+        timer = threading.Timer(seconds, _kill, [workers])
         timer.daemon = True
         timer.start()
 
@@ -123,8 +123,10 @@ class Task:
             self._give_up(started, "timed_out", "timed_out", message)
             self._note(timeouts=0)
 
-    def _give_up(self, folders: list[Path], status: str, error_type: str, message: str) -> None:
-        host = Host(self.profile.run_device, self.profile.threads, "slurm", job_id())
+    def _give_up(
+        self, folders: list[Path], status: str, error_type: str, message: str, device: str | None = None
+    ) -> None:
+        host = Host(device or self.profile.run_device, self.profile.threads, "slurm", job_id())
         for folder in folders:
             give_up(folder, host, status, message, error_type=error_type, node=node_name())
 
@@ -220,6 +222,11 @@ def node_name() -> str:
 def _signal(process: psutil.Process, number: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        _signal(process, signal.SIGKILL)
 
 
 def _print(job: Job, event: dict[str, Any]) -> None:

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """A real Slurm on one machine, for tests: controller, nodes and pretended GPUs, all in one folder.
 
-    eval "$(sudo python slurm/test_cluster.py start /tmp/cluster --nodes 2 --gpus 2)"    # sets SLURM_CONF
+    eval "$(sudo python slurm/one_machine.py start /tmp/cluster --nodes 2 --gpus 2)"    # sets SLURM_CONF
     sbatch --gres=gpu:1 --wrap 'echo $CUDA_VISIBLE_DEVICES'
-    sudo python slurm/test_cluster.py kill-node /tmp/cluster n1      # a node that loses its power
-    sudo python slurm/test_cluster.py start-node /tmp/cluster n1
-    sudo python slurm/test_cluster.py restart-controller /tmp/cluster
-    sudo python slurm/test_cluster.py stop /tmp/cluster
+    sudo python slurm/one_machine.py kill-node /tmp/cluster n1      # a node that loses its power
+    sudo python slurm/one_machine.py start-node /tmp/cluster n1
+    sudo python slurm/one_machine.py restart-controller /tmp/cluster
+    sudo python slurm/one_machine.py stop /tmp/cluster
 
 Needs root and Debian's `apt-get install --no-install-recommends slurm-wlm munge`; with --accounting also
 `slurmdbd mariadb-server`. Nothing under /etc is touched, except one line in /etc/hosts where the machine cannot
@@ -365,4 +365,4 @@ if __name__ == "__main__":
     try:
         main()
     except RuntimeError as error:
-        sys.exit(f"test_cluster: {error}")
+        sys.exit(f"one_machine: {error}")

@@ -1,0 +1,117 @@
+"""The launchers as the command line has them: which options each takes, and what must be true before it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from contrastbench.cli.app import console, places
+from contrastbench.cli.display import Display
+from contrastbench.data import catalogue
+from contrastbench.runner.launchers import Job, Outcome, inline, local
+from contrastbench.runner.profiles import Profile, read_profile
+from contrastbench.runner.vocabulary import Run, resolved
+
+LauncherName = Annotated[str, typer.Option("--launcher", help="inline (debugging), local (a queue) or slurm")]
+Device = Annotated[str | None, typer.Option(help="inline, local: cpu (if not given), cuda or cuda:0")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="inline, local: threads a run; results may depend on it in the last bits")
+]
+Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit where not given")]
+RunsPerGpu = Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="slurm: a file of slurm/ without its .toml")]
+Detach = Annotated[bool, typer.Option("--detach", help="slurm: submit and return; the same command follows later")]
+
+USED_BY = {
+    **dict.fromkeys(("device", "threads"), ("inline", "local")),
+    **dict.fromkeys(("slots", "runs_per_gpu"), ("local",)),
+    **dict.fromkeys(("profile", "detach", "dry_run"), ("slurm",)),
+}
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A launcher with its options settled."""
+
+    name: str
+    device: str = "cpu"
+    threads: int = 1
+    slots: Sequence[local.Slot] = ()
+    site: Profile = Profile()
+    detach: bool = False
+
+    @property
+    def run_device(self) -> str:
+        return self.site.run_device if self.name == "slurm" else self.device
+
+    def start(self, jobs: Sequence[Job], display: Display, seconds: dict[str, float | None] | None = None) -> Outcome:
+        """Does the jobs; ``seconds`` are their estimated costs, which only ``hours = "auto"`` asks for."""
+        if self.name == "inline":
+            return inline.launch(jobs, watch=display.watch, device=self.device, threads=self.threads)
+        if self.name == "local":
+            return local.launch(jobs, self.slots, watch=display.watch)
+        from contrastbench.runner.launchers import slurm
+
+        return slurm.launch(jobs, self.site, places.runs, watch=display.watch, seconds=seconds, detach=self.detach)
+
+    def check(self, runs: Iterable[Run]) -> None:
+        """For a cluster: the data must be here before anything is submitted, as compute nodes have no network."""
+        if self.name == "slurm":
+            os.environ.update(self.site.variables)
+            check_data(runs)
+
+    def print_scripts(self, jobs: Sequence[Job], seconds: dict[str, float | None] | None = None) -> None:
+        """Prints what sbatch would be given."""
+        from contrastbench.runner.launchers.slurm_arrays import dry_run
+
+        for text in dry_run(jobs, self.site, places.runs, seconds):
+            console.print(text, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said; None where it said nothing."""
+
+    device: str | None = None
+    threads: int | None = None
+    slots: int | None = None
+    runs_per_gpu: int | None = None
+    profile: str | None = None
+    detach: bool = False
+    dry_run: bool = False
+
+
+def launcher_of(name: str, given: Options) -> Launcher:
+    """The launcher of that name.
+
+    Raises:
+        ValueError: there is no such launcher, or it has no use for an option that was given.
+    """
+    if name not in ("inline", "local", "slurm"):
+        raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
+    for option, value in dataclasses.asdict(given).items():
+        if value and name not in USED_BY[option]:
+            where = "its profile says that" if name == "slurm" else f"it is for --launcher {USED_BY[option][0]}"
+            raise ValueError(f"--{option.replace('_', '-')} has no use with --launcher {name}; {where}")
+    if name == "slurm":
+        return Launcher(name, site=read_profile(given.profile or "default"), detach=given.detach)
+    device, threads = given.device or "cpu", given.threads or 1
+    there = local.slots_here(device, given.slots, threads, given.runs_per_gpu or 1) if name == "local" else ()
+    return Launcher(name, device, threads, there)
+
+
+def check_data(runs: Iterable[Run]) -> None:
+    """Loads the data sets that the runs' configs name from what is here.
+
+    Raises:
+        ValueError: one is missing or damaged; the message says how to get it.
+    """
+    values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
+    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.found())}
+    for name in sorted(values & known):
+        catalogue.load(name, download=False)
