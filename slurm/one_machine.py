@@ -8,10 +8,13 @@
     sudo python slurm/one_machine.py restart-controller /tmp/cluster
     sudo python slurm/one_machine.py stop /tmp/cluster
 
+Options of `start`: --hostnames (each node has a host name of its own), --memory-limits (jobs are held to the memory
+that they ask for, by control groups), --gpu-type a100, --max-array-size, --max-job-count, --accounting.
 Needs root and Debian's `apt-get install --no-install-recommends slurm-wlm munge`; with --accounting also
 `slurmdbd mariadb-server`. Nothing under /etc is touched, except one line in /etc/hosts where the machine cannot
 resolve its own name. Several clusters can live side by side: each has its own ports, keys and folders.
-Partitions: `main` (default), which `urgent` preempts by requeueing after 20 seconds of grace.
+Partitions: `main` (default), which `urgent` preempts by requeueing after 20 seconds of grace; `cheap`, which `urgent`
+preempts by cancelling at once; `short`, whose jobs may take 5 minutes. Mails go to mails.log in the folder.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol")
@@ -51,7 +56,9 @@ SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task_plugin}
+MailProg={folder}/mail
+MaxJobCount={max_job_count}
 JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
@@ -73,14 +80,22 @@ InactiveLimit=0
 MpiDefault=none
 RebootProgram=/bin/true
 {accounting}
-NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_ports} CPUs={cpus} RealMemory=64000 Gres=gpu:{gpus}
+NodeName={nodes} NodeHostname={hosts} NodeAddr=127.0.0.1 Port={node_ports} CPUs={cpus} RealMemory=64000 Gres={gres}
 PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE PriorityTier=1 GraceTime={grace}
+PartitionName=cheap Nodes={nodes} MaxTime=INFINITE PriorityTier=1 PreemptMode=CANCEL
+PartitionName=short Nodes={nodes} MaxTime=5 PriorityTier=1
 PartitionName=urgent Nodes={nodes} MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
 """
 ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={port}
 AccountingStoragePass={folder}/munge.socket
+"""
+CGROUP_CONF = """CgroupMountpoint=/sys/fs/cgroup
+CgroupPlugin=cgroup/{version}
+ConstrainRAMSpace=yes
+ConstrainSwapSpace=yes
+AllowedSwapSpace=0
 """
 SLURMDBD_CONF = """
 AuthType=auth/munge
@@ -97,6 +112,23 @@ LogFile={folder}/slurmdbd.log
 """
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a cluster is configured."""
+
+    nodes: int = 2
+    gpus: int = 2  # pretended, per node
+    gpu_type: str = ""
+    max_array_size: int = 11
+    max_job_count: int = 10_000
+    accounting: bool = False  # with slurmdbd and MariaDB
+    hostnames: bool = False  # each node sees a host name of its own
+    memory_limits: bool = False  # control groups hold jobs to the memory that they ask for
+
+
+DEFAULT = Options()
+
+
 class Cluster:
     """One test cluster, living in ``folder`` (short: a socket's path may have 100 characters)."""
 
@@ -109,22 +141,22 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         return {**os.environ, **self._more}
 
-    def start(self, *, nodes: int = 2, gpus: int = 2, max_array_size: int = 11, accounting: bool = False) -> Cluster:
+    def start(self, options: Options = DEFAULT) -> Cluster:
         """Writes the configuration, starts every daemon and returns when all nodes are idle.
 
         Raises:
-            RuntimeError: something is missing or does not come up; the message says what.
+            RuntimeError: something is missing or does not come up, or a cluster runs here already; says which.
         """
-        missing = why_not()
-        if missing:
+        if missing := why_not(options):
             raise RuntimeError(missing)
-        make_host_resolvable()
+        if self.is_running():
+            raise RuntimeError(f"a cluster runs in {self.folder} already; stop it first, or start one elsewhere")
         for name in ("state", "spool", "devices"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        ports = free_ports(nodes + 2)
+        ports = free_ports(options.nodes + 2)
         self._start_munge()
-        self._write_conf(ports, nodes, gpus, max_array_size, accounting)
-        if accounting:
+        self._write_conf(ports, options)
+        if options.accounting:
             self._start_accounting(ports[1])
         self.start_controller()
         for node in self.nodes():
@@ -132,27 +164,48 @@ class Cluster:
         self.wait_idle()
         return self
 
-    def _write_conf(self, ports: list[int], nodes: int, gpus: int, max_array_size: int, accounting: bool) -> None:
+    def is_running(self) -> bool:
+        return any(process_of(path) for path in self.folder.glob("*.pid"))
+
+    def _write_conf(self, ports: list[int], options: Options) -> None:
+        host = socket.gethostname().split(".")[0]
+        names = [f"n{index + 1}" for index in range(options.nodes)]
+        hosts = {name: f"{name}-host" if options.hostnames else host for name in names}
+        for each in {host, *hosts.values()}:
+            make_resolvable(each)
+        several = options.nodes > 1
         text = SLURM_CONF.format(
             folder=self.folder,
-            host=socket.gethostname().split(".")[0],
+            host=host,
             controller_port=ports[0],
-            nodes=f"n[1-{nodes}]" if nodes > 1 else "n1",
-            node_ports=f"[{','.join(map(str, ports[2:]))}]" if nodes > 1 else ports[2],
-            max_array_size=max_array_size,
-            accounting=ACCOUNTING.format(port=ports[1], folder=self.folder) if accounting else "",
+            nodes=f"n[1-{options.nodes}]" if several else "n1",
+            hosts=",".join(hosts.values()) if options.hostnames else host,
+            node_ports=f"[{','.join(map(str, ports[2:]))}]" if several else ports[2],
+            max_array_size=options.max_array_size,
+            max_job_count=options.max_job_count,
+            task_plugin="task/cgroup" if options.memory_limits else "task/none",
+            accounting=ACCOUNTING.format(port=ports[1], folder=self.folder) if options.accounting else "",
             cpus=CPUS,
-            gpus=gpus,
+            gres=":".join(filter(None, ["gpu", options.gpu_type, str(options.gpus)])),
             grace=GRACE_SECONDS,
         )
         self.conf.write_text(text)
-        (self.folder / "nodes.json").write_text(json.dumps([f"n{index + 1}" for index in range(nodes)]))
-        for index in range(gpus):
+        (self.folder / "hosts.json").write_text(json.dumps(hosts if options.hostnames else dict.fromkeys(names, "")))
+        (self.folder / "cgroup.conf").write_text(CGROUP_CONF.format(version=cgroup_version()))
+        mail = self.folder / "mail"
+        mail.write_text(f'#!/bin/sh\necho "$@" >> {self.folder}/mails.log\n')
+        mail.chmod(0o755)
+        self._write_devices(options)
+
+    def _write_devices(self, options: Options) -> None:
+        """Character devices for the pretended GPUs: with plain files Slurm sets no CUDA_VISIBLE_DEVICES."""
+        for index in range(options.gpus):
             device = self.folder / "devices" / f"gpu{index}"
-            if not device.exists():  # a character device: with a plain file Slurm sets no CUDA_VISIBLE_DEVICES
+            if not device.exists():
                 subprocess.run(["mknod", str(device), "c", "1", "3"], check=True)
-        devices = f"{self.folder}/devices/gpu" + (f"[0-{gpus - 1}]" if gpus > 1 else "0")
-        (self.folder / "gres.conf").write_text(f"Name=gpu File={devices}\n" if gpus else "")
+        files = f"{self.folder}/devices/gpu" + (f"[0-{options.gpus - 1}]" if options.gpus > 1 else "0")
+        kind = f"Type={options.gpu_type} " if options.gpu_type else ""
+        (self.folder / "gres.conf").write_text(f"Name=gpu {kind}File={files}\n" if options.gpus else "")
 
     def _start_munge(self) -> None:
         key = self.folder / "munge.key"
@@ -185,13 +238,19 @@ class Cluster:
         wait_for(lambda: self._accepts(*registers), 40, "slurmdbd does not answer; see slurmdbd.log")
 
     def nodes(self) -> list[str]:
-        return json.loads((self.folder / "nodes.json").read_text())
+        return list(self._hosts())
+
+    def _hosts(self) -> dict[str, str]:
+        """The host name of its own that each node has; empty where it has the machine's."""
+        return json.loads((self.folder / "hosts.json").read_text())
 
     def start_controller(self) -> None:
         self._run("slurmctld")
 
     def start_node(self, name: str) -> None:
-        self._run("slurmd", "-N", name, **{NODE_MARK: name})
+        host = self._hosts()[name]
+        own_name = ["unshare", "--uts", "sh", "-c", f'hostname {host} && exec "$@"', "sh"] if host else []
+        self._run(*own_name, "slurmd", "-N", name, **{NODE_MARK: name})
 
     def restart_controller(self, *, seconds_down: float = 0.0, number: int = signal.SIGKILL) -> None:
         """Ends slurmctld, without notice unless SIGTERM is given, and starts it again from its saved state."""
@@ -255,20 +314,41 @@ class Cluster:
                 kill(pid)
         for name in ("mariadbd", "munged"):
             kill_pid_file(self.folder / f"{name}.pid")
+        self._remove_control_groups()
         if remove:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _remove_control_groups(self) -> None:
+        """Removes the empty control groups that Slurm leaves behind."""
+        hosts = self.folder / "hosts.json"
+        for node in self.nodes() if hosts.exists() else ():
+            for folder, _, _ in os.walk(f"/sys/fs/cgroup/memory/slurm_{node}", topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
-def why_not() -> str:
+
+def why_not(options: Options = DEFAULT) -> str:
     """What keeps this machine from running the test cluster; empty where nothing does."""
     missing = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
     if missing:
         return f"Slurm is not installed ({', '.join(missing)} missing): apt-get install slurm-wlm munge"
+    if options.accounting and not all(shutil.which(name, path=PATH) for name in ("slurmdbd", "mariadbd")):
+        return "accounting needs apt-get install slurmdbd mariadb-server"
+    if options.memory_limits and not cgroup_version():
+        return "this machine has no memory control groups that could be written"
     return "" if os.geteuid() == 0 else "the test cluster needs root (its daemons and device files do)"
 
 
-def make_host_resolvable() -> None:
-    host = socket.gethostname().split(".")[0]
+def cgroup_version() -> str:
+    """``v1`` or ``v2``, whichever has a memory controller that can be written here; empty where none has."""
+    top = Path("/sys/fs/cgroup")
+    if os.access(top / "memory", os.W_OK) and (top / "memory" / "memory.limit_in_bytes").exists():
+        return "v1"
+    controllers = top / "cgroup.controllers"
+    return "v2" if controllers.exists() and "memory" in controllers.read_text() and os.access(top, os.W_OK) else ""
+
+
+def make_resolvable(host: str) -> None:
     try:
         socket.gethostbyname(host)
     except OSError:
@@ -284,7 +364,7 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def wait_for(condition, seconds: float, message: str, cluster: Cluster | None = None) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float, message: str, cluster: Cluster | None = None) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -314,13 +394,19 @@ def ancestors() -> set[int]:
     return found
 
 
+def process_of(pid_file: Path) -> int | None:
+    """The process that the file names, if it lives."""
+    try:
+        pid = int(pid_file.read_text())
+        return pid if Path(f"/proc/{pid}/cmdline").read_bytes() else None
+    except (OSError, ValueError):
+        return None
+
+
 def kill_pid_file(path: Path, number: int = signal.SIGKILL) -> None:
     """Kills the process that the file names and waits until it is gone."""
-    try:
-        pid = int(path.read_text())
-    except (OSError, ValueError):
-        return
-    kill(pid, number)
+    if pid := process_of(path):
+        kill(pid, number)
     path.unlink(missing_ok=True)
 
 
@@ -339,10 +425,12 @@ def main() -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     start = actions.add_parser("start", help="start a cluster and print the line that makes a shell use it")
     start.add_argument("folder")
-    start.add_argument("--nodes", type=int, default=2)
-    start.add_argument("--gpus", type=int, default=2, help="pretended GPUs per node")
-    start.add_argument("--max-array-size", type=int, default=11)
-    start.add_argument("--accounting", action="store_true", help="with slurmdbd and MariaDB")
+    for spec in fields(Options):
+        name = "--" + spec.name.replace("_", "-")
+        if isinstance(spec.default, bool):
+            start.add_argument(name, action="store_true")
+        else:
+            start.add_argument(name, type=type(spec.default), default=spec.default)
     for name in ("stop", "restart-controller"):
         actions.add_parser(name).add_argument("folder")
     for name in ("kill-node", "start-node"):
@@ -352,8 +440,7 @@ def main() -> None:
     given = parser.parse_args()
     cluster = Cluster(given.folder)
     if given.action == "start":
-        options = {name: getattr(given, name) for name in ("nodes", "gpus", "max_array_size", "accounting")}
-        cluster.start(**options)
+        cluster.start(Options(**{spec.name: getattr(given, spec.name) for spec in fields(Options)}))
         print(f"export SLURM_CONF={cluster.conf}")
     elif given.action in ("kill-node", "start-node"):
         getattr(cluster, given.action.replace("-", "_"))(given.node)

@@ -17,7 +17,7 @@ from rich.text import Text
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.data import catalogue
 
-NEEDED_PACKAGES = ("torch", "torchvision", "torch-geometric", "pandas", "scikit-learn", "matplotlib", "submitit")
+NEEDED_PACKAGES = ("torch", "torchvision", "torch-geometric", "pandas", "scikit-learn", "matplotlib")
 NEEDED_DISK_GB = 5.0
 
 

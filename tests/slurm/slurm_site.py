@@ -41,14 +41,15 @@ def load_one_machine():
 def running_cluster(**options):
     """A cluster of its own, in this process's environment for as long as it runs."""
     script = load_one_machine()
-    if reason := script.why_not():
+    options = script.Options(**options)
+    if reason := script.why_not(options):
         pytest.skip(reason)
     folder = tempfile.mkdtemp(prefix="cluster", dir="/tmp")  # short: sockets live in it
     cluster = script.Cluster(folder)
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(cluster.conf)
     try:
-        yield cluster.start(**options)
+        yield cluster.start(options)
     finally:
         os.environ.pop("SLURM_CONF")
         if before:
@@ -126,7 +127,7 @@ def worker_of(folder):
 
 
 def task_of(folder):
-    """The process that submitit started on the node for this run: its worker's parent."""
+    """The task on the node that has this run: its worker's parent."""
     return psutil.Process(worker_of(folder)).ppid()
 
 

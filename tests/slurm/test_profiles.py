@@ -7,7 +7,7 @@ import pytest
 
 from contrastbench import papers
 from contrastbench.cli.launching import check_data
-from contrastbench.runner.profiles import PROFILES, Profile, profile_names, read_profile
+from contrastbench.runner.profiles import AUTO_HOURS, PROFILES, Profile, profile_names, read_profile
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -27,10 +27,20 @@ def test_an_unknown_profile_lists_those_there_are():
     [
         ('partitoin = "gpu"', "unknown key 'partitoin'; there are: partition, account"),
         ('name = "x"', "unknown key 'name'"),
-        ('gpus = "two"', "gpus must be a whole number, got 'two'"),
+        ('gpus = "two"', r"gpus must be a whole number or a type and a number \(\"a100:2\"\), got 'two'"),
         ("gpus = true", "gpus must be a whole number, got True"),
         ("cpus = 0", "cpus must be at least 1, got 0"),
-        ("hours = 0.02", r"hours \(0.02\) must be longer than signal_seconds \(90 s\)"),
+        ("hours = 0.05", r"hours \(0.05\) must be at least 0.058: a task is told to save 90 s \(signal_seconds\) before"),
+        ("signal_seconds = 4000", r"hours \(1\) must be at least 1.144"),
+        ("hours = 0", 'hours must be a number above 0 or "auto", got 0'),
+        ("grow = 0.5", "grow must be at least 1, got 0.5"),
+        ('extra = { mem = "4G" }', "extra.mem is set by the suite; use the key memory_gb"),
+        ('extra = { array = "0-3" }', "extra.array is set by the suite; use the key array_parallelism"),
+        ("memory_gb = 4\nmem_per_cpu_gb = 1", "give memory_gb or mem_per_cpu_gb, not both"),
+        ('binds = ["/data"]', "the profile has no container"),
+        ('stage = ["cifar10"]', "the profile has no scratch"),
+        ("gpus = 1\ngpus_per_run = 2", r"gpus_per_run \(2\) must be at most gpus, which is 1"),
+        ("gpus_per_run = 2", "2 processes of 1 threads .* need cpus = 2 at least, got 1"),
         ('setup = "module load cuda"', "setup must be a list of texts"),
         ('device = "tpu"', "device must be cpu or cuda, got 'tpu'"),
         ("cpus = ", "is not TOML"),
@@ -42,6 +52,12 @@ def test_a_mistake_is_told_with_the_file_and_what_is_possible(tmp_path, text, sa
     with pytest.raises(ValueError, match=said) as error:
         read_profile(str(path))
     assert str(path) in str(error.value)
+
+
+def test_gpus_have_a_type_and_hours_may_be_auto(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('gpus = "a100:2"\nhours = "auto"\n')
+    assert read_profile(str(path)) == Profile(name="mine", gpus=2, gpu_type="a100", hours=AUTO_HOURS)
 
 
 def test_whole_numbers_are_taken_for_hours_and_options_become_text(tmp_path):
@@ -66,7 +82,7 @@ def test_runs_at_once_fill_the_devices(profile, at_once):
 
 def test_the_readme_lists_every_key_and_every_profile():
     text = (PROFILES / "README.md").read_text()
-    keys = {spec.name for spec in dataclasses.fields(Profile)} - {"name"}
+    keys = {spec.name for spec in dataclasses.fields(Profile)} - {"name", "gpu_type"}
     assert not [key for key in keys if f"`{key}`" not in text]
     assert not [name for name in profile_names() if f"`{name}.toml`" not in text]
     assert Path(PROFILES / "run_table.sbatch").exists() and Path(PROFILES / "run_seeds.sbatch").exists()
