@@ -30,7 +30,10 @@ def test_an_unknown_profile_lists_those_there_are():
         ('gpus = "two"', r"gpus must be a whole number or a type and a number \(\"a100:2\"\), got 'two'"),
         ("gpus = true", "gpus must be a whole number, got True"),
         ("cpus = 0", "cpus must be at least 1, got 0"),
-        ("hours = 0.05", r"hours \(0.05\) must be at least 0.058: a task is told to save 90 s \(signal_seconds\) before"),
+        (
+            "hours = 0.05",
+            r"hours \(0.05\) must be at least 0.058: a task is told to save 90 s \(signal_seconds\) before",
+        ),
         ("signal_seconds = 4000", r"hours \(1\) must be at least 1.144"),
         ("hours = 0", 'hours must be a number above 0 or "auto", got 0'),
         ("grow = 0.5", "grow must be at least 1, got 0.5"),
