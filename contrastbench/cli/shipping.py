@@ -11,7 +11,7 @@ from contrastbench.cli.app import places
 from contrastbench.cli.drawing import standard_figures
 from contrastbench.cli.gathering import Gathered, gather
 from contrastbench.papers import Paper
-from contrastbench.report import blocks, provenance
+from contrastbench.report import blocks, checks
 from contrastbench.report.join import JoinedCell
 from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, latex, markdown, sheet
@@ -58,7 +58,7 @@ def write_generated() -> None:
     tables = [table for gathered in everything for table in gathered.tables]
     for path, paper in _markdown_files():
         blocks.fill_file(path, tables, paper)
-    provenance.write_manifest(places.results)
+    checks.write_manifest(places.results)
 
 
 def generated_files(gathered: Gathered) -> dict[Path, bytes]:
@@ -71,7 +71,7 @@ def generated_files(gathered: Gathered) -> dict[Path, bytes]:
         made[folder / "tables" / f"{table.name}-{table.scale}.tex"] = latex(shown).encode()
     if gathered.measured:
         made[folder / "tables" / "cells.csv"] = csv_text(gathered.measured).encode()
-    digest = provenance.rows_digest(gathered.shipped)
+    digest = checks.rows_digest(gathered.shipped)
     for name, figure in standard_figures(gathered).items():
         made[folder / "figures" / f"{name}.svg"] = svg_bytes(figure, digest)
     return made
@@ -80,9 +80,9 @@ def generated_files(gathered: Gathered) -> dict[Path, bytes]:
 def stale_results() -> list[str]:
     """One line for each shipped row that was changed and each committed file that does not follow from the rows."""
     everything = _everything_shipped()
-    problems = provenance.check_manifest(places.results)
+    problems = checks.check_manifest(places.results)
     for gathered in everything:
-        problems += provenance.check_rows(gathered.shipped, f"results/{gathered.paper.name}/rows.jsonl")
+        problems += checks.check_rows(gathered.shipped, f"results/{gathered.paper.name}/rows.jsonl")
         problems += _stale_files(gathered)
     tables = [table for gathered in everything for table in gathered.tables]
     return problems + [line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper)]
@@ -93,18 +93,18 @@ def _stale_files(gathered: Gathered) -> list[str]:
     the version of matplotlib."""
     made = generated_files(gathered)
     figures = [path for path in made if path.suffix == ".svg"]
-    digest = provenance.rows_digest(gathered.shipped)
+    digest = checks.rows_digest(gathered.shipped)
     missing = [f"{path} is missing; make it again from the rows" for path in figures if not path.exists()]
     other = [path for path in figures if path.exists() and digest not in path.read_text()]
     tables = {path: content for path, content in made.items() if path.suffix != ".svg"}
-    return provenance.check_generated(tables) + missing + [f"{path} was made from other rows" for path in other]
+    return checks.check_generated(tables) + missing + [f"{path} was made from other rows" for path in other]
 
 
 def agreement(paper: Paper) -> tuple[str, list[str]]:
     """How the rows here compare with the shipped ones of the same keys, and one line for each that should be equal
     and is not: a row on the same kind of machine, a cell's mean on others."""
     gathered = gather(paper)
-    compared = provenance.compare_rows(gathered.here, gathered.shipped)
+    compared = checks.compare_rows(gathered.here, gathered.shipped)
     counts = Counter(word for _, _, word in compared)
     differing = [
         f"row {row['key'][:12]} of {paper.name} differs from the shipped one on the same kind of machine"
@@ -113,7 +113,7 @@ def agreement(paper: Paper) -> tuple[str, list[str]]:
     ]
     words = [f"{count} {word}" for word, count in counts.items()]
     if elsewhere := {row["key"] for row, _, word in compared if word == "other machine"}:
-        judged, outside = provenance.outside_noise(_cells_with(gathered, elsewhere))
+        judged, outside = checks.outside_noise(_cells_with(gathered, elsewhere))
         words.append(f"of the {judged} cells with these and two seeds {judged - len(outside)} within the noise")
         differing += [
             f"{paper.name}/{cell.table}/{cell.name}: {cell.here.summary.mean:.4g} here and "

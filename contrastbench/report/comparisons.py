@@ -1,41 +1,43 @@
-"""Comparisons between methods: the paper's order, the gains it claims, and our own paired differences."""
+"""What a whole table says: the methods' order, the gains over the baseline, and one pooled test per claim.
+
+Everything is taken from the rows measured here where there are any, else from the shipped ones, in pairs by seed:
+methods share weights, order and splits under one seed, so the seed and not the run is what is drawn at random.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from contrastbench.report.statistics import Interval, summarise, t_interval
+from contrastbench.report.join import JoinedCell, JoinedTable
+from contrastbench.report.layout import Grid
+from contrastbench.report.published import Published
+from contrastbench.report.statistics import LEVEL, Interval, summarise, t_interval, t_quantile, welch_degrees
 
 LEVEL_OF_TEST = 0.05
-MOST_EXACT = 16  # pairs; 2**16 sign patterns are enumerated, more pairs are sampled
+MOST_EXACT = 13  # pairs: 2**13 sign patterns are enumerated; more pairs are sampled
+PATTERNS = 9_999  # sampled sign patterns
+
+BySeed = Mapping[int, float]  # seed -> value
 
 
-def rank_correlation(ours: Sequence[float], published: Sequence[float]) -> float:
-    """Kendall's tau-b between two lists of the same methods' results: 1 the same order, -1 the reverse.
+class Order(NamedTuple):
+    """Do the methods come in the paper's order on one dataset? ``tau`` is Kendall's, over ``methods`` methods."""
 
-    NaN for fewer than two methods, or where one side is all ties.
-    """
-    concordant = discordant = tied_ours = tied_published = 0
-    for i in range(len(ours)):
-        for j in range(i):
-            a, b = np.sign(ours[i] - ours[j]), np.sign(published[i] - published[j])
-            concordant += a * b > 0
-            discordant += a * b < 0
-            tied_ours += a == 0 and b != 0
-            tied_published += b == 0 and a != 0
-    pairs = concordant + discordant
-    below = math.sqrt((pairs + tied_ours) * (pairs + tied_published))
-    return float(concordant - discordant) / below if below else math.nan
+    dataset: str
+    metric: str
+    tau: float
+    methods: int
 
 
 class Gain(NamedTuple):
-    """A method's gain over the baseline, positive where it is better: claimed, and measured in pairs by seed."""
+    """A method's gain over the baseline, positive where it is better: published, and measured in pairs by seed."""
 
     published: float
     here: float
@@ -66,67 +68,177 @@ class Paired:
         return not self.impossible and self.p_holm <= LEVEL_OF_TEST
 
 
-def paired(method: Mapping[int, float], baseline: Mapping[int, float]) -> Paired:
-    """Differences in pairs by seed (same seed, same splits), with the exact sign-flip test of their mean.
+@dataclass(frozen=True)
+class Claim:
+    """One method against the baseline on one dataset: the published gain (None where a side is missing) and ours."""
 
-    Args:
-        method, baseline: value by seed.
+    cell: JoinedCell
+    baseline: JoinedCell
+    gain: Gain | None
+    paired: Paired
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One method minus another over all data sets: the mean over data sets of the mean difference in pairs by seed.
+
+    ``pairs`` counts the pairs of each data set.
     """
-    differences = [method[seed] - baseline[seed] for seed in sorted(method.keys() & baseline.keys())]
+
+    method: str
+    other: str
+    metric: str
+    mean: float
+    interval: Interval
+    p: float
+    pairs: Mapping[str, int]
+    p_holm: float = math.nan
+
+
+@dataclass(frozen=True)
+class Analysis:
+    orders: tuple[Order, ...]
+    claims: tuple[Claim, ...]
+    pooled: tuple[Pooled, ...]
+
+
+def analyse(table: JoinedTable) -> Analysis:
+    """The analysis of one table at one scale."""
+    groups: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
+    for cell in table.cells:
+        groups[cell.dataset, cell.metric].append(cell)
+    orders = [order for place, cells in groups.items() if (order := _order(*place, cells))]
+    claims = [claim for cells in groups.values() for claim in _claims(table.table.baseline, cells)]
+    adjusted = with_holm([claim.paired for claim in claims])
+    claims = [replace(claim, paired=paired) for claim, paired in zip(claims, adjusted, strict=True)]
+    return Analysis(tuple(orders), tuple(claims), pooled_claims(table))
+
+
+# ----------------------------------------------------------------------------------------------- order and pairs
+
+
+def _order(dataset: str, metric: str, cells: Sequence[JoinedCell]) -> Order | None:
+    both = [(cell.best_known.summary.mean, number.value) for cell in cells if (number := _measured_and_confirmed(cell))]
+    if len(both) < 3:  # two methods are a gain, not an order
+        return None
+    ours, published = zip(*both, strict=True)
+    return Order(dataset, metric, rank_correlation(ours, published), len(both))
+
+
+def rank_correlation(ours: Sequence[float], published: Sequence[float]) -> float:
+    """Kendall's tau-b between two lists of the same methods' results: 1 the same order, -1 the reverse, NaN for ties.
+
+    scipy.stats takes a second to import, which commands that compare nothing need not wait for.
+    """
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(ours, published).statistic)
+
+
+def _measured_and_confirmed(cell: JoinedCell) -> Published | None:
+    number = cell.judged
+    return number if number and number.confirmed and not cell.ambiguous and cell.best_known.done else None
+
+
+def _claims(baseline_method: str, cells: Sequence[JoinedCell]) -> list[Claim]:
+    """Each method against the baseline of the same variant and protocol, or the only baseline there is."""
+    claims = []
+    for cell in cells:
+        if cell.method != baseline_method and (baseline := baseline_of(cell, baseline_method, cells)):
+            claims.append(_claim(cell, baseline))
+    return claims
+
+
+def baseline_of(cell: JoinedCell, baseline_method: str, cells: Sequence[JoinedCell]) -> JoinedCell | None:
+    """What the cell is compared with: the baseline of its variant and protocol, else that of its protocol."""
+    baselines = [other for other in cells if other.method == baseline_method and other.protocol == cell.protocol]
+    same = [other for other in baselines if other.variant == cell.variant]
+    return next(iter(same or baselines), None)
+
+
+def _claim(cell: JoinedCell, baseline: JoinedCell) -> Claim:
+    pairs = gain_in_pairs(cell, baseline)
+    number, other = _measured_and_confirmed(cell), _measured_and_confirmed(baseline)
+    if not (number and other and pairs.n):
+        return Claim(cell, baseline, None, pairs)
+    claimed = other.value - number.value if cell.better == "lower" else number.value - other.value
+    return Claim(cell, baseline, Gain(claimed, pairs.mean), pairs)
+
+
+def gain_in_pairs(cell: JoinedCell, baseline: JoinedCell) -> Paired:
+    """The cell minus the baseline in pairs by seed, positive where it is better, also where lower is better."""
+    ours, theirs = same_place(cell, baseline)
+    return paired(theirs, ours) if cell.better == "lower" else paired(ours, theirs)
+
+
+def same_place(cell: JoinedCell, other: JoinedCell) -> tuple[BySeed, BySeed]:
+    """Values by seed of both cells from one place: here if both were measured here, else shipped; never mixed."""
+    if cell.here.done and other.here.done:
+        return cell.here.by_seed, other.here.by_seed
+    return cell.shipped.by_seed, other.shipped.by_seed
+
+
+def paired(method: BySeed, baseline: BySeed) -> Paired:
+    """Differences in pairs by seed (same seed, same splits), with the sign-flip test of their mean."""
+    differences = _differences(method, baseline)
     summary = summarise(differences)
     return Paired(summary.n, summary.mean, t_interval(summary), sign_flip_p(differences))
 
 
-def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided p of the mean difference when every difference could as well have had the other sign.
+def _differences(method: BySeed, baseline: BySeed) -> tuple[float, ...]:
+    return tuple(method[seed] - baseline[seed] for seed in sorted(method.keys() & baseline.keys()))
 
-    Assumes no distribution. All 2^n patterns are counted up to n = 16; beyond, 2^16 - 1 drawn ones and the one seen.
+
+@lru_cache(maxsize=4096)
+def sign_flip_p(differences: tuple[float, ...]) -> float:
+    """Two-sided p of the sum of the differences when each could as well have had the other sign.
+
+    Assumes no distribution. All 2^n patterns are counted up to n = 13; beyond, 9,999 drawn ones and the one seen.
     The smallest p that n pairs can give is 2^(1 - n): 0.25 for 3.
     """
     if not differences:
         return math.nan
-    values = np.asarray(differences, dtype=float)
-    sums = np.abs(_signs(len(values)) @ values)
-    seen = abs(values.sum())
-    return float(np.mean(sums >= seen - 1e-12 * max(np.abs(values).sum(), 1e-300)))
+    if len(differences) == 1 or not any(differences):
+        return 1.0
+    from scipy.stats import permutation_test
 
-
-@lru_cache(maxsize=MOST_EXACT + 4)
-def _signs(n: int) -> np.ndarray:
-    """[P, n] patterns of +1 and -1, the first one all +1 (what was seen)."""
-    if n <= MOST_EXACT:
-        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        return 1.0 - 2.0 * bits
-    drawn = np.random.default_rng(n).integers(0, 2, size=(2**MOST_EXACT, n)) * 2.0 - 1.0
-    drawn[0] = 1.0
-    return drawn
+    return float(
+        permutation_test(
+            (np.asarray(differences),),
+            lambda x, axis: x.sum(axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=2**MOST_EXACT if len(differences) <= MOST_EXACT else PATTERNS,
+            random_state=len(differences),
+        ).pvalue
+    )
 
 
 def smallest_p(n: int) -> float:
     """The smallest p that the sign-flip test can give with n pairs."""
-    return 2.0 ** (1 - min(n, MOST_EXACT + 1)) if n else 1.0
+    if n > MOST_EXACT:
+        return 2 / (PATTERNS + 1)
+    return 2.0 ** (1 - n) if n else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p values, in the order given; NaN stays NaN and does not count."""
-    adjusted = [math.nan] * len(p_values)
-    order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
-    highest = 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, p_values[i] * (len(order) - rank)))
-        adjusted[i] = highest
-    return adjusted
+    known = [p for p in p_values if not math.isnan(p)]
+    if not known:
+        return list(p_values)
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = iter(multipletests(known, method="holm")[1].tolist())
+    return [p if math.isnan(p) else next(adjusted) for p in p_values]
 
 
 def with_holm(comparisons: Sequence[Paired]) -> list[Paired]:
     """The comparisons of one table with their adjusted p, and a word where no result could have been significant."""
-    adjusted = holm([comparison.p for comparison in comparisons])
-    tested = [comparison for comparison in comparisons if comparison.n]
-    best = min((smallest_p(comparison.n) for comparison in tested), default=1.0)
-    first_step_fails = best * len(tested) > LEVEL_OF_TEST
+    tested = [comparison.n for comparison in comparisons if comparison.n]
+    first_step_fails = min(map(smallest_p, tested), default=1.0) * len(tested) > LEVEL_OF_TEST
     return [
-        Paired(c.n, c.mean, c.interval, c.p, p, _impossible(c.n, len(tested), first_step_fails))
-        for c, p in zip(comparisons, adjusted, strict=True)
+        replace(comparison, p_holm=p, impossible=_impossible(comparison.n, len(tested), first_step_fails))
+        for comparison, p in zip(comparisons, holm([comparison.p for comparison in comparisons]), strict=True)
     ]
 
 
@@ -134,7 +246,129 @@ def _impossible(n: int, comparisons: int, first_step_fails: bool) -> str:
     if n == 0:
         return "no seed in common with the baseline"
     if smallest_p(n) > LEVEL_OF_TEST:
-        return f"significance is impossible at n = {n}: the smallest p is {smallest_p(n):.2g}"
+        return f"one data set alone cannot show significance at n = {n}: the smallest p is {smallest_p(n):.2g}"
     if first_step_fails:
-        return f"significance is impossible at n = {n} with {comparisons} comparisons"
+        return f"one data set alone cannot show significance at n = {n} with {comparisons} comparisons"
     return ""
+
+
+# ------------------------------------------------------------------------------------------- over all data sets
+
+
+def pooled_claims(table: JoinedTable) -> tuple[Pooled, ...]:
+    """Every method against the table's baseline, and the table's further claims, over all data sets; then Holm.
+
+    The rule was written before any pooled test was looked at: the table's first metric; data sets where both sides
+    have two seeds in common, two sets at least; every data set counts the same; Holm over all claims of the table.
+    """
+    cells = [cell for cell in table.cells if cell.metric == table.cells[0].metric]
+    methods = dict.fromkeys(cell.method for cell in cells)
+    wanted = [(method, table.table.baseline) for method in methods if method != table.table.baseline]
+    found = [pooled for pair in dict.fromkeys([*wanted, *table.table.claims]) if (pooled := _pooled(*pair, cells))]
+    adjusted = holm([pooled.p for pooled in found])
+    return tuple(replace(pooled, p_holm=p) for pooled, p in zip(found, adjusted, strict=True))
+
+
+def _pooled(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | None:
+    strata: dict[str, tuple[float, ...]] = {}
+    for dataset in dict.fromkeys(cell.dataset for cell in cells):
+        there = [cell for cell in cells if cell.dataset == dataset]
+        differences = _clustered(method, other, there)
+        if len(differences) >= 2:
+            strata[dataset] = differences
+    if len(strata) < 2:
+        return None
+    mean, interval, p = stratified(list(strata.values()))
+    return Pooled(method, other, cells[0].metric, mean, interval, p, {name: len(d) for name, d in strata.items()})
+
+
+def _clustered(method: str, other: str, cells: Sequence[JoinedCell]) -> tuple[float, ...]:
+    """One gain a seed: where several cells share the method's name, their mean, since runs of a seed are alike."""
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for cell in cells:
+        if cell.method == method and (baseline := baseline_of(cell, other, cells)):
+            ours, theirs = same_place(cell, baseline)
+            sign = -1 if cell.better == "lower" else 1
+            for seed in ours.keys() & theirs.keys():
+                by_seed[seed].append(sign * (ours[seed] - theirs[seed]))
+    return tuple(math.fsum(by_seed[seed]) / len(by_seed[seed]) for seed in sorted(by_seed))
+
+
+def stratified(strata: Sequence[Sequence[float]]) -> tuple[float, Interval, float]:
+    """Mean over strata of the strata's means, its 95 % interval (Welch) and the p of the stratified sign-flip test.
+
+    Args:
+        strata: the differences of each data set, two at least.
+    """
+    summaries = [summarise(values) for values in strata]
+    mean = math.fsum(summary.mean for summary in summaries) / len(strata)
+    variances = [(summary.sd / len(strata)) ** 2 / summary.n for summary in summaries]
+    half = t_quantile(0.5 + LEVEL / 2, welch_degrees(variances, [s.n - 1 for s in summaries])) * sum(variances) ** 0.5
+    weighted = tuple(value / (len(values) * len(strata)) for values in strata for value in values)
+    return mean, Interval(mean - half, mean + half), sign_flip_p(weighted)
+
+
+# ------------------------------------------------------------------------------------------------------ in words
+
+
+def findings(table: JoinedTable) -> list[str]:
+    """The sentences for under a table: order of methods, pooled claims, and every gain published and measured."""
+    analysis = analyse(table)
+    grid = Grid(table)
+    # One seed against one, with nothing claimed, says nothing: the two numbers stand in the table.
+    claims = [claim for claim in analysis.claims if claim.paired.n >= 2 or (claim.gain and claim.paired.n)]
+    return [*_overall(analysis), *(_said_of_claim(claim, grid) for claim in claims), *_impossibilities(analysis)]
+
+
+def summary(table: JoinedTable) -> list[str]:
+    """The findings without a sentence for each gain."""
+    analysis = analyse(table)
+    return [*_overall(analysis), *([] if analysis.pooled else _impossibilities(analysis))]
+
+
+def _overall(analysis: Analysis) -> list[str]:
+    gains = [claim.gain for claim in analysis.claims if claim.paired.n and claim.gain and claim.gain.published]
+    held = sum(gain.same_sign for gain in gains)
+    return [
+        *(
+            f"Order of {order.methods} methods on {order.dataset} ({order.metric}) against the paper's: "
+            f"Kendall's tau {order.tau:+.2f}."
+            for order in analysis.orders
+            if not math.isnan(order.tau)
+        ),
+        *([f"{held} of {len(gains)} published differences to the baseline have the published sign."] if gains else []),
+        *_pooled_sentences(analysis.pooled),
+    ]
+
+
+def _pooled_sentences(claims: Sequence[Pooled]) -> Iterable[str]:
+    """One line for each claim over all data sets, the family that Holm's correction is over in the first."""
+    for number, claim in enumerate(claims):
+        sets = f"{len(claim.pairs)} data sets, {sum(claim.pairs.values())} pairs by seed"
+        after = f"p = {claim.p:.2g}, {claim.p_holm:.2g} after Holm" + (
+            f" over the table's {len(claims)} claims" if number == 0 else ""
+        )
+        yield (
+            f"Over all data sets: {claim.method} minus {claim.other} {claim.mean:+.2f} "
+            f"[{claim.interval.low:+.2f}, {claim.interval.high:+.2f}]; {after} ({sets})."
+        )
+
+
+def _said_of_claim(claim: Claim, grid: Grid) -> str:
+    """One line: who over whom and where, published, measured, kept, and what the paired test says."""
+    pair = claim.paired
+    published = bool(claim.gain and claim.gain.published)
+    who = f"{grid.row_label(claim.cell)} over {grid.row_label(claim.baseline)}, {grid.column_label(claim.cell)}"
+    kept = f" ({claim.gain.share_kept:.0%} of it)" if claim.gain and published else ""
+    interval = f" [{pair.interval.low:+.3g}, {pair.interval.high:+.3g}]" if pair.interval else ""
+    parts = [f"published {claim.gain.published:+.3g}"] if claim.gain and published else []
+    parts += [f"measured {pair.mean:+.3g}{interval} over {pair.n} paired seed{'s' * (pair.n != 1)}{kept}"]
+    if not pair.impossible:
+        parts += [f"p = {pair.p_holm:.2g} after Holm" + (", significant" if pair.significant else ", not significant")]
+    return f"Gain of {who}: {'; '.join(parts)}."
+
+
+def _impossibilities(analysis: Analysis) -> list[str]:
+    """Said once for the table and not at each comparison."""
+    reasons = (claim.paired.impossible for claim in analysis.claims if claim.paired.n >= 2)
+    return [f"{reason[0].upper()}{reason[1:]}." for reason in dict.fromkeys(reasons) if reason]

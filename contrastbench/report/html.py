@@ -18,12 +18,11 @@ import jinja2
 from markupsafe import Markup
 
 from contrastbench.report.join import JoinedTable, Row
-from contrastbench.report.layout import published_text, words
-from contrastbench.report.page_data import Details, script_json
+from contrastbench.report.layout import SIGNS, published_text, words
+from contrastbench.report.page import Details, TableView, script_json, table_view
 from contrastbench.report.published import Published
 from contrastbench.report.svg import inline_svg
 from contrastbench.report.verdict import KINDS
-from contrastbench.report.views import SIGNS, TableView, table_view
 from contrastbench.runner import files
 
 FIGURES_BYTES = 2_500_000  # what all figures of a page may take; a later one is named, and left to `contrastbench plot`

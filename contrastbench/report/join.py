@@ -7,18 +7,140 @@ scale its runs really are.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
-from contrastbench.report.joined import JoinedCell, JoinedTable, Row, Sample, judged_number
 from contrastbench.report.published import Published
+from contrastbench.report.statistics import Interval, Summary, summarise, t_interval
 from contrastbench.report.verdict import Verdict, is_finite, verdict
 from contrastbench.runner.vocabulary import SCALES, Cell, Run, Table, canonical_json
 
-__all__ = ["JoinedCell", "JoinedTable", "Row", "Sample", "join"]
-
+Row = dict[str, Any]
 Place = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The rows of one cell from one place (here, or shipped): those that count, those that failed."""
+
+    done: tuple[Row, ...] = ()  # rows with a finite value, by seed
+    failed: tuple[Row, ...] = ()  # every other status, and done rows without a finite value of the metric
+    expected: int = 0  # seeds that the table declares
+    metric: str = ""
+
+    @cached_property
+    def by_seed(self) -> dict[int, float]:
+        return {row["seed"]: float(row["metrics"][self.metric]) for row in self.done}
+
+    @cached_property
+    def values(self) -> list[float]:
+        return list(self.by_seed.values())
+
+    @cached_property
+    def summary(self) -> Summary:
+        return summarise(self.values)
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        return t_interval(self.summary)
+
+    @property
+    def missing(self) -> int:
+        return max(0, self.expected - len(self.done) - len(self.failed))
+
+    def __bool__(self) -> bool:
+        return bool(self.done or self.failed)
+
+
+@dataclass(frozen=True)
+class JoinedCell:
+    """One place of a table with everything known about it."""
+
+    paper: str
+    table: str
+    dataset: str
+    method: str
+    metric: str
+    settings: dict[str, Any]
+    better: str
+    scale: str
+    variant: str
+    protocol: str
+    config: dict[str, Any]
+    here: Sample
+    shipped: Sample
+    published: tuple[Published, ...]
+    ambiguous: str = ""  # settings in which another cell of the same name differs: then no published number is its own
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}/{self.method}"
+
+    @property
+    def label(self) -> str:
+        """The method with what sets its runs apart from the ordinary: variant and protocol."""
+        marks = [mark for mark, usual in ((self.variant, "as_paper"), (self.protocol, "published")) if mark != usual]
+        return f"{self.method} ({', '.join(marks)})" if marks else self.method
+
+    @property
+    def command(self) -> str:
+        """What runs this cell."""
+        return f"contrastbench run {shlex.quote(f'{self.paper}/{self.table}/{self.name}')} --scale {self.scale}"
+
+    @property
+    def best_known(self) -> Sample:
+        """Measured here where anything was, else shipped."""
+        return self.here if self.here.done else self.shipped
+
+    @property
+    def judged(self) -> Published | None:
+        """The published number that the verdict is about: the first confirmed one, else the first."""
+        confirmed = (number for number in self.published if number.confirmed)
+        return next(confirmed, self.published[0] if self.published else None)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        return self.verdict_on(self.judged, self.best_known or self.here)
+
+    @cached_property
+    def others(self) -> tuple[tuple[Published, Verdict], ...]:
+        """The cell's further published numbers (other reruns of the method), each with its own verdict."""
+        others = (number for number in self.published if number is not self.judged)
+        return tuple((number, self.verdict_on(number, self.best_known)) for number in others)
+
+    def verdict_on(self, number: Published | None, sample: Sample) -> Verdict:
+        """What the sample's seeds say about one of the published numbers."""
+        if sample.failed and not sample.done:
+            statuses = sorted({str(row["status"]) for row in sample.failed})
+            return Verdict("not run", f"{len(sample.failed)} run(s) ended without the metric: {', '.join(statuses)}")
+        return verdict(sample.values, number, not_comparable=self._why_not_comparable if number else "")
+
+    @property
+    def _why_not_comparable(self) -> str:
+        """Why these runs are no rerun of a printed number; "" if they are."""
+        if self.scale != "paper":
+            return f"{self.scale} scale is not the published protocol"
+        if self.protocol == "clean":
+            return "the clean protocol chooses nothing on test data, the published one did"
+        if self.ambiguous:
+            return f"several cells share the published number's name and differ in {self.ambiguous}"
+        return ""
+
+
+@dataclass(frozen=True)
+class JoinedTable:
+    """A paper's table at one scale."""
+
+    paper: str
+    name: str
+    scale: str
+    table: Table
+    cells: list[JoinedCell] = field(default_factory=list)
+    unmatched: tuple[Published, ...] = ()  # published numbers of this table that no cell of any scale claims
 
 
 def join(
@@ -34,38 +156,55 @@ def join(
     Args:
         cells: per table, its cells of any number of scales; a cell that several scales declare is one cell.
 
-    A row belongs to a cell if one of the cell's runs has its key, or if it differs from the cell's first run in the
-    seed alone (more seeds than the table asks for are used, all of them).
+    A row belongs to a cell if one of the cell's runs has its key, or if it differs from them in the seed alone (more
+    seeds than the table asks for are used, all of them).
     """
-    declared = {name: _merged(cells.get(name, ())) for name in tables}
     here, shipped = _Rows(rows_here), _Rows(rows_shipped)
     numbers: dict[Place, list[Published]] = defaultdict(list)
     for number in published:
         numbers[number.place].append(number)
     joined = []
-    for name, kept in declared.items():
-        unmatched = _unmatched(name, kept, published)
+    for name, table in tables.items():
+        kept = _merged(cells.get(name, ()))
+        claimed = {(name, cell.dataset, cell.method, cell.metric) for cell in kept}
+        unmatched = tuple(number for number in published if number.table == name and number.place not in claimed)
         ambiguous = _ambiguous(kept)
-        for scale in sorted({one.scale for one in kept}, key=SCALES.index):
-            of_scale = [one for one in kept if one.scale == scale]
-            made = [_join_cell(paper, name, one, here, shipped, numbers, ambiguous) for one in of_scale]
-            joined.append(JoinedTable(paper, name, scale, tables[name], made, unmatched))
+        for scale in sorted({cell.runs[0].scale for cell in kept}, key=SCALES.index):
+            made = [
+                _joined(paper, name, cell, here, shipped, numbers, ambiguous.get(_place(cell), ""))
+                for cell in kept
+                if cell.runs[0].scale == scale
+            ]
+            joined.append(JoinedTable(paper, name, scale, table, made, unmatched))
     return joined
 
 
-class _Declared(NamedTuple):
-    """A declared cell, with what its runs are when the seed is left out."""
+def _joined(
+    paper: str,
+    table: str,
+    cell: Cell,
+    here: _Rows,
+    shipped: _Rows,
+    numbers: Mapping[Place, list[Published]],
+    ambiguous: str,
+) -> JoinedCell:
+    first = cell.runs[0]
+    return JoinedCell(
+        *(paper, table, cell.dataset, cell.method, cell.metric, cell.settings, cell.better),
+        *(first.scale, first.variant, first.protocol, first.identity["config"]),
+        *(_sample(cell, here), _sample(cell, shipped)),
+        tuple(numbers.get((table, cell.dataset, cell.method, cell.metric), ())),
+        ambiguous,
+    )
 
-    cell: Cell
-    group: str
 
-    @property
-    def first(self) -> Run:
-        return self.cell.runs[0]
-
-    @property
-    def scale(self) -> str:
-        return self.first.scale
+def _sample(cell: Cell, rows: _Rows) -> Sample:
+    done: list[Row] = []
+    failed: list[Row] = []
+    for row in sorted(rows.of(cell), key=lambda row: (row["seed"], row["key"])):
+        counts = row["status"] == "done" and is_finite(row["metrics"].get(cell.metric))
+        (done if counts else failed).append(row)
+    return Sample(tuple(done), tuple(failed), len(cell.runs), cell.metric)
 
 
 class _Rows:
@@ -75,82 +214,46 @@ class _Rows:
         self.by_key = {row["key"]: row for row in rows}
         self.by_group: dict[str, list[Row]] = defaultdict(list)
         for row in self.by_key.values():
-            self.by_group[_group_of_row(row)].append(row)
+            self.by_group[self._group(row)].append(row)
 
-    def of(self, declared: _Declared) -> Iterable[Row]:
-        if declared.first.needs:  # a row does not say which runs it needed, so there only the key is proof
-            return [self.by_key[run.key] for run in declared.cell.runs if run.key in self.by_key]
-        return self.by_group.get(declared.group, ())
+    def of(self, cell: Cell) -> Iterable[Row]:
+        chained = any(run.needs for run in cell.runs)
+        groups = dict.fromkeys(map(_group_of_run, cell.runs if chained else cell.runs[:1]))
+        found = {row["key"]: row for group in groups for row in self.by_group.get(group, ())}
+        found |= {run.key: self.by_key[run.key] for run in cell.runs if run.key in self.by_key}
+        return found.values()
+
+    def _group(self, row: Row) -> str:
+        """As ``_group_of_run``. A needed run without a row is named by its key: only the same chain matches then."""
+        needs = []
+        for name, key in row.get("needs") or ():
+            need = self.by_key.get(key)
+            needs.append([name, self._group(need) if need and need["seed"] == row["seed"] else key])
+        return canonical_json([*(row[name] for name in _IDENTITY), row["config"], sorted(needs)])
 
 
 _IDENTITY = ("paper", "stage", "scale", "variant", "protocol", "protocol_version")
 
 
-def _group_of_row(row: Row) -> str:
-    return canonical_json([*(row[name] for name in _IDENTITY), row["config"]])
-
-
 def _group_of_run(run: Run) -> str:
-    """What the run is, its seed left out; what it needs, which only a key tells, kept in."""
-    group = canonical_json([*(run.identity[name] for name in _IDENTITY), run.identity["config"]])
-    return f"{group} needs {run.key}" if run.needs else group
+    """What the run is, its seed left out, all along the chain; a needed run of another seed is shared between seeds."""
+    needs = [[name, _group_of_run(need) if need.seed == run.seed else need.key] for name, need in run.needs.items()]
+    return canonical_json([*(run.identity[name] for name in _IDENTITY), run.identity["config"], sorted(needs)])
 
 
-def _merged(cells: Iterable[Cell]) -> list[_Declared]:
+def _merged(cells: Iterable[Cell]) -> list[Cell]:
     """The cells of all scales; one that is declared twice is one cell with the runs of both."""
-    merged: dict[tuple[str, ...], _Declared] = {}
+    merged: dict[tuple[str, ...], Cell] = {}
     for cell in cells:
         kinds = {(run.scale, run.variant, run.protocol) for run in cell.runs}
         if len(kinds) != 1:
             raise ValueError(f"cell {cell.name} mixes scales, variants or protocols: {sorted(kinds)}; it must have one")
-        group = _group_of_run(cell.runs[0])
-        same = (cell.name, cell.metric, canonical_json(cell.settings), group)
+        same = (cell.name, cell.metric, canonical_json(cell.settings), _group_of_run(cell.runs[0]))
         if same in merged:
-            runs = {run.key: run for run in (*merged[same].cell.runs, *cell.runs)}
+            runs = {run.key: run for run in (*merged[same].runs, *cell.runs)}
             cell = dataclasses.replace(cell, runs=tuple(runs.values()))
-        merged[same] = _Declared(cell, group)
+        merged[same] = cell
     return list(merged.values())
-
-
-def _join_cell(
-    paper: str,
-    table: str,
-    declared: _Declared,
-    rows_here: _Rows,
-    rows_shipped: _Rows,
-    numbers: Mapping[Place, list[Published]],
-    ambiguous: Mapping[tuple[str, ...], str],
-) -> JoinedCell:
-    cell, first = declared.cell, declared.first
-    here, shipped = _sample(declared, rows_here), _sample(declared, rows_shipped)
-    found = tuple(numbers.get((table, cell.dataset, cell.method, cell.metric), ()))
-    number = judged_number(found)
-    reason = why_not_comparable(first.scale, first.protocol) if number else ""
-    differing = ambiguous.get(_place(cell), "")
-    if number and differing:
-        reason = reason or f"several cells share the published number's name and differ in {differing}"
-    return JoinedCell(
-        *(paper, table, cell.dataset, cell.method, cell.metric, cell.settings, cell.better),
-        *(first.scale, first.variant, first.protocol, first.identity["config"]),
-        *(here, shipped, found),
-        _verdict(here, number, reason),
-        _verdict(shipped, number, reason),
-        differing,
-    )
-
-
-def _verdict(sample: Sample, number: Published | None, reason: str) -> Verdict:
-    if sample.done or not sample.failed:
-        return verdict(sample.values, number, not_comparable=reason)
-    statuses = sorted({str(row["status"]) for row in sample.failed})
-    return Verdict("not run", f"{len(sample.failed)} run(s) ended without the metric: {', '.join(statuses)}")
-
-
-def why_not_comparable(scale: str, protocol: str) -> str:
-    """Why runs of this scale and protocol are no rerun of a printed number; "" if they are."""
-    if scale != "paper":
-        return f"{scale} scale is not the published protocol"
-    return "the clean protocol chooses nothing on test data, the published one did" if protocol == "clean" else ""
 
 
 def _place(cell: Cell) -> tuple[str, ...]:
@@ -158,11 +261,11 @@ def _place(cell: Cell) -> tuple[str, ...]:
     return (first.scale, cell.dataset, cell.method, cell.metric, first.variant, first.protocol)
 
 
-def _ambiguous(declared: Iterable[_Declared]) -> dict[tuple[str, ...], str]:
+def _ambiguous(cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
     """Places that more than one cell claims, with the settings that differ: no published number is theirs for sure."""
     places: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
-    for one in declared:
-        places[_place(one.cell)].append(one.cell)
+    for cell in cells:
+        places[_place(cell)].append(cell)
     return {place: _differing(cells) for place, cells in places.items() if len(cells) > 1}
 
 
@@ -170,22 +273,3 @@ def _differing(cells: Sequence[Cell]) -> str:
     names = dict.fromkeys(name for cell in cells for name in cell.settings)
     differing = [name for name in names if len({canonical_json(cell.settings.get(name)) for cell in cells}) > 1]
     return ", ".join(differing) or "their configs"
-
-
-def _sample(declared: _Declared, rows: _Rows) -> Sample:
-    cell = declared.cell
-    done: list[Row] = []
-    failed: list[Row] = []
-    for row in sorted(rows.of(declared), key=_by_seed):
-        counts = row["status"] == "done" and is_finite(row["metrics"].get(cell.metric))
-        (done if counts else failed).append(row)
-    return Sample(tuple(done), tuple(failed), len(cell.runs), cell.metric)
-
-
-def _by_seed(row: Row) -> tuple[int, str]:
-    return (row["seed"], row["key"])
-
-
-def _unmatched(table: str, declared: Iterable[_Declared], published: Sequence[Published]) -> tuple[Published, ...]:
-    claimed = {(table, one.cell.dataset, one.cell.method, one.cell.metric) for one in declared}
-    return tuple(number for number in published if number.table == table and number.place not in claimed)

@@ -8,7 +8,6 @@ from typing import Any
 
 from contrastbench.report.join import JoinedCell, JoinedTable, Sample
 from contrastbench.report.published import Published
-from contrastbench.report.verdict import Verdict
 
 MISSING = "–"
 SIGNS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparable": "○", "not run": "–"}
@@ -117,15 +116,18 @@ def number_text(value: float, metric: str) -> str:
 
 
 def sample_text(sample: Sample, metric: str) -> str:
-    """``88.70 ± 0.91 (8/10, 2 failed)``: mean, sd and seeds, with what failed or is missing in sight."""
-    whole = len(sample.done) >= sample.expected and not sample.failed
-    counts = [str(len(sample.done)) if whole else f"{len(sample.done)}/{sample.expected}"]
+    """``88.70 ± 0.91 (8/10, 2 failed)``: mean, sd and seeds; what failed, is missing or came on top is in sight."""
+    count = len(sample.done)
+    counts = [str(count) if count >= sample.expected else f"{count}/{sample.expected}"]
+    counts += [f"{sample.expected} declared"] if 0 < sample.expected < count else []
     counts += [f"{len(sample.failed)} failed"] if sample.failed else []
     if not sample.done:
         return f"{MISSING} ({', '.join(counts)})" if sample.failed else MISSING
-    summary = sample.summary
-    spread = f" ± {number_text(summary.sd, metric)}" if summary.n > 1 else ""
-    return f"{number_text(summary.mean, metric)}{spread} ({', '.join(counts)})"
+    mean, sd = sample.summary.mean, sample.summary.sd
+    if sd == 0:
+        return f"{number_text(mean, metric)} ({', '.join(counts)}, no variation measured)"
+    spread = f" ± {number_text(sd, metric)}" if count > 1 else ""
+    return f"{number_text(mean, metric)}{spread} ({', '.join(counts)})"
 
 
 def published_text(number: Published | None) -> str:
@@ -136,11 +138,14 @@ def published_text(number: Published | None) -> str:
     return f"{number.value_text or format(number.value, 'g')}{spread}" + (" (unconfirmed)" * (not number.confirmed))
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """``✗ differs (+2.1)``: the sign, the word, and what a reader asks next."""
-    words = f"{SIGNS[verdict.kind]} {verdict.kind}"
-    if verdict.kind == "differs" and verdict.difference is not None:
-        words += f" ({verdict.difference:+.3g})"
-    if verdict.kind == "undecided":
-        words += f" (+{verdict.seeds_needed or '∞'} seed{'s' * (verdict.seeds_needed != 1)})"
-    return words
+def numbers_text(cell: JoinedCell) -> str:
+    """Every published number of the cell, the judged one first: ``82.50 ± 1.42, also 88.50``."""
+    return ", also ".join(map(published_text, [cell.judged, *(number for number, _ in cell.others)]))
+
+
+def verdict_text(cell: JoinedCell) -> str:
+    """``✗ differs (+2.1); 88.50: ? undecided``: sign, word and hint; then the verdict on each further number."""
+    verdict = cell.verdict
+    words = f"{SIGNS[verdict.kind]} {verdict.kind}" + (f" ({verdict.hint})" if verdict.hint else "")
+    further = (f"; {published_text(number)}: {SIGNS[v.kind]} {v.kind}" for number, v in cell.others if cell.best_known)
+    return words + "".join(further)

@@ -1,7 +1,7 @@
 """Figures of tables: curves over a setting, dot plots against the published numbers, the gap between two protocols.
 
 Every function takes rows or a joined table and returns a matplotlib ``Figure``, or None where there is nothing to draw;
-``style.save`` writes it.
+``style.save`` writes it. Intervals are 95 % t-intervals, every seed is a point, published numbers are open diamonds.
 """
 
 from __future__ import annotations
@@ -10,18 +10,184 @@ import itertools
 import math
 import textwrap
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from contrastbench.report.ablations import ablation, curve, curves_of_rows
-from contrastbench.report.joined import JoinedCell, JoinedTable
+from contrastbench.report.join import JoinedCell, JoinedTable, Row
 from contrastbench.report.layout import Grid, words
+from contrastbench.report.statistics import summarise, t_interval
 from contrastbench.report.style import INK, Look, looks, new_figure, styled
+from contrastbench.report.verdict import is_finite
 
-__all__ = ["ablation", "comparison", "curve", "curves_of_rows", "protocol_gap"]
+Curves = Mapping[str, Mapping[float, Sequence[float]]]  # group -> x -> one value a seed
+LABELS = {"beta": "β", "tau_plus": "τ⁺", "alpha": "α", "temperature": "temperature"}
+
+
+def curves_of_rows(rows: Iterable[Row], x: str, y: str, group: str = "method") -> dict[str, dict[float, list[float]]]:
+    """Sorts the finished rows into curves.
+
+    Args:
+        x: a number in the rows' config, e.g. "beta".
+        y: the name of a metric.
+        group: a field of the row ("method", "dataset", "variant", ...) or of its config.
+
+    Raises:
+        ValueError: no row has ``x``, ``y`` or ``group``, or the rows are of several scales.
+    """
+    finished = [row for row in rows if row["status"] == "done"]
+    _check_known("x", x, {name for row in finished for name, value in row["config"].items() if is_finite(value)})
+    _check_known("y", y, {name for row in finished for name in row["metrics"]})
+    _check_known("group", group, {name for row in finished for name in (*row["config"], *GROUPS)})
+    scales = sorted({row["scale"] for row in finished})
+    if len(scales) > 1:
+        raise ValueError(f"rows of several scales never share a curve, got {', '.join(scales)}; choose one")
+    curves: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in finished:
+        if is_finite(row["config"].get(x)) and is_finite(row["metrics"].get(y)):
+            name = row[group] if group in GROUPS else row["config"].get(group)
+            curves[str(name)][float(row["config"][x])].append(float(row["metrics"][y]))
+    return {name: dict(sorted(points.items())) for name, points in curves.items()}
+
+
+GROUPS = ("method", "dataset", "variant", "protocol", "stage")
+
+
+def _check_known(what: str, name: str, known: set[str]) -> None:
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}; the finished rows have: {', '.join(sorted(known)) or 'nothing'}")
+
+
+def curve(curves: Curves, x: str, y: str, published: Mapping[str, Mapping[float, float]] | None = None) -> Figure:
+    """Mean and 95 % t-interval over x, one line a group, every seed a point, published numbers as open diamonds.
+
+    Args:
+        published: group -> x -> printed value.
+    """
+    with styled():
+        figure, axes = new_figure()
+        _draw_curves(axes, curves, published or {}, x, y)
+    return figure
+
+
+def _draw_curves(
+    axes: Any, curves: Curves, published: Mapping[str, Mapping[float, float]], x: str, y: str, *, legend: bool = True
+) -> None:
+    for name, style in looks([*curves, *published]).items():
+        _draw_curve(axes, curves.get(name, {}), style, name)
+        printed = published.get(name, {})
+        axes.plot(list(printed), list(printed.values()), linestyle="", **_open_diamond(style))
+    _finish_curve(axes, sorted({value for points in curves.values() for value in points}), x, y)
+    if published:
+        axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
+    if legend and axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
+
+
+def _draw_curve(axes: Any, points: Mapping[float, Sequence[float]], style: Look, name: str) -> None:
+    xs = list(points)
+    summaries = [summarise(points[x]) for x in xs]
+    intervals = [t_interval(summary) for summary in summaries]
+    known = [i for i, interval in enumerate(intervals) if interval]
+    if known:
+        low, high = zip(*(intervals[i] or (math.nan, math.nan) for i in known), strict=True)
+        axes.fill_between([xs[i] for i in known], low, high, color=style.colour, alpha=0.15, linewidth=0)
+    for x in xs:
+        axes.plot([x] * len(points[x]), points[x], ".", color=style.colour, alpha=0.45, markersize=4)
+    means = [summary.mean for summary in summaries]
+    axes.plot(xs, means, marker=style.marker, color=style.colour, label=name if xs else None)
+
+
+def _open_diamond(style: Look) -> dict[str, Any]:
+    return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": style.colour}
+
+
+def _finish_curve(axes: Any, values: Sequence[float], x: str, y: str) -> None:
+    """A logarithmic axis where the values double rather than step; 0 stays on it through a linear first stretch."""
+    positive = [value for value in values if value > 0]
+    if len(positive) > 2 and positive[-1] / positive[0] >= 16:
+        if positive[0] == values[0]:
+            axes.set_xscale("log")
+        elif values[0] >= 0:
+            axes.set_xscale("symlog", linthresh=positive[0])
+        axes.minorticks_off()
+    axes.set_xticks(list(values), [f"{value:g}" for value in values])
+    axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
+    axes.set_ylabel(words(y))
+
+
+def ablation(table: JoinedTable, x: str) -> Figure | None:
+    """The table's cells over one of their settings: a panel per data set and metric, a line per method.
+
+    None where no method was measured at two values of ``x``.
+    """
+    panels = [panel for panel in panels_of(table) if _is_swept(panel, x)]
+    if not panels:
+        return None
+    columns = min(len(panels), 3)
+    lines = math.ceil(len(panels) / columns)
+    with styled():
+        figure, axes = new_figure(4.2 * columns + 2.2, 3.2 * lines + 0.2, nrows=lines, ncols=columns, squeeze=False)
+        for drawn, cells in itertools.zip_longest(axes.flat, panels):
+            if cells is None:
+                drawn.set_visible(False)
+                continue
+            _draw_curves(drawn, *_curves_of_cells(cells, x), x, cells[0].metric, legend=False)
+            drawn.set_title(cells[0].dataset)
+        _shared_legend(figure, axes.flat)
+    return figure
+
+
+def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
+    """The table's cells by metric and data set, in the order declared."""
+    panels: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
+    for cell in table.cells:
+        panels[cell.metric, cell.dataset].append(cell)
+    return list(panels.values())
+
+
+def _is_swept(cells: Sequence[JoinedCell], x: str) -> bool:
+    return any(len(points) > 1 for points in _curves_of_cells(cells, x)[0].values())
+
+
+def _curves_of_cells(
+    cells: Sequence[JoinedCell], x: str
+) -> tuple[dict[str, dict[float, list[float]]], dict[str, dict[float, float]]]:
+    """What was measured and what is published: line -> x -> values, line -> x -> value."""
+    curves: dict[str, dict[float, list[float]]] = defaultdict(dict)
+    published: dict[str, dict[float, float]] = defaultdict(dict)
+    for cell in cells:
+        if not is_finite(cell.settings.get(x)):
+            continue
+        name, value = line_name(cell, x, cells), float(cell.settings[x])
+        if cell.best_known.done:
+            curves[name][value] = cell.best_known.values
+        if cell.judged and not cell.ambiguous:
+            published[name][value] = cell.judged.value
+    return {name: dict(sorted(points.items())) for name, points in curves.items()}, dict(published)
+
+
+def _shared_legend(figure: Figure, panels: Iterable[Any]) -> None:
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        known, labels = axes.get_legend_handles_labels()
+        handles.update(zip(labels, known, strict=True))
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+
+
+def line_name(cell: JoinedCell, x: str, panel: Sequence[JoinedCell]) -> str:
+    """The method's name without the value of ``x``: ``HCL beta=0.5`` over beta is HCL.
+
+    Variant and protocol are named where the panel's cells differ in them.
+    """
+    value = cell.settings[x]
+    name = cell.label if len({(other.variant, other.protocol) for other in panel}) > 1 else cell.method
+    for text in (f"{x}={value}", f"{x} {value}", f"{x}={value:g}", f"{x} {value:g}"):
+        name = name.replace(text, "")
+    return " ".join(name.replace("()", "").replace(" ,", ",").split()).replace(", (", " (").rstrip(" ,")
 
 
 def comparison(table: JoinedTable) -> Figure | None:

@@ -2,8 +2,8 @@
 
 Why these and not others: a percentile bootstrap over 3 seeds covers 75 %, not 95 %; a one-sample t-test against a
 printed mean calls a perfect rerun different 17 % of the time at equal spread, because the printed mean is itself
-uncertain; "inside the paper's +- std" errs 34 % at 3 against 3. ``python -m contrastbench.report.simulation`` measures
-what the functions here do instead.
+uncertain; "inside the paper's +- std" errs 34 % at 3 against 3. ``python tests/report/error_rates.py`` measures what
+the functions here do instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 
 LEVEL = 0.95
-MOST_SEEDS = 1000  # beyond this many, more seeds are no plan
+MOST_SEEDS = 1000  # a plan of more seeds than this is no plan
 
 
 class Interval(NamedTuple):
@@ -42,14 +42,25 @@ class Summary(NamedTuple):
     sd: float
 
 
+class Printed(NamedTuple):
+    """A printed number: with ``n`` the mean of n runs whose sd over seeds is ``sd``; without ``n`` one run's value.
+
+    One run is taken to vary as ours do, or as the printed ``sd`` says if that is larger.
+    """
+
+    mean: float
+    sd: float = 0.0
+    n: int | None = None
+
+
 class Difference(NamedTuple):
-    """Ours minus published: the estimate, and the variances of its two sides with their degrees of freedom."""
+    """Ours minus printed: the estimate, and the variances of its two sides with their degrees of freedom."""
 
     estimate: float
-    variance_here: float  # of our mean
+    variance_here: float  # of our mean, or of the prediction
     degrees_here: float
-    variance_published: float  # of the published number
-    degrees_published: float
+    variance_printed: float = 0.0
+    degrees_printed: float = math.inf
 
 
 def summarise(values: Sequence[float]) -> Summary:
@@ -73,20 +84,17 @@ def t_interval(summary: Summary, level: float = LEVEL) -> Interval | None:
     return Interval(summary.mean - half, summary.mean + half)
 
 
-def difference_of_means(here: Summary, published: Summary) -> Difference:
-    """Ours minus a published mean whose spread over seeds and number of seeds are printed."""
-    return Difference(
-        here.mean - published.mean, here.sd**2 / here.n, here.n - 1, published.sd**2 / published.n, published.n - 1
-    )
+def difference(here: Summary, printed: Printed) -> Difference:
+    """Ours minus a printed number.
 
-
-def difference_from_one_number(here: Summary, value: float) -> Difference:
-    """Ours minus one printed number, taken as one draw from the distribution our runs come from.
-
-    This is the prediction interval: sd * sqrt(1 + 1/n). A printed mean of several runs varies less than one run, so the
-    interval then errs on the wide side.
+    With a printed sd and n: the difference of two means. Else the prediction interval of one run,
+    sd * sqrt(1 + 1/n): a printed mean of several runs varies less, so the interval then errs on the wide side.
     """
-    return Difference(here.mean - value, here.sd**2 * (1 + 1 / here.n), here.n - 1, 0.0, math.inf)
+    estimate = here.mean - printed.mean
+    if printed.n:
+        ours, theirs = here.sd**2 / here.n, printed.sd**2 / printed.n
+        return Difference(estimate, ours, here.n - 1, theirs, printed.n - 1)
+    return Difference(estimate, max(here.sd, printed.sd) ** 2 * (1 + 1 / here.n), here.n - 1)
 
 
 def difference_interval(difference: Difference, level: float = LEVEL) -> Interval:
@@ -95,27 +103,26 @@ def difference_interval(difference: Difference, level: float = LEVEL) -> Interva
     Equal degrees of freedom on both sides: Welch. Unequal: Cochran and Cox's weighted quantile, because Welch's
     approximation calls up to 7.3 % of perfect reruns different at 3 seeds against 10, theirs at most 5 %.
     """
-    ours, theirs = difference.variance_here, difference.variance_published
+    ours, theirs = difference.variance_here, difference.variance_printed
     half = _quantile(difference, 0.5 + level / 2) * math.sqrt(ours + theirs)
     return Interval(difference.estimate - half, difference.estimate + half)
 
 
 def _quantile(difference: Difference, probability: float) -> float:
-    ours, theirs = difference.variance_here, difference.variance_published
+    ours, theirs = difference.variance_here, difference.variance_printed
     if theirs == 0 or ours + theirs == 0:
         return t_quantile(probability, difference.degrees_here)
-    if difference.degrees_here == difference.degrees_published:
-        return t_quantile(probability, welch_degrees(difference))
+    if difference.degrees_here == difference.degrees_printed:
+        return t_quantile(probability, welch_degrees((ours, theirs), (difference.degrees_here,) * 2))
     weighted = ours * t_quantile(probability, difference.degrees_here)
-    weighted += theirs * t_quantile(probability, difference.degrees_published)
+    weighted += theirs * t_quantile(probability, difference.degrees_printed)
     return weighted / (ours + theirs)
 
 
-def welch_degrees(difference: Difference) -> float:
-    """Welch and Satterthwaite's degrees of freedom; inf where neither side varies."""
-    ours, theirs = difference.variance_here, difference.variance_published
-    below = ours**2 / difference.degrees_here + theirs**2 / difference.degrees_published
-    return (ours + theirs) ** 2 / below if below > 0 else math.inf
+def welch_degrees(variances: Sequence[float], degrees: Sequence[float]) -> float:
+    """Welch and Satterthwaite's degrees of freedom of a sum of independent parts; inf where none varies."""
+    below = sum(variance**2 / degree for variance, degree in zip(variances, degrees, strict=True))
+    return sum(variances) ** 2 / below if below > 0 else math.inf
 
 
 def equivalence_interval(difference: Difference, level: float = LEVEL) -> Interval:
@@ -123,37 +130,55 @@ def equivalence_interval(difference: Difference, level: float = LEVEL) -> Interv
     return difference_interval(difference, 2 * level - 1)
 
 
-def seeds_to_decide(here: Summary, published: Summary | float, margin: float, rounding: float = 0.0) -> int | None:
-    """How many seeds in all would settle the question if mean and spread stayed as they are; None if none up to 1000.
+def narrowest(sd: float, printed: Printed, level: float = LEVEL) -> float:
+    """Half the interval's width if we had infinitely many runs of this sd: the printed number's own uncertainty."""
+    if printed.n:
+        return t_quantile(0.5 + level / 2, printed.n - 1) * printed.sd / math.sqrt(printed.n)
+    return t_quantile(0.5 + level / 2, math.inf) * max(sd, printed.sd)
+
+
+def seeds_to_decide(here: Summary, printed: Printed, margin: float, rounding: float = 0.0) -> int | None:
+    """How many seeds in all would settle the question if mean and sd stayed as they are; None if none up to 1000.
 
     Args:
         here: our runs so far, at least 2.
-        published: mean, sd and n over seeds, or one number.
         margin: of equivalence, in the metric's unit.
-        rounding: half a unit of the last published digit.
+        rounding: half a unit of the last printed digit.
     """
     if math.isnan(here.sd):
         return None
     counts = np.arange(here.n + 1, MOST_SEEDS + 1, dtype=float)
-    mean = published.mean if isinstance(published, Summary) else published
-    distance = abs(here.mean - mean)
-    wide, narrow = (_half_widths(counts, here.sd, published, level) + rounding for level in (LEVEL, 2 * LEVEL - 1))
+    distance = abs(here.mean - printed.mean)
+    wide, narrow = (_half_widths(counts, here.sd, printed, level) + rounding for level in (LEVEL, 2 * LEVEL - 1))
     settled = (distance + narrow <= margin) | (distance > wide)
     return int(counts[np.argmax(settled)]) if settled.any() else None
 
 
-def _half_widths(counts: np.ndarray, sd: float, published: Summary | float, level: float) -> np.ndarray:
+def seeds_range(here: Summary, printed: Printed, margin: float, rounding: float = 0.0) -> tuple[int, int | None] | None:
+    """Fewest and most seeds in all that would settle it if our mean stayed, over the 80 % interval of our sd.
+
+    n runs tell their sd badly (three: within a factor of 3 at best), so one number of seeds would say too much. The
+    most is None beyond 1000; the whole is None where even the smallest likely sd would not do.
+    """
+    low, high = (
+        seeds_to_decide(here._replace(sd=here.sd * math.sqrt((here.n - 1) / quantile)), printed, margin, rounding)
+        for quantile in special.chdtri(here.n - 1, [0.1, 0.9])
+    )
+    return None if low is None else (low, high)
+
+
+def _half_widths(counts: np.ndarray, sd: float, printed: Printed, level: float) -> np.ndarray:
     """Half the difference interval's width for each number of seeds."""
     quantiles = _quantiles_up_to(0.5 + level / 2)[counts.astype(int) - 1]
-    if not isinstance(published, Summary):
-        return quantiles * sd * np.sqrt(1 + 1 / counts)
-    ours, theirs = sd**2 / counts, published.sd**2 / published.n
+    if not printed.n:
+        return quantiles * max(sd, printed.sd) * np.sqrt(1 + 1 / counts)
+    ours, theirs = sd**2 / counts, printed.sd**2 / printed.n
     if ours[0] + theirs == 0:
         return np.zeros_like(counts)
-    weighted = (ours * quantiles + theirs * t_quantile(0.5 + level / 2, published.n - 1)) / (ours + theirs)
-    same = counts == published.n
+    weighted = (ours * quantiles + theirs * t_quantile(0.5 + level / 2, printed.n - 1)) / (ours + theirs)
+    same = counts == printed.n
     if same.any():
-        pair = Difference(0.0, float(ours[same][0]), published.n - 1, theirs, published.n - 1)
+        pair = Difference(0.0, float(ours[same][0]), printed.n - 1, theirs, printed.n - 1)
         weighted[same] = _quantile(pair, 0.5 + level / 2)
     return weighted * np.sqrt(ours + theirs)
 

@@ -16,9 +16,17 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from contrastbench.report.findings import findings, summary
+from contrastbench.report.comparisons import baseline_of, findings, gain_in_pairs, summary
 from contrastbench.report.join import JoinedCell, JoinedTable, Sample
-from contrastbench.report.layout import SIGNS, Grid, published_text, sample_text, verdict_text
+from contrastbench.report.layout import (
+    SIGNS,
+    Grid,
+    number_text,
+    numbers_text,
+    published_text,
+    sample_text,
+    verdict_text,
+)
 from contrastbench.report.statistics import Interval
 
 LAYOUTS = ("auto", "long", "grid", "brief")
@@ -75,16 +83,36 @@ def sheet(
 def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
     measured = [c for c in grid.columns if any(c in row and row[c].best_known.done for row in grid.rows.values())]
     lines = [
-        Line((label, *(_brief_text(row[column]) if column in row else "" for column in measured)))
+        Line((label, *(_brief_text(row[column], table) if column in row else "" for column in measured)))
         for label, row in grid.rows.items()
     ]
-    notes = ("Ours: mean ± sd (seeds). In brackets what the paper printed, and the verdict.", *summary(table))
-    return Sheet(title, (grid.axis_rows, *measured), tuple(lines), notes, labels=1)
+    notes = ["Ours: mean ± sd (seeds)."]
+    if any(cell.judged for cell in table.cells):
+        notes = [f"{notes[0]} In brackets every published number, and the verdict on the first."]
+    if any("by seed" in text for line in lines for text in line.texts):
+        notes += [f"By seed: the difference to {table.table.baseline} over the seeds that both have, where n differs."]
+    return Sheet(title, (grid.axis_rows, *measured), tuple(lines), (*notes, *summary(table)), labels=1)
 
 
-def _brief_text(cell: JoinedCell) -> str:
+def _brief_text(cell: JoinedCell, table: JoinedTable) -> str:
     ours = sample_text(cell.best_known, cell.metric)
-    return f"{ours} [{published_text(cell.judged)} {verdict_text(cell.verdict)}]" if cell.judged else ours
+    ours += _difference_text(cell, table)
+    return f"{ours} [{numbers_text(cell)} {_verdict_on_first(cell)}]" if cell.judged else ours
+
+
+def _verdict_on_first(cell: JoinedCell) -> str:
+    verdict = cell.verdict
+    return f"{SIGNS[verdict.kind]} {verdict.kind}" + (f": {verdict.hint}" if verdict.hint else "")
+
+
+def _difference_text(cell: JoinedCell, table: JoinedTable) -> str:
+    """The paired difference to the baseline where the two have other numbers of seeds: means of other seeds mislead."""
+    alike = [c for c in table.cells if (c.dataset, c.metric) == (cell.dataset, cell.metric)]
+    baseline = baseline_of(cell, table.table.baseline, alike)
+    if baseline in (None, cell) or len(cell.best_known.done) == len(baseline.best_known.done):
+        return ""
+    pairs = gain_in_pairs(cell, baseline)
+    return f"; by seed {'+' if pairs.mean > 0 else ''}{number_text(pairs.mean, cell.metric)}" if pairs.n > 1 else ""
 
 
 def _long_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
@@ -114,8 +142,8 @@ def _grid_text(cell: JoinedCell, name: str) -> str:
 def cell_text(cell: JoinedCell, name: str) -> str:
     """What a table says about a cell under ``published``, ``shipped``, ``here`` or ``verdict``."""
     if name == "published":
-        return published_text(cell.judged)
-    return verdict_text(cell.verdict) if name == "verdict" else sample_text(getattr(cell, name), cell.metric)
+        return numbers_text(cell)
+    return verdict_text(cell) if name == "verdict" else sample_text(getattr(cell, name), cell.metric)
 
 
 def _notes(table: JoinedTable) -> list[str]:
@@ -231,7 +259,7 @@ CSV_HEADER = (
     *("published", "published_spread", "published_spread_kind", "published_n", "confirmed", "margin"),
     *("shipped_mean", "shipped_sd", "shipped_n", "shipped_low", "shipped_high"),
     *("here_mean", "here_sd", "here_n", "here_low", "here_high", "failed", "missing"),
-    *("verdict", "reason", "difference", "difference_low", "difference_high", "seeds_needed"),
+    *("verdict", "reason", "difference", "difference_low", "difference_high", "seeds_needed", "seeds_needed_most"),
 )
 
 
@@ -258,7 +286,8 @@ def _csv_line(table: JoinedTable, cell: JoinedCell) -> list[object]:
         *_csv_sample(cell.shipped),
         *_csv_sample(cell.here),
         *(len(cell.best_known.failed or cell.here.failed), cell.here.missing),
-        *(verdict.kind, verdict.reason, verdict.difference, *_csv_interval(verdict.interval), verdict.seeds_needed),
+        *(verdict.kind, verdict.reason, verdict.difference, *_csv_interval(verdict.interval)),
+        *(verdict.seeds_needed or ("", "")),
     ]
 
 

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contrastbench.report.published import Published
 from contrastbench.report.statistics import (
-    MOST_SEEDS,
-    Difference,
+    LEVEL,
     Interval,
+    Printed,
     Summary,
-    difference_from_one_number,
+    difference,
     difference_interval,
-    difference_of_means,
     equivalence_interval,
-    seeds_to_decide,
+    narrowest,
+    seeds_range,
     summarise,
 )
 
 KINDS = ("reproduced", "differs", "undecided", "not comparable", "not run")
+FEWEST_SEEDS = 3  # two give an interval, and one so wide that it decides nothing
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What may be said of one cell.
 
-    ``interval`` is the 95 % interval of ours minus published, ``seeds_needed`` the seeds still to run before an
-    undecided cell is decided if mean and spread stay as they are (None: no number of seeds up to 1000 would do).
+    Attributes:
+        hint: what a reader asks next, in a few words: how far off, or what would decide it.
+        interval: the 95 % interval of ours minus published.
+        seeds_needed: of an undecided cell, the fewest and the most seeds still to run (None: beyond 1,000 in all).
     """
 
     kind: str
     reason: str
+    hint: str = ""
     interval: Interval | None = None
-    seeds_needed: int | None = None
+    seeds_needed: tuple[int, int | None] | None = None
     difference: float | None = None
 
 
@@ -51,10 +55,14 @@ def verdict(values: Sequence[float], published: Published | None, *, not_compara
     if reason := not_comparable or _why_not_judged(published):
         return Verdict("not comparable", reason)
     assert published is not None and published.margin is not None  # else _why_not_judged had said so
-    here = summarise(values)
+    here, printed = summarise(values), printed_number(published)
+    off = here.mean - published.value
     if here.n < 2:
-        return Verdict("undecided", "one seed has no interval", None, 2, here.mean - published.value)
-    return _judged(here, published, published.margin)
+        return Verdict("undecided", "one seed has no interval", f"needs at least {FEWEST_SEEDS} seeds", difference=off)
+    if here.sd == 0 and not printed.sd:
+        reason = f"no variation measured: {here.n} equal values have no interval, and the paper printed one number"
+        return Verdict("undecided", reason, "no variation measured", difference=off)
+    return _judged(here, printed, published, published.margin)
 
 
 def _why_not_judged(published: Published | None) -> str:
@@ -65,55 +73,63 @@ def _why_not_judged(published: Published | None) -> str:
     return "" if published.margin is not None else "no equivalence margin was fixed"
 
 
-def _judged(here: Summary, published: Published, margin: float) -> Verdict:
-    theirs = usable_spread(published)
-    difference = difference_of_means(here, theirs) if theirs else difference_from_one_number(here, published.value)
-    interval = difference_interval(difference).widened(published.rounding)
-    method = _method(published, theirs)
-    if equivalence_interval(difference).widened(published.rounding).within(margin):
-        return Verdict(
-            "reproduced", f"equal within {margin:g} (TOST at 5 %, {method})", interval, None, difference.estimate
-        )
+def printed_number(published: Published) -> Printed:
+    """The number as the statistics take it: sd and n only where the sd is over seeds, as ours is.
+
+    An sd of unknown kind, or over an unknown number of seeds, widens the interval of one number if it is the larger
+    one. An sd over folds says nothing about seeds and is left out.
+    """
+    if published.spread is None or published.spread_kind == "folds":
+        return Printed(published.value)
+    over_seeds = published.spread_kind == "seeds" and (published.n or 0) >= 2
+    return Printed(published.value, published.spread, published.n if over_seeds else None)
+
+
+def _judged(here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
+    off = difference(here, printed)
+    interval = difference_interval(off).widened(published.rounding)
+    method = _method(published, printed, here)
+    found = Verdict("undecided", "", interval=interval, difference=off.estimate)
+    if equivalence_interval(off).widened(published.rounding).within(margin):
+        return replace(found, kind="reproduced", reason=f"equal within {margin:g} (TOST at 5 %, {method})")
     if interval.excludes_zero():
-        return Verdict("differs", f"off by {difference.estimate:+.3g} ({method})", interval, None, difference.estimate)
-    return _undecided(here, theirs or published.value, published, margin, difference, interval)
+        words = f"{off.estimate:+.3g}"
+        return replace(found, kind="differs", reason=f"off by {words} ({method})", hint=words)
+    return _undecided(found, here, printed, margin, published.rounding)
 
 
-def _undecided(
-    here: Summary,
-    theirs: Summary | float,
-    published: Published,
-    margin: float,
-    difference: Difference,
-    interval: Interval,
-) -> Verdict:
-    total = seeds_to_decide(here, theirs, margin, published.rounding)
+def _undecided(found: Verdict, here: Summary, printed: Printed, margin: float, rounding: float) -> Verdict:
+    """Says what would decide the cell: seeds where some number would, else how large the gap would have to be."""
+    equal, gap = (narrowest(here.sd, printed, level) + rounding for level in (2 * LEVEL - 1, LEVEL))
+    never = "" if equal <= margin else f"; it can never be reproduced: {_why_never(printed)} (margin {margin:g})"
+    total = seeds_range(here, printed, margin, rounding)
     if total is None:
-        reason = f"the interval is too wide and no number of seeds up to {MOST_SEEDS} would narrow it enough"
-        if not isinstance(theirs, Summary):
-            reason += ": the published number is a single one"
-        return Verdict("undecided", reason, interval, None, difference.estimate)
-    more = total - here.n
-    reason = f"about {more} more seed{'s' * (more > 1)} would decide it if mean and spread stay"
-    return Verdict("undecided", reason, interval, more, difference.estimate)
+        bound = f"a gap above {gap:.2g}" if equal > margin else f"a gap above {gap:.2g} or below {margin - equal:.1g}"
+        why = "the printed spread is wide" if printed.n else "one printed number"
+        hint = f"{why}: only {bound} would show"
+        return replace(found, reason=f"cannot be decided by more seeds: {hint}{never}", hint=hint)
+    low, high = total[0] - here.n, total[1] and total[1] - here.n
+    hint = f"{low} more seeds or many more" if high is None else f"{low} to {high} more seeds"
+    hint = hint if low != high else f"{low} more seed{'s' * (low > 1)}"
+    reason = f"about {hint} would decide it if the mean stays (80 % interval of the sd){never}"
+    return replace(found, reason=reason, hint=hint, seeds_needed=(low, high))
 
 
-def usable_spread(published: Published) -> Summary | None:
-    """The published mean, sd and n where the spread is over seeds, as ours is; None where kinds would be mixed."""
-    if published.spread is None or published.spread_kind != "seeds" or (published.n or 0) < 2:
-        return None
-    return Summary(published.n or 0, published.value, published.spread)
+def _why_never(printed: Printed) -> str:
+    known = f"a mean of {printed.n} runs" if printed.n else "one printed number"
+    return f"{known} is too uncertain"
 
 
-def _method(published: Published, theirs: Summary | None) -> str:
-    if theirs:
-        return f"difference of means, published n = {theirs.n}"
+def _method(published: Published, printed: Printed, here: Summary) -> str:
+    if printed.n:
+        return f"difference of means, published n = {printed.n}"
     if published.spread is None:
         return "prediction interval for one published number"
-    why = f"is over {published.spread_kind}" if published.spread_kind == "folds" else "is of unknown kind"
-    if published.spread_kind == "seeds":
-        why = "has no number of seeds"
-    return f"prediction interval: the published spread {why} and is not used"
+    if published.spread_kind == "folds":
+        return "prediction interval: the published spread is over folds and is not used"
+    why = "has no number of seeds" if published.spread_kind == "seeds" else "is of unknown kind"
+    larger = "the published sd, which is larger than ours" if printed.sd > here.sd else "our sd, which is larger"
+    return f"prediction interval: the published spread {why}; with {larger}"
 
 
 def is_finite(value: object) -> bool:

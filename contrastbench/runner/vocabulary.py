@@ -179,6 +179,7 @@ class Table:
     rows: str = "method"
     columns: str = "dataset"  # "dataset" or "metric"
     baseline: str = ""  # the method that the others are compared with, in pairs by seed
+    claims: tuple[tuple[str, str], ...] = ()  # further pairs (method, other) that are compared over all data sets
 
 
 def seeded(run: Run, seeds: Sequence[int], shared: Sequence[str] = ()) -> tuple[Run, ...]:

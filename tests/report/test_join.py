@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from contrastbench.report.analysis import analyse
-from contrastbench.report.findings import findings
+from contrastbench.report.comparisons import analyse, findings
 from contrastbench.report.join import join
 from contrastbench.report.published import Published
+from contrastbench.runner.vocabulary import seeded
 
 METRIC = "test_top1_percent"
 
@@ -76,8 +76,7 @@ def test_rows_of_another_config_do_not_count(synthetic):
     assert not only(joined(synthetic, [synthetic.cell("SimCLR")], synthetic.rows(other, 80.0))).here
 
 
-def test_runs_with_needs_are_matched_by_key_alone(synthetic):
-    """Their rows do not say what they needed: the same config on top of another first stage is another run."""
+def test_the_same_config_on_top_of_another_first_stage_is_another_run(synthetic):
     first, second = synthetic.run("Stage A"), synthetic.run("Stage B")
     probe = synthetic.cell("Probe")
     on_first, on_second = (
@@ -86,6 +85,25 @@ def test_runs_with_needs_are_matched_by_key_alone(synthetic):
     )
     found = only(joined(synthetic, [on_first], synthetic.rows(on_second, 10.0) + synthetic.rows(on_first, 80.0)))
     assert found.here.summary == pytest.approx((5, 80.0, 1.0))
+
+
+def test_more_seeds_of_a_chain_count_where_their_whole_chain_is_the_same(synthetic):
+    """Rows say what they needed: seed 7 on top of the same first stage counts, on top of another one it does not."""
+
+    def chained(stage, seeds):
+        probe = synthetic.run("Probe")
+        return seeded(dataclasses.replace(probe, needs={"stage": synthetic.run(stage)}), seeds)
+
+    def rows_of(runs, value):
+        needed = [run.needs["stage"] for run in runs]
+        needs = [[["stage", run.key]] for run in needed]
+        last = [synthetic.row(run, value, needs=need) for run, need in zip(runs, needs, strict=True)]
+        return [*last, *(synthetic.row(run, 1.0) for run in needed)]
+
+    declared = dataclasses.replace(synthetic.cell("Probe"), runs=chained("Stage A", range(3)))
+    rows = rows_of(chained("Stage A", range(5)), 80.0) + rows_of(chained("Stage B", range(9)), 10.0)
+    found = only(joined(synthetic, [declared], rows))
+    assert found.here.values == [80.0] * 5
 
 
 def test_a_cell_declared_at_two_scales_but_run_at_one_is_one_cell(synthetic):
@@ -100,8 +118,8 @@ def test_failed_runs_are_seen(synthetic):
     found = only(joined(synthetic, [cell], rows))
     assert (len(found.here.done), len(found.here.failed), found.here.missing) == (3, 1, 1)
     nothing = only(joined(synthetic, [cell], [synthetic.failure(run, "out_of_memory") for run in cell.runs]))
-    assert nothing.verdict_here.kind == "not run"
-    assert nothing.verdict_here.reason == "5 run(s) ended without the metric: out_of_memory"
+    assert nothing.verdict.kind == "not run"
+    assert nothing.verdict.reason == "5 run(s) ended without the metric: out_of_memory"
 
 
 def test_a_finished_run_without_the_metric_does_not_count(synthetic):
@@ -123,7 +141,8 @@ def test_the_first_confirmed_number_is_judged_and_all_are_kept(synthetic):
     cell = synthetic.cell("SimCLR")
     numbers = [number(value=50.0, confirmed=False), number(value=80.0), number(value=60.0)]
     found = only(joined(synthetic, [cell], synthetic.rows(cell, 80.0, 0.1), published=numbers))
-    assert (found.judged, len(found.published), found.verdict.kind) == (numbers[1], 3, "reproduced")
+    assert (found.judged, found.verdict.kind) == (numbers[1], "reproduced")
+    assert [(n.value, v.kind) for n, v in found.others] == [(50.0, "not comparable"), (60.0, "differs")]
 
 
 def test_published_numbers_without_a_cell_are_carried(synthetic):
@@ -151,8 +170,8 @@ def test_order_gain_and_paired_test_of_a_table(synthetic):
     assert [claim.gain.share_kept for claim in analysis.claims] == pytest.approx([0.5, 0.8])
     assert all(claim.paired.significant for claim in analysis.claims)
     said = findings(table)
-    assert "2 of 2 claimed gains have the claimed sign." in said
-    assert any("Gain of HCL over SimCLR, Alpha: claimed +5; measured +4 [" in sentence for sentence in said)
+    assert "2 of 2 published differences to the baseline have the published sign." in said
+    assert any("Gain of HCL over SimCLR, Alpha: published +5; measured +4 [" in sentence for sentence in said)
 
 
 def test_where_lower_is_better_a_fall_is_a_gain(synthetic):
@@ -165,4 +184,33 @@ def test_where_lower_is_better_a_fall_is_a_gain(synthetic):
 def test_three_seeds_get_a_word_and_no_star(synthetic):
     cells, rows = measured(synthetic, {"SimCLR": 80.0, "DCL": 90.0}, seeds=range(3))
     (table,) = joined(synthetic, cells, rows)
-    assert "Significance is impossible at n = 3: the smallest p is 0.25." in findings(table)
+    assert "One data set alone cannot show significance at n = 3: the smallest p is 0.25." in findings(table)
+
+
+def test_a_claim_is_tested_once_over_all_data_sets(synthetic):
+    sets = ("Alpha", "Beta", "Gamma")
+    cells = [synthetic.cell(method, dataset) for dataset in sets for method in ("SimCLR", "DCL", "HCL")]
+    gains = {"SimCLR": 0.0, "DCL": 0.0, "HCL": 3.0}
+    rows = [row for cell in cells for row in synthetic.rows(cell, 80.0 + gains[cell.method], 0.5)]
+    table = dataclasses.replace(synthetic.table(), claims=(("HCL", "DCL"),))
+    (joined_table,) = join("toy", {"main": table}, {"main": cells}, rows)
+    pooled = {(claim.method, claim.other): claim for claim in analyse(joined_table).pooled}
+    assert list(pooled) == [("DCL", "SimCLR"), ("HCL", "SimCLR"), ("HCL", "DCL")]
+    best = pooled["HCL", "SimCLR"]
+    assert best.mean == pytest.approx(3.0) and best.pairs == dict.fromkeys(sets, 5)
+    assert best.p < 0.001 and best.p_holm == pytest.approx(3 * min(claim.p for claim in pooled.values()))
+    assert pooled["DCL", "SimCLR"].p_holm > 0.05
+    assert any(
+        sentence.startswith("Over all data sets: HCL minus SimCLR +3.00 [") for sentence in findings(joined_table)
+    )
+
+
+def test_cells_of_one_method_and_seed_count_once(synthetic):
+    """Two settings of HCL share weights, order and splits under a seed: their mean is one pair."""
+    sets = ("Alpha", "Beta")
+    cells = [synthetic.cell("SimCLR", dataset) for dataset in sets]
+    cells += [synthetic.cell("HCL", dataset, beta=beta) for dataset in sets for beta in (0.5, 1.0)]
+    rows = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
+    (table,) = joined(synthetic, cells, rows)
+    (claim,) = analyse(table).pooled
+    assert claim.pairs == {"Alpha": 5, "Beta": 5}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,15 +16,18 @@ from contrastbench.report.comparisons import (
     rank_correlation,
     sign_flip_p,
     smallest_p,
+    stratified,
     with_holm,
 )
 from contrastbench.report.statistics import (
     Interval,
+    Printed,
     Summary,
-    difference_from_one_number,
+    difference,
     difference_interval,
-    difference_of_means,
     equivalence_interval,
+    narrowest,
+    seeds_range,
     seeds_to_decide,
     summarise,
     t_interval,
@@ -47,37 +51,39 @@ def test_t_interval_is_scipys():
 
 def test_interval_of_equal_counts_is_welchs():
     """Five against five with other spreads: scipy's ttest_ind_from_stats with equal_var=False."""
-    here, published = summarise(HERE), Summary(5, 80.0, 2.4)
-    interval = difference_interval(difference_of_means(here, published))
+    here, published = summarise(HERE), Printed(80.0, 2.4, 5)
+    interval = difference_interval(difference(here, published))
     test = stats.ttest_ind(HERE, [80 + 2.4 * x for x in stats.zscore([1, 2, 3, 4, 7], ddof=1)], equal_var=False)
     assert interval == pytest.approx(tuple(test.confidence_interval(0.95)))
 
 
 def test_interval_of_unequal_counts_is_cochran_and_coxs():
-    here, published = Summary(3, 1.0, 2.0), Summary(10, 0.0, 1.0)
+    here, published = Summary(3, 1.0, 2.0), Printed(0.0, 1.0, 10)
     ours, theirs = 4 / 3, 1 / 10
     quantile = (ours * stats.t.ppf(0.975, 2) + theirs * stats.t.ppf(0.975, 9)) / (ours + theirs)
     half = quantile * math.sqrt(ours + theirs)
-    assert difference_interval(difference_of_means(here, published)) == pytest.approx((1 - half, 1 + half))
+    assert difference_interval(difference(here, published)) == pytest.approx((1 - half, 1 + half))
 
 
 def test_one_number_gets_the_prediction_interval():
     here = summarise(HERE)
     half = stats.t.ppf(0.975, 4) * here.sd * math.sqrt(1 + 1 / 5)
-    interval = difference_interval(difference_from_one_number(here, 80.0))
+    interval = difference_interval(difference(here, Printed(80.0)))
     assert interval == pytest.approx((here.mean - 80 - half, here.mean - 80 + half))
 
 
 def test_equivalence_interval_is_ninety_percent():
     here = summarise(HERE)
     half = stats.t.ppf(0.95, 4) * here.sd * math.sqrt(1 + 1 / 5)
-    interval = equivalence_interval(difference_from_one_number(here, here.mean))
+    interval = equivalence_interval(difference(here, Printed(here.mean)))
     assert interval == pytest.approx((-half, half))
     assert interval.within(half * 1.001)
     assert not interval.within(half * 0.999)
 
 
-@pytest.mark.parametrize("published", [80.0, Summary(5, 80.0, 1.0), Summary(10, 80.0, 0.6)])
+@pytest.mark.parametrize(
+    "published", [Printed(80.0), Printed(80.0, 2.0), Printed(80.0, 1.0, 5), Printed(80.0, 0.6, 10)]
+)
 @pytest.mark.parametrize("distance", [0.0, 0.5, 3.0])
 def test_seeds_to_decide_is_the_first_count_that_settles_it(published, distance):
     """Against a loop that builds the intervals for every count."""
@@ -85,14 +91,25 @@ def test_seeds_to_decide_is_the_first_count_that_settles_it(published, distance)
 
     def settled(n: int) -> bool:
         then = Summary(n, here.mean, here.sd)
-        if isinstance(published, Summary):
-            difference = difference_of_means(then, published)
-        else:
-            difference = difference_from_one_number(then, published)
-        return equivalence_interval(difference).within(margin) or difference_interval(difference).excludes_zero()
+        off = difference(then, published)
+        return equivalence_interval(off).within(margin) or difference_interval(off).excludes_zero()
 
     expected = next((n for n in range(4, 1001) if settled(n)), None)
     assert seeds_to_decide(here, published, margin) == expected
+
+
+def test_the_range_of_seeds_takes_the_80_percent_interval_of_the_sd():
+    here, printed = Summary(6, 80.0, 0.9), Printed(80.0, 0.5, 10)
+    low, high = (0.9 * math.sqrt(5 / stats.chi2.ppf(quantile, 5)) for quantile in (0.9, 0.1))
+    expected = tuple(seeds_to_decide(here._replace(sd=sd), printed, 1.0) for sd in (low, high))
+    assert seeds_range(here, printed, 1.0) == expected
+    assert seeds_range(Summary(6, 80.0, 3.0), Printed(80.0), 1.0) is None
+
+
+def test_the_narrowest_interval_is_what_infinitely_many_runs_leave():
+    for printed in (Printed(80.0), Printed(80.0, 2.0), Printed(80.0, 1.0, 5)):
+        interval = difference_interval(difference(Summary(10**7, 80.0, 1.3), printed))
+        assert narrowest(1.3, printed) == pytest.approx(interval.high, rel=1e-3)
 
 
 def test_interval_words():
@@ -113,10 +130,11 @@ def test_rank_correlation_of_ties_is_unknown():
     assert math.isnan(rank_correlation([1, 1], [1, 2]))
 
 
-def test_sign_flip_test_is_scipys_permutation_test():
-    differences = [0.9, 1.4, -0.2, 0.7, 0.3]
-    expected = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert sign_flip_p(differences) == pytest.approx(expected.pvalue)
+def test_sign_flip_test_counts_every_pattern_of_signs():
+    differences = (0.9, 1.4, -0.2, 0.7, 0.3)
+    patterns = itertools.product((1, -1), repeat=5)
+    sums = [sum(sign * d for sign, d in zip(signs, differences, strict=True)) for signs in patterns]
+    assert sign_flip_p(differences) == pytest.approx(np.mean([abs(s) >= 3.1 - 1e-9 for s in sums]))
 
 
 def test_three_pairs_can_never_be_significant():
@@ -124,7 +142,7 @@ def test_three_pairs_can_never_be_significant():
     assert pair.p == smallest_p(3) == 0.25
     (judged,) = with_holm([pair])
     assert not judged.significant
-    assert judged.impossible == "significance is impossible at n = 3: the smallest p is 0.25"
+    assert judged.impossible == "one data set alone cannot show significance at n = 3: the smallest p is 0.25"
 
 
 def test_ten_pairs_can():
@@ -148,7 +166,7 @@ def test_pairs_are_made_by_seed():
 
 
 def test_many_pairs_are_sampled_near_the_exact_p():
-    differences = list(np.random.default_rng(0).normal(0.4, 1.0, 20))
+    differences = tuple(np.random.default_rng(0).normal(0.4, 1.0, 20))
     t_test = stats.ttest_1samp(differences, 0.0).pvalue
     assert sign_flip_p(differences) == pytest.approx(t_test, abs=0.02)
 
@@ -157,6 +175,20 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, math.nan, 0.4])[0] == pytest.approx(0.8)
     assert math.isnan(holm([0.5, math.nan])[1])
+
+
+def test_a_pooled_claim_weighs_every_data_set_alike():
+    """Against loops: every pattern of signs of two data sets with 4 and 3 pairs."""
+    strata = [[1.0, 2.0, 0.5, 1.5], [-0.3, 0.9, 0.6]]
+    mean, interval, p = stratified(strata)
+    assert mean == pytest.approx((1.25 + 0.4) / 2)
+    means = []
+    for signs in itertools.product((1, -1), repeat=7):
+        flipped = [sign * d for sign, d in zip(signs, strata[0] + strata[1], strict=True)]
+        means.append((sum(flipped[:4]) / 4 + sum(flipped[4:]) / 3) / 2)
+    assert p == pytest.approx(np.mean([abs(m) >= abs(mean) - 1e-9 for m in means]))
+    sum_of_means = stats.ttest_ind(strata[0], [-d for d in strata[1]], equal_var=False).confidence_interval(0.95)
+    assert interval == pytest.approx((sum_of_means.low / 2, sum_of_means.high / 2))
 
 
 def test_gain_keeps_sign_and_share():

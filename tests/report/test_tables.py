@@ -111,10 +111,10 @@ def test_latex_compiles(table, layout, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_more_seeds_than_asked_for_are_only_counted(synthetic):
+def test_more_seeds_than_declared_are_counted_and_said(synthetic):
     few, many = synthetic.cell("SimCLR", seeds=range(3)), synthetic.cell("SimCLR", seeds=range(5))
     (table,) = join("toy", {"main": synthetic.table()}, {"main": [few]}, synthetic.rows(many, 80.0))
-    assert sheet(table).lines[0].texts[4] == "80.00 ± 1.00 (5)"
+    assert sheet(table).lines[0].texts[4] == "80.00 ± 1.00 (5, 3 declared)"
 
 
 def test_a_wide_table_is_cut_between_columns(synthetic):

@@ -32,7 +32,8 @@ function verdictLine(cell) {
   const signs = { reproduced: "✓", differs: "✗", undecided: "?", "not comparable": "○", "not run": "–" };
   const chip = element("span", { class: `chip ${kind.replace(" ", "-")}` }, `${signs[kind]} ${kind}`);
   const numbers = interval ? ` Ours minus published: ${short(difference)}, 95 % interval ${short(interval[0])} to ${short(interval[1])}.` : "";
-  return element("p", { class: "reason" }, chip, ` ${reason}.${numbers}`);
+  const others = cell.others.map(([text, kind, why]) => ` Against ${text}: ${kind} (${why}).`).join("");
+  return element("p", { class: "reason" }, chip, ` ${reason}.${numbers}${others}`);
 }
 
 function sideBySide(cell) {

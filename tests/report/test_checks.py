@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contrastbench.report import blocks, provenance
+from contrastbench.report import blocks, checks
 from contrastbench.report.join import join
 
 
@@ -17,20 +17,20 @@ def table(synthetic):
 
 def test_an_untouched_row_passes_and_a_changed_one_is_named(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR"), 80.0)
-    assert provenance.check_rows(rows, "rows.jsonl") == []
+    assert checks.check_rows(rows, "rows.jsonl") == []
     rows[2]["metrics"]["test_top1_percent"] += 0.01
-    (problem,) = provenance.check_rows(rows, "rows.jsonl")
+    (problem,) = checks.check_rows(rows, "rows.jsonl")
     assert rows[2]["key"][:12] in problem and "sha256 does not match" in problem
 
 
 def test_a_doubled_row_is_named(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR", seeds=range(1)), 80.0)
-    assert "appears twice" in provenance.check_rows(rows * 2, "rows.jsonl")[0]
+    assert "appears twice" in checks.check_rows(rows * 2, "rows.jsonl")[0]
 
 
 def test_the_digest_of_rows_knows_no_order(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR"), 80.0)
-    assert provenance.rows_digest(rows) == provenance.rows_digest(rows[::-1]) != provenance.rows_digest(rows[1:])
+    assert checks.rows_digest(rows) == checks.rows_digest(rows[::-1]) != checks.rows_digest(rows[1:])
 
 
 def test_the_manifest_sees_every_change(tmp_path):
@@ -38,14 +38,14 @@ def test_the_manifest_sees_every_change(tmp_path):
     (tmp_path / "report").mkdir()
     for name in ("toy/rows.jsonl", "toy/table.md", "toy/curve.svg", "report/index.html"):
         (tmp_path / name).write_text(name)
-    assert "is missing" in provenance.check_manifest(tmp_path)[0]
-    provenance.write_manifest(tmp_path)
-    assert provenance.check_manifest(tmp_path) == []
+    assert "is missing" in checks.check_manifest(tmp_path)[0]
+    checks.write_manifest(tmp_path)
+    assert checks.check_manifest(tmp_path) == []
     (tmp_path / "toy/rows.jsonl").write_text("other")
     (tmp_path / "toy/table.md").unlink()
     (tmp_path / "toy/new.md").write_text("new")
     (tmp_path / "report/index.html").write_text("made anew on every machine")
-    problems = "\n".join(provenance.check_manifest(tmp_path))
+    problems = "\n".join(checks.check_manifest(tmp_path))
     assert problems.count("\n") == 2
     assert "rows.jsonl is not what the manifest says" in problems
     assert "table.md is in the manifest but not there" in problems
@@ -56,7 +56,7 @@ def test_generated_files_are_compared_byte_by_byte(tmp_path):
     good, stale, missing = (tmp_path / name for name in ("good.md", "stale.md", "missing.svg"))
     good.write_text("same")
     stale.write_text("old")
-    problems = provenance.check_generated({good: "same", stale: "new", missing: b"svg"})
+    problems = checks.check_generated({good: "same", stale: "new", missing: b"svg"})
     assert [problem.split(" ")[0] for problem in problems] == [str(stale), str(missing)]
 
 
@@ -65,7 +65,7 @@ def test_rows_from_two_places_are_compared_by_what_a_rerun_must_repeat(synthetic
     here = [dict(row, seconds=99.0, finished="later") for row in shipped]
     here[1]["metrics"] = {"test_top1_percent": 0.0}
     here[2] = dict(here[1], key=here[2]["key"], host={"machine": "arm64", "cpu": "another"})
-    assert [said for *_, said in provenance.compare_rows(here, shipped)] == ["bit for bit", "differs", "other machine"]
+    assert [said for *_, said in checks.compare_rows(here, shipped)] == ["bit for bit", "differs", "other machine"]
 
 
 def test_another_machine_may_differ_as_far_as_seeds_do_and_no_further(synthetic):
@@ -73,11 +73,11 @@ def test_another_machine_may_differ_as_far_as_seeds_do_and_no_further(synthetic)
     shipped = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
     here = [row for cell in cells[:3] for row in synthetic.rows(cell, 80.9)] + synthetic.rows(cells[3], 90.0)
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here, shipped)
-    judged, outside = provenance.outside_noise(table.cells)
+    judged, outside = checks.outside_noise(table.cells)
     assert judged == 4
     assert [cell.name for cell in outside] == ["Beta/HCL"]
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here[-1:], shipped)
-    assert provenance.outside_noise(table.cells) == (0, []), "one seed has no noise to compare with"
+    assert checks.outside_noise(table.cells) == (0, []), "one seed has no noise to compare with"
 
 
 def test_a_block_is_filled_and_then_fresh(tmp_path, table):

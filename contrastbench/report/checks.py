@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from contrastbench.report.joined import JoinedCell
-from contrastbench.report.statistics import LEVEL, difference_interval, difference_of_means
+from contrastbench.report.join import JoinedCell
+from contrastbench.report.statistics import LEVEL, Printed, difference, difference_interval
 from contrastbench.runner import files
 from contrastbench.runner.rows import Row, content_sha256
 
@@ -102,8 +102,8 @@ def outside_noise(cells: Iterable[JoinedCell]) -> tuple[int, list[JoinedCell]]:
     level = 1 - (1 - LEVEL) / max(1, len(both))
 
     def differs(cell: JoinedCell) -> bool:
-        interval = difference_interval(difference_of_means(cell.here.summary, cell.shipped.summary), level)
-        return interval.excludes_zero()
+        shipped = Printed(cell.shipped.summary.mean, cell.shipped.summary.sd, cell.shipped.summary.n)
+        return difference_interval(difference(cell.here.summary, shipped), level).excludes_zero()
 
     return len(both), [cell for cell in both if differs(cell)]
 

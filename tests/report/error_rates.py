@@ -1,4 +1,4 @@
-"""How often the verdict errs, by simulation: ``python -m contrastbench.report.simulation``.
+"""How often the verdict errs, by simulation: ``python tests/report/error_rates.py``.
 
 Runs are drawn from a normal distribution with standard deviation 1, the published numbers likewise, and the verdict is
 the one that the report gives. Shifts and margins below are in standard deviations of one run.
@@ -16,10 +16,12 @@ from contrastbench.report.published import Published
 from contrastbench.report.statistics import t_quantile
 from contrastbench.report.verdict import verdict
 
-SEEDS = (3, 5, 10)
+SEEDS = (3, 5, 10, 50)
+LOOKS = (3, 5, 10)  # of somebody who adds seeds until a cell is decided
 NO_MARGIN = 1e-9  # nothing is equal within it: every perfect rerun is judged by "differs" alone
 SHIFT = 4.0  # a true difference, for the power of "differs"
 MARGIN = 4.0  # a margin, for the power of "reproduced"
+REAL_MARGIN = 1.0  # one percentage point is about one standard deviation of a run in the tables here
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Paper:
 
     @property
     def name(self) -> str:
-        if not self.spread:
-            return "one run" if self.runs == 1 else f"mean of {self.runs}, no spread"
         unequal = f", sd {self.sd:g} times ours" if self.sd != 1 else ""
+        if not self.spread:
+            return ("one run" if self.runs == 1 else f"mean of {self.runs}, no spread") + unequal
         return f"mean ± sd of {self.runs}{unequal}"
 
     def print(self, rng: np.random.Generator, margin: float, shift: float) -> Published:
@@ -46,45 +48,36 @@ class Paper:
 
 PAPERS = (
     Paper(1, spread=False),
+    Paper(1, spread=False, sd=2.0),
     Paper(5, spread=False),
     *(Paper(runs, spread=True) for runs in (3, 5, 10)),
     *(Paper(10, spread=True, sd=sd) for sd in (0.5, 2.0)),
 )
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Shares of simulated cells, in percent."""
-
-    seeds: int
-    paper: Paper
-    false_differs: float  # a perfect rerun is called different
-    false_reproduced: float  # a true difference as large as the margin is called reproduced
-    power_differs: float  # a true difference of SHIFT is called different
-    power_reproduced: float  # a perfect rerun is called reproduced under MARGIN
+# What is asked of simulated cells: the verdict counted, the margin, the true difference.
+QUESTIONS = {
+    "false differs": ("differs", NO_MARGIN, 0.0),  # a perfect rerun is called different
+    "false reproduced": ("reproduced", MARGIN, MARGIN),  # a difference as large as the margin is called reproduced
+    f"differs at {SHIFT:g} sd": ("differs", NO_MARGIN, SHIFT),
+    f"reproduced, margin {MARGIN:g} sd": ("reproduced", MARGIN, 0.0),
+    f"reproduced, margin {REAL_MARGIN:g} sd": ("reproduced", REAL_MARGIN, 0.0),
+}
 
 
-def rates(seeds: int, paper: Paper, replications: int, seed: int = 0) -> Rates:
-    """The four rates for one number of seeds and one kind of published number.
+def rate(question: str, seeds: int, paper: Paper, replications: int, seed: int = 0) -> float:
+    """How often a simulated cell gets the verdict, in percent, for one number of seeds and kind of published number.
 
     Args:
-        replications: simulated cells per rate; the error of a rate near 5 % is 22 / sqrt(replications) points.
+        question: one of QUESTIONS.
+        replications: simulated cells; the error of a rate near 5 % is 22 / sqrt(replications) points.
         seed: of the simulation; the same seed gives the same table.
     """
-
-    def share(kind: str, margin: float, shift: float, stream: int) -> float:
-        rng = np.random.default_rng([seed, stream, seeds, paper.runs, paper.spread, int(10 * paper.sd)])
-        kinds = [_verdict(rng, seeds, paper, margin, shift) for _ in range(replications)]
-        return 100.0 * kinds.count(kind) / replications
-
-    return Rates(
-        seeds,
-        paper,
-        share("differs", NO_MARGIN, 0.0, 0),
-        share("reproduced", MARGIN, MARGIN, 1),
-        share("differs", NO_MARGIN, SHIFT, 2),
-        share("reproduced", MARGIN, 0.0, 3),
-    )
+    kind, margin, shift = QUESTIONS[question]
+    stream = list(QUESTIONS).index(question)
+    rng = np.random.default_rng([seed, stream, seeds, paper.runs, paper.spread, int(10 * paper.sd)])
+    kinds = [_verdict(rng, seeds, paper, margin, shift) for _ in range(replications)]
+    return 100.0 * kinds.count(kind) / replications
 
 
 def _verdict(rng: np.random.Generator, seeds: int, paper: Paper, margin: float, shift: float) -> str:
@@ -115,26 +108,20 @@ def looking_again(paper: Paper, replications: int, seed: int = 0) -> float:
     rng = np.random.default_rng([seed, 5, paper.runs, paper.spread, int(10 * paper.sd)])
     count = 0
     for _ in range(replications):
-        ours, published = rng.normal(size=max(SEEDS)).tolist(), paper.print(rng, NO_MARGIN, 0.0)
-        count += any(verdict(ours[:n], published).kind == "differs" for n in SEEDS)
+        ours, published = rng.normal(size=max(LOOKS)).tolist(), paper.print(rng, NO_MARGIN, 0.0)
+        count += any(verdict(ours[:n], published).kind == "differs" for n in LOOKS)
     return 100.0 * count / replications
 
 
 def table_lines(replications: int) -> Iterator[str]:
     """The table for the documentation, in Markdown."""
-    yield (
-        f"| seeds | published | false differs | false reproduced | differs at {SHIFT:g} sd | reproduced, margin "
-        f"{MARGIN:g} sd | one-sample t errs | outside ± sd errs |"
-    )
-    yield "| ---: | --- " + "| ---: " * 6 + "|"
+    yield f"| seeds | published | {' | '.join(QUESTIONS)} | one-sample t errs | outside ± sd errs |"
+    yield "| ---: | --- " + "| ---: " * (len(QUESTIONS) + 2) + "|"
     for seeds in SEEDS:
         for paper in PAPERS:
-            found = rates(seeds, paper, replications)
-            one_sample, outside = naive_rates(seeds, paper, replications)
-            numbers = (found.false_differs, found.false_reproduced, found.power_differs, found.power_reproduced)
-            words = [f"{number:.1f}" for number in (*numbers, one_sample)] + [
-                "" if outside is None else f"{outside:.1f}"
-            ]
+            numbers = [rate(question, seeds, paper, replications) for question in QUESTIONS]
+            numbers += [number for number in naive_rates(seeds, paper, replications) if number is not None]
+            words = [f"{number:.1f}" for number in numbers] + [""] * (not paper.spread)
             yield f"| {seeds} | {paper.name} | {' | '.join(words)} |"
     yield ""
     yield "| published | false differs at 3, else 5, else 10 seeds |"
