@@ -61,6 +61,10 @@ class Selection:
     tables: tuple[str, ...]
     cell: str | None = None
 
+    def names(self, name: str, dataset: str, method: str) -> bool:
+        """Whether it names a cell: by its whole name, its data set or its method, with or without ``--set`` values."""
+        return self.cell in (None, name, dataset, method, name.split(" [")[0], method.split(" [")[0])
+
     def cells(self, scale: str, seeds: Sequence[int] | None = None) -> list[tuple[str, Cell]]:
         """(table, cell) pairs at the scale, in declared order.
 
@@ -72,7 +76,7 @@ class Selection:
         declared = [(table, cell) for table in self.tables for cell in self.paper.cells(table, scale, seeds)]
         if self.cell is None:
             return declared
-        chosen = [(table, cell) for table, cell in declared if self.cell in (cell.name, cell.dataset, cell.method)]
+        chosen = [(table, cell) for table, cell in declared if self.names(cell.name, cell.dataset, cell.method)]
         if not chosen:
             possible = dict.fromkeys(cell.name for _, cell in declared)
             raise ValueError(

@@ -158,17 +158,14 @@ class Members:
 
     def _cells(self, scale: str) -> list[tuple[str, Any]]:
         pairs = [(table, cell) for table in self.selection.tables for cell in self.selection.paper.cells(table, scale)]
-        return [(table, cell) for table, cell in pairs if self._named(cell.name, cell.dataset, cell.method)]
-
-    def _named(self, name: str, dataset: str, method: str) -> bool:
-        return self.selection.cell in (None, name, dataset, method)
+        return [(table, cell) for table, cell in pairs if self.selection.names(cell.name, cell.dataset, cell.method)]
 
     def holds(self, row: Row) -> bool:
         return (
             self.whole
             or _kind(row) in self.kinds
             or any(
-                table in self.selection.tables and self._named(cell, row["dataset"], row["method"])
+                table in self.selection.tables and self.selection.names(cell, row["dataset"], row["method"])
                 for table, cell in row["cells"]
             )
         )

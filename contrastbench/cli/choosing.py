@@ -93,7 +93,7 @@ def _exactly(
 def _cells(selection: Selection, scale: str, seeds: list[int] | None) -> list[tuple[str, Cell]]:
     """As ``selection.cells``, but none where the scale has no such cell."""
     pairs = [(table, cell) for table in selection.tables for cell in selection.paper.cells(table, scale, seeds)]
-    return [pair for pair in pairs if selection.cell in (None, pair[1].name, pair[1].dataset, pair[1].method)]
+    return [(table, cell) for table, cell in pairs if selection.names(cell.name, cell.dataset, cell.method)]
 
 
 def _asked_for_by(selection: Selection, scale: str | None) -> Iterator[Path]:

@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
+from contrastbench.cli.own import own_tables, without_setting
 from contrastbench.papers import Paper, Selection
 from contrastbench.report import html, plots, run_plots, style
+from contrastbench.report.join import JoinedCell
 from contrastbench.runner import files
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row
@@ -63,22 +65,74 @@ def save_standard_figures(gathered: Gathered, selection: Selection, folder: Path
     ]
 
 
-def curve_over(gathered: Gathered, selection: Selection, x: str, y: str, group: str, scale: str | None) -> Figure:
-    """Any metric over any number in the config, a line a group; rows with changed settings (``--set``) included
-    where the whole paper is selected."""
-    keys = {run.key for each in SCALES for _, cell in selection.cells(each) for run in cell.runs}
-    whole_paper = len(selection.tables) == len(gathered.paper.tables)
-    rows = [row for row in gathered.rows if scale in (None, row["scale"]) and (whole_paper or row["key"] in keys)]
-    return plots.curve(plots.curves_of_rows(rows, x, y, group), x, y)
+def curve_over(
+    gathered: Gathered, selection: Selection, x: str, y: str | None, group: str, scale: str | None
+) -> tuple[Figure, str]:
+    """Any metric over any number in the config, a line a group; runs with ``--set`` beside the declared ones.
+
+    Returns:
+        The figure and the metric's name.
+
+    Raises:
+        ValueError: no row has ``x``, ``y`` or ``group``, or there are rows of several scales and none was chosen.
+    """
+    tables = [*gathered.measured, *own_tables(gathered)]
+    cells = [cell for table in tables if table.name in selection.tables for cell in table.cells]
+    cells = [cell for cell in cells if scale in (None, cell.scale) and _has_row(cell)]
+    cells = [cell for cell in cells if selection.names(cell.name, cell.dataset, cell.method)]
+    if len(scales := sorted({cell.scale for cell in cells}, key=SCALES.index)) > 1:
+        raise ValueError(
+            f"rows of several scales never share a curve, got {', '.join(scales)}; choose one with --scale"
+        )
+    y = y or next((cell.metric for cell in cells), "")
+    wanted = {row["key"] for cell in cells for row in cell.best_known.done}
+    plots.curves_of_rows(
+        [row for row in gathered.rows if row["key"] in wanted], x, y, group
+    )  # are x, y and group known?
+    lines, published = _lines(cells, x, y, group)
+    return plots.curve(lines, x, y, published), y
+
+
+def _has_row(cell: JoinedCell) -> bool:
+    return bool(cell.best_known.done)
+
+
+def _lines(
+    cells: Sequence[JoinedCell], x: str, y: str, group: str
+) -> tuple[dict[str, dict[float, list[float]]], dict[str, dict[float, float]]]:
+    """Line -> x -> one value a seed, and line -> x -> the published value; each row once, whatever cells share it."""
+    several = len({cell.dataset for cell in cells}) > 1
+    marked = len({(cell.variant, cell.protocol) for cell in cells}) > 1
+    lines: dict[str, dict[float, dict[str, float]]] = {}
+    published: dict[str, dict[float, float]] = {}
+    for cell in cells:
+        name = _line_name(cell, x, group, several=several, marked=marked)
+        for row in cell.best_known.done:
+            at, value = row["config"].get(x), row["metrics"].get(y)
+            if isinstance(at, (int, float)) and value is not None:
+                lines.setdefault(name, {}).setdefault(float(at), {})[row["key"]] = value
+                if cell.judged and cell.metric == y and group == "method":
+                    published.setdefault(name, {})[float(at)] = cell.judged.value
+    found = {name: {at: list(values.values()) for at, values in sorted(line.items())} for name, line in lines.items()}
+    return found, published
+
+
+def _line_name(cell: JoinedCell, x: str, group: str, *, several: bool, marked: bool) -> str:
+    """By method: its name without the value of x, with the data set, variant and protocol where there are several."""
+    if group == "method":
+        label = cell.label if marked else cell.method
+        return without_setting(label, x) + (f", {cell.dataset}" if several else "")
+    row = cell.best_known.done[0]
+    return str(row[group] if group in row else row["config"].get(group))
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes one figure in the format that the file's ending names.
 
     Raises:
-        ValueError: the ending is not .svg or .pdf.
+        ValueError: the ending is not .svg, .pdf or .png.
     """
-    makers = {".svg": style.svg_bytes, ".pdf": style.pdf_bytes}
+    makers = {".svg": style.svg_bytes, ".pdf": style.pdf_bytes, ".png": style.png_bytes}
     if path.suffix not in makers:
         raise ValueError(f"a figure's file must end in {' or '.join(makers)}, got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +140,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def write_page(gathered: Sequence[Gathered], reload_seconds: int | None) -> Path:
+def write_page(gathered: Sequence[Gathered], path: Path, reload_seconds: int | None = None) -> Path:
     """Writes the report and returns its path."""
     commit = f"{git()['commit']}{' (changed)' if git()['dirty'] else ''}"
     report = html.ReportInput(
@@ -96,13 +150,14 @@ def write_page(gathered: Sequence[Gathered], reload_seconds: int | None) -> Path
         problems=[problem for each in gathered for problem in each.problems],
         reload_seconds=reload_seconds,
     )
-    return html.build(report, places.results / "report" / "index.html")
+    return html.build(report, path)
 
 
 def _paper_input(gathered: Gathered) -> html.PaperInput:
     """The measured tables and, whatever was measured, those at paper scale: what is not run is worth knowing too."""
     paper = gathered.paper
     shown = [table for table in gathered.tables if table.scale == "paper" or table in gathered.measured]
+    shown += own_tables(gathered)
     figures = [
         html.FigureInput(name, name.replace("-", " ").replace("_", " "), style.svg_bytes(figure))
         for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()

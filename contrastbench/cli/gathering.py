@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from contrastbench.cli.app import places
-from contrastbench.papers import Paper, Selection
+from contrastbench.papers import Paper, Selection, with_settings
 from contrastbench.report.join import JoinedTable, join
 from contrastbench.report.published import Published, read_published
 from contrastbench.runner.launchers import slurm_queue
@@ -43,15 +44,64 @@ class Gathered:
         """The tables with at least one row."""
         return [table for table in self.tables if any(cell.here or cell.shipped for cell in table.cells)]
 
-    def chosen(self, selection: Selection, scale: str | None) -> list[JoinedTable]:
-        """The selected tables at a scale; at every measured one where none is given."""
-        tables = self.tables if scale else self.measured
-        return [table for table in tables if table.name in selection.tables and scale in (None, table.scale)]
+    def chosen(
+        self,
+        selection: Selection,
+        scale: str | None = None,
+        seeds: list[int] | None = None,
+        settings: dict[str, str] | None = None,
+    ) -> list[JoinedTable]:
+        """The selected tables, their cells those that are selected; at a scale, else at the largest with rows.
+
+        Raises:
+            ValueError: no table has the selected cell, or a setting is unknown or impossible.
+        """
+        tables = self._under(selection, seeds, settings) if seeds or settings else self.tables
+        tables = [table for table in tables if table.name in selection.tables and scale in (None, table.scale)]
+        cut = [
+            dataclasses.replace(
+                table, cells=[cell for cell in table.cells if selection.names(cell.name, cell.dataset, cell.method)]
+            )
+            for table in tables
+        ]
+        if selection.cell and not any(table.cells for table in cut):
+            possible = dict.fromkeys(
+                cell.name for table in tables for cell in table.cells
+            )  # a user's own has none here
+            raise ValueError(f"unknown cell {selection.cell!r}; there are: {', '.join(possible) or 'none'}")
+        found = [table for table in cut if table.cells]
+        return found if scale else _largest(found)
+
+    def _under(
+        self, selection: Selection, seeds: list[int] | None, settings: dict[str, str] | None
+    ) -> list[JoinedTable]:
+        """The selected tables as ``run`` with these seeds and settings would fill them."""
+        here, shipped = (
+            [row for row in rows if not seeds or row["seed"] in seeds] for rows in (self.here, self.shipped)
+        )
+        cells = {
+            table: [
+                cell
+                for scale in SCALES
+                for _, cell in with_settings(
+                    [(table, cell) for cell in self.paper.cells(table, scale, seeds)], settings or {}
+                )
+            ]
+            for table in selection.tables
+        }
+        known = {table: self.paper.tables[table] for table in selection.tables}
+        return join(self.paper.name, known, cells, here, shipped, self.published)
 
     @property
     def rows(self) -> list[Row]:
         """One row per key: the one made here where there is one, else the shipped one."""
         return sorted({row["key"]: row for row in (*self.shipped, *self.here)}.values(), key=sort_key)
+
+
+def _largest(tables: list[JoinedTable]) -> list[JoinedTable]:
+    """Of each table the largest scale with rows; none of those without."""
+    measured = {table.name: table for table in tables if any(cell.here or cell.shipped for cell in table.cells)}
+    return list(measured.values())  # a table's scales come in rising order
 
 
 def gather(paper: Paper, *, with_here: bool = True) -> Gathered:

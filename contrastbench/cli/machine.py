@@ -97,7 +97,7 @@ def list_data() -> None:
     elsewhere = [entry for entry in catalogue.DATA_SETS.values() if entry not in here]
     grid = Grid("name", "kind", "size", "from", "terms", box=None)
     for title, entries in ((f"here (data root: {catalogue.data_root()})", here), ("not here", elsewhere)):
-        grid.add_row(f"[bold]{title}[/bold]")
+        grid.add_row(Text(title, "bold"))
         for entry in entries:
             grid.add_row(entry.name, entry.kind, entry.size, entry.origin, entry.terms)
     console.print(grid)

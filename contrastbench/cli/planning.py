@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from contrastbench import papers
-from contrastbench.cli.app import places, selections
+from contrastbench.cli.app import console, places, selections
 from contrastbench.cli.choosing import keys_and_names, run_folder, seed_numbers, settings_by_name
 from contrastbench.data import catalogue
 from contrastbench.runner import cost
@@ -59,10 +60,13 @@ def _planned_by_key(keys: Sequence[str], still_queued: StillQueued) -> list[Plan
     return made
 
 
-def costs(planned: Sequence[Planned], device: str, *, probe: bool = False) -> dict[str, float | None]:
+def costs(
+    planned: Sequence[Planned], device: str, *, probe: bool = False, probe_seconds: float = math.inf
+) -> dict[str, float | None]:
     """Estimated seconds per run key, from what the plan found measured here and what the suite shipped.
 
-    With ``probe``, runs that are to do and that nothing like was measured for are begun, to see how fast they go.
+    With ``probe`` the first epochs of one run of each kind that has no measured cost are timed, for as long as all
+    probes together may take.
     """
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
@@ -72,7 +76,12 @@ def costs(planned: Sequence[Planned], device: str, *, probe: bool = False) -> di
     if probe and device != "cpu" and not has_gpu():
         raise ValueError(f"nothing can be probed on {device!r}: torch sees no GPU here; probe where one is")
     unknown = [each.run for each in planned if each.is_to_run and seconds[each.run.key] is None]
-    return {**seconds, **(probed_costs(unknown, Host(device)) if probe else {})}
+    probed = probed_costs(unknown, Host(device), places.runs, seconds=probe_seconds, said=_say) if probe else {}
+    return {**seconds, **probed}
+
+
+def _say(line: str) -> None:
+    console.print(line, soft_wrap=True)
 
 
 def _like(device: str) -> Callable[[str], bool]:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from contrastbench import papers
-from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
-from contrastbench.cli.choosing import AnyScale, Targets
+from contrastbench.cli.app import app, complain, complaints, console, one_line_errors, places, selections
+from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, seed_numbers, settings_by_name
+
+if TYPE_CHECKING:
+    from contrastbench.report.join import JoinedTable
 
 
 @app.command("table")
@@ -21,23 +24,19 @@ from contrastbench.cli.choosing import AnyScale, Targets
 def show_tables(
     targets: Targets = None,
     scale: AnyScale = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
     format: Annotated[str, typer.Option(help="terminal, markdown, latex or csv")] = "terminal",
     layout: Annotated[str, typer.Option(help="long (a line a cell), grid (the paper's own) or auto")] = "auto",
 ) -> None:
-    """Published | shipped | here | verdict, for every measured cell."""
-    from contrastbench.cli.gathering import gather
+    """Published | shipped | here | verdict, for every measured cell, at the largest scale with rows; then your own."""
     from contrastbench.report.tables import FORMATS, csv_text, latex, markdown, sheet, terminal
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
     if scale is not None and scale not in papers.SCALES:
         raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(papers.SCALES)}")
-    tables = []
-    for selection in selections(targets):
-        gathered = gather(selection.paper)
-        for problem in gathered.problems:
-            complain(problem)
-        tables += gathered.chosen(selection, scale)
+    tables = _tables(targets, scale, seeds, settings)
     if format == "csv":
         typer.echo(csv_text(tables), nl=False)
         return
@@ -47,19 +46,52 @@ def show_tables(
             console.print(terminal(shown))
         else:
             typer.echo(markdown(shown) if format == "markdown" else latex(shown))
+    if not tables:
+        console.print(
+            "nothing is measured of this yet; `contrastbench run` does it, --scale shows what there is to run"
+        )
+
+
+def _tables(
+    targets: list[str] | None, scale: str | None, seeds: str | None, settings: list[str] | None
+) -> list[JoinedTable]:
+    """The selected tables, each followed by what the user's own settings gave there; told on stderr: other scales."""
+    from contrastbench.cli.gathering import gather
+    from contrastbench.cli.own import own_tables
+
+    numbers, changes = seed_numbers(seeds), settings_by_name(settings)
+    found = []
+    for selection in selections(targets):
+        gathered = gather(selection.paper)
+        for problem in gathered.problems:
+            complain(problem)
+        chosen = gathered.chosen(selection, scale, numbers, changes)
+        own = [] if numbers or changes else own_tables(gathered)
+        found += [*chosen, *(table for table in own if _is_shown(table, selection, scale))]
+        others = {(table.name, table.scale) for table in gathered.measured} - {(t.name, t.scale) for t in chosen}
+        other_scales = sorted({where for name, where in others if name in selection.tables}, key=papers.SCALES.index)
+        if other_scales and not scale:
+            complaints.print(f"{selection.paper.name} is also measured at: {', '.join(other_scales)} (see --scale)")
+    return found
+
+
+def _is_shown(table: JoinedTable, selection: papers.Selection, scale: str | None) -> bool:
+    if table.name not in selection.tables or scale not in (None, table.scale):
+        return False
+    return any(selection.names(cell.name, cell.dataset, cell.method) for cell in table.cells)
 
 
 @app.command("plot")
 @one_line_errors
 def plot_rows(
-    target: Annotated[str, typer.Argument(help="PAPER\\[/TABLE]")],
+    target: Annotated[str, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]")],
     x: Annotated[str | None, typer.Option(help="a number in the config (beta); all standard figures if none")] = None,
     y: Annotated[str | None, typer.Option(help="a metric; the table's own if none")] = None,
     group: Annotated[str, typer.Option(help="a line for each: method, dataset, variant, or a config field")] = "method",
     scale: AnyScale = None,
-    out: Annotated[Path | None, typer.Option(help="a folder, or with --x a file ending in .svg or .pdf")] = None,
+    out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
-    """Figures from rows: with --x any ablation curve, else every standard figure of the paper."""
+    """Figures from rows: with --x a curve of a metric over it, a line a method; else every standard figure."""
     from contrastbench.cli import drawing
     from contrastbench.cli.gathering import gather
 
@@ -68,27 +100,29 @@ def plot_rows(
     folder = places.results / "report" / "figures" / selection.paper.name
     if x is None:
         written = drawing.save_standard_figures(gathered, selection, out or folder)
-    else:
-        y = y or next(cell.metric for scale in papers.SCALES for _, cell in selection.cells(scale))
-        figure = drawing.curve_over(gathered, selection, x, y, group, scale)
-        written = [drawing.save_figure(figure, out or folder / f"{y}-over-{x}.svg")]
-    for path in written:
-        console.print(str(path), soft_wrap=True)
+        if not written:
+            raise ValueError(f"nothing of {target} is measured yet, so there is nothing to draw")
+        console.print(f"{len(written)} files (SVG and PDF) of {len(written) // 2} figures in {out or folder}")
+        return
+    figure, metric = drawing.curve_over(gathered, selection, x, y, group, scale)
+    console.print(f"1 file: {drawing.save_figure(figure, out or folder / f'{metric}-over-{x}.svg')}", soft_wrap=True)
 
 
 @app.command("report")
 @one_line_errors
 def write_report(
     watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
+    out: Annotated[Path | None, typer.Option(help="the page's file; results/report/index.html if not given")] = None,
 ) -> None:
-    """Writes results/report/index.html: every table, verdict, figure and run, in one file that needs no server."""
+    """Writes one HTML page of every table, verdict, figure and run, your own among them; it needs no server."""
     from contrastbench.cli.drawing import write_page
     from contrastbench.cli.gathering import gather
 
+    path = out or places.results / "report" / "index.html"
     while True:
         gathered = [gather(papers.paper(name)) for name in papers.names()]
         again = watch and any(each.states["running"] + each.states["queued"] for each in gathered)
-        path = write_page(gathered, reload_seconds=5 if again else None)
+        write_page(gathered, path, reload_seconds=5 if again else None)
         if not again:
             break
         time.sleep(5)

@@ -18,8 +18,9 @@ from rich.text import Text
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
 from contrastbench.cli.at_work import waiting_lines, work_grid
+from contrastbench.cli.before import data_is_here, left_out, write_each_ticket
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
-from contrastbench.cli.display import COLOURS, Display, cost_of, counted, plan_grid
+from contrastbench.cli.display import COLOURS, Display, cost_of, counted, duration, plan_grid
 from contrastbench.cli.launching import (
     Detach,
     Device,
@@ -32,11 +33,12 @@ from contrastbench.cli.launching import (
     Threads,
     launcher_of,
 )
+from contrastbench.cli.measured import print_measured
 from contrastbench.cli.planning import costs, planned_runs, slots_for
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers import Outcome, job_of, slurm_queue
-from contrastbench.runner.plan import Planned, write_tickets
+from contrastbench.runner.plan import Planned
 from contrastbench.runner.profiles import AUTO_HOURS
 
 WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue once
@@ -120,8 +122,12 @@ def run_tables(
     chosen = launcher_of(launcher, options)
     planned = planned_runs(targets, scale, seeds, settings)
     wanted = [each for each in planned if each.state.name in states.UNFINISHED]
+    if unaffected := left_out(targets, scale, seeds, settings):
+        console.print(f"left out, since they do not use the settings: {', '.join(unaffected)}", soft_wrap=True)
+    if launcher != "slurm":  # which checks what its own profile points at
+        data_is_here((each.run for each in wanted), settings)
     if budget:
-        wanted = cost.within(wanted, costs(wanted, chosen.run_device, probe=True), cost.seconds_of(budget))
+        wanted = _within_budget(wanted, chosen.run_device, budget)
     if dry_run:
         to_run = [each for each in wanted if each.is_to_run]
         chosen.print_scripts([job_of(each.run, places.runs) for each in to_run], _hours_auto(chosen, to_run))
@@ -130,8 +136,22 @@ def run_tables(
     outcome = _launch(wanted, chosen)
     if detach:
         _say_what_is_queued(outcome, wanted)
+    if settings:
+        print_measured(targets, scale, seeds, settings)
     keys = {each.run.key for each in (wanted if budget else planned)}
     _say_what_became([each for each in planned_runs(targets, scale, seeds, settings) if each.run.key in keys])
+
+
+def _within_budget(wanted: Sequence[Planned], device: str, budget: str) -> list[Planned]:
+    """The first runs whose cost fits the budget, the time of probing taken off it; says what it leaves out."""
+    seconds, began = cost.seconds_of(budget), time.monotonic()
+    estimated = costs(wanted, device, probe=True, probe_seconds=seconds)
+    probing = time.monotonic() - began
+    chosen = cost.within(wanted, estimated, seconds - probing)
+    spent = duration(sum(estimated[each.run.key] or 0.0 for each in chosen) / 3600)
+    told = f", of which probing took {duration(probing / 3600)}" if probing > 1 else ""
+    console.print(f"budget {budget}{told}: {len(chosen)} of {len(wanted)} runs fit, about {spent} on one slot")
+    return chosen
 
 
 def _summary_before(planned: Sequence[Planned], to_run: Sequence[Planned]) -> None:
@@ -149,7 +169,7 @@ def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
     if not wanted:
         return Outcome()
     launcher.check(each.run for each in wanted if each.is_to_run)
-    jobs = write_tickets(wanted, places.runs)
+    jobs = write_each_ticket(wanted)
     with Display(console, len(jobs)) as display:
         return launcher.start(jobs, display, _hours_auto(launcher, wanted))
 
@@ -181,7 +201,8 @@ def _say_what_became(planned: Sequence[Planned]) -> None:
         said = Text.assemble((each.state.name, "red"), what, f"{error.get('type')}: {error.get('message')}")
         console.print(said, soft_wrap=True)
     if failed:
-        console.print("`contrastbench retry` does them again")
+        keys = [each.run.key[:12] for each in failed]
+        console.print(f"again: contrastbench retry {' '.join(keys[:3])}{' ...' * (len(keys) > 3)}", soft_wrap=True)
     if any(each.state.name != "done" for each in planned):
         raise typer.Exit(1)
 

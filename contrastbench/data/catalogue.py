@@ -76,8 +76,14 @@ def is_here(data_set: DataSet, root: str | os.PathLike[str] | None = None) -> bo
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """The folder that data sets are looked for in: the argument, or $CONTRASTBENCH_DATA, or ~/.cache/contrastbench."""
-    chosen = root or os.environ.get("CONTRASTBENCH_DATA") or Path.home() / ".cache" / "contrastbench"
-    return Path(chosen).expanduser()
+    if chosen := root or os.environ.get("CONTRASTBENCH_DATA"):
+        return Path(chosen).expanduser()
+    try:
+        return Path.home() / ".cache" / "contrastbench"
+    except RuntimeError:
+        raise ValueError(
+            "no home folder is known here, so say where data sets are: --data-root or CONTRASTBENCH_DATA"
+        ) from None
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None, *, download: bool = False) -> Any:

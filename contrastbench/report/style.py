@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -132,6 +133,16 @@ def pdf_bytes(figure: Figure, source: str = "") -> bytes:
     with styled():
         FigureCanvasPdf(figure)
         figure.savefig(out, format="pdf", metadata=information)
+    return out.getvalue()
+
+
+def png_bytes(figure: Figure, source: str = "") -> bytes:
+    """The figure as PNG at 200 dots an inch, on white; the same bytes for the same figure."""
+    out = io.BytesIO()
+    with styled():
+        FigureCanvasAgg(figure)
+        information = {"Software": None, "Source": source or None}
+        figure.savefig(out, format="png", dpi=200, facecolor="white", metadata=information)
     return out.getvalue()
 
 

@@ -1,0 +1,73 @@
+"""What `run` makes sure of before anything starts: that its data is here, and that each run's folder can be written."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterable, Sequence
+
+import typer
+
+from contrastbench import papers
+from contrastbench.cli.app import complain, console, places, selections
+from contrastbench.cli.choosing import keys_and_names, seed_numbers, settings_by_name
+from contrastbench.data import catalogue
+from contrastbench.runner.launchers import Job
+from contrastbench.runner.plan import Planned, write_tickets
+from contrastbench.runner.vocabulary import Run, resolved
+
+
+def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
+    """Asks at a terminal whether data sets that are not here shall be fetched, and fetches them.
+
+    Raises:
+        ValueError: some are not here and nobody said yes; or ``--set dataset=`` names one that nothing loads.
+    """
+    runs = list(runs)
+    if "dataset" in settings_by_name(settings):
+        for name in {run.config.dataset for run in runs}:
+            catalogue.described(name)
+    missing = _missing(runs)
+    if not missing:
+        return
+    names, command = ", ".join(missing), f"contrastbench data fetch {' '.join(missing)}"
+    here = f"{names} {'is' if len(missing) == 1 else 'are'} not here (looked in {catalogue.data_root()})"
+    if not (console.is_terminal and sys.stdin.isatty() and typer.confirm(f"{here}. Fetch now?")):
+        raise ValueError(f"{here}; `{command}` gets {'it' if len(missing) == 1 else 'them'}, then this goes on")
+    for name in missing:
+        catalogue.load(name, download=True)
+
+
+def _missing(runs: Iterable[Run]) -> list[str]:
+    """The declared data sets that the runs' configs name and that would have to be downloaded."""
+    values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
+    declared = [catalogue.DATA_SETS[name] for name in sorted(values & set(catalogue.DATA_SETS))]
+    return [each.name for each in declared if not each.embedded and not catalogue.is_here(each)]
+
+
+def left_out(targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None) -> list[str]:
+    """The methods among the targets that do not use some of the settings, and are not run under them."""
+    changes = settings_by_name(settings)
+    chosen = selections(keys_and_names(targets)[1]) if changes else []
+    cells = [pair for selection in chosen for pair in selection.cells(scale, seed_numbers(seeds))]
+    return papers.without_settings(cells, changes)
+
+
+NOT_THIS_RUNS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def write_each_ticket(to_run: Sequence[Planned]) -> list[Job]:
+    """The jobs of the runs whose tickets could be written; a folder that cannot be used is named and left out.
+
+    Raises:
+        OSError: the runs folder itself cannot be written.
+    """
+    jobs: list[Job] = []
+    for each in to_run:
+        try:
+            jobs += write_tickets([each], places.runs)
+        except OSError as error:
+            if error.errno in NOT_THIS_RUNS_FAULT or not (places.runs / each.run.paper).is_dir():
+                raise
+            complain(f"{error.filename}: {(error.strerror or str(error)).lower()}; the other runs go on")
+    return jobs

@@ -1,0 +1,35 @@
+"""The metrics that `run --set` ends with: a line for each cell, from the rows that it has just made."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from rich.table import Table as Grid
+
+from contrastbench import papers
+from contrastbench.cli.app import console, places, selections
+from contrastbench.cli.choosing import keys_and_names, seed_numbers, settings_by_name
+from contrastbench.runner.execute import folder_of
+from contrastbench.runner.states import state_of
+from contrastbench.runner.vocabulary import Cell
+
+
+def print_measured(targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None) -> None:
+    """Mean, sd and number of seeds of each cell's metric; nothing where none is finished."""
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in ("cell", "metric", "mean ± sd (seeds)"):
+        grid.add_column(column, overflow="fold")
+    changes = settings_by_name(settings)
+    for selection in selections(keys_and_names(targets)[1]):
+        for _, cell in papers.with_settings(selection.cells(scale, seed_numbers(seeds)), changes):
+            if values := _values(cell):
+                spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+                grid.add_row(cell.name, cell.metric, f"{statistics.mean(values):.4g}{spread} ({len(values)})")
+    if grid.row_count:
+        console.print(grid)
+
+
+def _values(cell: Cell) -> list[float]:
+    rows = (state_of(folder_of(run, places.runs)).row for run in cell.runs)
+    return [row["metrics"][cell.metric] for row in rows if row and cell.metric in row["metrics"]]

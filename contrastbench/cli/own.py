@@ -1,0 +1,69 @@
+"""The user's own runs: settings and data sets that no table declares, as tables of their own beside the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from contrastbench.cli.app import places
+from contrastbench.cli.gathering import Gathered
+from contrastbench.report.join import JoinedTable, join
+from contrastbench.runner.execute import run_of
+from contrastbench.runner.rows import Row
+from contrastbench.runner.vocabulary import Cell, Run
+
+TITLE = "yours: settings and data sets that the paper's table does not have"
+
+
+def own_tables(gathered: Gathered) -> list[JoinedTable]:
+    """A table for each declared table and scale that runs here were made for by ``--set``, with those runs only."""
+    standing = {row["key"] for table in gathered.tables for cell in table.cells for row in cell.here.done}
+    others = [row for row in gathered.here if row["key"] not in standing and row["status"] == "done"]
+    made = []
+    for name, runs in _runs_by_table(others).items():
+        if name in gathered.paper.tables:
+            cells = _cells(gathered, name, runs)
+            table = dataclasses.replace(gathered.paper.tables[name], title=TITLE, baseline="")
+            made += join(gathered.paper.name, {name: table}, {name: cells}, [row for _, row in runs.values()])
+    return made
+
+
+def _runs_by_table(rows: Iterable[Row]) -> dict[str, dict[tuple[str, str], tuple[Run, Row]]]:
+    """Table -> (cell, key) -> run and row; a row that another version of the paper made is left out."""
+    tables: dict[str, dict[tuple[str, str], tuple[Run, Row]]] = defaultdict(dict)
+    for row in rows:
+        try:
+            run = run_of(places.runs / row["paper"] / row["key"])
+        except (ValueError, OSError):
+            continue
+        for table, cell in row["cells"]:
+            tables[table][cell, row["key"]] = run, row
+    return tables
+
+
+def _cells(gathered: Gathered, table: str, runs: dict[tuple[str, str], tuple[Run, Row]]) -> list[Cell]:
+    """The runs as cells, one for each setting and each metric of the declared table that its rows have."""
+    metrics = {cell.metric: cell.better for each in gathered.tables if each.name == table for cell in each.cells}
+    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for (name, _), (run, row) in runs.items():
+        for metric in (each for each in metrics if each in row["metrics"]):
+            groups[name.removeprefix(f"{run.dataset}/"), metric, _kind(run)].append(run)
+    return [
+        Cell(found[0].dataset, method, metric, tuple(sorted(found, key=lambda run: run.seed)), {}, metrics[metric])
+        for (method, metric, _), found in groups.items()
+    ]
+
+
+def _kind(run: Run) -> str:
+    """All that decides the run but its seed."""
+    return dataclasses.replace(run, seed=0).key
+
+
+def without_setting(label: str, x: str) -> str:
+    """``HCL [beta=2.0, lr=0.1]`` without beta: ``HCL [lr=0.1]``, so that a curve over beta has one line for both."""
+    base, bracket, inside = label.partition(" [")
+    kept = [part for part in inside.rstrip("]").split(", ") if part and not part.startswith(f"{x}=")]
+    plain = re.sub(rf",? *\b{re.escape(x)}[= ]\S+", "", base).strip()
+    return f"{plain} [{', '.join(kept)}]" if bracket and kept else plain

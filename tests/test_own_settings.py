@@ -1,0 +1,203 @@
+"""A user's own settings are seen everywhere: at the end of `run`, in tables, curves, status and retry."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from contrastbench import papers
+from contrastbench.cli import app
+from contrastbench.cli.app import console, places
+from contrastbench.cli.before import data_is_here
+from contrastbench.cli.drawing import curve_over
+from contrastbench.cli.gathering import gather
+from contrastbench.cli.own import without_setting
+from contrastbench.runner.provenance import PROJECT
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Runs a command on folders of its own."""
+    monkeypatch.setattr(console, "width", 200)
+    folders = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    return lambda *arguments: CliRunner().invoke(app, [*folders, *arguments])
+
+
+def run(invoke, *arguments):
+    return invoke("run", *arguments, "--launcher", "inline")
+
+
+def test_run_with_a_setting_ends_with_its_metrics(invoke):
+    told = run(invoke, "toy/main/Noise8/Plain", "--seeds", "2", "--set", "gain=2,3")
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert lines[1] == ["cell", "metric", "mean", "±", "sd", "(seeds)"]
+    for line, gain in zip(lines[2:4], ("2.0", "3.0"), strict=True):
+        assert line[:3] == ["Noise8/Plain", f"[gain={gain}]", "test_top1_percent"] and line[-1] == "(2)"
+    assert told.stdout.splitlines()[-1] == "now: 4 done"
+
+
+def test_a_table_shows_the_users_own_runs_as_rows_of_their_own(invoke):
+    run(invoke, "toy/main", "--seeds", "1")
+    run(invoke, "toy/main/Plain", "--seeds", "1", "--set", "gain=2.5")
+    told = invoke("table", "toy/main").stdout
+    own = told[told.index("yours: settings and data sets that the paper's table does not have") :]
+    assert "Plain [gain=2.5]" in own and "Noise16" in own
+    assert "Plain [gain=2.5]" not in told[: told.index("yours:")]
+
+
+def test_a_table_keeps_to_its_cell_and_to_the_largest_scale(invoke):
+    for scale in ("smoke", "quick"):
+        run(invoke, "toy/main/Noise8", "--seeds", "1", "--scale", scale)
+    told = invoke("table", "toy/main/Noise8/Better")
+    assert "quick scale" in told.stdout and "smoke scale" not in told.stdout
+    assert "Plain" not in told.stdout.split("\n", 1)[1] and "Better" in told.stdout
+    assert "toy is also measured at: smoke (see --scale)" in told.stderr
+    assert "smoke scale" in invoke("table", "toy/main/Noise8", "--scale", "smoke").stdout
+    told = invoke("table", "toy/main/nothing")
+    assert told.exit_code == 2 and "unknown cell 'nothing'; there are: Noise8/Plain" in told.stderr
+
+
+def test_a_table_under_settings_and_seeds_shows_exactly_those(invoke):
+    run(invoke, "toy/main/Noise8/Plain", "--seeds", "3", "--set", "gain=2")
+    told = invoke("table", "toy/main/Noise8/Plain", "--set", "gain=2", "--seeds", "2").stdout
+    assert re.search(r"Plain \[gain=2.0\].*\(2\)", told), told
+
+
+def test_status_and_retry_take_settings_and_keys(invoke, tmp_path):
+    mended = tmp_path / "mended"
+    settings = ("--set", "fail_at=0", "--set", f"fail_unless={mended}")
+    told = run(invoke, "toy/main/Noise8/Plain", "--seeds", "2", *settings)
+    assert told.exit_code == 1
+    retry = told.stdout.splitlines()[-1]
+    assert re.fullmatch(r"again: contrastbench retry [0-9a-f]{12} [0-9a-f]{12}", retry), retry
+    status = invoke("status", "toy/main/Noise8/Plain", "--seeds", "2", *settings).stdout.split()
+    assert status == ["table", "failed", "toy/main", "2"]
+    mended.write_text("")
+    told = invoke("retry", retry.split()[-1], "--launcher", "inline")
+    assert told.exit_code == 0 and "1 runs to do again" in told.stdout and "now: 1 done" in told.stdout
+    told = invoke("retry", "toy/main/Noise8/Plain", "--seeds", "2", *settings, "--launcher", "inline")
+    assert told.exit_code == 0 and "now: 1 done" in told.stdout
+
+
+def test_a_field_given_twice_is_an_error(invoke):
+    told = run(invoke, "toy/main", "--set", "gain=1", "--set", "gain=2")
+    assert told.exit_code == 2 and "--set gain is given twice (1 and 2); a sweep is --set gain=1,2" in told.stderr
+
+
+def test_methods_that_do_not_use_a_setting_are_named(invoke):
+    told = invoke("plan", "hard_negatives/main", "--set", "temperature=0.2").stdout
+    assert "SimCLR [temperature=0.2]" in told and "untrained" not in told.split("left out")[0]
+
+
+def test_a_data_set_that_nothing_loads_is_refused(invoke):
+    told = run(invoke, "graph_contrastive/main/InfoGraph", "--set", "dataset=NOTHING")
+    assert told.exit_code == 2 and "unknown data set 'NOTHING'; there are: MUTAG, PTC_MR" in told.stderr
+
+
+def test_data_that_is_not_here_is_asked_for_before_anything_starts(invoke, tmp_path):
+    told = invoke("--data-root", str(tmp_path), "run", "graph_contrastive/main/PTC_MR", "--scale", "paper")
+    assert told.exit_code == 2 and not (tmp_path / "runs").exists()
+    assert f"PTC_MR is not here (looked in {tmp_path}); `contrastbench data fetch PTC_MR` gets it" in told.stderr
+
+
+def test_embedded_data_needs_no_question():
+    runs = [run for _, cell in papers.select("graph_contrastive/main").cells("quick") for run in cell.runs]
+    assert data_is_here(runs, None) is None
+
+
+def test_a_folder_that_cannot_be_used_stops_one_run(invoke, tmp_path):
+    run(invoke, "toy/main/Noise8/Plain", "--seeds", "1")
+    (folder,) = (tmp_path / "runs" / "toy").iterdir()
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    told = run(invoke, "toy/main", "--seeds", "1")
+    assert told.exit_code == 1 and "; the other runs go on" in told.stderr
+    assert "now: 3 done, 1 killed" in told.stdout
+
+
+def test_a_curve_has_a_line_for_each_method_and_the_users_own_on_it(invoke):
+    run(invoke, "toy/main", "--seeds", "2")
+    run(invoke, "toy/main/Plain", "--seeds", "1", "--set", "gain=2,3")
+    selection = papers.select("toy/main/Noise8")
+    figure, metric = curve_over(gather(selection.paper), selection, "gain", None, "method", None)
+    assert metric == "test_top1_percent"
+    assert lines_of(figure) == {"Plain": [0.0, 2.0, 3.0], "Better": [1.0]}
+
+
+def lines_of(figure):
+    """What was measured: line -> the places of its points."""
+    lines = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines}
+    return {name: xs for name, xs in lines.items() if not name.startswith("_") and xs}
+
+
+def test_the_readmes_curve_is_one_line_over_six_betas(monkeypatch):
+    monkeypatch.setattr(places, "results", PROJECT / "results")
+    selection = papers.select("hard_negatives/beta")
+    figure, _ = curve_over(gather(selection.paper, with_here=False), selection, "beta", None, "method", "quick")
+    assert lines_of(figure) == {"HCL": [0.0, 0.25, 0.5, 1.0, 2.0, 5.0]}
+
+
+@pytest.mark.parametrize(
+    ("label", "without"),
+    [
+        ("HCL beta=0.5", "HCL"),
+        ("HCL beta=0.5 [beta=3.0]", "HCL"),
+        ("HCL beta=1 [beta=3.0, lr=0.1]", "HCL [lr=0.1]"),
+        ("Hard (paper), beta=10", "Hard (paper)"),
+        ("InfoGraph", "InfoGraph"),
+    ],
+)
+def test_a_line_is_named_without_what_it_runs_over(label, without):
+    assert without_setting(label, "beta") == without
+
+
+def test_plot_needs_a_scale_where_there_are_several_and_writes_png(invoke, tmp_path):
+    for scale in ("smoke", "quick"):
+        run(invoke, "toy/main", "--seeds", "1", "--scale", scale)
+    told = invoke("plot", "toy/main", "--x", "gain")
+    assert told.exit_code == 2 and "got smoke, quick; choose one with --scale" in told.stderr
+    told = invoke("plot", "toy/main", "--x", "gain", "--scale", "quick", "--out", str(tmp_path / "a.png"))
+    assert told.stdout == f"1 file: {tmp_path / 'a.png'}\n"
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    told = invoke("plot", "toy/main", "--out", str(tmp_path / "figures"))
+    files = list((tmp_path / "figures").iterdir())
+    assert told.stdout == f"{len(files)} files (SVG and PDF) of {len(files) // 2} figures in {tmp_path / 'figures'}\n"
+    told = invoke("plot", "toy/main", "--x", "gain", "--scale", "quick", "--out", str(tmp_path / "a.gif"))
+    assert told.exit_code == 2 and "must end in .svg or .pdf or .png, got 'a.gif'" in told.stderr
+
+
+def test_a_report_goes_where_it_is_told(invoke, tmp_path):
+    run(invoke, "toy/main/Plain", "--seeds", "1", "--set", "gain=2.5")
+    told = invoke("report", "--out", str(tmp_path / "page.html"))
+    assert told.stdout == f"report: {tmp_path / 'page.html'}\n"
+    assert "Plain [gain=2.5]" in (tmp_path / "page.html").read_text()
+
+
+def test_what_data_holds_is_never_read_as_markup(invoke, tmp_path):
+    odd = tmp_path / "[enforce fail at x.cpp]" / "[/data/x]"
+    told = run(invoke, "toy/main/Noise8/Plain", "--seeds", "1", "--set", f"gate={odd}[red]", "--set", "fail_at=0")
+    assert told.exit_code == 1
+    assert f"gate={odd}[red]" in told.stdout.replace("\n", "")
+    told = invoke("plan", "toy/main/[/data/x]")
+    assert told.exit_code == 2 and "unknown cell '[/data/x]' in toy/main" in told.stderr
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_has_a_short_name(invoke, option):
+    assert "Usage" in invoke("run", option).stdout
+
+
+def test_the_version_names_the_commit(invoke):
+    assert re.fullmatch(r"contrastbench \d+\.\d+\.\d+ \([0-9a-f]{12}\)\n", invoke("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["plan"], ["plan", "graph_contrastive", "--scale", "paper"]], ids=" ".join
+)
+def test_lists_and_plans_fit_80_columns(invoke, monkeypatch, command):
+    monkeypatch.setattr(console, "width", 80)
+    told = invoke(*command)
+    assert told.exit_code == 0
+    assert max(len(line.rstrip()) for line in told.stdout.splitlines()) <= 80
