@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contrastbench.runner.vocabulary import SCALES, Cell, Table, relabelled
-from contrastbench.settings import combinations, fields_of, unused
+from contrastbench.runner.vocabulary import SCALES, Cell, Table
+from contrastbench.settings import changed, combinations, reached, relabelled, settings_of, unused_along
 
 
 @dataclass(frozen=True)
@@ -124,30 +124,30 @@ def without_settings(cells: list[tuple[str, Cell]], settings: dict[str, str]) ->
 
 
 def _check_known(cells: list[tuple[str, Cell]], settings: dict[str, str]) -> None:
-    known = dict.fromkeys(name for _, cell in cells for name in fields_of(cell.runs[0].config))
+    known = dict.fromkeys(name for _, cell in cells for name in settings_of(cell.runs[0]))
     for key in settings:
-        if key not in known:
+        if not any(reached(cell.runs[0], key) for _, cell in cells):
             raise ValueError(f"unknown setting {key!r}; a run of {cells[0][1].runs[0].paper} has: {', '.join(known)}")
 
 
 def _changed(cell: Cell, settings: dict[str, str]) -> list[Cell]:
     """The cell under each combination of the settings' values; none where its runs do not use some of the fields."""
     first = cell.runs[0]
-    if not set(settings) <= set(fields_of(first.config)):
+    if not all(reached(first, key) for key in settings):
         return []
     made = []
-    for changes in combinations(first.config, settings):
-        if unused(first.with_config(**changes), settings):
+    for changes in combinations(first, settings):
+        if unused_along(changed(first, changes), settings):
             continue
-        runs = tuple(run.with_config(**changes) for run in cell.runs)
-        labels = {"dataset": runs[0].dataset, "method": relabelled(cell.method, first, changes)}
+        runs = tuple(changed(run, changes) for run in cell.runs)
+        labels = {"dataset": runs[0].dataset, "method": relabelled(cell.method, first, first, changes)}
         made.append(dataclasses.replace(cell, runs=runs, settings={**cell.settings, **changes}, **labels))
     return made
 
 
 def _why_unused(cell: Cell, settings: dict[str, str]) -> str:
     first = cell.runs[0]
-    changes = combinations(first.config, {key: settings[key] for key in settings if key in fields_of(first.config)})[0]
-    reasons = unused(first.with_config(**changes), settings)
+    changes = combinations(first, {key: text for key, text in settings.items() if reached(first, key)})[0]
+    reasons = unused_along(changed(first, changes), settings)
     words = "; ".join(f"{key} is used only where {where}" for key, where in reasons.items())
     return f"{cell.name} does not use {', '.join(reasons)}: {words}" if reasons else "no cell has all of these settings"

@@ -7,6 +7,9 @@ A paper's ``config.py`` may declare two mappings, by the name of a field:
 
 A range is an interval or the possible values; of a tuple it holds for each item. A condition of ``USED_BY`` on a field
 that a config lacks does not count for that config. ``Images.beta`` is the field of the config class ``Images`` alone.
+
+A setting also reaches the runs that a run needs: ``pretrain.epochs=5`` by their stage or the name they are needed by,
+``epochs=5`` where only they have such a field, ``dataset=...`` along the whole chain.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contrastbench.runner.vocabulary import Run
+from contrastbench.runner.vocabulary import Run, chain, labelled
 
 Allowed = str | Sequence[Any]  # an interval, or the possible values
 INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+)\s*([\])])")
@@ -32,15 +35,86 @@ def fields_of(config: Any) -> dict[str, Any]:
     return {spec.name: hints[spec.name] for spec in dataclasses.fields(config)}
 
 
-def combinations(config: Any, settings: Mapping[str, str]) -> list[dict[str, Any]]:
+def settings_of(run: Run) -> list[str]:
+    """Every key that ``--set`` takes for a run: its own fields, then those of the stages that it needs."""
+    needed = [each for each in chain([run]).values() if each.key != run.key]
+    of_stages = [f"{each.stage}.{field}" for each in needed for field in fields_of(each.config)]
+    return list(dict.fromkeys([*fields_of(run.config), *of_stages]))
+
+
+def reached(run: Run, key: str) -> list[Run]:
+    """The runs of a chain whose config the setting ``key`` changes; none if no run there has the field.
+
+    ``stage.field`` means every run of that stage or needed by that name. A bare field means the run itself or, if it
+    has no such field, the runs that it needs. ``dataset`` means every run on the same data set.
+
+    Raises:
+        ValueError: only needed runs have the bare field, and they are of several stages.
+    """
+    stage, _, field = key.rpartition(".")
+    runs = chain([run])
+    having = [each for each in runs.values() if field in fields_of(each.config)]
+    if stage:
+        by_name = {need.key for each in runs.values() for name, need in each.needs.items() if name == stage}
+        return [each for each in having if each.stage == stage or each.key in by_name]
+    if field == "dataset":
+        return [each for each in having if each.config.dataset == having[-1].config.dataset]
+    if field in fields_of(run.config):
+        return [run]
+    if len(stages := dict.fromkeys(each.stage for each in having)) > 1:
+        raise ValueError(f"several stages have {field!r}; say {' or '.join(f'{stage}.{field}' for stage in stages)}")
+    return having
+
+
+def changed(run: Run, changes: Mapping[str, Any]) -> Run:
+    """The run with settings changed along its chain, and labels that say so."""
+    hit = {key: {each.key for each in reached(run, key)} for key in changes}
+    made: dict[str, Run] = {}
+    for each in chain([run]).values():  # what a run needs comes before it
+        own = {_field(key): value for key, value in changes.items() if each.key in hit[key]}
+        new = dataclasses.replace(each, needs={name: made[need.key] for name, need in each.needs.items()})
+        new = new.with_config(**own)
+        follows = "dataset" not in fields_of(each.config) and hit.get("dataset", set()) & chain([each]).keys()
+        dataset = changes["dataset"] if follows else new.dataset
+        made[each.key] = dataclasses.replace(new, dataset=dataset, method=relabelled(each.method, each, run, changes))
+    return made[run.key]
+
+
+def relabelled(method: str, run: Run, last: Run, changes: Mapping[str, Any]) -> str:
+    """The method's name with those changes that set something anew in the run or below it.
+
+    Args:
+        last: the end of the chain that the run is in, which says what each key means.
+    """
+    below = chain([run])
+
+    def is_new(key: str, value: Any) -> bool:
+        configs = [each.config for each in reached(last, key) if each.key in below]
+        return any(getattr(config, _field(key)) != value for config in configs)
+
+    return labelled(method, {key: value for key, value in changes.items() if is_new(key, value)})
+
+
+def _field(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def combinations(run: Run, settings: Mapping[str, str]) -> list[dict[str, Any]]:
     """What the settings change: one dict of values for each combination, as ``beta=0.5,1,2`` asks for three.
 
     Raises:
         ValueError: a value that is not of its field's type or not in the range that the paper declares.
     """
-    types = fields_of(config)
-    lists = [values_of(key, text, types[key], declared(config, "RANGES", key)) for key, text in settings.items()]
+    lists = [_values_along(run, key, text) for key, text in settings.items()]
     return [dict(zip(settings, values, strict=True)) for values in itertools.product(*lists)]
+
+
+def _values_along(run: Run, key: str, text: str) -> list[Any]:
+    """The values that a setting's text gives; each config that it reaches must allow them."""
+    values: list[Any] = []
+    for config in dict.fromkeys(each.config for each in reached(run, key)):
+        values = values_of(key, text, fields_of(config)[_field(key)], declared(config, "RANGES", _field(key)))
+    return values
 
 
 def declared(config: Any, mapping: str, key: str) -> Any:
@@ -106,6 +180,16 @@ def said(allowed: Allowed) -> str:
     if match and match[3] == "inf":
         return f"{'at least' if match[1] == '[' else 'above'} {match[2]}"
     return f"in {allowed}"
+
+
+def unused_along(run: Run, keys: Iterable[str]) -> dict[str, str]:
+    """Those of the settings that no run of the chain reads, each with the runs that do."""
+    found = {}
+    for key in keys:
+        reasons = [unused(each, [_field(key)]) for each in reached(run, key)]
+        if reasons and all(reasons):
+            found[key] = reasons[-1][_field(key)]
+    return found
 
 
 def unused(run: Run, keys: Iterable[str]) -> dict[str, str]:

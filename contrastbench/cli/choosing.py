@@ -14,7 +14,7 @@ from contrastbench.cli.app import complain, places, selections
 from contrastbench.papers import Selection
 from contrastbench.reading import Members
 from contrastbench.runner import rows
-from contrastbench.runner.execute import folder_of, read_ticket
+from contrastbench.runner.execute import folder_of, needed_folders, read_ticket
 from contrastbench.runner.vocabulary import SCALES, Cell
 
 Targets = Annotated[
@@ -76,7 +76,20 @@ def chosen_folders(
         found += _exactly(chosen, scale, seeds, settings)
     else:
         found += [folder for selection in chosen for folder in _asked_for_by(selection, scale)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(folder for each in found for folder in _with_needed(each)))
+
+
+def _with_needed(folder: Path) -> Iterator[Path]:
+    """The folder and, before it, those of the runs that it needs and that are here; one with a damaged ticket alone."""
+    try:
+        needed = needed_folders(read_ticket(folder), folder).values()
+    except (ValueError, OSError) as error:
+        complain(str(error))
+        needed = {}.values()
+    for need in needed:
+        if need.is_dir():
+            yield from _with_needed(need)
+    yield folder
 
 
 def _exactly(

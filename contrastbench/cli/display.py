@@ -19,7 +19,7 @@ from contrastbench.runner.plan import Planned
 from contrastbench.runner.states import FAILURES, FINISHED, UNFINISHED
 
 SECONDS_BETWEEN_LINES = 15.0  # where the output is a file: one line this often, not one a run
-COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yellow", "new": "dim"}
+COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yellow", "lost": "yellow", "new": "dim"}
 
 
 class Display:
@@ -147,8 +147,7 @@ def _by_table_and_cell(planned: Iterable[Planned]) -> dict[str, dict[str, dict[s
     """Table -> cell -> runs by key; a run that only others need stands under its stage."""
     tables: dict[str, dict[str, dict[str, Planned]]] = {}
     for each in planned:
-        stage = f"{each.run.dataset}/{each.run.stage} {each.run.method}".rstrip()
-        for table, name in each.cells or (("needed by others", stage),):
+        for table, name in each.places:
             heading = f"{each.run.paper}/{table}, {each.run.scale} scale"
             tables.setdefault(heading, {}).setdefault(name, {})[each.run.key] = each
     return tables

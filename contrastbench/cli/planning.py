@@ -12,12 +12,12 @@ from contrastbench.data import catalogue
 from contrastbench.runner import cost
 from contrastbench.runner.execute import Host, read_ticket, run_of
 from contrastbench.runner.launchers import local, slurm_queue
-from contrastbench.runner.plan import Planned, plan
+from contrastbench.runner.plan import Planned, plan, plan_runs
 from contrastbench.runner.probe import probed_costs
 from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
-from contrastbench.runner.states import StillQueued, state_of
+from contrastbench.runner.states import StillQueued
 
 
 def planned_runs(
@@ -51,13 +51,10 @@ def planned_runs(
 
 
 def _planned_by_key(keys: Sequence[str], still_queued: StillQueued) -> list[Planned]:
-    """The runs whose folders are here, by the beginnings of their keys."""
-    made = []
-    for folder in map(run_folder, keys):
-        ticket = read_ticket(folder)
-        cells = tuple((table, cell) for table, cell in ticket["cells"])
-        made.append(Planned(run_of(folder), cells, state_of(folder, still_queued), shipped=False))
-    return made
+    """The runs whose folders are here, by the beginnings of their keys, and those that they need."""
+    folders = [run_folder(key) for key in keys]
+    cells = {folder.name: tuple((table, cell) for table, cell in read_ticket(folder)["cells"]) for folder in folders}
+    return plan_runs(map(run_of, folders), cells, places.runs, still_queued=still_queued)
 
 
 def costs(

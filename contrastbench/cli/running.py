@@ -40,6 +40,7 @@ from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers import Outcome, job_of, slurm_queue
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.profiles import AUTO_HOURS
+from contrastbench.runner.vocabulary import chain
 
 WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue once
 
@@ -64,7 +65,7 @@ def list_papers(
 
 def _size(paper: papers.Paper, table: str, scale: str) -> str:
     cells = paper.cells(table, scale)
-    return f"{len(cells)} ({len({run.key for cell in cells for run in cell.runs})})" if cells else "-"
+    return f"{len(cells)} ({len(chain(run for cell in cells for run in cell.runs))})" if cells else "-"
 
 
 @app.command("plan")
@@ -239,7 +240,7 @@ def _status_grid(planned: Sequence[Planned]) -> Grid:
     shown = (*states.FINISHED, *states.UNFINISHED)
     tables: dict[str, Counter[str]] = {}
     for each in planned:
-        for table in dict.fromkeys(table for table, _ in each.cells) or ("needed by others",):
+        for table in dict.fromkeys(table for table, _ in each.places):
             tables.setdefault(f"{each.run.paper}/{table}", Counter())[each.state.name] += 1
     used = [name for name in shown if any(counts[name] for counts in tables.values())]
     grid = Grid("table", box=None)
@@ -275,19 +276,27 @@ def retry_runs(
     wanted |= {"failed", "diverged", "out_of_memory"} if failed or everything else set()
     wanted |= {"killed"} if killed or everything else set()
     wanted |= {"timed_out"} if timeout or everything else set()
-    chosen = [each for each in planned_runs(targets, scale, seeds, settings) if each.state.name in wanted]
-    for each in chosen:
-        if each.state.name in states.FAILURES:
+    planned = planned_runs(targets, scale, seeds, settings)
+    again = {each.run.key for each in planned if each.state.name in wanted}
+    for each in planned:
+        if each.run.key in again and each.state.name in states.FAILURES:
             states.retry(folder_of(each.run, places.runs))
-    console.print(f"{len(chosen)} runs to do again")
-    outcome = _launch(_planned_again(chosen), launching)
+    chosen = _with_chains(planned_runs(targets, scale, seeds, settings), again)
+    console.print(f"{len(again)} runs to do again" + _others(len(chosen) - len(again)))
+    outcome = _launch(chosen, launching)
     if detach:
         _say_what_is_queued(outcome, chosen)
     keys = {each.run.key for each in chosen}
-    again = planned_runs(targets, scale, seeds, settings)
-    _say_what_became([each for each in again if each.run.key in keys])
+    after = planned_runs(targets, scale, seeds, settings)
+    _say_what_became([each for each in after if each.run.key in keys])
 
 
-def _planned_again(chosen: Sequence[Planned]) -> list[Planned]:
-    """The runs with their states as they are after ``retry`` has put the failed rows aside."""
-    return [dataclasses.replace(each, state=states.state_of(folder_of(each.run, places.runs))) for each in chosen]
+def _with_chains(planned: Sequence[Planned], keys: set[str]) -> list[Planned]:
+    """Those of the runs to do that have these keys, that such a run needs, or that waited for one."""
+    to_run = [each for each in planned if each.is_to_run]
+    needed = {key for each in to_run if each.run.key in keys for key in chain([each.run])}
+    return [each for each in to_run if each.run.key in needed or keys & chain([each.run]).keys()]
+
+
+def _others(count: int) -> str:
+    return f", and {count} that they need or that waited for them" if count else ""

@@ -17,7 +17,7 @@ from typing import Any
 from contrastbench.report.published import Published
 from contrastbench.report.statistics import Interval, Summary, summarise, t_interval
 from contrastbench.report.verdict import Verdict, is_finite, verdict
-from contrastbench.runner.vocabulary import SCALES, Cell, Run, Table, canonical_json
+from contrastbench.runner.vocabulary import SCALES, Cell, Run, Table, canonical_json, reseeded
 
 Row = dict[str, Any]
 Place = tuple[str, str, str, str]
@@ -214,31 +214,25 @@ class _Rows:
         self.by_key = {row["key"]: row for row in rows}
         self.by_group: dict[str, list[Row]] = defaultdict(list)
         for row in self.by_key.values():
-            self.by_group[self._group(row)].append(row)
+            self.by_group[_group(row)].append(row)
 
     def of(self, cell: Cell) -> Iterable[Row]:
-        chained = any(run.needs for run in cell.runs)
-        groups = dict.fromkeys(map(_group_of_run, cell.runs if chained else cell.runs[:1]))
-        found = {row["key"]: row for group in groups for row in self.by_group.get(group, ())}
-        found |= {run.key: self.by_key[run.key] for run in cell.runs if run.key in self.by_key}
-        return found.values()
-
-    def _group(self, row: Row) -> str:
-        """As ``_group_of_run``. A needed run without a row is named by its key: only the same chain matches then."""
-        needs = []
-        for name, key in row.get("needs") or ():
-            need = self.by_key.get(key)
-            needs.append([name, self._group(need) if need and need["seed"] == row["seed"] else key])
-        return canonical_json([*(row[name] for name in _IDENTITY), row["config"], sorted(needs)])
+        first, found = cell.runs[0], self.by_group.get(_group(cell.runs[0].identity), [])
+        if not first.needs:
+            return found
+        # A row names what it needed by keys, and a key is proof: it must be that of a run which the cell asks for, or of
+        # its first run under the row's seed, with those needed runs under the seed that the cell's own seeds do not share.
+        keys = {run.key for run in cell.runs}
+        return [row for row in found if row["key"] in keys or row["key"] == reseeded(first, row["seed"]).key]
 
 
 _IDENTITY = ("paper", "stage", "scale", "variant", "protocol", "protocol_version")
 
 
-def _group_of_run(run: Run) -> str:
-    """What the run is, its seed left out, all along the chain; a needed run of another seed is shared between seeds."""
-    needs = [[name, _group_of_run(need) if need.seed == run.seed else need.key] for name, need in run.needs.items()]
-    return canonical_json([*(run.identity[name] for name in _IDENTITY), run.identity["config"], sorted(needs)])
+def _group(identity: Mapping[str, Any]) -> str:
+    """What a run is, its seed and the keys of what it needs left out."""
+    needs = [name for name, _ in identity.get("needs", ())]
+    return canonical_json([*(identity[name] for name in _IDENTITY), identity["config"], needs])
 
 
 def _merged(cells: Iterable[Cell]) -> list[Cell]:
@@ -248,7 +242,7 @@ def _merged(cells: Iterable[Cell]) -> list[Cell]:
         kinds = {(run.scale, run.variant, run.protocol) for run in cell.runs}
         if len(kinds) != 1:
             raise ValueError(f"cell {cell.name} mixes scales, variants or protocols: {sorted(kinds)}; it must have one")
-        same = (cell.name, cell.metric, canonical_json(cell.settings), _group_of_run(cell.runs[0]))
+        same = (cell.name, cell.metric, canonical_json(cell.settings), reseeded(cell.runs[0], 0).key)
         if same in merged:
             runs = {run.key: run for run in (*merged[same].runs, *cell.runs)}
             cell = dataclasses.replace(cell, runs=tuple(runs.values()))

@@ -7,10 +7,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files, rows
+
+SECONDS_BETWEEN_PER_SECOND_OF_SAVING = 50.0  # saving then takes at most 2 % of a run
 
 
 class Interrupted(BaseException):
@@ -113,7 +116,7 @@ class Checkpoint:
         folder: the run's folder, or None to keep nothing on disk.
         log: rewound when the run resumes.
         every_seconds: a save within this time of the last one is skipped: the epochs are then done again, with the
-            same random streams and so the same result. 0 saves always.
+            same random streams and so the same result. Longer where a save itself takes long. 0 saves always.
         needed: the folders of the runs that this one needs, by the names of ``Run.needs``.
     """
 
@@ -133,6 +136,7 @@ class Checkpoint:
         self.artefacts_read: dict[str, str] = {}  # sha256 by the need's name
         self.resumed_from: int | None = None
         self._last_save = time.monotonic()
+        self._save_seconds = 0.0  # what the last save took
 
     def restore(self, **parts: Any) -> int:
         """Loads the last save into ``parts`` and returns the epoch to go on from; 0 where there is none."""
@@ -167,15 +171,22 @@ class Checkpoint:
             Interrupted: the run was asked to stop; it is saved.
         """
         stop = _stop_requested.is_set()
-        if self.folder is None or not (stop or time.monotonic() - self._last_save >= self.every_seconds):
+        if self.folder is None or not (stop or self._is_due()):
             return
         import torch
 
+        began = time.monotonic()
         state = {"epoch": epoch, "parts": {name: _state(part) for name, part in parts.items()}}
         files.write_whole(self.folder / "checkpoint.pt", lambda file: torch.save(state, file))
         self._last_save = time.monotonic()
+        self._save_seconds = self._last_save - began
         if stop:
             raise Interrupted
+
+    def _is_due(self) -> bool:
+        """Whether enough time has passed since the last save: the longer a save takes, the rarer it is."""
+        wait = max(self.every_seconds, SECONDS_BETWEEN_PER_SECOND_OF_SAVING * self._save_seconds)
+        return not self.every_seconds or time.monotonic() - self._last_save >= wait
 
     def keep(self, **parts: Any) -> None:
         """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""
@@ -195,8 +206,12 @@ class Checkpoint:
         """
         folder = self._needed_folder(name)
         row = rows.read_row(folder / "row.json")
-        if problem := artefact_problem(folder, row):
-            raise ValueError(f"{problem}; `contrastbench retry` does that run again, and then this one")
+        if row["artefact_sha256"] is None:
+            raise ValueError(
+                f"{name!r}, run {folder.name[:12]}, keeps no artefact; its stage must call checkpoint.keep"
+            )
+        if problem := lost_artefact(folder, row):
+            raise ValueError(f"{problem}; `contrastbench retry` does that run again and then this one")
         self.artefacts_read[name] = row["artefact_sha256"]
         return _load(folder / "artefact.pt")
 
@@ -211,14 +226,17 @@ class Checkpoint:
         return self.needed_folders[name]
 
 
-def artefact_problem(folder: Path, row: rows.Row) -> str:
-    """One line if the artefact of a finished run is lost or is not what its row recorded; else nothing."""
+def lost_artefact(folder: Path, row: rows.Row) -> str:
+    """One line if the artefact that a finished run kept is gone or is not what its row recorded; else nothing."""
     artefact = folder / "artefact.pt"
     if row["artefact_sha256"] is None:
-        return f"run {folder.name[:12]} kept no artefact"
-    if not artefact.exists():
+        return ""
+    try:
+        found = artefact.stat()
+    except FileNotFoundError:
         return f"{artefact} is lost"
-    return "" if sha256_of(artefact) == row["artefact_sha256"] else f"{artefact} is not what its row recorded"
+    same = _sha256_as_of(artefact, found.st_size, found.st_mtime_ns) == row["artefact_sha256"]
+    return "" if same else f"{artefact} is not what its row recorded"
 
 
 def _state(part: Any) -> Any:
@@ -245,6 +263,12 @@ def _load(path: Path) -> Any:
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{path} is damaged ({first[:120]})") from error
+
+
+@lru_cache(maxsize=1024)
+def _sha256_as_of(path: Path, size: int, changed_ns: int) -> str:
+    """The file's sha256, read once for each state of the file: `status --watch` asks every two seconds."""
+    return sha256_of(path)
 
 
 def sha256_of(path: Path) -> str:

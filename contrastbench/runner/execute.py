@@ -20,7 +20,7 @@ import threadpoolctl
 
 from contrastbench.runner import claims, files, provenance, rows
 from contrastbench.runner.checkpoint import Checkpoint, Log
-from contrastbench.runner.states import FINISHED, state_of
+from contrastbench.runner.states import FINISHED, rows_set_aside, state_of
 from contrastbench.runner.vocabulary import Run, added_fields, key_of
 
 CHECKPOINT_SECONDS = 20.0
@@ -104,6 +104,8 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
             "started": started.isoformat(timespec="seconds"),
         }
     rows.write_row(folder / "row.json", rows.sealed(row))
+    if row["status"] == "done":
+        (folder / "checkpoint.pt").unlink(missing_ok=True)  # the artefact, if the run kept one, stays
     return row["status"]
 
 
@@ -145,7 +147,7 @@ def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, h
         "epoch": log.epoch,
         "data": dict(sorted(log.data_sha256.items())),
         "attempt": claim.number,
-        "resumes": claim.number - 1 - len(list(claim.folder.glob("failed.*.json"))),
+        "resumes": claim.number - 1 - rows_set_aside(claim.folder),
         "git": provenance.git(),
         "versions": provenance.versions(),
         "host": provenance.host(),

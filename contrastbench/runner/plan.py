@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contrastbench.runner.checkpoint import lost_artefact
 from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.launchers import Job, job_of
-from contrastbench.runner.states import State, StillQueued, state_of
+from contrastbench.runner.states import State, StillQueued, redo_if_lost, state_of
 from contrastbench.runner.vocabulary import Cell, Run, chain
 
-TO_RUN = ("new", "killed")
+TO_RUN = ("new", "killed", "lost")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Planned:
     def is_to_run(self) -> bool:
         return self.state.name in TO_RUN
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """What the run is counted under: its cells or, for a run that only others need, its stage."""
+        return self.cells or ((f"stage {self.run.stage}", f"{self.run.dataset}/{self.run.method}"),)
+
 
 def plan(
     cells: Iterable[tuple[str, Cell]],
@@ -41,25 +47,46 @@ def plan(
         runs_folder: where the states are read.
         shipped: the keys of the rows that came with the suite.
     """
-    runs: dict[str, Run] = {}
-    places: dict[str, list[tuple[str, str]]] = {}
+    runs: list[Run] = []
+    places: dict[str, dict[tuple[str, str], None]] = {}  # a run stands in a cell once, though in two of its metrics
     for table, cell in cells:
         for run in cell.runs:
-            if run.key not in runs:
-                runs |= {key: each for key, each in chain([run]).items() if key not in runs}
-            places.setdefault(run.key, []).append((table, cell.name))
-    return [
-        Planned(run, tuple(places.get(key, ())), state_of(folder_of(run, runs_folder), still_queued), key in shipped)
-        for key, run in runs.items()
-    ]
+            runs.append(run)
+            places.setdefault(run.key, {})[(table, cell.name)] = None
+    return plan_runs(runs, {key: tuple(of_run) for key, of_run in places.items()}, runs_folder, shipped, still_queued)
+
+
+def plan_runs(
+    asked: Iterable[Run],
+    places: Mapping[str, tuple[tuple[str, str], ...]],
+    runs_folder: Path,
+    shipped: frozenset[str] = frozenset(),
+    still_queued: StillQueued | None = None,
+) -> list[Planned]:
+    """The runs and those that they need, each once; ``places`` are (table, cell name) pairs by run key."""
+    runs = chain(asked)
+    states = {key: state_of(folder_of(run, runs_folder), still_queued) for key, run in runs.items()}
+    _find_lost(runs, states, runs_folder)
+    return [Planned(run, places.get(key, ()), states[key], key in shipped) for key, run in runs.items()]
+
+
+def _find_lost(runs: dict[str, Run], states: dict[str, State], runs_folder: Path) -> None:
+    """Marks finished runs as lost whose artefact is gone or damaged and which a run that is to do needs."""
+    for key, run in reversed(runs.items()):  # who needs comes before whom it needs, so a lost run looks at its own
+        for need in run.needs.values() if states[key].name in TO_RUN else ():
+            row, folder = states[need.key].row, folder_of(need, runs_folder)
+            if row and row["status"] == "done" and (problem := lost_artefact(folder, row)):
+                states[need.key] = State("lost", problem=f"{problem}; its run is done again")
 
 
 def write_tickets(planned: Sequence[Planned], runs_folder: Path) -> list[Job]:
-    """Writes the tickets of the runs and returns the jobs for a launcher.
+    """Writes the tickets of the runs, puts back those whose artefact is lost, and returns the jobs for a launcher.
 
     Raises:
         OSError: the runs folder cannot be written; nothing was started.
     """
     for each in planned:
-        write_ticket(each.run, runs_folder, [list(place) for place in each.cells])
+        folder = write_ticket(each.run, runs_folder, [list(place) for place in each.cells])
+        if each.state.name == "lost":
+            redo_if_lost(folder)
     return [job_of(each.run, runs_folder) for each in planned]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import claims, files, rows
+from contrastbench.runner.checkpoint import lost_artefact
 
+SET_ASIDE = ("failed", "lost")  # why a row was put aside, and the name of the file that it then has
 FINISHED = ("done", "failed", "diverged", "out_of_memory", "timed_out")
-UNFINISHED = ("new", "queued", "running", "killed")
+UNFINISHED = ("new", "queued", "running", "killed", "lost")  # lost: finished, but its artefact is needed and gone
 FAILURES = ("failed", "diverged", "out_of_memory", "timed_out")
 
 # Says of a queued mark whether its launcher still means to start the run; None where it cannot tell.
@@ -42,7 +44,7 @@ def state_of(folder: Path, still_queued: StillQueued | None = None) -> State:
         return State("killed", problem=str(error))
     except OSError as error:
         return State("killed", problem=f"{folder} cannot be read: {(error.strerror or str(error)).lower()}")
-    begun = claim is not None and not (folder / f"failed.{claim.number}.json").exists()
+    begun = claim is not None and not any((folder / f"{why}.{claim.number}.json").exists() for why in SET_ASIDE)
     if claim and begun and claim.is_alive():
         return State("running", claim=claim)
     if _queued(folder, still_queued, claim):
@@ -86,3 +88,17 @@ def retry(folder: Path) -> None:
     if row["status"] != "timed_out":  # that one only needs more time
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     (folder / "row.json").rename(folder / f"failed.{row['attempt']}.json")
+
+
+def redo_if_lost(folder: Path) -> None:
+    """Puts a finished run back if its artefact is lost or damaged: its row is kept as ``lost.<attempt>.json``."""
+    if not (folder / "row.json").exists():  # another command has just put it back
+        return
+    row = rows.read_row(folder / "row.json")
+    if lost_artefact(folder, row):
+        (folder / "row.json").rename(folder / f"lost.{row['attempt']}.json")
+
+
+def rows_set_aside(folder: Path) -> int:
+    """How many attempts of the run ended with a row and were put back."""
+    return sum(1 for why in SET_ASIDE for _ in folder.glob(f"{why}.*.json"))

@@ -139,19 +139,19 @@ class Run:
             self,
             config=dataclasses.replace(self.config, **changes),
             dataset=changes.get("dataset", self.dataset),
-            method=relabelled(self.method, self, changes),
+            method=labelled(self.method, {k: v for k, v in changes.items() if v != getattr(self.config, k)}),
             **{name: changes[name] for name in ("variant", "protocol") if name in changes},
         )
 
 
-def relabelled(label: str, run: Run, changes: Mapping[str, Any]) -> str:
-    """The method's name with what a config change sets anew: ``HCL [temperature=0.2]``."""
+def labelled(method: str, changes: Mapping[str, Any]) -> str:
+    """The method's name with what is set anew: ``HCL [temperature=0.2]``. A dataset has a label of its own."""
     said = [
         f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
         for name, value in changes.items()
-        if name != "dataset" and value != getattr(run.config, name)
+        if name != "dataset"
     ]
-    return f"{label} [{', '.join(said)}]" if said else label
+    return f"{method} [{', '.join(said)}]" if said else method
 
 
 @dataclass(frozen=True)

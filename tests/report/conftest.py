@@ -40,6 +40,7 @@ class Synthetic:
             **{"schema": 1, "key": run.key, "paper": run.paper, "stage": run.stage, "cells": [["main", run.method]]},
             **{"scale": run.scale, "variant": run.variant, "protocol": run.protocol, "protocol_version": 1},
             **{"dataset": run.dataset, "method": run.method, "config": resolved(run.config), "seed": run.seed},
+            "needs": run.identity["needs"],
             **{"metrics": {} if value is None else {metric: value}, "series": {}, "selection": "last epoch"},
             **{"epoch": 9, "status": "done" if value is not None else "failed", "error": None, "attempt": 1},
             **{"resumes": 0, "git": {"commit": "c0ffee", "dirty": False}, "versions": {"torch": "2"}, "data": {}},

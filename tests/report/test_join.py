@@ -76,7 +76,28 @@ def test_rows_of_another_config_do_not_count(synthetic):
     assert not only(joined(synthetic, [synthetic.cell("SimCLR")], synthetic.rows(other, 80.0))).here
 
 
-def test_the_same_config_on_top_of_another_first_stage_is_another_run(synthetic):
+def chained(synthetic, seeds, shared=(), **stage):
+    """A cell of runs that need a first stage."""
+    first = dataclasses.replace(synthetic.run("Probe"), needs={"stage": synthetic.run("Stage", **stage)})
+    return dataclasses.replace(synthetic.cell("Probe"), runs=seeded(first, seeds, shared))
+
+
+def test_more_seeds_of_runs_with_needs_are_used_too(synthetic):
+    """Their stage has their seed; rows on a shared stage, or on another, are not the same runs."""
+    rows = [
+        *synthetic.rows(chained(synthetic, range(12)), 80.0),
+        *synthetic.rows(chained(synthetic, range(1, 12), shared=["stage"]), 10.0),
+        *synthetic.rows(chained(synthetic, range(12), beta=1.0), 10.0),
+        *synthetic.rows(synthetic.cell("Probe"), 10.0),  # needs nothing
+    ]
+    found = only(joined(synthetic, [chained(synthetic, range(3))], rows))
+    assert found.here.summary[:2] == pytest.approx((12, 80.0))
+    found = only(joined(synthetic, [chained(synthetic, range(3), shared=["stage"])], rows[:1] + rows[12:]))
+    assert len(found.here.done) == 12, "seed 0 and eleven more on the stage of seed 0"
+
+
+def test_rows_that_need_other_runs_are_matched_by_key(synthetic):
+    """The same config on top of another first stage is another run."""
     first, second = synthetic.run("Stage A"), synthetic.run("Stage B")
     probe = synthetic.cell("Probe")
     on_first, on_second = (
