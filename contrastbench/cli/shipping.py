@@ -21,7 +21,7 @@ from contrastbench.runner.rows import Row, rows_shipped, write_shipped
 
 
 def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
-    """The finished rows here that stand in a table, by key, and one line for each row that cannot be read.
+    """The finished rows here that stand in a table or are needed by such, and one line for each that cannot be read.
 
     Raises:
         ValueError: some come from a checkout with changes that no commit holds.
@@ -35,17 +35,30 @@ def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
 
 
 def ship(paper: Paper, rows: dict[str, Row], results: Path) -> Path:
-    """Adds the rows to the shipped ones, those of the same key replaced, those that stand in no table dropped."""
-    shipped = rows_shipped(results, paper.name)
-    standing = _standing(Gathered(paper, shipped))
-    kept = {row["key"]: row for row in shipped if row["key"] in standing}
-    return write_shipped(results, paper.name, {**kept, **rows}.values())
+    """Adds the rows to the shipped ones, those of the same key replaced, those that stand in no table dropped.
+
+    Raises:
+        ValueError: a row that another one needs would be missing; nothing was written.
+    """
+    together = {row["key"]: row for row in rows_shipped(results, paper.name)} | rows
+    standing = _standing(Gathered(paper, list(together.values())))
+    kept = [row for key, row in together.items() if key in standing]
+    if problems := checks.check_needs(kept, paper.name):
+        raise ValueError(f"{problems[0]}, so nothing was shipped; do the needed run here, or collect its row too")
+    return write_shipped(results, paper.name, kept)
 
 
 def _standing(gathered: Gathered) -> set[str]:
-    """The keys of the rows that some cell shows: its declared runs and, beyond them, more seeds of the same."""
+    """The keys of the rows that some cell shows - its declared runs and more seeds of the same - or that they need."""
     samples = [sample for table in gathered.tables for cell in table.cells for sample in (cell.here, cell.shipped)]
-    return {row["key"] for sample in samples for row in (*sample.done, *sample.failed)}
+    standing = [row["key"] for sample in samples for row in (*sample.done, *sample.failed)]
+    needed = {row["key"]: [key for _, key in row["needs"]] for row in (*gathered.shipped, *gathered.here)}
+    found: set[str] = set()
+    while standing:
+        if (key := standing.pop()) not in found:
+            found.add(key)
+            standing += needed.get(key, [])
+    return found
 
 
 def write_generated() -> None:
@@ -82,7 +95,8 @@ def stale_results() -> list[str]:
     everything = _everything_shipped()
     problems = checks.check_manifest(places.results)
     for gathered in everything:
-        problems += checks.check_rows(gathered.shipped, f"results/{gathered.paper.name}/rows.jsonl")
+        where = f"results/{gathered.paper.name}/rows.jsonl"
+        problems += checks.check_rows(gathered.shipped, where) + checks.check_needs(gathered.shipped, where)
         problems += _stale_files(gathered)
     tables = [table for gathered in everything for table in gathered.tables]
     return problems + [line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper)]

@@ -21,13 +21,31 @@ def check_rows(rows: Iterable[Row], where: str) -> list[str]:
     problems = []
     seen: set[str] = set()
     for row in rows:
-        name = f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
+        name = _named(row, where)
         if content_sha256(row) != row.get("sha256"):
             problems.append(f"{name} was changed after it was written: its sha256 does not match")
         if row.get("key") in seen:
             problems.append(f"{name} appears twice")
         seen.add(str(row.get("key")))
     return problems
+
+
+def check_needs(rows: Sequence[Row], where: str) -> list[str]:
+    """One line for each row that needs another one which is not there, or which kept another artefact than it read."""
+    known = {row["key"]: row for row in rows}
+    problems = []
+    for row in rows:
+        for name, key in row["needs"]:
+            needed, read = known.get(key), row.get("artefacts_read", {}).get(name)
+            if needed is None:
+                problems.append(f"{_named(row, where)} needs {name!r}, row {key[:12]}, which is not there")
+            elif read and read != needed["artefact_sha256"]:
+                problems.append(f"{_named(row, where)} read another artefact {name!r} than row {key[:12]} kept")
+    return problems
+
+
+def _named(row: Row, where: str) -> str:
+    return f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
 
 
 def rows_digest(rows: Iterable[Row]) -> str:

@@ -1,5 +1,9 @@
 """A runs folder and short ways to plan, do and read toy runs."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from contrastbench import papers
@@ -27,7 +31,14 @@ class Bench:
         return local.launch(self.jobs(target, seeds, settings), [local.Slot()] * workers, watch=watch)
 
     def run_inline(self, target, seeds=None, settings=None):
-        return inline.launch(self.jobs(target, seeds, settings), watch=lambda job, event: None)
+        return self.launch(self.jobs(target, seeds, settings))
+
+    def launch(self, jobs):
+        return inline.launch(jobs, watch=lambda job, event: None)
+
+    def command(self, *arguments):
+        command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(self.folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
 
     def rows(self, target, seeds=None, settings=None):
         planned = self.plan(target, seeds, settings)
