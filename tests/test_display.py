@@ -22,7 +22,7 @@ def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs, monkeypatch):
     first, second = jobs
     with display.Display(Console(file=written, width=40), total=2) as shown:
         shown.watch(first, {"line": {"epoch": 1}})
-        shown.watch(second, {"line": {"note": "no epochs yet"}})
+        shown.watch(second, {"line": {"loss": 1.0}})
         shown.watch(first, {"line": {"epoch": first.run.config.epochs}})
         shown.watch(first, {"status": "done"})
     lines = written.getvalue().splitlines()

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.runner.cost import Slots
+from contrastbench.runner.cost import Price, Slots
 from contrastbench.runner.launchers import Job
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.states import FAILURES, FINISHED, UNFINISHED
@@ -177,6 +177,16 @@ def cost_of(to_run: Iterable[Planned], costs: dict[str, float | None], slots: Sl
         return "?", "?"
     more = " + ?" if len(known) < len(seconds) else ""
     return f"{slots.device_hours(known):.2f}{more}", f"{duration(slots.wall_hours(known))}{more}"
+
+
+def priced_by(prices: Iterable[Price | None]) -> str:
+    """``costs are those of 28 runs measured on NVIDIA H100 80GB HBM3``: which devices the prices come from."""
+    devices = Counter(price.device for price in prices if price)
+    said = [
+        f"{count} {'run is' if count == 1 else 'runs are'} priced by rows from {name}"
+        for name, count in devices.items()
+    ]
+    return "; ".join(said) or "no run is priced by rows of a GPU"
 
 
 def duration(hours: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from contrastbench import papers
 from contrastbench.cli.app import console, places, selections
@@ -58,20 +58,22 @@ def _planned_by_key(keys: Sequence[str], still_queued: StillQueued) -> list[Plan
 
 
 def costs(
-    planned: Sequence[Planned], device: str, *, probe: bool = False, probe_seconds: float = math.inf
+    planned: Sequence[Planned],
+    device: str,
+    *,
+    gpu: str | None = None,
+    probe: bool = False,
+    probe_seconds: float = math.inf,
 ) -> dict[str, float | None]:
     """Estimated seconds per run key, from what the plan found measured here and what the suite shipped.
 
     With ``probe`` the first epochs of one run of each kind that has no measured cost are timed, for as long as all
-    probes together may take.
+    probes together may take; then no other GPU's rows count but this machine's.
     """
-    names = sorted({each.run.paper for each in planned})
-    here = [each.state.row for each in planned if each.state.row]
-    shipped = [row for name in names for row in rows_shipped(places.results, name)]
-    estimator = cost.Estimator([*here, *shipped], _like(device))
-    seconds = {each.run.key: estimator.seconds(each.run) for each in planned}
     if probe and device != "cpu" and not has_gpu():
         raise ValueError(f"nothing can be probed on {device!r}: torch sees no GPU here; probe where one is")
+    found = prices(planned, device, gpu=gpu, here_only=probe)
+    seconds = {key: price.seconds if price else None for key, price in found.items()}
     unknown = [each.run for each in planned if each.is_to_run and seconds[each.run.key] is None]
     probed = probed_costs(unknown, Host(device), places.runs, seconds=probe_seconds, said=_say) if probe else {}
     return {**seconds, **probed}
@@ -81,12 +83,36 @@ def _say(line: str) -> None:
     console.print(line, soft_wrap=True)
 
 
-def _like(device: str) -> Callable[[str], bool]:
-    """Whether rows of a kind of device tell the cost on ``device``: on the same kind; on any GPU where none is here."""
-    if device != "cpu" and not has_gpu():
-        return lambda kind: not kind.startswith("cpu")
-    same = device_kind(device)
-    return lambda kind: kind == same
+def prices(
+    planned: Sequence[Planned], device: str, *, gpu: str | None = None, here_only: bool = False
+) -> dict[str, cost.Price | None]:
+    """What rows say that each run costs, by run key, and on which kind of device they were made.
+
+    Args:
+        device: "cpu" or "cuda".
+        gpu: a part of the name of the GPU to count for; this machine's, else the one measured most, where not given.
+        here_only: only rows from this machine's kind of device count.
+    """
+    names = sorted({each.run.paper for each in planned})
+    here = [each.state.row for each in planned if each.state.row]
+    shipped = [row for name in names for row in rows_shipped(places.results, name)]
+    estimator = cost.Estimator([*here, *shipped])
+    kinds = [device_kind(device)] if device == "cpu" or here_only else _gpus(estimator.devices, gpu)
+    return {each.run.key: estimator.price(each.run, kinds) for each in planned}
+
+
+def _gpus(measured: Sequence[str], name: str | None) -> list[str]:
+    """The kinds of GPU whose rows price a run, the best first: this machine's, then those measured most.
+
+    Raises:
+        ValueError: none is named like ``name``.
+    """
+    here = [device_kind("cuda")] if has_gpu() else []
+    kinds = list(dict.fromkeys([*here, *(kind for kind in measured if not kind.startswith("cpu"))]))
+    wanted = [kind for kind in kinds if (name or "").lower() in kind.lower()]
+    if name and not wanted:
+        raise ValueError(f"nothing was measured on a GPU named like {name!r}; there are: {', '.join(kinds) or 'none'}")
+    return wanted
 
 
 def has_gpu() -> bool:

@@ -20,7 +20,7 @@ from contrastbench.cli.app import app, complain, console, one_line_errors, place
 from contrastbench.cli.at_work import waiting_lines, work_grid
 from contrastbench.cli.before import data_is_here, left_out, write_each_ticket
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
-from contrastbench.cli.display import COLOURS, Display, cost_of, counted, duration, plan_grid
+from contrastbench.cli.display import COLOURS, Display, cost_of, counted, duration, plan_grid, priced_by
 from contrastbench.cli.launching import (
     Detach,
     Device,
@@ -34,7 +34,7 @@ from contrastbench.cli.launching import (
     launcher_of,
 )
 from contrastbench.cli.measured import print_measured
-from contrastbench.cli.planning import costs, planned_runs, slots_for
+from contrastbench.cli.planning import costs, planned_runs, prices, slots_for
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers import Outcome, job_of, slurm_queue
@@ -76,6 +76,9 @@ def show_plan(
     seeds: Seeds = None,
     settings: Settings = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; what the cost is estimated for")] = "cpu",
+    gpu: Annotated[
+        str | None, typer.Option(help="the GPU to count for, a part of its name; say also --device cuda")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
     slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit where not given")] = None,
     runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
@@ -84,16 +87,21 @@ def show_plan(
 ) -> None:
     """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost.
 
-    The cost comes from rows measured on the same kind of device, else, with --probe, from a run's first epochs.
+    The cost comes from rows measured on the same kind of CPU or, with --device cuda, on this machine's GPU, else on
+    the GPU that most rows came from; with --probe it comes from a run's first epochs where no row tells it.
     """
     planned = planned_runs(targets, scale, seeds, settings)
     there = slots_for(device, slots, threads, runs_per_gpu, profile)
-    seconds = costs(planned, "cuda" if there.unit == "GPU" else "cpu", probe=probe)
+    kind = "cuda" if there.unit == "GPU" else "cpu"
+    seconds = costs(planned, kind, gpu=gpu, probe=probe)
     console.print(plan_grid(planned, seconds, there, console.width))
     to_run = [each for each in planned if each.is_to_run]
     hours, wall = cost_of(to_run, seconds, there)
     about = f": about {hours} {there.unit} hours, {wall} with {there.count} at a time" if to_run else ""
     console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
+    if kind == "cuda":
+        found = prices(planned, kind, gpu=gpu, here_only=probe)
+        console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
     if "?" in hours:
         console.print("?: nothing like it was measured on this kind of device; --probe begins such runs to see")
 

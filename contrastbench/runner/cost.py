@@ -5,44 +5,67 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any, NamedTuple
 
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.rows import Row
-from contrastbench.runner.vocabulary import Run
+from contrastbench.runner.vocabulary import Run, canonical_json
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Price(NamedTuple):
+    """What a run costs, and what kind of device says so."""
+
+    seconds: float  # on one slot
+    device: str  # as rows name it
 
 
 class Estimator:
     """Seconds of a run: the median of the measured runs that are most like it.
 
-    Most like: same paper, stage, scale, protocol, dataset and method; else the same but for the method. The clean
-    protocol trains an encoder a fold, and another stage is other work altogether, so neither stands for the other.
-    Only rows from the same kind of device count, as a GPU's time says nothing about a CPU's, and only runs done in one
-    go: a resumed run's row knows the seconds of its last part.
+    Most like: the same config; else the same paper, stage, scale, protocol, dataset, number of epochs and method; else
+    the same but for the method. The clean protocol trains an encoder a fold, and another stage is other work
+    altogether, so neither stands for the other. A GPU's time says nothing about a CPU's, nor one model's about
+    another's, so each kind of device has its own prices. Only runs done in one go count: a resumed run's row knows the
+    seconds of its last part.
 
     Args:
         rows: finished rows, from here and from the suite.
-        same_device: whether a device's kind, as rows name it, is the one that the cost is asked for.
     """
 
-    def __init__(self, rows: Iterable[Row], same_device: Callable[[str], bool]) -> None:
-        measured: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    def __init__(self, rows: Iterable[Row]) -> None:
+        measured: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+        devices: Counter[str] = Counter()
         for row in rows:
-            if row["status"] == "done" and not row["resumes"] and same_device(row["device"]):
-                work = row["paper"], row["stage"], row["scale"], row["protocol"], row["dataset"]
-                measured[work].append(row["seconds"])
-                measured[*work, row["method"]].append(row["seconds"])
+            if row["status"] == "done" and not row["resumes"]:
+                devices[row["device"]] += 1
+                for place in _places(row, row["dataset"], row["method"]):
+                    measured[row["device"], *place].append(row["seconds"])
         self._seconds = {place: median(values) for place, values in measured.items()}
+        self.devices = [device for device, _ in devices.most_common()]  # most measured first
 
-    def seconds(self, run: Run) -> float | None:
-        """Seconds on one slot, or None where nothing like the run was measured."""
-        work = run.paper, run.stage, run.scale, run.protocol, run.dataset
-        return self._seconds.get((*work, run.method), self._seconds.get(work))
+    def price(self, run: Run, devices: Iterable[str]) -> Price | None:
+        """The price on the first of the kinds of devices on which something like the run was measured."""
+        places = list(_places(run.identity, run.dataset, run.method))
+        for device in devices:
+            for place in places:
+                if (seconds := self._seconds.get((device, *place))) is not None:
+                    return Price(seconds, device)
+        return None
+
+
+def _places(identity: Mapping[str, Any], dataset: str, method: str) -> Iterator[tuple[Any, ...]]:
+    """What a run's time is looked up by, the most alike first."""
+    work = (*(identity[name] for name in ("paper", "stage", "scale", "protocol")), dataset)
+    epochs = identity["config"].get("epochs")
+    yield *work, canonical_json(identity["config"]), "config"
+    yield *work, epochs, method, "method"
+    yield *work, epochs, "dataset"
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,19 @@ import pytest
 
 from contrastbench import papers
 from contrastbench.cli import planning
-from contrastbench.cli.display import cost_of, duration
+from contrastbench.cli.display import cost_of, duration, priced_by
 from contrastbench.runner.cost import Estimator, Slots
 from contrastbench.runner.plan import plan
 
 
 def row(run, seconds, *, device="cpu (A)", resumes=0, status="done"):
-    names = ("paper", "stage", "scale", "protocol", "dataset", "method")
-    labels = {name: getattr(run, name) for name in names}
-    return {**labels, "status": status, "device": device, "resumes": resumes, "seconds": seconds}
+    labels = {"dataset": run.dataset, "method": run.method}
+    return {**run.identity, **labels, "status": status, "device": device, "resumes": resumes, "seconds": seconds}
+
+
+def seconds_of(rows, run, *devices):
+    price = Estimator(rows).price(run, devices or ["cpu (A)"])
+    return price and price.seconds
 
 
 @pytest.fixture
@@ -27,19 +31,41 @@ def test_the_median_of_the_runs_most_like_it_counts(runs):
     better = next(run for run in runs if (run.dataset, run.method) == ("Noise8", "Better"))
     elsewhere = next(run for run in runs if run.dataset == "Noise16")
     rows = [row(run, seconds) for run, seconds in zip(plain, (1.0, 2.0, 9.0), strict=True)]
-    estimator = Estimator(rows, "cpu (A)".__eq__)
-    assert estimator.seconds(plain[0]) == 2.0
-    assert estimator.seconds(better) == 2.0  # the same dataset
-    assert estimator.seconds(elsewhere) is None
-    assert estimator.seconds(dataclasses.replace(better, protocol="clean")) is None  # an encoder a fold
-    assert estimator.seconds(dataclasses.replace(better, stage="other")) is None
+    assert seconds_of(rows, plain[0]) == 2.0
+    assert seconds_of(rows, better) == 2.0  # the same dataset
+    assert seconds_of(rows, elsewhere) is None
+    assert seconds_of(rows, dataclasses.replace(better, protocol="clean")) is None  # an encoder a fold
+    assert seconds_of(rows, dataclasses.replace(better, stage="other")) is None
+
+
+def test_the_same_config_counts_before_the_same_method_and_more_epochs_are_other_work(runs):
+    plain = runs[0]
+    wide, long = plain.with_config(size=99), plain.with_config(epochs=99)
+    relabelled = dataclasses.replace(wide, method=plain.method)
+    rows = [row(plain, 1.0), row(relabelled, 7.0), row(relabelled, 7.0)]
+    assert seconds_of(rows, plain) == 1.0
+    assert seconds_of(rows, dataclasses.replace(plain, method="named anew")) == 1.0
+    assert seconds_of(rows, long) is None
 
 
 def test_rows_of_other_devices_of_resumed_and_of_failed_runs_do_not_count(runs):
     run = runs[0]
     others = [row(run, 5.0, device="NVIDIA B"), row(run, 6.0, resumes=1), row(run, 7.0, status="failed")]
-    assert Estimator(others, "cpu (A)".__eq__).seconds(run) is None
-    assert Estimator([*others, row(run, 1.0)], "cpu (A)".__eq__).seconds(run) == 1.0
+    assert seconds_of(others, run) is None
+    assert seconds_of([*others, row(run, 1.0)], run) == 1.0
+
+
+def test_each_model_of_gpu_has_its_own_prices_and_the_price_says_which(runs):
+    first, *_, elsewhere = runs
+    rows = [row(first, 5.0, device="GPU B"), row(first, 3.0, device="GPU A"), row(elsewhere, 9.0, device="GPU B")]
+    estimator = Estimator(rows)
+    assert estimator.devices == ["GPU B", "GPU A"]
+    assert estimator.price(first, estimator.devices) == (5.0, "GPU B")
+    assert estimator.price(first, ["GPU A", "GPU B"]) == (3.0, "GPU A")
+    assert estimator.price(elsewhere, ["GPU A", "GPU B"]) == (9.0, "GPU B"), "only that one was measured"
+    prices = [estimator.price(run, ["GPU A", "GPU B"]) for run in (first, first, elsewhere)]
+    assert priced_by(prices) == "2 runs are priced by rows from GPU A; 1 run is priced by rows from GPU B"
+    assert priced_by([None]) == "no run is priced by rows of a GPU"
 
 
 @pytest.mark.parametrize(
@@ -75,13 +101,22 @@ def test_a_cluster_profile_gives_the_slots_and_the_unit(tmp_path):
 
 
 def test_gpu_hours_are_planned_where_no_gpu_is(runs, monkeypatch):
-    """As on a login node: rows of any GPU count, and one GPU is assumed."""
+    """As on a login node: the GPU that most rows came from counts, or the one asked for, and one GPU is assumed."""
     monkeypatch.setattr(planning, "has_gpu", lambda: False)
     assert planning.slots_for("cuda", None, 1, 4, None) == Slots(4, "GPU", 1 / 4)
-    like = planning._like("cuda")
-    assert like("NVIDIA B") and not like("cpu (A)")
+    measured = ["cpu (A)", "NVIDIA B", "NVIDIA C"]
+    assert planning._gpus(measured, None) == ["NVIDIA B", "NVIDIA C"]
+    assert planning._gpus(measured, "nvidia c") == ["NVIDIA C"]
+    with pytest.raises(ValueError, match="on a GPU named like 'H100'; there are: NVIDIA B, NVIDIA C"):
+        planning._gpus(measured, "H100")
     with pytest.raises(ValueError, match="no GPU here"):
-        planning.costs(plan([], ".") or [], "cuda", probe=True)
+        planning.costs([], "cuda", probe=True)
+
+
+def test_a_gpu_that_is_here_counts_first(monkeypatch):
+    monkeypatch.setattr(planning, "has_gpu", lambda: True)
+    monkeypatch.setattr(planning, "device_kind", lambda device: "NVIDIA C")
+    assert planning._gpus(["NVIDIA B", "NVIDIA C"], None) == ["NVIDIA C", "NVIDIA B"]
 
 
 @pytest.mark.parametrize(
