@@ -132,13 +132,23 @@ def write_report(
 @app.command("collect")
 @one_line_errors
 def collect_rows(
-    targets: Targets = None,
+    what: Annotated[
+        list[str] | None, typer.Argument(help="papers, or files and folders with rows made elsewhere")
+    ] = None,
     into: Annotated[Path | None, typer.Option(help="the results folder that finished rows are promoted into")] = None,
 ) -> None:
-    """Counts this machine's rows; `--into results` ships them and makes the committed tables and figures anew."""
-    from contrastbench.cli import shipping
+    """Counts the rows made here, or in files from elsewhere; `--into results` ships them and makes the tables anew.
 
-    for selection in selections(targets):
+    Rows from elsewhere must be whole, have the key that follows from what they say they are, and come from a clean
+    commit of this history. A row that is shipped already is not replaced by one from elsewhere.
+    """
+    from contrastbench.cli import carrying, shipping
+
+    paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
+    if paths:
+        carrying.collect_files(paths, into)
+    named = [each for each in what or () if Path(each) not in paths]
+    for selection in selections(named) if named or not paths else ():
         rows, problems = shipping.promotable_rows(selection.paper)
         for problem in problems:
             complain(problem)
@@ -148,6 +158,19 @@ def collect_rows(
     if into is not None:
         places.results = into.absolute()
         shipping.write_generated()
+
+
+@app.command("export")
+@one_line_errors
+def export_rows(
+    out: Annotated[Path, typer.Argument(help="the file to write, one row a line; `collect` reads it elsewhere")],
+    targets: Targets = None,
+    scale: AnyScale = None,
+) -> None:
+    """Writes this machine's finished rows, failed ones included, to one file to carry to another checkout."""
+    from contrastbench.cli import carrying
+
+    carrying.export(out, targets, scale)
 
 
 @app.command("verify")

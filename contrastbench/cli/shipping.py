@@ -27,8 +27,8 @@ def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
         ValueError: some come from a checkout with changes that no commit holds.
     """
     gathered = gather(paper)
-    standing = _standing(gathered)
-    rows = {row["key"]: row for row in gathered.here if row["status"] == "done" and row["key"] in standing}
+    shown = standing(gathered)
+    rows = {row["key"]: row for row in gathered.here if row["status"] == "done" and row["key"] in shown}
     if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):
         raise ValueError(f"{changed} rows of {paper.name} come from a changed checkout; run them from a commit")
     return rows, gathered.problems
@@ -41,35 +41,38 @@ def ship(paper: Paper, rows: dict[str, Row], results: Path) -> Path:
         ValueError: a row that another one needs would be missing; nothing was written.
     """
     together = {row["key"]: row for row in rows_shipped(results, paper.name)} | rows
-    standing = _standing(Gathered(paper, list(together.values())))
-    kept = [row for key, row in together.items() if key in standing]
+    shown = standing(Gathered(paper, list(together.values())))
+    kept = [row for key, row in together.items() if key in shown]
     if problems := checks.check_needs(kept, paper.name):
         raise ValueError(f"{problems[0]}, so nothing was shipped; do the needed run here, or collect its row too")
     return write_shipped(results, paper.name, kept)
 
 
-def _standing(gathered: Gathered) -> set[str]:
+def standing(gathered: Gathered) -> set[str]:
     """The keys of the rows that some cell shows - its declared runs and more seeds of the same - or that they need."""
     samples = [sample for table in gathered.tables for cell in table.cells for sample in (cell.here, cell.shipped)]
-    standing = [row["key"] for sample in samples for row in (*sample.done, *sample.failed)]
+    waiting = [row["key"] for sample in samples for row in (*sample.done, *sample.failed)]
     needed = {row["key"]: [key for _, key in row["needs"]] for row in (*gathered.shipped, *gathered.here)}
     found: set[str] = set()
-    while standing:
-        if (key := standing.pop()) not in found:
+    while waiting:
+        if (key := waiting.pop()) not in found:
             found.add(key)
-            standing += needed.get(key, [])
+            waiting += needed.get(key, [])
     return found
 
 
 def write_generated() -> None:
-    """Makes the committed tables, figures, tables inside Markdown files and the manifest from the shipped rows."""
+    """Makes the committed tables, figures and manifest from the shipped rows, and the tables inside Markdown files.
+
+    The Markdown files are the project's, so only its own results are written into them.
+    """
     everything = _everything_shipped()
     for gathered in everything:
         for path, content in generated_files(gathered).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
     tables = [table for gathered in everything for table in gathered.tables]
-    for path, paper in _markdown_files():
+    for path, paper in _markdown_files() if places.results.resolve() == PROJECT / "results" else ():
         blocks.fill_file(path, tables, paper)
     checks.write_manifest(places.results)
 

@@ -162,7 +162,7 @@ def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, h
 
 def read_ticket(folder: Path) -> dict[str, Any]:
     ticket = files.read_object(folder / "config.json")
-    if key_of({name: ticket.get(name) for name in _IDENTITY}) != folder.name:
+    if key_of(ticket) != folder.name:
         raise ValueError(f"{folder / 'config.json'} is not the ticket of run {folder.name[:12]}; remove the folder")
     return ticket
 
@@ -182,9 +182,6 @@ def run_of(folder: Path) -> Run:
 def needed_folders(ticket: dict[str, Any], folder: Path) -> dict[str, Path]:
     """The folders of the runs that a ticket needs, by name."""
     return {name: folder.parent / key for name, key in ticket["needs"]}
-
-
-_IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")
 
 
 def _take(folder: Path, host: Host) -> claims.Claim | None:

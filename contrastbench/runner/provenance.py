@@ -34,6 +34,19 @@ def _git(*arguments: str) -> str:
 
 
 @cache
+def is_in_history(commit: str) -> bool:
+    """Whether the commit is the checked-out one or one before it.
+
+    Raises:
+        ValueError: there is no git history here to look into.
+    """
+    if git()["commit"] is None or "snapshot_sha256" in git():
+        raise ValueError(f"{PROJECT} has no git history, so nobody can say which commits are its own; use a clone")
+    command = ["git", "-C", str(PROJECT), "merge-base", "--is-ancestor", commit, "HEAD"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@cache
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in PACKAGES:

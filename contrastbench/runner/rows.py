@@ -72,6 +72,20 @@ def _checked(line: bytes, where: str) -> Row:
     return row
 
 
+def rows_in(path: Path) -> list[Row]:
+    """The rows of a file with one a line, or of all such files and run folders below a folder.
+
+    Raises:
+        ValueError: a row is cut off, of another schema or changed; or there is none.
+    """
+    below = sorted([*path.rglob("*.jsonl"), *path.rglob("row.json")]) if path.is_dir() else [path]
+    files_of_rows = [each for each in below if each.name != "metrics.jsonl"]
+    lines = [(each, line) for each in files_of_rows for line in enumerate(each.read_bytes().splitlines(), start=1)]
+    if not lines:
+        raise ValueError(f"there are no rows in {path}; give a file that `export` wrote, a rows.jsonl or a runs folder")
+    return [_checked(line, f"{each}:{number}") for each, (number, line) in lines]
+
+
 def run_folders(runs_folder: Path, paper: str | None = None) -> Iterable[Path]:
     """Every run folder below ``runs_folder``, of one paper or of all."""
     papers = [runs_folder / paper] if paper else _folders(runs_folder)

@@ -36,8 +36,9 @@ class Bench:
     def launch(self, jobs):
         return inline.launch(jobs, watch=lambda job, event: None)
 
-    def command(self, *arguments):
-        command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(self.folder), *arguments]
+    def command(self, *arguments, results=None):
+        folders = ["--runs", str(self.folder), *(["--results", str(results)] if results else [])]
+        command = [sys.executable, "-m", "contrastbench.cli", *folders, *arguments]
         return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
 
     def rows(self, target, seeds=None, settings=None):
@@ -47,6 +48,11 @@ class Bench:
 
     def states(self, target, seeds=None, settings=None):
         return [each.state.name for each in self.plan(target, seeds, settings)]
+
+
+@pytest.fixture(scope="session")
+def bench_type():
+    return Bench
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""Rows that travel: written to one file on the machine that made them, checked and collected on another."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from contrastbench import papers
+from contrastbench.cli.app import complain, console, places
+from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.gathering import Gathered
+from contrastbench.cli.shipping import ship, standing, write_generated
+from contrastbench.papers import Paper
+from contrastbench.runner import files, provenance
+from contrastbench.runner.rows import RESULT_FIELDS, Row, rows_in, rows_shipped, run_folders, sort_key
+from contrastbench.runner.states import state_of
+from contrastbench.runner.vocabulary import canonical_json, key_of
+
+TAKEN = "new, done and in a table or needed by one"
+FIELDS = {*RESULT_FIELDS, "needs", "git", "device", "host", "artefact_sha256"}  # what a row must at least have
+
+
+def export(out: Path, targets: Sequence[str] | None, scale: str | None) -> None:
+    """Writes the finished rows of the chosen runs here, and of those they need, sorted, one a line."""
+    folders = chosen_folders(targets, scale) if targets or scale else list(run_folders(places.runs))
+    states = [state_of(folder) for folder in folders]
+    for problem in (state.problem for state in states if state.problem):
+        complain(problem)
+    rows = sorted((state.row for state in states if state.row), key=sort_key)
+    files.write_text(out, "".join(canonical_json(row) + "\n" for row in rows))
+    dirty = sum(row["git"]["dirty"] is not False for row in rows)
+    refused = f"; {dirty} come from a changed checkout, which `collect` refuses" if dirty else ""
+    console.print(f"{out}: {len(rows)} rows{refused}", soft_wrap=True)
+
+
+def collect_files(paths: Iterable[Path], into: Path | None) -> None:
+    """Checks rows from elsewhere, says which stand in a table, and ships these where ``into`` is given.
+
+    Raises:
+        ValueError: a row cannot be trusted; each is named and none was taken.
+    """
+    by_paper: dict[str, dict[str, Row]] = defaultdict(dict)
+    problems: list[str] = []
+    for path in paths:
+        for row in rows_in(path):
+            problem = _problem(row)
+            if not problem and by_paper[row["paper"]].setdefault(row["key"], row) != row:
+                problem = "appears twice, with other content"
+            problems += [f"{path}: row {str(row.get('key'))[:12]} {problem}"] if problem else []
+    for problem in problems:
+        complain(problem)
+    if problems:
+        raise ValueError(f"{len(problems)} rows cannot be trusted, so none was taken")
+    for name, rows in by_paper.items():
+        _collect(papers.paper(name), rows, into)
+    if into is not None:
+        places.results = into.absolute()
+        write_generated()
+
+
+def _problem(row: Row) -> str:
+    """Why a row from elsewhere cannot be trusted, or nothing."""
+    if missing := FIELDS - row.keys():
+        return f"lacks {', '.join(sorted(missing))}"
+    if key_of(row) != row["key"]:
+        return "has another key than what it says it is"
+    if row["paper"] not in papers.names():
+        return f"is of the unknown paper {row['paper']!r}"
+    commit = row["git"]["commit"]
+    if commit is None or row["git"]["dirty"] is not False:
+        return "comes from a checkout with changes that no commit holds"
+    return "" if provenance.is_in_history(commit) else f"comes from commit {commit[:12]}, which is not in this history"
+
+
+def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> None:
+    """Takes the finished rows that are new and stand in a table or are needed by such; names the others."""
+    shipped = {row["key"]: row for row in rows_shipped(into or places.results, paper.name)}
+    standing_keys = standing(Gathered(paper, [*shipped.values(), *(r for k, r in rows.items() if k not in shipped)]))
+    reasons: dict[str, list[Row]] = defaultdict(list)
+    for key, row in rows.items():
+        if key in shipped:
+            reasons["already shipped" if shipped[key] == row else "shipped already, made elsewhere"].append(row)
+        elif row["status"] != "done":
+            reasons[f"not done ({row['status']})"].append(row)
+        elif key not in standing_keys:
+            reasons["in no table"].append(row)
+        else:
+            reasons[TAKEN].append(row)
+    devices = ", ".join(dict.fromkeys(row["device"] for row in rows.values()))
+    console.print(f"{paper.name}: {len(rows)} rows from {devices}", soft_wrap=True)
+    for reason, found in reasons.items():
+        console.print(f"  {len(found)} {reason}{_examples(found) if reason != TAKEN else ''}", soft_wrap=True)
+    if into is not None and reasons[TAKEN]:
+        console.print(str(ship(paper, {row["key"]: row for row in reasons[TAKEN]}, into)), soft_wrap=True)
+
+
+def _examples(rows: Sequence[Row]) -> str:
+    names = list(dict.fromkeys(f"{row['dataset']}/{row['method']}" for row in rows))
+    return f": {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
