@@ -17,7 +17,7 @@ from typing import Any
 from contrastbench.report.published import Published
 from contrastbench.report.statistics import Interval, Summary, summarise, t_interval
 from contrastbench.report.verdict import Verdict, is_finite, verdict
-from contrastbench.runner.vocabulary import SCALES, Cell, Run, Table, canonical_json, reseeded
+from contrastbench.runner.vocabulary import SCALES, Cell, Table, canonical_json, reseeded
 
 Row = dict[str, Any]
 Place = tuple[str, str, str, str]
@@ -220,8 +220,8 @@ class _Rows:
         first, found = cell.runs[0], self.by_group.get(_group(cell.runs[0].identity), [])
         if not first.needs:
             return found
-        # A row names what it needed by keys, and a key is proof: it must be that of a run which the cell asks for, or of
-        # its first run under the row's seed, with those needed runs under the seed that the cell's own seeds do not share.
+        # A row names the runs it needed by key, so its own key is proof. It must be that of a run which the cell asks
+        # for or, for one more seed, of the cell's first run under that seed.
         keys = {run.key for run in cell.runs}
         return [row for row in found if row["key"] in keys or row["key"] == reseeded(first, row["seed"]).key]
 
