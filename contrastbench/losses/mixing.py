@@ -110,7 +110,7 @@ def draw_partners(queries: int, labelled: int, *, safe: int, rounds: int, rng: t
 
 
 def hard_negative_cosines(
-    query: Tensor, unlabelled: Tensor, labelled: Tensor, partners: Tensor, *, keep: int
+    query: Tensor, unlabelled: Tensor, labelled: Tensor, partners: Tensor, *, keep: int, shares: Tensor | None = None
 ) -> Tensor:
     """Cosines of each query with its hard negatives, without making them. Only the query gets a gradient.
 
@@ -120,33 +120,47 @@ def hard_negative_cosines(
         query, unlabelled, labelled: [B, D], [M, D], [L, D] as in :func:`hard_negative_generation`.
         partners: int64 [B, rounds, safe] from :func:`draw_partners`, on the query's device.
         keep: how many stay, in [1, 2 * rounds * safe].
+        shares: [B, rounds, safe] in (0, 1): one mix ``mu u + (1 - mu) l`` of each pair with this mu, as the paper
+            writes it, instead of the code's two mixes with 1/3 and 2/3. ``keep`` is then at most rounds * safe.
 
     Returns:
         [B, keep], greatest first: the cosines of the query with what :func:`hard_negative_generation` returns.
     """
     _, rounds, safe = partners.shape
-    _check_queues(query, unlabelled, labelled, safe, rounds, keep)
-    _, cosine = _mixes(unit(query), unit(unlabelled.detach()), unit(labelled.detach()), partners)
+    _check_queues(query, unlabelled, labelled, safe, rounds, keep, mixes=2 if shares is None else 1)
+    _, cosine = _mixes(unit(query), unit(unlabelled.detach()), unit(labelled.detach()), partners, shares)
     return cosine.topk(keep, dim=1).values
 
 
-def _check_queues(query: Tensor, unlabelled: Tensor, labelled: Tensor, safe: int, rounds: int, keep: int) -> None:
+def _check_queues(
+    query: Tensor, unlabelled: Tensor, labelled: Tensor, safe: int, rounds: int, keep: int, *, mixes: int = 2
+) -> None:
     for name, z in (("query", query), ("unlabelled", unlabelled), ("labelled", labelled)):
         check_rows(name, z)
     if not 1 <= safe <= min(len(unlabelled), len(labelled)):
         raise ValueError(f"safe must be in [1, {min(len(unlabelled), len(labelled))}], the shorter queue, got {safe}")
-    if rounds < 1 or not 1 <= keep <= 2 * rounds * safe:
-        raise ValueError(f"keep must be in [1, 2 * rounds * safe = {2 * rounds * safe}], got {keep}")
+    most = mixes * rounds * safe
+    if rounds < 1 or not 1 <= keep <= most:
+        raise ValueError(f"keep must be in [1, {'2 * ' * (mixes == 2)}rounds * safe = {most}], got {keep}")
 
 
-def _mixes(q: Tensor, u: Tensor, other: Tensor, partners: Tensor) -> tuple[Tensor, Tensor]:
+def _mixes(
+    q: Tensor, u: Tensor, other: Tensor, partners: Tensor, shares: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The far entries of ``u`` ([B, safe]) and the cosines of all mixes: first those of u + 2 l, then of 2 u + l."""
     to_u, to_l = dot_products(q, u), dot_products(q, other)
     far = to_u.detach().topk(partners.shape[2], dim=1, largest=False).indices
     near = to_u.gather(1, far)[:, None]
     toward = to_l.gather(1, partners.flatten(1)).view(partners.shape)
-    length = (5 + 4 * _between(u, other, far, partners)).clamp_min(torch.finfo(q.dtype).tiny).sqrt()
-    cosine = torch.stack([near + 2 * toward, 2 * near + toward], dim=1) / length[:, None]  # |u + 2 l| = |2 u + l|
+    between = _between(u, other, far, partners)
+    least = torch.finfo(q.dtype).tiny
+    if shares is None:  # |u + 2 l| = |2 u + l|
+        length = (5 + 4 * between).clamp_min(least).sqrt()
+        cosine = torch.stack([near + 2 * toward, 2 * near + toward], dim=1) / length[:, None]
+    else:
+        rest = 1 - shares
+        length = (shares.square() + rest.square() + 2 * shares * rest * between).clamp_min(least).sqrt()
+        cosine = (shares * near + rest * toward) / length
     return far, cosine.flatten(1)
 
 

@@ -1,0 +1,74 @@
+"""What a network found: clusters of the novel classes, the known classes, and both when nobody says which is which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
+from benchmarks.novel_class_discovery.task import Task
+from contrastbench.evaluation.clustering import (
+    agreement,
+    best_matching,
+    collapsed,
+    contingency,
+    effective_clusters,
+)
+from contrastbench.evaluation.maps import principal_map
+
+# Of some images of a source: logits of the known classes [N, C_l], logits of the clusters [N, K], features [N, F].
+Predict = Callable[[InMemory | Pictures, int, int], tuple[Tensor, Tensor, Tensor]]
+
+
+def outcome(predict: Predict, task: Task) -> dict[str, float | list[float]]:
+    """Metrics of the last epoch, in percent; ``train`` is the unlabelled training images, ``test`` the test images.
+
+    Task-aware: images of novel classes are judged by the novel head alone, those of known classes by theirs.
+    Task-agnostic: the greatest logit of both heads counts, and an image of a novel class that goes to a known one is
+    wrong, as is the reverse. The clusters' matching with the novel classes is the best one for each split.
+    """
+    _, train, _ = predict(task.train, task.labelled, len(task.train))
+    novel_known, novel, features = predict(task.test_novel, 0, len(task.test_novel))
+    known, known_novel, _ = predict(task.test_known, 0, len(task.test_known))
+    clusters, truth = train.argmax(dim=1).cpu(), task.novel_labels_for_evaluation
+    metrics = {f"train_novel_{name}": value for name, value in agreement(clusters, truth).items()}
+    metrics |= {
+        f"test_novel_{name}": value
+        for name, value in agreement(novel.argmax(dim=1).cpu(), task.test_novel_labels).items()
+    }
+    metrics["test_known_accuracy_percent"] = _percent(known.argmax(dim=1).cpu() == task.test_known_labels)
+    metrics |= agnostic(torch.cat([known, known_novel], 1), torch.cat([novel_known, novel], 1), task)
+    metrics["train_effective_clusters"] = effective_clusters(clusters)
+    metrics["collapsed_percent"] = 100.0 * collapsed(clusters, task.novel)
+    return {**metrics, **mapped(features, task)}
+
+
+def agnostic(known: Tensor, novel: Tensor, task: Task) -> dict[str, float]:
+    """Accuracies on test images when a prediction is any known class or any cluster.
+
+    Args:
+        known, novel: [N, C_l + K] logits of the test images of known and of novel classes.
+    """
+    right_known = known.argmax(dim=1).cpu() == task.test_known_labels
+    clusters = novel.argmax(dim=1).cpu() - task.known  # below 0: taken for a known class
+    is_cluster, matched = clusters >= 0, 0
+    if is_cluster.any():
+        counts = contingency(clusters[is_cluster], task.test_novel_labels[is_cluster])
+        matched = int(counts[best_matching(counts)].sum())
+    both = int(right_known.sum()) + matched
+    return {
+        "test_agnostic_known_accuracy_percent": _percent(right_known),
+        "test_agnostic_novel_accuracy_percent": 100 * matched / len(clusters),
+        "test_agnostic_accuracy_percent": 100 * both / (len(right_known) + len(clusters)),
+    }
+
+
+def mapped(features: Tensor, task: Task) -> dict[str, list[float]]:
+    """A map of some test images of the novel classes, for the paper's own figure."""
+    return {f"map_{name}": values for name, values in principal_map(features.cpu(), task.test_novel_labels).items()}
+
+
+def _percent(right: Tensor) -> float:
+    return 100 * float(right.float().mean())

@@ -1,0 +1,159 @@
+"""Stages 1 and 2, and what all stages share: building a network, seeing images, an epoch of steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmarks.novel_class_discovery import config as settings
+from benchmarks.novel_class_discovery.config import Pretrain, Supervise
+from benchmarks.novel_class_discovery.model import Network, load_encoder, network
+from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
+from benchmarks.novel_class_discovery.task import Task, chunks, load_task
+from benchmarks.novel_class_discovery.views import VIEWS, Crops, Shifts, rotated
+from contrastbench.data.augmentation import normalised
+from contrastbench.randomness import generator
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep, batches
+
+SOURCES = ("index", "pictures")  # the inputs of a step that say which images
+
+
+def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
+    """Stage 1: by how many quarters is an image turned? All images, no labels; the last epoch is kept."""
+    task = load_task(config, device, log)
+    check_batch(config.batch, len(task.train))
+    model = built(config, task, {"rotation": 4}, seed, device)
+    optimizer = torch.optim.SGD(
+        model.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay, nesterov=True
+    )
+    seen = Seen(config, task)
+
+    def loss_of(**given: Tensor) -> Tensor:
+        turned = rotated(seen.view(given))
+        logits = model.heads["rotation"](seen.features(model, turned))
+        return torch.nn.functional.cross_entropy(logits, quarters(len(turned), logits.device))
+
+    step = TrainingStep(loss_of, optimizer, modules=[model], device=device)
+    start = checkpoint.restore(model=model, optimizer=optimizer)
+    for epoch in range(start, config.epochs):
+        set_rate(optimizer, config.learning_rate * 0.2 ** sum(epoch >= drop for drop in config.drops))
+        model.train()
+        rng = generator(seed, "augmentation", epoch)
+        for index in batches(len(task.train), config.batch, generator(seed, "order", epoch)):
+            step(**seen.inputs(index, 1, rng))
+        log(epoch, loss=step.mean_loss(epoch))
+        checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
+    checkpoint.keep(encoder=model.encoder_state(), about=task.about)
+    log.selected_by("last epoch")
+    accuracy = [rotation_accuracy(seen, model, source) for source in (task.test_known, task.test_novel)]
+    sizes = len(task.test_known), len(task.test_novel)
+    mean = sum(a * n for a, n in zip(accuracy, sizes, strict=True)) / sum(sizes)
+    return {"test_rotation_accuracy_percent": mean}
+
+
+def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
+    """Stage 2: cross-entropy on the known classes, from stage 1's encoder, or from nothing where none is frozen."""
+    task = load_task(config, device, log)
+    check_batch(config.batch, task.labelled)
+    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    if config.frozen:
+        load_encoder(model, checkpoint.needed("pretrain"), task.about, "pretrain")
+        model.freeze_below()
+    optimizer = torch.optim.SGD(model.trained(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    seen = Seen(config, task)
+
+    def loss_of(labels: Tensor, **given: Tensor) -> Tensor:
+        logits = model.heads["known"](seen.features(model, seen.view(given)))
+        return torch.nn.functional.cross_entropy(logits, labels)
+
+    step = TrainingStep(loss_of, optimizer, modules=[model], device=device)
+    start = checkpoint.restore(model=model, optimizer=optimizer)
+    for epoch in range(start, config.epochs):
+        set_rate(optimizer, config.learning_rate * config.drop_factor ** (epoch // config.drop_every))
+        model.train()
+        rng = generator(seed, "augmentation", epoch)
+        for index in batches(task.labelled, config.batch, generator(seed, "order", epoch)):
+            step(labels=task.labels[index], **seen.inputs(index, 1, rng))
+        log(epoch, loss=step.mean_loss(epoch))
+        checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
+    checkpoint.keep(encoder=model.encoder_state(), heads=model.heads, about=task.about)
+    log.selected_by("last epoch")
+    predicted = torch.cat([model.heads["known"](part).argmax(dim=1) for part in seen.all(model, task.test_known)])
+    return {"test_known_accuracy_percent": 100 * float((predicted.cpu() == task.test_known_labels).float().mean())}
+
+
+class Seen:
+    """How a run's network sees the images of a task."""
+
+    def __init__(self, config: settings.Task, task: Task) -> None:
+        if config.views not in VIEWS:
+            raise ValueError(f"unknown views {config.views!r}; novel_class_discovery has: {', '.join(VIEWS)}")
+        if config.precision not in ("float32", "bf16"):
+            raise ValueError(f"unknown precision {config.precision!r}; novel_class_discovery has: float32, bf16")
+        self.task, self.low = task, config.precision == "bf16"
+        self.views: Shifts | Crops = VIEWS[config.views]
+
+    def inputs(self, index: Tensor, views: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """A step's inputs: which images, and the draws of so many views of each."""
+        source = self.task.train
+        return {**source.inputs(index), **self.views.draw(views, (len(index), *source.shape), rng)}
+
+    def view(self, given: dict[str, Tensor], number: int = 0) -> Tensor:
+        """One normalised view of the images that a step was given."""
+        pixels = self.task.train.pixels(**{name: given[name] for name in SOURCES if name in given})
+        draws = {name: value[number] for name, value in given.items() if name not in SOURCES}
+        return normalised(self.views.view(pixels, draws), self.task.mean, self.task.std)
+
+    def features(self, model: Network, images: Tensor) -> Tensor:
+        """float32 [N, width] of normalised images."""
+        if not self.low:
+            return model.features(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return model.features(images).float()
+
+    @torch.no_grad()
+    def all(self, model: Network, source: InMemory | Pictures, first: int = 0, last: int | None = None) -> list[Tensor]:
+        """Features of images as they are, with the network in evaluation mode; ImageNet's are cut to the middle."""
+        model.eval()
+        return [self.features(model, self.plain(pixels)) for pixels in chunks(source, first, last)]
+
+    def plain(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels without a draw."""
+        if isinstance(self.views, Crops):
+            margin = (pixels.shape[-1] - self.views.size) // 2
+            pixels = pixels[..., margin : margin + self.views.size, margin : margin + self.views.size]
+        return normalised(pixels, self.task.mean, self.task.std)
+
+
+def built(config: settings.Task, task: Task, heads: dict[str, int], seed: int, device: str) -> Network:
+    model = network(config.encoder, channels=task.channels, heads=heads, rng=generator(seed, "weights"))
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def quarters(count: int, device: torch.device) -> Tensor:
+    """The turns of ``rotated``: [0 ... 0, 1 ... 1, 2 ... 2, 3 ... 3]."""
+    return torch.arange(4, device=device).repeat_interleave(count // 4, output_size=count)
+
+
+def rotation_accuracy(seen: Seen, model: Network, source: InMemory | Pictures) -> float:
+    """Percent of the images, each turned all four ways, whose turn is told right."""
+    model.eval()
+    right = torch.zeros((), device=next(model.parameters()).device)
+    with torch.no_grad():
+        for pixels in chunks(source):
+            turned = rotated(seen.plain(pixels))
+            told = model.heads["rotation"](seen.features(model, turned)).argmax(dim=1)
+            right += (told == quarters(len(turned), told.device)).sum()
+    return 100 * float(right) / (4 * len(source))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def check_batch(batch: int, images: int) -> None:
+    """Raises ValueError unless an epoch of these images has a whole batch."""
+    if not 2 <= batch <= images:
+        raise ValueError(f"batch must be 2 to {images}, the number of training images; got {batch}")

@@ -1,0 +1,214 @@
+"""The images of one discovery task: known classes with labels, novel ones without, and batches of both.
+
+Labels of known classes are 0 to C_l - 1 and of novel ones 0 to C_u - 1, in the data set's order. Labels of novel
+classes are kept apart, under names that say what they are for: no training step sees them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.novel_class_discovery import config as settings
+from benchmarks.novel_class_discovery.pictures import InMemory, Pictures, imagenet
+from contrastbench.data.images import Split, load_images
+from contrastbench.randomness import generator
+from contrastbench.runner import Log
+
+CODE_MEAN, CODE_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # stages 2 and 3 of the authors' code
+EVALUATED = 500  # images at a time
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images as sources of uint8 pixels. In ``train`` the labelled images come first, then the unlabelled ones."""
+
+    train: InMemory | Pictures
+    labels: Tensor  # int64 [labelled]: classes of the first images of ``train``
+    novel_labels_for_evaluation: Tensor  # int64 [unlabelled]
+    test_known: InMemory | Pictures
+    test_known_labels: Tensor
+    test_novel: InMemory | Pictures
+    test_novel_labels: Tensor
+    known: int  # C_l
+    novel: int  # C_u
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    about: dict[str, str]  # what an artefact of this task is only good for
+
+    @property
+    def labelled(self) -> int:
+        return len(self.labels)
+
+    @property
+    def unlabelled(self) -> int:
+        return len(self.train) - len(self.labels)
+
+
+def class_numbers(name: str, text: str) -> list[int]:
+    """The numbers that ``"0-4"`` or ``"0-2,7"`` stands for.
+
+    Raises:
+        ValueError: it is none of these; the message says which.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdigit() and (last.isdigit() or not dash)):
+            raise ValueError(f"{name} must be class numbers like 0-4 or 0-2,7, got {text!r}")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def chosen_classes(config: settings.Task, classes: int) -> tuple[list[int], list[int]]:
+    """The known and the novel classes of a config.
+
+    Raises:
+        ValueError: a class in both sets or twice, too few of them, or one that the data set does not have.
+    """
+    known, novel = class_numbers("known", config.known), class_numbers("novel", config.novel)
+    if both := sorted(set(known) & set(novel)):
+        raise ValueError(f"classes cannot be known and novel at once: {', '.join(map(str, both))}")
+    for name, numbers, least in (("known", known, 1), ("novel", novel, 2)):
+        if len(set(numbers)) < max(least, len(numbers)):
+            raise ValueError(f"{name} needs at least {least} different classes, got {getattr(config, name)!r}")
+        if max(numbers) >= classes:
+            raise ValueError(f"{config.dataset} has classes 0 to {classes - 1}; {name} asks for {max(numbers)}")
+    return known, novel
+
+
+def load_task(config: settings.Task, device: str, log: Log) -> Task:
+    """Loads the images of the config's classes; those in memory go to the device."""
+    if config.dataset.startswith("imagenet_"):
+        return _imagenet(config, device, log)
+    images = load_images(config.dataset)
+    log.data(config.dataset, images.sha256)
+    known, novel = chosen_classes(config, images.classes)
+    parts = [_of_classes(split, classes) for split in (images.train, images.test) for classes in (known, novel)]
+    labelled, unlabelled, test_known, test_novel = parts
+    mean, std = _statistics(config, images.mean, images.std)
+    return Task(
+        train=InMemory(torch.cat([labelled.images, unlabelled.images]).to(device)),
+        labels=labelled.labels,
+        novel_labels_for_evaluation=unlabelled.labels,
+        test_known=InMemory(test_known.images.to(device)),
+        test_known_labels=test_known.labels,
+        test_novel=InMemory(test_novel.images.to(device)),
+        test_novel_labels=test_novel.labels,
+        known=len(known),
+        novel=len(novel),
+        channels=images.train.images.shape[1],
+        mean=mean,
+        std=std,
+        about=_about(config),
+    )
+
+
+def _imagenet(config: settings.Task, device: str, log: Log) -> Task:
+    folder = imagenet(config.dataset)
+    log.data(config.dataset, folder.sha256)
+    known, novel = chosen_classes(config, len(folder.classes))
+    parts = [folder.of_classes(split, classes) for split in ("train", "val") for classes in (known, novel)]
+    (labelled, labels), (unlabelled, novel_labels), (test_known, known_labels), (test_novel, test_labels) = parts
+    return Task(
+        train=Pictures(labelled + unlabelled, device),
+        labels=labels,
+        novel_labels_for_evaluation=novel_labels,
+        test_known=Pictures(test_known, device),
+        test_known_labels=known_labels,
+        test_novel=Pictures(test_novel, device),
+        test_novel_labels=test_labels,
+        known=len(known),
+        novel=len(novel),
+        channels=3,
+        mean=folder.mean,
+        std=folder.std,
+        about=_about(config),
+    )
+
+
+def _about(config: settings.Task) -> dict[str, str]:
+    return {name: getattr(config, name) for name in ("encoder", "dataset", "known", "novel")}
+
+
+def _of_classes(split: Split, classes: list[int]) -> Split:
+    """The images of these classes, labelled by their place in the list."""
+    place = torch.full((int(split.labels.max()) + 1,), -1)
+    place[torch.tensor([number for number in classes if number < len(place)])] = torch.arange(len(classes))
+    index = (place[split.labels] >= 0).nonzero().squeeze(1)
+    return Split(split.images[index], place[split.labels[index]])
+
+
+def _statistics(
+    config: settings.Task, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if config.statistics == "own":
+        return mean, std
+    if config.statistics != "code" or len(mean) != 3:
+        raise ValueError(f"statistics must be own, or code for images of 3 channels, got {config.statistics!r}")
+    return CODE_MEAN, CODE_STD
+
+
+# ----------------------------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of a step: ``unlabelled`` unlabelled ones first, then labelled ones."""
+
+    index: Tensor  # int64 [B], into ``Task.train``
+    unlabelled: int
+
+
+def mixed_batches(task: Task, batch: int, unlabelled_batch: int, seed: int, epoch: int) -> list[Batch]:
+    """The batches of an epoch; a smaller last batch is dropped.
+
+    Labelled and unlabelled images are shuffled together, or, with ``unlabelled_batch`` above 0, each by themselves:
+    then an epoch goes through the labelled images once, and as often as needed through the others.
+
+    Raises:
+        ValueError: a batch lacks one of the two kinds; the message names it.
+    """
+    rng = generator(seed, "order", epoch)
+    if unlabelled_batch:
+        return _composed_batches(task, batch, unlabelled_batch, rng)
+    if batch > len(task.train):
+        raise ValueError(f"batch must be at most {len(task.train)}, the number of training images; got {batch}")
+    made = []
+    for number, index in enumerate(torch.randperm(len(task.train), generator=rng).split(batch)):
+        if len(index) < batch:
+            continue
+        is_unlabelled = index >= task.labelled
+        count = int(is_unlabelled.sum())
+        if count == 0 or count == batch:
+            kind = "unlabelled" if count == 0 else "labelled"
+            raise ValueError(f"batch {number} of epoch {epoch} has no {kind} image; a batch of {batch} is too small")
+        made.append(Batch(index[is_unlabelled.logical_not().to(torch.uint8).argsort(stable=True)], count))
+    return made
+
+
+def _composed_batches(task: Task, batch: int, unlabelled_batch: int, rng: torch.Generator) -> list[Batch]:
+    labelled_batch = batch - unlabelled_batch
+    if not 0 < labelled_batch <= task.labelled or unlabelled_batch > task.unlabelled:
+        raise ValueError(
+            f"a batch of {batch} with {unlabelled_batch} unlabelled images cannot be made of {task.labelled} labelled "
+            f"and {task.unlabelled} unlabelled ones"
+        )
+    labelled = torch.randperm(task.labelled, generator=rng).split(labelled_batch)
+    steps = [part for part in labelled if len(part) == labelled_batch]
+    rounds = -(-len(steps) * unlabelled_batch // (task.unlabelled // unlabelled_batch * unlabelled_batch))
+    others: list[Tensor] = []
+    for _ in range(rounds):
+        order = task.labelled + torch.randperm(task.unlabelled, generator=rng)
+        others += [part for part in order.split(unlabelled_batch) if len(part) == unlabelled_batch]
+    return [Batch(torch.cat([u, x]), unlabelled_batch) for u, x in zip(others, steps, strict=False)]
+
+
+def chunks(source: InMemory | Pictures, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+    """The pixels of images ``first`` to ``last``, some at a time."""
+    for index in torch.arange(first, len(source) if last is None else last).split(EVALUATED):
+        yield source.pixels(**source.inputs(index))

@@ -1,0 +1,167 @@
+"""UNO (Fini et al., ICCV 2021): one classifier for all classes, of labels and of Sinkhorn-Knopp's pseudo-labels.
+
+B: images of a batch, unlabelled ones first; U: the most unlabelled ones of any batch; K: clusters of a head; H: heads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, one_hot
+
+from benchmarks.novel_class_discovery.config import Uno
+from benchmarks.novel_class_discovery.model import Network, load_encoder
+from benchmarks.novel_class_discovery.outcome import outcome
+from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
+from benchmarks.novel_class_discovery.stages import Seen, built, set_rate
+from benchmarks.novel_class_discovery.task import Task, load_task, mixed_batches
+from contrastbench.randomness import generator
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
+from contrastbench.weights import seeded_module
+
+
+def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Trains encoder and heads; evaluates the head of the least training loss in the last epoch, chosen by no label."""
+    task = load_task(config, device, log)
+    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    load_encoder(model, checkpoint.needed("supervise"), task.about, "supervise")
+    heads = seeded_module(lambda: Heads(config, model.width, task), generator(seed, "heads")).to(device)
+    tally = Tally(config.heads).to(device)
+    parts = nn.ModuleDict({"below": model.below, "last": model.last, "heads": heads, "tally": tally})
+    optimizer = torch.optim.SGD(
+        parts.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
+    )
+    seen = Seen(config, task)
+    widest = max(
+        (b.unlabelled for e in range(config.epochs) for b in mixed_batches(task, config.batch, 0, seed, e)), default=1
+    )
+    joint = Joint(config, seen, model, heads, tally, widest)
+    step = TrainingStep(joint, optimizer, modules=[parts], device=device)
+    start = checkpoint.restore(parts=parts, optimizer=optimizer)
+    for epoch in range(start, config.epochs):
+        parts.train()
+        tally.losses.zero_()
+        rng = generator(seed, "augmentation", epoch)
+        batches = mixed_batches(task, config.batch, 0, seed, epoch)
+        for number, batch in enumerate(batches):
+            set_rate(optimizer, rate(config, epoch + number / len(batches)))
+            labels = task.labels[batch.index.clamp(max=task.labelled - 1)]  # those of unlabelled images are not used
+            step(labels=labels, unlabelled=torch.tensor(batch.unlabelled), **seen.inputs(batch.index, 2, rng))
+        log(epoch, loss=step.mean_loss(epoch))
+        checkpoint.save(epoch + 1, parts=parts, optimizer=optimizer)
+    log.selected_by("last epoch; of the heads the one with the least training loss")
+    best = int(tally.losses.argmin())
+
+    def predict(source: InMemory | Pictures, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
+        features = torch.cat(seen.all(model, source, first, last))
+        heads.eval()
+        with torch.no_grad():
+            known, novel, _ = heads(features)
+        return known, novel[best], features
+
+    return outcome(predict, task)
+
+
+def rate(config: Uno, epoch: float) -> float:
+    """The learning rate: up in a line from ``least_rate``, then down a half cosine to it."""
+    warm_up = min(config.warm_up_epochs, config.epochs // 2)
+    if epoch < warm_up:
+        return config.least_rate + (config.learning_rate - config.least_rate) * epoch / warm_up
+    share = (epoch - warm_up) / (config.epochs - warm_up)
+    return config.least_rate + (config.learning_rate - config.least_rate) * (1 + math.cos(math.pi * share)) / 2
+
+
+class Projection(nn.Module):
+    """A hidden layer and a projection; the prototypes' cosines with what comes out are a head's logits."""
+
+    def __init__(self, width: int, hidden: int, outputs: int, prototypes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+        )
+        self.prototypes = nn.Linear(outputs, prototypes, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return normalize(self.layers(features), dim=1) @ normalize(self.prototypes.weight, dim=1).T
+
+
+class Heads(nn.Module):
+    """Prototypes of the known classes, ``heads`` heads of K clusters, and as many with ``overcluster`` times K."""
+
+    def __init__(self, config: Uno, width: int, task: Task) -> None:
+        super().__init__()
+        self.known = nn.Linear(width, task.known, bias=False)
+        sizes = (config.hidden, config.projection)
+        self.novel = nn.ModuleList(Projection(width, *sizes, task.novel) for _ in range(config.heads))
+        many = config.heads if config.overcluster else 0
+        self.over = nn.ModuleList(Projection(width, *sizes, task.novel * config.overcluster) for _ in range(many))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Cosines [B, C_l], [B, K] of each head, and [B, overcluster * K] of each."""
+        known = normalize(features, dim=1) @ normalize(self.known.weight, dim=1).T
+        return known, [head(features) for head in self.novel], [head(features) for head in self.over]
+
+
+class Tally(nn.Module):
+    """Each head's loss, summed over the epoch."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.register_buffer("losses", torch.zeros(heads))
+
+
+class Joint:
+    """The loss of one step: each view predicts the other's target, in every head."""
+
+    def __init__(self, config: Uno, seen: Seen, model: Network, heads: Heads, tally: Tally, widest: int) -> None:
+        self.config, self.seen, self.model, self.heads = config, seen, model, heads
+        self.tally, self.widest = tally, widest
+
+    def __call__(self, *, labels: Tensor, unlabelled: Tensor, **given: Tensor) -> Tensor:
+        z_a, z_b = (self.seen.features(self.model, self.seen.view(given, number)) for number in range(2))
+        (known_a, novel_a, over_a), (known_b, novel_b, over_b) = self.heads(z_a), self.heads(z_b)
+        is_unlabelled = torch.arange(len(labels), device=labels.device) < unlabelled
+        losses = []
+        for head_a, head_b in zip(novel_a + over_a, novel_b + over_b, strict=True):
+            to_a, to_b = (self.targets(known_a, head, labels, is_unlabelled) for head in (head_a, head_b))
+            logits_a, logits_b = torch.cat([known_a, head_a], 1), torch.cat([known_b, head_b], 1)
+            losses.append((self.cross_entropy(logits_a, to_b) + self.cross_entropy(logits_b, to_a)) / 2)
+        with torch.no_grad():
+            self.tally.losses.add_(torch.stack(losses[: len(novel_a)]).detach())
+        kinds = [torch.stack(part).mean() for part in (losses[: len(novel_a)], losses[len(novel_a) :]) if part]
+        return torch.stack(kinds).mean()
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return -(targets * (logits / self.config.temperature).log_softmax(dim=1)).sum(dim=1).mean()
+
+    @torch.no_grad()
+    def targets(self, known: Tensor, head: Tensor, labels: Tensor, is_unlabelled: Tensor) -> Tensor:
+        """[B, C_l + K]: the label of labelled images, Sinkhorn-Knopp's assignment of unlabelled ones."""
+        config, u = self.config, self.widest
+        assigned = torch.zeros_like(head)
+        assigned[:u] = sinkhorn(head[:u], is_unlabelled[:u], config.sinkhorn_steps, config.sinkhorn_epsilon)
+        given = one_hot(labels, known.shape[1]).to(head.dtype) * ~is_unlabelled[:, None]
+        return torch.cat([given, assigned], dim=1)
+
+
+def sinkhorn(logits: Tensor, counted: Tensor, steps: int, epsilon: float) -> Tensor:
+    """Assignments of images to clusters of one size that favour great logits: rows that count sum to 1, others to 0.
+
+        Q = exp(logits / epsilon);  then by turns every column is scaled to 1 / K and every row to 1 / N
+
+    Args:
+        logits: [N, K].
+        counted: boolean [N].
+
+    Source: Cuturi 2013, arXiv:1306.0895; Caron et al. 2020, arXiv:2006.09882, listing 1.
+    """
+    scaled = (logits - logits.amax()).float() / epsilon
+    q = torch.where(counted[:, None], scaled.exp(), 0.0)
+    for _ in range(steps):
+        q = q / q.sum(dim=0, keepdim=True).clamp_min(1e-30)
+        q = q / q.sum(dim=1, keepdim=True).clamp_min(1e-30)
+    return q

@@ -1,0 +1,82 @@
+"""The weak views of the papers, a batch at a time: shifts by some pixels and mirror images; crops for ImageNet.
+
+All draws are made on the CPU and come into the step as inputs; ``view`` asks the device for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from contrastbench.data.augmentation import Recipe, draw_views
+from contrastbench.data.augmentation import view as recipe_view
+
+Draws = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """A shift of at most ``pixels`` along both axes, and a mirror image with probability ``flip``."""
+
+    pixels: int
+    flip: float
+    reflect: bool  # what lies outside of the image: its reflection (the border pixel not repeated), or zeros
+
+    def draw(self, count: int, shape: tuple[int, ...], rng: torch.Generator) -> Draws:
+        """Draws of ``count`` views of each image of a batch of this shape, [count, N] each."""
+        size = (count, shape[0])
+        down, right = torch.randint(-self.pixels, self.pixels + 1, (2, *size), generator=rng).unbind()
+        return {"down": down, "right": right, "flip": torch.rand(size, generator=rng) < self.flip}
+
+    def view(self, images: Tensor, draws: Draws) -> Tensor:
+        """uint8 [N, C, H, W] -> float32 of the same shape in [0, 1]; ``draws`` of one view, [N] each."""
+        height, width = images.shape[2:]
+        rows, row_inside = self._places(draws["down"], height)
+        columns, column_inside = self._places(draws["right"], width)
+        columns = torch.where(draws["flip"][:, None], columns.flip(1), columns)
+        column_inside = torch.where(draws["flip"][:, None], column_inside.flip(1), column_inside)
+        n, channels = (torch.arange(size, device=images.device) for size in images.shape[:2])
+        pixels = images[n[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None]]
+        inside = row_inside[:, None, :, None] & column_inside[:, None, None]
+        return pixels.float() * (inside / 255)
+
+    def _places(self, shift: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """[N, length]: which pixel stands where, and whether the image has it."""
+        places = torch.arange(length, device=shift.device) + shift[:, None]
+        if self.reflect:
+            places = (length - 1) - ((length - 1) - places.abs()).abs()
+            return places, torch.ones_like(places, dtype=torch.bool)
+        return places.clamp(0, length - 1), (places >= 0) & (places < length)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A random crop of ``scale`` of the area, brought to ``size`` pixels, and a mirror image half of the time."""
+
+    size: int
+    scale: tuple[float, float]
+
+    def _recipe(self) -> Recipe:
+        plain = {"jitter_probability": 0.0, "grey_probability": 0.0, "blur_probability": 0.0}
+        return Recipe(self.size, scale=self.scale, **plain)
+
+    def draw(self, count: int, shape: tuple[int, ...], rng: torch.Generator) -> Draws:
+        return draw_views(count, shape, self._recipe(), rng)
+
+    def view(self, images: Tensor, draws: Draws) -> Tensor:
+        return recipe_view(images, self._recipe(), draws)
+
+
+VIEWS: dict[str, Shifts | Crops] = {
+    "crop": Shifts(4, 0.5, reflect=False),  # RandomCrop(32, padding=4) and a flip
+    "reflect": Shifts(4, 0.5, reflect=True),  # AutoNovel's RandomTranslateWithReflect(4) and a flip
+    "digits": Shifts(2, 0.0, reflect=False),  # a mirrored digit is another sign
+    "imagenet": Crops(224, (0.5, 1.0)),
+}
+
+
+def rotated(images: Tensor) -> Tensor:
+    """[N, C, S, S] -> [4N, C, S, S]: all images as they are, then all turned by a quarter, a half, three quarters."""
+    return torch.cat([torch.rot90(images, turns, (2, 3)) for turns in range(4)])
