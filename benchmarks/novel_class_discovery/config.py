@@ -37,7 +37,8 @@ class Pretrain(Task):
 class Supervise(Task):
     """Stage 2: cross-entropy on the known classes."""
 
-    frozen: bool = True  # all but the last stage of the encoder, which stage 1 has trained
+    start: str = "pretrain"  # from stage 1's encoder, or from "nothing"
+    frozen: bool = True  # only the last part of the encoder learns; the rest stays as stage 1 left it
     epochs: int = 100
     batch: int = 128
     learning_rate: float = 0.1  # SGD with momentum 0.9
@@ -54,6 +55,7 @@ class Discover(Task):
     statistics: str = "code"
     epochs: int = 200
     batch: int = 128  # labelled and unlabelled images, as they come
+    frozen: bool = True  # only the last part of the encoder and the heads learn
     unlabelled_batch: int = 0  # above 0: this many of each batch are unlabelled; ImageNet: 128 of 512
     learning_rate: float = 0.1  # SGD with momentum 0.9
     weight_decay: float = 1e-4
@@ -127,6 +129,7 @@ class Mean:
 
 RANGES = {
     "encoder": ("small", "resnet18_cifar", "resnet18"),
+    "start": ("pretrain", "nothing"),
     "views": ("crop", "reflect", "digits", "imagenet"),
     "statistics": ("own", "code"),
     "precision": ("float32", "bf16"),

@@ -83,7 +83,8 @@ def prepared(config: Discover, task: Task, seed: int, device: str, checkpoint: C
     heads = artefact["heads"]
     same = heads["novel.weight"].shape == model.heads["novel"].weight.shape
     model.heads.load_state_dict(heads if same else {**model.heads.state_dict(), **_of("known", heads)})
-    model.freeze_below()
+    if config.frozen:
+        model.freeze_below()
     return model
 
 

@@ -64,7 +64,7 @@ class Network(nn.Module):
 def _staged(
     widths: tuple[int, ...], blocks: int, stem: list[nn.Module], first_stride: int
 ) -> tuple[nn.Module, nn.Module]:
-    """Stem and all stages but the last, and the last stage; each width after the first is a stage of ``blocks`` blocks."""
+    """Stem and all stages but the last, and the last stage: for each width but the first ``blocks`` blocks."""
     stages = []
     for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
         stride = first_stride if number == 0 else 2

@@ -53,12 +53,15 @@ def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint
 
 
 def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
-    """Stage 2: cross-entropy on the known classes, from stage 1's encoder, or from nothing where none is frozen."""
+    """Stage 2: cross-entropy on the known classes, from stage 1's encoder or from nothing."""
+    if config.start not in ("pretrain", "nothing"):
+        raise ValueError(f"unknown start {config.start!r}; novel_class_discovery has: pretrain, nothing")
     task = load_task(config, device, log)
     check_batch(config.batch, task.labelled)
     model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
-    if config.frozen:
+    if config.start == "pretrain":
         load_encoder(model, checkpoint.needed("pretrain"), task.about, "pretrain")
+    if config.frozen:
         model.freeze_below()
     optimizer = torch.optim.SGD(model.trained(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
     seen = Seen(config, task)
