@@ -1,40 +1,71 @@
 #!/usr/bin/env bash
 # From a fresh machine to a results table.
 #   ./run_all.sh                                 makes .venv, installs, reruns every paper at quick scale, writes the report
-#   ./run_all.sh --scale lite hard_negatives     the same with other arguments for `contrastbench run`
+#   ./run_all.sh --scale lite hard_negatives     the same with other arguments for `contrastbench reproduce`
 #   ./run_all.sh test [pytest arguments]         makes .venv, installs, runs the checks and the tests
-# Run again: only what is missing is done. Ctrl-C loses nothing.
+#   ./run_all.sh --latest ...                    installs the newest packages instead of those in constraints.txt
+# Run again: only what is missing is done. Ctrl-C stops at once and loses nothing.
 set -euo pipefail
 cd "$(dirname "$0")"
+child=
 
 explain() { printf 'run_all.sh: %s\n' "$1" >&2; exit 1; }
-trap 'printf "\nrun_all.sh: stopped; nothing is lost, run it again to go on\n" >&2; exit 130' INT TERM
+stop() {
+  [ -z "$child" ] || { kill -TERM "$child" 2>/dev/null || true; wait "$child" 2>/dev/null || true; }
+  printf '\nrun_all.sh: stopped; nothing is lost, run it again to go on\n' >&2
+  exit 130
+}
+trap stop INT TERM
 
 find_python() {
   local name
   for name in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
-    if [ -n "$name" ] && "$name" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if [ -n "$name" ] && "$name" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
       printf '%s' "$name"
       return
     fi
   done
 }
 
+# Runs a command with its output in .venv/install.log and the seconds it takes on one line of the terminal.
+quietly() {
+  local began=$SECONDS code=0
+  "$@" >> .venv/install.log 2>&1 &
+  child=$!
+  while kill -0 "$child" 2>/dev/null; do
+    [ ! -t 1 ] || printf '\rInstalling into .venv, once: %d s' $((SECONDS - began))
+    sleep 1 & wait $! || true
+  done
+  wait "$child" || code=$?
+  child=
+  return "$code"
+}
+
 install() {
-  local extra=$1 wanted free_gb python
-  wanted=$(cksum < pyproject.toml)
+  local extra=$1 locked=() wanted free_gb python
+  [ -n "$latest" ] || [ ! -f constraints.txt ] || locked=(--constraint constraints.txt)
+  wanted=$(cat pyproject.toml ${locked[1]:-} | cksum)
   case "$(cat .venv/installed 2>/dev/null)" in "$wanted$extra" | "$wanted[test]") return ;; esac
   python=$(find_python)
-  [ -n "$python" ] || explain "no Python 3.11 or newer with venv on the path; install one or say PYTHON=/path/to/python"
+  [ -n "$python" ] || explain "no Python 3.11, 3.12 or 3.13 with venv on the path; install one or say PYTHON=/path/to/python"
   free_gb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
   [ "$free_gb" -ge "${NEEDED_GB:-8}" ] || explain "$free_gb GB free here, the installation needs ${NEEDED_GB:-8}"
-  printf 'Installing into .venv (once, a few minutes) ...\n'
+  [ -t 1 ] || printf 'Installing into .venv, once, a few minutes (.venv/install.log tells more)\n'
   [ -x .venv/bin/python ] || "$python" -m venv .venv || explain "could not make .venv (is the disk full?)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$extra" ||
-    explain "pip could not install (see above; a full disk and a missing network are the usual reasons)"
+  quietly .venv/bin/python -m pip install --disable-pip-version-check --root-user-action ignore \
+    "${locked[@]}" --editable ".$extra" || {
+    tail -n 5 .venv/install.log >&2
+    explain "pip could not install (see .venv/install.log; a full disk and a missing network are the usual reasons)"
+  }
+  [ ! -t 1 ] || printf '\r%40s\r' ''
   printf '%s' "$wanted$extra" > .venv/installed
 }
 
+latest=
+if [ "${1:-}" = --latest ]; then
+  latest=yes
+  shift
+fi
 if [ "${1:-}" = test ]; then
   shift
   install "[test]"
@@ -46,8 +77,4 @@ if [ "${1:-}" = test ]; then
 fi
 
 install ""
-.venv/bin/contrastbench run "$@" && ran=0 || ran=$?
-[ "$ran" -le 1 ] || exit "$ran" # bad arguments or Ctrl-C: nothing to report
-.venv/bin/contrastbench table
-.venv/bin/contrastbench report
-exit "$ran"
+exec .venv/bin/contrastbench reproduce "$@" # itself from here on: signals reach it and its workers directly

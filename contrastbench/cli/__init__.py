@@ -2,10 +2,10 @@
 
 import gc
 
-from contrastbench.cli import cleaning, cluster, inspecting, machine, results, running
+from contrastbench.cli import cleaning, cluster, inspecting, machine, reproducing, results, running
 from contrastbench.cli.app import app, end_on_sigterm
 
-__all__ = ["app", "cleaning", "cluster", "inspecting", "machine", "main", "results", "running"]
+__all__ = ["app", "cleaning", "cluster", "inspecting", "machine", "main", "reproducing", "results", "running"]
 
 
 def main() -> None:

@@ -28,9 +28,10 @@ class Display:
     Use as a context manager; ``watch`` is what launchers call.
     """
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, seconds_between_lines: float | None = None) -> None:
         self.console = console
         self.total = total
+        self.seconds_between_lines = SECONDS_BETWEEN_LINES if seconds_between_lines is None else seconds_between_lines
         self.counts: Counter[str] = Counter()
         self._tasks: dict[Any, Any] = {}
         self._told: set[Any] = set()
@@ -62,7 +63,7 @@ class Display:
             self._waiting[job.folder] = event["waits"]
         else:
             self._advanced(job, event)
-        if not self.console.is_terminal and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+        if not self.console.is_terminal and time.monotonic() - self._last_line > self.seconds_between_lines:
             self._last_line = time.monotonic()
             self.console.print(self._line(), highlight=False, soft_wrap=True)
 

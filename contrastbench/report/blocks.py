@@ -86,3 +86,16 @@ def check_file(path: Path, tables: Iterable[JoinedTable], paper: str = "") -> li
         for a, b in zip(old, new, strict=True)
         if a["body"] != b["body"]
     ]
+
+
+FINDINGS = re.compile(r"<!-- findings -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+def findings_of(path: Path) -> list[str]:
+    """What a paper's README says first: the items between <!-- findings --> and <!-- end -->, as plain text."""
+    match = FINDINGS.search(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not match:
+        return []
+    text = re.sub(r"<!--.*?-->", "", match[1], flags=re.DOTALL)
+    text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text).replace("**", "").replace("`", "")
+    return [" ".join(item.split()) for item in re.split(r"^(?:\d+\.|-) ", text, flags=re.MULTILINE) if item.strip()]

@@ -1,0 +1,184 @@
+"""`contrastbench reproduce`, which run_all.sh is: run what is missing, write the page, end with one screen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table as Grid
+from rich.text import Text
+
+from contrastbench import papers
+from contrastbench.cli.app import app, console, one_line_errors, places, selections
+from contrastbench.cli.before import data_is_here, write_each_ticket
+from contrastbench.cli.choosing import Scale, Seeds, Targets
+from contrastbench.cli.display import Display, duration
+from contrastbench.cli.launching import Device, Options, Slots, Threads, launcher_of
+from contrastbench.cli.planning import planned_runs
+from contrastbench.runner import files, states
+from contrastbench.runner.plan import Planned
+from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.rows import result_of, rows_shipped
+
+FINDINGS = 3  # on the screen; the page has all
+LONGEST_FINDING = 150  # characters
+SECONDS_BETWEEN_LINES = 60.0  # where the output is a file
+
+
+@app.command("reproduce")
+@one_line_errors
+def reproduce(
+    targets: Targets = None,
+    scale: Scale = "quick",
+    seeds: Seeds = None,
+    device: Device = None,
+    threads: Threads = None,
+    slots: Slots = None,
+) -> None:
+    """Runs what is missing, writes the HTML page and ends with one screen: what was done, and what it says."""
+    launcher = launcher_of("local", Options(device, threads, slots))
+    before = planned_runs(targets, scale, seeds)
+    to_run = [each for each in before if each.is_to_run]
+    data_is_here((each.run for each in to_run), None)
+    began = time.monotonic()
+    if to_run:
+        jobs = write_each_ticket(to_run)
+        with Display(console, len(jobs), SECONDS_BETWEEN_LINES) as display:
+            launcher.start(jobs, display)
+    after = planned_runs(targets, scale, seeds) if to_run else before
+    names = list(dict.fromkeys(each.run.paper for each in after))
+    said = _read_or_say(names, targets, scale)
+    hours = (time.monotonic() - began) / 3600
+    _print_screen(after, {each.run.key for each in to_run}, said, scale, hours)
+    if any(each.state.name != "done" for each in after):
+        raise typer.Exit(1)
+
+
+def _read_or_say(names: Sequence[str], targets: list[str] | None, scale: str) -> dict[str, Any]:
+    """What the rows say, per paper, with the page written; read from the last time where nothing has changed since."""
+    kept = places.results / "report" / "screen.json"
+    page = places.results / "report" / "index.html"
+    digest = _digest(names, targets, scale)
+    try:
+        said = files.read_object(kept)
+        if said["digest"] == digest and page.exists():
+            return said
+    except (OSError, ValueError, KeyError):
+        pass
+    if console.is_terminal:
+        with console.status("writing the report"):
+            said = _say(names, targets, scale, page)
+    else:
+        said = _say(names, targets, scale, page)
+    files.write_json(kept, {**said, "digest": digest}, sync=False)
+    return said
+
+
+def _digest(names: Sequence[str], targets: list[str] | None, scale: str) -> str:
+    """Changes whenever a row, a published number or the code that makes the page does."""
+    digest = hashlib.sha256(json.dumps([targets, scale, str(places.runs), str(places.results)]).encode())
+    for path in _sources(names):
+        found = path.stat()
+        digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(names: Sequence[str]) -> Iterator[Path]:
+    for name in names:
+        yield from sorted((places.runs / name).glob("*/row.json"))
+        yield from sorted(path for path in papers.paper(name).folder.iterdir() if path.is_file())
+        yield from sorted((places.results / name).glob("rows*.jsonl"))
+    for folder in ("report", "cli", "runner"):
+        yield from sorted(
+            path for path in (PROJECT / "contrastbench" / folder).rglob("*") if path.suffix not in ("", ".pyc")
+        )
+
+
+def _say(names: Sequence[str], targets: list[str] | None, scale: str, page: Path) -> dict[str, Any]:
+    """Gathers the papers, writes their page and counts what it says of the cells that were asked for."""
+    from contrastbench.cli.drawing import write_page
+    from contrastbench.cli.gathering import gather
+    from contrastbench.report.blocks import findings_of
+
+    gathered = {name: gather(papers.paper(name)) for name in names}
+    write_page(list(gathered.values()), page)
+    verdicts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for selection in selections(targets):
+        name = selection.paper.name
+        if name in gathered:  # else it has nothing at this scale
+            asked = {(table, cell.name, cell.runs[0].scale) for table, cell in selection.cells(scale)}
+            cells = [cell for table in gathered[name].tables for cell in table.cells if cell.here.done]
+            here = [cell for cell in cells if (cell.table, cell.name, cell.scale) in asked]
+            verdicts[name].update(cell.verdict.kind for cell in here)
+    found = {name: findings_of(papers.paper(name).folder / "README.md") for name in names}
+    return {
+        "verdicts": {name: dict(counts) for name, counts in verdicts.items()},
+        "findings": {name: findings[:FINDINGS] for name, findings in found.items()},
+        "equal": {name: _equal(name) for name in names},
+    }
+
+
+def _equal(name: str) -> list[int]:
+    """How many of the rows here are shipped too, and how many of those are equal bit for bit."""
+    shipped = {row["key"]: row for row in rows_shipped(places.results, name)}
+    here = [states.state_of(places.runs / name / key).row for key in shipped if (places.runs / name / key).is_dir()]
+    both = [row for row in here if row and row["status"] == "done" and shipped[row["key"]]["status"] == "done"]
+    return [sum(result_of(row) == result_of(shipped[row["key"]]) for row in both), len(both)]
+
+
+KINDS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparable": "○"}
+
+
+def _print_screen(
+    planned: Sequence[Planned], started: set[str], said: dict[str, Any], scale: str, hours: float
+) -> None:
+    """At most 24 lines of 80 characters, whatever was run."""
+    names = list(said["verdicts"])
+    took = f" in {duration(hours)}" if started else ", all from before"
+    several = f"{len(names)} papers" if len(names) > 1 else names[0]
+    console.print(Text(f"{len(planned)} runs of {several} at {scale} scale{took}", "bold"))
+    console.print(_paper_grid(planned, started, said))
+    console.print(Text(", ".join(f"{sign} {kind}" for kind, sign in KINDS.items()) + " (cells, against print)", "dim"))
+    for each in [each for each in planned if each.state.name != "done"][:2]:
+        what = f"{each.state.name}: {each.run.dataset} {each.run.method}, contrastbench show {each.run.key[:12]}"
+        console.print(Text(_short(what, 78), "red"))
+    for name, finding in _chosen_findings(said["findings"]):
+        console.print(Text.assemble((f"{name}: ", "bold"), _short(finding, LONGEST_FINDING - len(name))))
+    console.print(f"report: {_relative(places.results / 'report' / 'index.html')}", soft_wrap=True)
+    for follow in (f"table {names[0]}", f"plan {names[0]} --scale paper"):
+        console.print(f"next:   contrastbench {follow}", soft_wrap=True)
+
+
+def _paper_grid(planned: Sequence[Planned], started: set[str], said: dict[str, Any]) -> Grid:
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in ("paper", "done", "before", "failed", "as shipped", *KINDS.values()):
+        grid.add_column(column, justify="left" if column == "paper" else "right")
+    for name, verdicts in said["verdicts"].items():
+        own = [each for each in planned if each.run.paper == name]
+        done = [each.run.key in started for each in own if each.state.name == "done"]
+        failed = sum(each.state.name in states.FAILURES for each in own)
+        same, both = said["equal"][name]
+        counts = (str(verdicts.get(kind, "") or "") for kind in KINDS)
+        numbers = (str(sum(done)), str(len(done) - sum(done)), str(failed), f"{same} of {both}" if both else "-")
+        grid.add_row(name, *numbers, *counts)
+    return grid
+
+
+def _chosen_findings(findings: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """The first of each paper, then the second ones, until there are three."""
+    ranked = [(rank, name, text) for name, texts in findings.items() for rank, text in enumerate(texts)]
+    return [(name, text) for _, name, text in sorted(ranked, key=lambda each: each[0])[:FINDINGS]]
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1].rsplit(' ', 1)[0]} …"
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

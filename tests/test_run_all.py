@@ -1,0 +1,149 @@
+"""run_all.sh and `contrastbench reproduce`: one screen, seconds where nothing is to do, a stop at once."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from contrastbench.cli import app, reproducing
+from contrastbench.cli.app import console
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def reproduce(tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "width", 80)
+    folders = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    return lambda *arguments: CliRunner().invoke(app, [*folders, "reproduce", *arguments, "--slots", "1"])
+
+
+def test_it_ends_with_one_screen_about_what_was_asked_for(reproduce, tmp_path):
+    told = reproduce("toy/main", "--seeds", "1")
+    assert told.exit_code == 0, told.stdout + told.stderr
+    lines = told.stdout.splitlines()
+    assert len(lines) <= 24 and max(len(line.rstrip()) for line in lines if "report:" not in line) <= 80
+    assert lines[0].startswith("4 runs of toy at quick scale in ")
+    assert lines[1].split() == ["paper", "done", "before", "failed", "as", "shipped", "✓", "✗", "?", "○"]
+    assert lines[2].split() == ["toy", "4", "0", "0", "-", "4"]
+    assert lines[-3] == f"report: {tmp_path / 'results/report/index.html'}"
+    assert "graph_contrastive" not in told.stdout
+
+
+def test_a_second_start_writes_no_page_and_starts_nothing(reproduce, tmp_path, monkeypatch):
+    reproduce("toy/main", "--seeds", "1")
+    written = (tmp_path / "results/report/index.html").stat().st_mtime_ns
+    monkeypatch.setattr(reproducing, "_say", lambda *given: pytest.fail("nothing has changed"))
+    told = reproduce("toy/main", "--seeds", "1")
+    lines = told.stdout.splitlines()
+    assert lines[0] == "4 runs of toy at quick scale, all from before"
+    assert lines[2].split() == ["toy", "0", "4", "0", "-", "4"]
+    assert (tmp_path / "results/report/index.html").stat().st_mtime_ns == written
+
+
+def test_a_new_row_makes_the_page_anew(reproduce, tmp_path):
+    reproduce("toy/main", "--seeds", "1")
+    written = (tmp_path / "results/report/index.html").stat().st_mtime_ns
+    reproduce("toy/main", "--seeds", "2")
+    assert (tmp_path / "results/report/index.html").stat().st_mtime_ns != written
+
+
+def test_failures_are_on_the_screen_and_in_the_exit_code(reproduce):
+    told = reproduce("toy/faults", "--seeds", "1")
+    assert told.exit_code == 1
+    assert any(line.startswith("failed: Noise8 Raises, contrastbench show ") for line in told.stdout.splitlines())
+    assert len(told.stdout.splitlines()) <= 24
+
+
+def test_findings_come_from_each_paper_in_turn_and_are_cut():
+    chosen = reproducing._chosen_findings({"a": ["a1", "a2", "a3"], "b": ["b1"]})
+    assert chosen == [("a", "a1"), ("b", "b1"), ("a", "a2")]
+    assert reproducing._short("one two three", 9) == "one two …"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with run_all.sh, whose installation is done and whose command says what it is given."""
+    shutil.copy(ROOT / "run_all.sh", tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    command = tmp_path / ".venv/bin/contrastbench"
+    command.parent.mkdir(parents=True)
+    script(command, 'echo "$@"; exec sleep ${SLEEP:-0}')
+    wanted = subprocess.run("cat pyproject.toml | cksum", shell=True, cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / ".venv/installed").write_text(wanted.stdout.strip())
+    return tmp_path
+
+
+def script(path, text):
+    path.write_text(f"#!/usr/bin/env bash\n{text}\n")
+    path.chmod(0o755)
+
+
+def start(checkout, *arguments, **environment):
+    return subprocess.Popen(
+        ["bash", "run_all.sh", *arguments],
+        cwd=checkout,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_run_all_says_nothing_of_an_installation_that_is_there(checkout):
+    said, complaint = start(checkout, "--scale", "smoke", "toy").communicate(timeout=60)
+    assert (said, complaint) == ("reproduce --scale smoke toy\n", "")
+
+
+def test_a_signal_to_run_all_reaches_the_command_itself(checkout):
+    process = start(checkout, SLEEP="60")
+    assert process.stdout.readline() == "reproduce\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_stops_the_installation_at_once_and_says_so(checkout, number):
+    (checkout / ".venv/installed").unlink()
+    script(checkout / ".venv/bin/python", "echo $$ > pip; exec sleep 60")
+    process = start(checkout, NEEDED_GB="0", PYTHON=sys.executable)
+    until = time.monotonic() + 30
+    while not (checkout / "pip").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    asked = time.monotonic()
+    process.send_signal(number)
+    _, complaint = process.communicate(timeout=30)
+    assert time.monotonic() - asked < 5 and process.returncode == 130
+    assert complaint.strip() == "run_all.sh: stopped; nothing is lost, run it again to go on"
+    assert not Path(f"/proc/{(checkout / 'pip').read_text().strip()}").exists()
+
+
+def test_pip_says_nothing_unless_it_fails(checkout):
+    (checkout / ".venv/installed").unlink()
+    script(checkout / ".venv/bin/python", 'echo "WARNING: Running pip as root"; exit ${FAIL:-0}')
+    said, complaint = start(checkout, NEEDED_GB="0", PYTHON=sys.executable).communicate(timeout=60)
+    assert "WARNING" not in said + complaint and said.splitlines()[-1] == "reproduce"
+    (checkout / ".venv/installed").unlink()
+    process = start(checkout, NEEDED_GB="0", PYTHON=sys.executable, FAIL="1")
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "WARNING: Running pip as root" in complaint and "run_all.sh: pip could not install" in complaint
+
+
+@pytest.mark.parametrize("version", ["(3, 10)", "(3, 14)"])
+def test_a_python_that_cannot_work_is_refused_in_one_line(checkout, version):
+    (checkout / ".venv/installed").unlink()
+    (checkout / "bin").mkdir()
+    fake = f'exec {sys.executable} -c "import sys; sys.version_info = {version}; exec(sys.argv[1])" "$2"'
+    for name in ("python", "python3", "python3.11", "python3.12", "python3.13"):
+        script(checkout / "bin" / name, fake)
+    process = start(checkout, NEEDED_GB="0", PATH=f"{checkout / 'bin'}:{os.environ['PATH']}", PYTHON="")
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert complaint.startswith("run_all.sh: no Python 3.11, 3.12 or 3.13 with venv on the path;")
