@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contrastbench.runner import added
+
 
 @dataclass(frozen=True)
 class Config:
@@ -35,6 +37,16 @@ class Config:
     probe_batchnorm: str = "train"  # the code's "frozen" encoder stays in training mode; "eval" is what the paper says
     train_images: int = 0  # a fixed random part of the training images, the same for all runs; 0: all
     validation: float = 0.0  # share of the training images held out; above 0 the metrics are on these and say so
+    curve_epochs: tuple[int, ...] = added(
+        ()
+    )  # after these epochs too kNN and, if it is logistic, the probe are measured
+    anneal: str = added("none")  # hcl: how beta falls to 0 during training, "as_code" or "as_paper"; see schedules.py
+    alpha_from: str = added("fixed")  # bcl: "fixed", "linear" (0.501 up to alpha) or "labels" (estimated with them)
+    positives: str = added("views")  # of one image, or "labels": the second view is of any image of the class
+    positive_samples: int = added(1)  # dcl: M, views of an item that its class is known by; 1 is the partner alone
+    queue: int = added(0)  # MoCo's past keys as negatives; 0: the views of the batch
+    key_momentum: float = added(0.99)  # queue only: of the encoder that makes the keys
+    mochi: tuple[int, ...] = added(())  # queue only: hardest, mixed, mixed with the query; none: no mixed negatives
 
 
 # What --set accepts, and which runs read a field at all.
@@ -48,13 +60,21 @@ RANGES = {
     **{"knn_neighbours": "[1, inf)", "knn_temperature": "(0, inf)", "probe": ("adam", "logistic")},
     **{"probe_epochs": "[1, inf)", "probe_batch": "[2, inf)", "probe_learning_rate": "(0, inf)"},
     **{"probe_weight_decay": "[0, inf)", "probe_batchnorm": ("train", "eval")},
-    **{"train_images": "[0, inf)", "validation": "[0, 1)"},
+    **{"train_images": "[0, inf)", "validation": "[0, 1)", "curve_epochs": "[1, inf)"},
+    **{"anneal": ("none", "as_code", "as_paper"), "alpha_from": ("fixed", "linear", "labels")},
+    **{"positives": ("views", "labels"), "positive_samples": "[1, 64]"},
+    **{"queue": "[0, inf)", "key_momentum": "[0, 1]", "mochi": "[0, inf)"},
 }
-_ENCODED, _TRAINED = {"stage": ("train",)}, {"stage": ("train",), "epochs": "(0, inf)"}
+_ENCODED, _TRAINED = {"stage": ("train", "supervised")}, {"stage": ("train",), "epochs": "(0, inf)"}
 USED_BY = {
     **dict.fromkeys(("encoder", "epochs", "augmentation", "view_size", "statistics", "precision"), _ENCODED),
     **dict.fromkeys(("evaluation_size", "probe", "probe_batchnorm"), _ENCODED),
-    **dict.fromkeys(("loss", "temperature", "learning_rate", "weight_decay"), _TRAINED),
+    **dict.fromkeys(("loss", "temperature", "positives", "queue", "curve_epochs"), _TRAINED),
+    **dict.fromkeys(("learning_rate", "weight_decay"), {**_ENCODED, "epochs": "(0, inf)"}),
+    "anneal": {**_TRAINED, "loss": ("hcl",)},
+    "alpha_from": {**_TRAINED, "loss": ("bcl",)},
+    "positive_samples": {**_TRAINED, "loss": ("dcl",)},
+    **dict.fromkeys(("key_momentum", "mochi"), {**_TRAINED, "queue": "(0, inf)"}),
     "tau_plus": {**_TRAINED, "loss": ("dcl", "hcl", "bcl")},
     "alpha": {**_TRAINED, "loss": ("bcl",)},
     "beta": {**_TRAINED, "loss": ("hcl", "bcl")},

