@@ -6,7 +6,14 @@ from contrastbench.losses.by_name import two_view_loss_named
 from contrastbench.losses.contrastive import drlim, margin_pairs, squared_hinge
 from contrastbench.losses.debiased import dcl, dcl_many_positives, hcl
 from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd
-from contrastbench.losses.mixing import draw_partners, hard_negative_cosines, hard_negative_generation, mochi
+from contrastbench.losses.mixing import (
+    draw_partners,
+    hard_negative_cosines,
+    hard_negative_generation,
+    mochi,
+    mochi_draws,
+    mochi_of_draws,
+)
 from contrastbench.losses.nce import hard_info_nce, info_nce, info_nce_of_scores, infonce_queue, nce
 from contrastbench.losses.neighbourhood import ncl, scl
 from contrastbench.losses.nt_xent import nt_xent
@@ -45,6 +52,8 @@ __all__ = [
     "mine_hard",
     "mine_semi_hard",
     "mochi",
+    "mochi_draws",
+    "mochi_of_draws",
     "nce",
     "ncl",
     "nt_xent",

@@ -6,6 +6,8 @@ that a GPU replays draws outside of it and hands the draws in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,19 +41,27 @@ def mochi(
 
     Source: Kalantidis et al. 2020, arXiv:2010.01028, eq. 4-6.
     """
+    if mixed < 0 or mixed_with_query < 0:
+        raise ValueError(f"mixed and mixed_with_query must be at least 0, got {mixed} and {mixed_with_query}")
+    a, b, picks = mochi_draws(len(query), hardest, mixed, mixed_with_query, rng=rng, dtype=query.dtype)
+    a, b = a.to(query.device), b.to(query.device)
+    return mochi_of_draws(query, queue, a, b, [pick.to(query.device) for pick in picks], hardest=hardest)
+
+
+@torch.no_grad()
+def mochi_of_draws(
+    query: Tensor, queue: Tensor, a: Tensor, b: Tensor, picks: Sequence[Tensor], *, hardest: int
+) -> Tensor:
+    """:func:`mochi` with what :func:`mochi_draws` gave, on the query's device: nothing in it is random."""
     check_rows("query", query)
     check_rows("queue", queue)
     if not 1 <= hardest <= len(queue):
         raise ValueError(f"hardest must be in [1, {len(queue)}], the length of the queue, got {hardest}")
-    if mixed < 0 or mixed_with_query < 0:
-        raise ValueError(f"mixed and mixed_with_query must be at least 0, got {mixed} and {mixed_with_query}")
-    with torch.no_grad():
-        q, n = unit(query), unit(queue)
-        top = dot_products(q, n).topk(hardest, dim=1).indices
-        a, b, picks = mochi_draws(len(q), hardest, mixed, mixed_with_query, rng=rng, dtype=q.dtype)
-        a, b = a.to(q.device)[..., None], b.to(q.device)[..., None]
-        first, second, with_query = (n[top.gather(1, pick.to(q.device))] for pick in picks)
-        return unit(torch.cat([a * first + (1 - a) * second, b * q[:, None] + (1 - b) * with_query], dim=1))
+    q, n = unit(query), unit(queue)
+    top = dot_products(q, n).topk(hardest, dim=1).indices
+    first, second, with_query = (n[top.gather(1, pick)] for pick in picks)
+    a, b = a.to(q.dtype)[..., None], b.to(q.dtype)[..., None]
+    return unit(torch.cat([a * first + (1 - a) * second, b * q[:, None] + (1 - b) * with_query], dim=1))
 
 
 def mochi_draws(

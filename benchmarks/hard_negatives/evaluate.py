@@ -1,0 +1,94 @@
+"""What an encoder has learnt: kNN and linear probes on its frozen features, at the end and along the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import resize
+
+from benchmarks.hard_negatives.config import Config
+from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
+from contrastbench.data.augmentation import augment, normalised
+from contrastbench.encoders.images import ImageEncoder
+from contrastbench.evaluation.features import image_features
+from contrastbench.evaluation.linear import logistic_top1_percent
+from contrastbench.evaluation.maps import principal_map
+from contrastbench.evaluation.nearest import knn_top1_percent
+from contrastbench.randomness import generator
+
+
+def frozen_metrics(config: Config, encoder: ImageEncoder, data: Prepared) -> dict[str, Any]:
+    """kNN, a map, and the logistic probe where the config asks for it, on features of images without augmentation."""
+    bank, queries = (features_of(config, encoder, split.images, data) for split in (data.train, data.test))
+    return {**accuracies(config, bank, queries, data), **principal_map(queries, data.test.labels)}
+
+
+def accuracies(config: Config, bank: Tensor, queries: Tensor, data: Prepared) -> dict[str, float]:
+    """Percent of the queries that kNN and, where the config asks for it, the logistic probe get right."""
+    found = {f"{data.split}_knn_top1_percent": knn(config, bank, queries, data)}
+    if config.probe == "logistic":
+        accuracy = logistic_top1_percent(bank, data.train.labels, queries, data.test.labels)
+        found[f"{data.split}_linear_top1_percent"] = accuracy
+    return found
+
+
+def curve_point(config: Config, encoder: ImageEncoder, data: Prepared, epochs: int) -> dict[str, float]:
+    """The accuracies after so many epochs, if the config's curve has them and they are not the last: those come anyway.
+
+    Nothing here is random and the encoder stays as it is, so a run with a curve trains as one without.
+    """
+    if epochs not in config.curve_epochs or epochs == config.epochs:
+        return {}
+    bank, queries = (features_of(config, encoder, split.images, data) for split in (data.train, data.test))
+    return accuracies(config, bank, queries, data)
+
+
+def add_to_curve(curve: dict[str, list[float]], epochs: int, point: dict[str, float]) -> None:
+    """Adds a point to the series that the row keeps: ``curve_epochs`` and one for each accuracy, ``curve_...``."""
+    if point:
+        curve.setdefault("curve_epochs", []).append(epochs)
+        for name, value in point.items():
+            curve.setdefault(f"curve_{name}", []).append(value)
+
+
+def probe_batches(
+    config: Config, encoder: ImageEncoder, data: Prepared, *, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features of freshly augmented training images; with ``probe_batchnorm="train"`` the running statistics move."""
+    encoder.train(chosen("probe_batchnorm", config.probe_batchnorm, {"train": True, "eval": False}))
+    order = torch.randperm(len(data.train), generator=generator(seed, "order", epoch)).to(data.train.labels.device)
+    rng = generator(seed, "augmentation", epoch)
+    for index in order.split(config.probe_batch):
+        views = augment(data.train.images[index], data.recipe, rng=rng)
+        views = normalised(views, data.mean, data.std).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), precision(config, views):
+            features = encoder.features(views)
+        yield features, data.train.labels[index]
+
+
+def features_of(config: Config, encoder: ImageEncoder, images: Tensor, data: Prepared) -> Tensor:
+    """[N, F] features of images without augmentation, in evaluation mode."""
+    if config.evaluation_size and config.evaluation_size != images.shape[-1]:
+        images = resize(images, [config.evaluation_size] * 2, antialias=True)
+    with precision(config, images):
+        return image_features(encoder, images, mean=data.mean, std=data.std, device=str(images.device))
+
+
+def knn(config: Config, bank: Tensor, queries: Tensor, data: Prepared) -> float:
+    """Percent of the test images that their nearest training images classify."""
+    return knn_top1_percent(
+        bank,
+        data.train.labels,
+        queries,
+        data.test.labels,
+        neighbours=config.knn_neighbours,
+        temperature=config.knn_temperature,
+    )
+
+
+def probe_epochs(config: Config) -> int:
+    """How many epochs the config's probe trains for: none where it is exact."""
+    return chosen("probe", config.probe, {"adam": config.probe_epochs, "logistic": 0})

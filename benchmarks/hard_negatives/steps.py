@@ -1,0 +1,173 @@
+"""The steps of training: what a batch is, which loss it gets, and all that is random about it.
+
+B: items in a batch; everything random is drawn on the CPU and comes into a step as its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.moco import KeyQueue
+from benchmarks.hard_negatives.config import Config
+from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
+from contrastbench import losses
+from contrastbench.data.augmentation import draw_views, normalised_views
+from contrastbench.encoders.images import HEAD_OUTPUT, ImageEncoder
+from contrastbench.randomness import generator
+from contrastbench.training import TrainingStep, batches
+
+MOCHI_DRAWS = ("mochi_a", "mochi_b", "mochi_first", "mochi_second", "mochi_with_query")
+
+
+def contrastive_step(
+    config: Config, encoder: ImageEncoder, optimizer: torch.optim.Optimizer, data: Prepared
+) -> TrainingStep:
+    """Two views of a batch (more with DCL's M), the encoder on one after the other (batch norm sees one at a time, as
+    in the authors' code), the loss and an update."""
+
+    def loss_of(
+        index: Tensor,
+        partner: Tensor | None = None,
+        beta: float = config.beta,
+        alpha: float = config.alpha,
+        **draws: Any,
+    ) -> Tensor:
+        views = _views(data, index, index if partner is None else partner, draws)
+        with precision(config, index):
+            z_a, z_b, *more = (encoder(view.contiguous(memory_format=torch.channels_last)).float() for view in views)
+        if more:
+            more_positives = torch.stack(more)
+            return losses.dcl_many_positives(
+                z_a, z_b, more_positives, temperature=config.temperature, tau_plus=config.tau_plus
+            )
+        settings = {"temperature": config.temperature, "tau_plus": config.tau_plus, "beta": beta, "alpha": alpha}
+        return losses.two_view_loss_named(config.loss, z_a, z_b, **settings)
+
+    if config.positive_samples > 1 and config.loss != "dcl":
+        raise ValueError(f"positive_samples above 1 are DCL's; loss is {config.loss!r}")
+    return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device))
+
+
+def queue_step(
+    config: Config, encoder: ImageEncoder, queue: KeyQueue, optimizer: torch.optim.Optimizer, data: Prepared
+) -> TrainingStep:
+    """MoCo: one view's query must find the other view's key among the keys of the queue."""
+    loss_by_name: dict[str, Callable[..., Tensor]] = {"nt_xent": _plain_queue_loss, "dcl": _hard, "hcl": _hard}
+    queue_loss = chosen("loss with a queue", config.loss, loss_by_name)
+    if config.mochi and (config.loss != "nt_xent" or len(config.mochi) != 3):
+        raise ValueError(f"mochi is three numbers and goes with loss nt_xent, got {config.mochi} and {config.loss!r}")
+
+    def loss_of(index: Tensor, beta: float = config.beta, **draws: Any) -> Tensor:
+        mixing = {name: draws.pop(name) for name in MOCHI_DRAWS if name in draws}
+        view_a, view_b = (
+            view.contiguous(memory_format=torch.channels_last) for view in _views(data, index, index, draws)
+        )
+        with precision(config, index):
+            query, key = encoder(view_a).float(), queue.keys_of(view_b)
+        return queue_loss(config, query, key, queue.queue, beta, mixing)
+
+    return TrainingStep(
+        loss_of,
+        optimizer,
+        modules=[encoder, queue],
+        device=str(data.pretrain.device),
+        after_update=lambda: queue.advance(encoder),
+    )
+
+
+def key_queue(config: Config, encoder: ImageEncoder, seed: int) -> KeyQueue:
+    """The config's queue, its first keys drawn from the seed."""
+    if config.positives != "views" or config.positive_samples != 1:
+        raise ValueError("a queue takes positives from the views of an image, one for each")
+    rng = generator(seed, "queue")
+    return KeyQueue(encoder, keys=config.queue, width=HEAD_OUTPUT, momentum=config.key_momentum, rng=rng)
+
+
+def _plain_queue_loss(
+    config: Config, query: Tensor, key: Tensor, queue: Tensor, beta: float, mixing: dict[str, Tensor]
+) -> Tensor:
+    """InfoNCE over the queue and, with MoCHi, the hard negatives mixed from it."""
+    synthetic = None
+    if config.mochi:
+        a, b, *picks = (mixing[name] for name in MOCHI_DRAWS)
+        synthetic = losses.mochi_of_draws(query, queue, a, b, picks, hardest=config.mochi[0])
+    return losses.infonce_queue(query, key, queue, temperature=config.temperature, synthetic=synthetic)
+
+
+def _hard(config: Config, query: Tensor, key: Tensor, queue: Tensor, beta: float, mixing: dict[str, Tensor]) -> Tensor:
+    """HCL's loss (beta = 0: DCL's) with the queue's keys as negatives, as HCL's appendix has it for MoCo-v2."""
+    unit_query = nn.functional.normalize(query, dim=1) / config.temperature
+    positive = torch.linalg.vecdot(unit_query, key)
+    negatives = unit_query @ queue.T
+    return losses.hard_info_nce(
+        positive, negatives, tau_plus=config.tau_plus, beta=beta, log_floor=-1 / config.temperature
+    )
+
+
+def contrastive_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
+    """The inputs of an epoch's steps: which images, and all that is random about their views.
+
+    The last images, fewer than a batch, are dropped, as in the authors' code.
+    """
+    rng, mixing = generator(seed, "augmentation", epoch), generator(seed, "mochi", epoch)
+    partners = _partners(config, data, seed, epoch)
+    for index in batches(len(data.pretrain), config.batch, generator(seed, "order", epoch)):
+        shape = (len(index), *data.pretrain.shape[1:])
+        inputs = {"index": index, **draw_views(1 + config.positive_samples, shape, data.recipe, rng)}
+        if partners is not None:
+            inputs["partner"] = partners[index]
+        if config.mochi:
+            a, b, picks = losses.mochi_draws(len(index), *config.mochi, rng=mixing, dtype=torch.float32)
+            inputs |= dict(zip(MOCHI_DRAWS, (a, b, *picks), strict=True))
+        yield inputs
+
+
+def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor | None:
+    """For each training image one of its class, itself among them: the paper's oracle (image/utils.py of its code)."""
+    if not chosen("positives", config.positives, {"views": False, "labels": True}):
+        return None
+    labels = data.train.labels.cpu()
+    if len(labels) != len(data.pretrain):
+        raise ValueError(f"positives by label need every image's label; {config.dataset} has images without")
+    by_class = labels.argsort(stable=True)
+    counts = labels.bincount()
+    first = counts.cumsum(0) - counts
+    share = torch.rand(len(labels), generator=generator(seed, "positives", epoch))
+    return by_class[first[labels] + (share * counts[labels]).long()]
+
+
+def _views(data: Prepared, index: Tensor, partner: Tensor, draws: dict[str, Tensor]) -> list[Tensor]:
+    """The views that were drawn: the first of the images ``index``, all others of ``partner``."""
+    if partner is index:
+        return normalised_views(data.pretrain[index], data.recipe, draws, mean=data.mean, std=data.std)
+    parts = ((index, {n: v[:1] for n, v in draws.items()}), (partner, {n: v[1:] for n, v in draws.items()}))
+    return [
+        view
+        for images, drawn in parts
+        for view in normalised_views(data.pretrain[images], data.recipe, drawn, mean=data.mean, std=data.std)
+    ]
+
+
+def supervised_step(
+    config: Config, encoder: ImageEncoder, classifier: nn.Linear, optimizer: torch.optim.Optimizer, data: Prepared
+) -> TrainingStep:
+    """Cross-entropy of one view of each labelled image."""
+
+    def loss_of(index: Tensor, **draws: Any) -> Tensor:
+        (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
+        with precision(config, index):
+            features = encoder.features(view.contiguous(memory_format=torch.channels_last))
+        return nn.functional.cross_entropy(classifier(features.float()), data.train.labels[index])
+
+    return TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(data.pretrain.device))
+
+
+def supervised_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
+    """As ``contrastive_inputs``, of the labelled images and one view of each."""
+    rng = generator(seed, "augmentation", epoch)
+    for index in batches(len(data.train), config.batch, generator(seed, "order", epoch)):
+        yield {"index": index, **draw_views(1, (len(index), *data.train.images.shape[1:]), data.recipe, rng)}
