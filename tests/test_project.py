@@ -1,6 +1,8 @@
 """Facts about the project as a whole: its layers, its packaging, its words."""
 
 import ast
+import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -107,6 +109,36 @@ def test_environment_yml_is_pyproject():
     assert f"  - python{project['requires-python']}" in lines
 
 
+LOCKED = re.compile(r'([a-z0-9-]+)==([\w.]+)( ; sys_platform == "\w+" and platform_machine == "\w+")?')
+
+
+def locked_versions() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    matches = [LOCKED.fullmatch(line) for line in lines]
+    assert all(matches), "constraints.txt must hold names and versions only: write it with .ci/lock"
+    return {match[1]: match[2] for match in matches}
+
+
+def test_every_dependency_is_locked():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    names = {re.match(r"[\w-]+", line)[0].lower() for line in wanted}
+    assert names <= locked_versions().keys(), "write constraints.txt anew with .ci/lock"
+
+
+def test_the_lock_holds_the_versions_of_the_shipped_rows():
+    """Of those made on a CPU, which a rerun must repeat bit for bit."""
+    locked = locked_versions()
+    for path in (ROOT / "results").glob("*/rows.jsonl"):
+        for row in map(json.loads, path.read_text().splitlines()):
+            versions = {name: version for name, version in row["versions"].items() if name in locked}
+            if row["device"].startswith("cpu"):
+                assert versions == {name: locked[name] for name in versions}, row["key"]
+
+
 def test_required_top_level_is_there():
     for name in [
         "benchmarks",
@@ -114,6 +146,7 @@ def test_required_top_level_is_there():
         "results",
         "notebooks",
         "slurm",
+        "constraints.txt",
         "environment.yml",
         "run_all.sh",
         "README.md",

@@ -299,9 +299,11 @@ def test_plan_and_status_count_needed_runs_under_their_stage(bench):
     planned = bench.plan("staged/main/Plain")
     said = shown(plan_grid(planned, {each.run.key: 3600.0 for each in planned}, Slots(1, "CPU", 1)))
     lines = [line.split() for line in said.splitlines()]
-    assert ["stage", "pretrain", "noise8/Walk", "quick", "0", "0", "0", "0", "2", "2.00", "2.0", "h"] in lines
-    assert ["stage", "discover", "noise8/split", "b", "quick", "0", "0", "0", "0", "2", "2.00", "2.0", "h"] in lines
-    assert ["main", "noise8/Plain", "quick", "0", "0", "0", "0", "2", "2.00", "2.0", "h"] in lines
+    for heading, cell in (("pretrain", ["noise8/Walk"]), ("discover", ["noise8/split", "a"])):
+        assert [*cell, "2", "2.00", "2.0", "h"] == lines[
+            lines.index(f"staged/stage {heading}, quick scale".split()) + 1
+        ]
+    assert ["noise8/Plain", "2", "2.00", "2.0", "h"] == lines[lines.index(["staged/main,", "quick", "scale"]) + 1]
     said = shown(_status_grid(planned))
     assert "staged/stage pretrain" in said and "staged/stage discover" in said and "staged/main" in said
 
