@@ -42,9 +42,9 @@ quietly() {
 }
 
 install() {
-  local extra=$1 locked=() wanted free_gb python
-  [ -n "$latest" ] || [ ! -f constraints.txt ] || locked=(--constraint constraints.txt)
-  wanted=$(cat pyproject.toml ${locked[1]:-} | cksum)
+  local extra=$1 versions=(--constraint constraints.txt) wanted free_gb python
+  [ -z "$latest" ] || versions=(--upgrade --upgrade-strategy eager)
+  wanted=$(cat pyproject.toml constraints.txt | cksum)$latest
   case "$(cat .venv/installed 2>/dev/null)" in "$wanted$extra" | "$wanted[test]") return ;; esac
   python=$(find_python)
   [ -n "$python" ] || explain "no Python 3.11, 3.12 or 3.13 with venv on the path; install one or say PYTHON=/path/to/python"
@@ -53,7 +53,7 @@ install() {
   [ -t 1 ] || printf 'Installing into .venv, once, a few minutes (.venv/install.log tells more)\n'
   [ -x .venv/bin/python ] || "$python" -m venv .venv || explain "could not make .venv (is the disk full?)"
   quietly .venv/bin/python -m pip install --disable-pip-version-check --root-user-action ignore \
-    "${locked[@]}" --editable ".$extra" || {
+    "${versions[@]}" --editable ".$extra" || {
     tail -n 5 .venv/install.log >&2
     explain "pip could not install (see .venv/install.log; a full disk and a missing network are the usual reasons)"
   }
