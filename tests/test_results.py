@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from contrastbench import papers
-from contrastbench.cli import shipping
+from contrastbench.cli import shipping, verifying
 from contrastbench.cli.app import places
+from contrastbench.cli.gathering import Gathered
+from contrastbench.report import checks
 from contrastbench.runner.rows import read_row, rows_shipped, sealed, write_row, write_shipped
+from contrastbench.runner.vocabulary import key_of
 
 PROJECT = Path(__file__).parents[1]
 
@@ -47,11 +50,65 @@ def test_a_table_and_a_figure_that_do_not_follow_are_named(tmp_path, results):
     table.write_text(table.read_text().replace("SimCLR", "SimCLR!"))
     figure = results / "hard_negatives" / "figures" / "main-quick.svg"
     figure.write_text("<svg/>")
+    stray = results / "hard_negatives" / "tables" / "best-seeds.md"
+    stray.write_text("| 99.0 |")
     done = verify(tmp_path / "runs", results)
     assert done.returncode == 1
     assert f"{table} does not follow from the rows" in done.stderr
     assert f"{figure} was made from other rows" in done.stderr
-    assert f"{figure} is not what the manifest says" in done.stderr
+    assert f"{stray} follows from no row" in done.stderr
+
+
+def problems(rows, monkeypatch, results):
+    """What verify says of these rows of hard_negatives, their tables and figures apart."""
+    monkeypatch.setattr(places, "results", results)
+    gathered = Gathered(papers.paper("hard_negatives"), rows)
+    return verifying.problems_of_rows(gathered, shipping.standing(gathered))
+
+
+def test_seeds_that_were_shipped_once_cannot_be_left_out(monkeypatch, results):
+    """The worst seed of every method is deleted and everything made anew: the history tells."""
+    if not verifying.history_is_here():
+        pytest.skip("this checkout has no history to compare with")
+    rows = rows_shipped(results, "hard_negatives")
+    assert problems(rows, monkeypatch, results) == []
+    last = max(row["seed"] for row in rows)
+    found = problems([row for row in rows if row["seed"] != last], monkeypatch, results)
+    assert len(found) == sum(row["seed"] == last for row in rows)
+    assert all("was shipped once and is gone" in problem for problem in found)
+    row = rows[0]
+    better = sealed({**row, "metrics": dict.fromkeys(row["metrics"], 99.0)})
+    (problem,) = problems([better, *rows[1:]], monkeypatch, results)
+    assert "was shipped once with other metrics" in problem
+    raised = {**row, "protocol_version": row["protocol_version"] + 1}
+    raised["key"] = key_of({part: raised[part] for part in checks.IDENTITY})
+    assert all(
+        "stands in no cell" in problem for problem in problems([sealed(raised), *rows[1:]], monkeypatch, results)
+    )
+
+
+@pytest.mark.parametrize(
+    ("git", "message"),
+    [
+        ({"commit": "c0ffee", "dirty": False}, "1 rows come from commit c0ffee, which is not in this history"),
+        ({"commit": "c0ffee", "dirty": True}, "1 rows come from a checkout with changes that no commit holds"),
+    ],
+)
+def test_a_row_of_no_commit_is_named(monkeypatch, results, git, message):
+    if not verifying.history_is_here() and not git["dirty"]:
+        pytest.skip("this checkout has no history to compare with")
+    first, *others = rows_shipped(results, "hard_negatives")
+    (problem,) = problems([sealed({**first, "git": git}), *others], monkeypatch, results)
+    assert message in problem
+
+
+def test_a_replaced_row_needs_a_reason(tmp_path):
+    path = tmp_path / "replaced.csv"
+    path.write_text("key,why\nabc,a1921c1 changed the last bits\n")
+    assert verifying.replaced(path) == {"abc": "a1921c1 changed the last bits"}
+    path.write_text("key,why\nabc,\n")
+    with pytest.raises(ValueError, match="no reason why row abc was replaced"):
+        verifying.replaced(path)
 
 
 def test_rows_made_here_are_compared_with_the_shipped_ones(tmp_path):

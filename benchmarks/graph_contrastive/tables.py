@@ -22,6 +22,7 @@ TABLES = {
     "beta": Table(
         title="How hard should negatives be, in the paper's loss and in its code's? beta = 0, 1, 2, 10",
         baseline="InfoGraph",
+        claims=tuple((f"Hard ({kind}), beta=10", f"Hard ({kind}), beta=0") for kind in ("paper", "code")),
     ),
     "epochs": Table(
         title="Does training help over epoch 0? Accuracy before training and after 20, 100 and 200 epochs",

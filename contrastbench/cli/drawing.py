@@ -14,7 +14,7 @@ from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
 from contrastbench.cli.own import own_tables, without_setting
 from contrastbench.papers import Paper, Selection
-from contrastbench.report import html, plots, run_plots, style
+from contrastbench.report import blocks, html, plots, run_plots, style
 from contrastbench.report.join import JoinedCell
 from contrastbench.runner import files
 from contrastbench.runner.provenance import git, host, versions
@@ -166,5 +166,6 @@ def _paper_input(gathered: Gathered) -> html.PaperInput:
         *(paper.name, paper.title, shown, gathered.here),
         states=gathered.states,
         figures=figures,
+        findings=blocks.findings_of(paper.folder / "README.md"),
         published=gathered.published,
     )

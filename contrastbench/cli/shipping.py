@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contrastbench import papers
+from contrastbench.cli import verifying
 from contrastbench.cli.app import places
 from contrastbench.cli.drawing import standard_figures
 from contrastbench.cli.gathering import Gathered, gather
 from contrastbench.papers import Paper
-from contrastbench.report import blocks, checks
+from contrastbench.report import blocks, checks, style
 from contrastbench.report.join import JoinedCell
 from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, latex, markdown, sheet
@@ -62,7 +63,7 @@ def standing(gathered: Gathered) -> set[str]:
 
 
 def write_generated() -> None:
-    """Makes the committed tables, figures and manifest from the shipped rows, and the tables inside Markdown files.
+    """Makes the committed tables and figures from the shipped rows, and the tables and numbers inside Markdown files.
 
     The Markdown files are the project's, so only its own results are written into them.
     """
@@ -74,7 +75,6 @@ def write_generated() -> None:
     tables = [table for gathered in everything for table in gathered.tables]
     for path, paper in _markdown_files() if places.results.resolve() == PROJECT / "results" else ():
         blocks.fill_file(path, tables, paper)
-    checks.write_manifest(places.results)
 
 
 def generated_files(gathered: Gathered) -> dict[Path, bytes]:
@@ -94,27 +94,39 @@ def generated_files(gathered: Gathered) -> dict[Path, bytes]:
 
 
 def stale_results() -> list[str]:
-    """One line for each shipped row that was changed and each committed file that does not follow from the rows."""
+    """One line for each shipped row that is not whole and each committed file that does not follow from the rows."""
     everything = _everything_shipped()
-    problems = checks.check_manifest(places.results)
+    problems = []
     for gathered in everything:
-        where = f"results/{gathered.paper.name}/rows.jsonl"
-        problems += checks.check_rows(gathered.shipped, where) + checks.check_needs(gathered.shipped, where)
+        problems += verifying.problems_of_rows(gathered, standing(gathered))
         problems += _stale_files(gathered)
     tables = [table for gathered in everything for table in gathered.tables]
     return problems + [line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper)]
 
 
 def _stale_files(gathered: Gathered) -> list[str]:
-    """Tables are compared byte by byte; a figure by the digest of the rows that it names, since its strokes depend on
-    the version of matplotlib."""
+    """Tables and figures are compared byte by byte, and no file may stand among them that the rows do not make.
+
+    A figure of another matplotlib has other strokes: there the digest of the rows that it names must be right.
+    """
     made = generated_files(gathered)
-    figures = [path for path in made if path.suffix == ".svg"]
-    digest = checks.rows_digest(gathered.shipped)
-    missing = [f"{path} is missing; make it again from the rows" for path in figures if not path.exists()]
-    other = [path for path in figures if path.exists() and digest not in path.read_text()]
-    tables = {path: content for path, content in made.items() if path.suffix != ".svg"}
-    return checks.check_generated(tables) + missing + [f"{path} was made from other rows" for path in other]
+    digest = checks.rows_digest(gathered.shipped).encode()
+    expected = {
+        path: content if path.suffix != ".svg" or _same_matplotlib(path, content) else None
+        for path, content in made.items()
+    }
+    problems = checks.check_generated({path: content for path, content in expected.items() if content is not None})
+    for path in (path for path, content in expected.items() if content is None):
+        if digest not in path.read_bytes():
+            problems.append(f"{path} was made from other rows")
+    folder = places.results / gathered.paper.name
+    there = [path for kind in ("tables", "figures") for path in sorted((folder / kind).glob("*"))]
+    return problems + [f"{path} follows from no row" for path in there if path not in made]
+
+
+def _same_matplotlib(path: Path, content: bytes) -> bool:
+    """Whether the committed figure names the matplotlib that is installed here; True where there is no figure."""
+    return not path.exists() or style.creator().encode() in path.read_bytes()
 
 
 def agreement(paper: Paper) -> tuple[str, list[str]]:

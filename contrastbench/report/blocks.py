@@ -1,12 +1,19 @@
-"""Generated tables inside Markdown files, between two comments that GitHub does not show:
+"""What Markdown files take from the rows: tables, and numbers in sentences, marked by comments that GitHub hides.
+
+A table stands between two comments; its name is paper/table/scale, and ``/long``, ``/grid`` or ``/brief`` fixes the
+layout:
 
     <!-- table: hard_negatives/main/quick -->
     ...
     <!-- end -->
 
-The name is paper/table/scale; ``/long``, ``/grid`` or ``/brief`` behind it fixes the layout. In a paper's own README
-the paper may be left out, and so may the scale where the table was measured at one scale only. Such tables show shipped
-rows; what was measured on the reader's machine is in the report.
+A number is followed by a comment that says where it comes from; sign and decimals are kept as they stand:
+
+    InfoGraph has 87.7<!--= mean | main | MUTAG | InfoGraph --> there, +1.4 [0.1, 2.8]<!--= gain | main | MUTAG |
+    InfoGraph | Untrained GIN --> over the untrained encoder.
+
+In a paper's own README the paper may be left out, and so may the scale where the table was measured at one scale only.
+Both show shipped rows; what was measured on the reader's machine is in the report.
 """
 
 from __future__ import annotations
@@ -15,76 +22,187 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from contrastbench.report.join import JoinedTable
+from contrastbench.report.comparisons import Pooled, gain_in_pairs, pooled_claims
+from contrastbench.report.join import JoinedCell, JoinedTable
+from contrastbench.report.statistics import Interval
 from contrastbench.report.tables import LAYOUTS, markdown, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
 
 BLOCK = re.compile(r"(<!-- table: *(?P<name>[^\n]*?) *-->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 START = re.compile(r"<!-- table:")
+_ONE = r"[+-]?\d+(?:\.\d+)?"
+NUMBER = re.compile(rf"(?P<text>{_ONE}(?: \[{_ONE}, {_ONE}\])?)<!--= *(?P<says>[^>]*?) *-->")
+MARK = re.compile(r"<!--=")
+FINDINGS = re.compile(r"<!-- findings -->\n(.*?)<!-- end -->", re.DOTALL)
+
+Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
 
 
-def fill(text: str, table_of: Callable[[str], str], where: str) -> str:
-    """``text`` with every block's body made anew by ``table_of(name)``.
+def fill(text: str, tables: Iterable[JoinedTable], where: str, paper: str = "") -> str:
+    """``text`` with every table and every marked number made anew.
+
+    Args:
+        tables: everything measured.
+        where: the file's name, for errors.
+        paper: the paper whose README it is; then names may leave it out.
 
     Raises:
-        ValueError: a block has no end, or its name is unknown; the message names the file.
+        ValueError: a block has no end, a mark has no number before it, or a name is unknown.
     """
     if len(START.findall(text)) != len(BLOCK.findall(text)):
         raise ValueError(f"{where}: a <!-- table: ... --> has no <!-- end --> below it")
+    if len(MARK.findall(text)) != len(NUMBER.findall(text)):
+        raise ValueError(f"{where}: a <!--= ... --> does not stand right behind a number")
+    known = _Known(list(tables), paper)
     try:
-        return BLOCK.sub(lambda match: f"{match[1]}{table_of(match['name'])}{match[4]}", text)
+        text = BLOCK.sub(lambda match: f"{match[1]}{known.printed(match['name'])}{match[4]}", text)
+        return NUMBER.sub(lambda m: f"{_written(m['text'], known.values(m['says']))}<!--= {m['says']} -->", text)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
 
 
-def tables_by_name(tables: Iterable[JoinedTable], paper: str = "") -> Callable[[str], str]:
-    """Finds a table by the name that a block gives, and prints it.
+def _written(text: str, values: Values) -> str:
+    """The values in the style of the text that stands there: its decimals, a plus sign where it has one."""
+    numbers = re.findall(_ONE, text)
+    if len(numbers) > len(values):
+        raise ValueError(f"{text!r} has an interval, what its mark names has none")
+    fresh = iter(zip(numbers, values, strict=False))
 
-    Args:
-        tables: everything measured.
-        paper: the paper whose README it is; then names may leave it out.
-    """
-    known = list(tables)
+    def one(match: re.Match[str]) -> str:
+        old, value = next(fresh)
+        return f"{value:{'+' if old[0] == '+' else ''}.{len(old.partition('.')[2])}f}"
 
-    def table_of(name: str) -> str:
-        parts = [part.strip() for part in name.split("/")]
-        layout = parts.pop() if parts[-1] in LAYOUTS else "auto"
-        if paper and parts[0] != paper:
-            parts.insert(0, paper)
+    return re.sub(_ONE, one, text)
+
+
+class _Known:
+    """The tables by name, and what a mark can say of them."""
+
+    def __init__(self, tables: Sequence[JoinedTable], paper: str) -> None:
+        self.tables, self.paper = tables, paper
+
+    def table(self, name: str) -> JoinedTable:
+        parts = name.split("/")
+        if self.paper and parts[0] != self.paper:
+            parts.insert(0, self.paper)
         scale = parts.pop() if parts[-1] in SCALES else ""
-        found = [t for t in known if [t.paper, t.name] == parts and scale in ("", t.scale)]
+        found = [t for t in self.tables if [t.paper, t.name] == parts and scale in ("", t.scale)]
         measured = [t for t in found if any(cell.best_known for cell in t.cells)] or found
         if len(measured) != 1:
-            raise ValueError(_not_one(name, measured or known))
-        return "\n" + markdown(sheet(measured[0], layout, places=("shipped",)), title=False) + "\n"
+            among = dict.fromkeys(f"{t.paper}/{t.name}/{t.scale}" for t in measured or self.tables)
+            raise ValueError(f"not one table is named {name!r}; possible: {', '.join(among) or 'none'}")
+        return measured[0]
 
-    return table_of
+    def printed(self, name: str) -> str:
+        """The body of a table's block."""
+        name, slash, layout = name.rpartition("/") if name.rpartition("/")[2] in LAYOUTS else (name, "", "auto")
+        return "\n" + markdown(sheet(self.table(name), layout, places=("shipped",)), title=False) + "\n"
+
+    def values(self, says: str) -> Values:
+        """What a mark names: ``mean | table | data set | method | metric``; see STATEMENTS for the other words."""
+        word, *parts = (part.strip() for part in " ".join(says.split()).split("|"))
+        if word not in STATEMENTS or not parts:
+            raise ValueError(f"unknown mark {says!r}; it starts with {', '.join(STATEMENTS)}, and a table follows")
+        return STATEMENTS[word](self.table(parts[0]), parts[1:])
 
 
-def _not_one(name: str, among: Sequence[JoinedTable]) -> str:
-    possible = ", ".join(dict.fromkeys(f"{table.paper}/{table.name}/{table.scale}" for table in among))
-    return f"not one table is named {name!r}; possible: {possible or 'none'}"
+def _cell(table: JoinedTable, parts: Sequence[str]) -> JoinedCell:
+    """The measured cell of (data set, method[, metric])."""
+    named = (("dataset", "method", "metric")[number] for number in range(len(parts)))
+    wanted = list(zip(named, parts, strict=True))
+    found = [cell for cell in table.cells if all(getattr(cell, name) == value for name, value in wanted)]
+    if not found or not found[0].best_known.done:
+        raise ValueError(f"no measured cell {' | '.join(parts)} in {table.paper}/{table.name}/{table.scale}")
+    return found[0]
+
+
+def _ends(value: float, interval: Interval | None) -> Values:
+    return (value, *interval) if interval else (value,)
+
+
+def _mean(table: JoinedTable, parts: Sequence[str]) -> Values:
+    sample = _cell(table, parts).best_known
+    return _ends(sample.summary.mean, sample.interval)
+
+
+def _off(table: JoinedTable, parts: Sequence[str]) -> Values:
+    verdict = _cell(table, parts).verdict
+    if verdict.difference is None:
+        raise ValueError(f"{' | '.join(parts)} of {table.name} is {verdict.kind}: {verdict.reason}")
+    return _ends(verdict.difference, verdict.interval)
+
+
+def _gain(table: JoinedTable, parts: Sequence[str]) -> Values:
+    dataset, method, other, *metric = parts
+    pairs = gain_in_pairs(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric]))
+    return _ends(pairs.mean, pairs.interval)
+
+
+def _between(table: JoinedTable, parts: Sequence[str]) -> Values:
+    dataset, method, metric, other = parts
+    pairs = gain_in_pairs(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other]))
+    return _ends(pairs.mean, pairs.interval)
+
+
+def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
+    found = [claim for claim in pooled_claims(table) if [claim.method, claim.other] == list(parts)]
+    if not found:
+        raise ValueError(f"{table.paper}/{table.name} pools no claim {' | '.join(parts)}")
+    return found[0]
+
+
+STATEMENTS: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
+    "mean": _mean,  # table | data set | method [| metric], with the interval of the mean
+    "sd": lambda table, parts: (_cell(table, parts).best_known.summary.sd,),
+    "n": lambda table, parts: (float(_cell(table, parts).best_known.summary.n),),
+    "off": _off,  # ours minus published, with its interval
+    "gain": _gain,  # table | data set | method | other [| metric], in pairs by seed, with its interval
+    "between": _between,  # table | data set | method | metric | other metric: of the same runs, with its interval
+    "pooled": lambda table, parts: _ends(
+        (claim := _pooled(table, parts)).mean, claim.interval
+    ),  # table | method | other
+    "p": lambda table, parts: (_pooled(table, parts).p,),
+    "p after Holm": lambda table, parts: (_pooled(table, parts).p_holm,),
+}
+
+
+def findings_of(path: Path) -> list[str]:
+    """What a paper's README says first: the items between <!-- findings --> and <!-- end -->, as plain text."""
+    match = FINDINGS.search(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not match:
+        return []
+    text = re.sub(r"<!--.*?-->", "", match[1], flags=re.DOTALL)
+    text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text).replace("**", "").replace("`", "")
+    return [" ".join(item.split()) for item in re.split(r"^(?:\d+\.|-) ", text, flags=re.MULTILINE) if item.strip()]
 
 
 def fill_file(path: Path, tables: Iterable[JoinedTable], paper: str = "") -> bool:
-    """Fills the blocks of one Markdown file; True if that changed it."""
+    """Fills the tables and numbers of one Markdown file; True if that changed it."""
     old = path.read_text(encoding="utf-8")
-    new = fill(old, tables_by_name(tables, paper), str(path))
+    new = fill(old, tables, str(path), paper)
     if new != old:
         files.write_text(path, new)
     return new != old
 
 
 def check_file(path: Path, tables: Iterable[JoinedTable], paper: str = "") -> list[str]:
-    """One line for each block of the file that does not follow from the rows."""
+    """One line for each table and number of the file that does not follow from the rows."""
     text = path.read_text(encoding="utf-8")
-    fresh = fill(text, tables_by_name(tables, paper), str(path))
-    old, new = BLOCK.finditer(text), BLOCK.finditer(fresh)
+    fresh = fill(text, tables, str(path), paper)
+    tables_there = zip(BLOCK.finditer(text), BLOCK.finditer(fresh), strict=True)
+    numbers_there = zip(NUMBER.finditer(text), NUMBER.finditer(fresh), strict=True)
     return [
-        f"{path}: the table {a['name']} does not follow from the rows; fill it again"
-        for a, b in zip(old, new, strict=True)
-        if a["body"] != b["body"]
+        *(
+            f"{path}: the table {old['name']} does not follow from the rows; fill it again"
+            for old, new in tables_there
+            if old["body"] != new["body"]
+        ),
+        *(
+            f"{path}: the rows say {new['text']}, not {old['text']} ({' '.join(old['says'].split())})"
+            for old, new in numbers_there
+            if old["text"] != new["text"]
+        ),
     ]
 
 

@@ -1,29 +1,31 @@
-"""Does what is committed follow from what was measured? Rows against their hash, files against the manifest."""
+"""Does what is committed follow from what was measured? Rows against their hash, key, seeds and chain; files against
+the rows."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from contrastbench.report.join import JoinedCell
 from contrastbench.report.statistics import LEVEL, Printed, difference, difference_interval
-from contrastbench.runner import files
 from contrastbench.runner.rows import Row, content_sha256
+from contrastbench.runner.vocabulary import canonical_json, key_of
 
-MANIFEST = "manifest.json"
-GENERATED = ("report",)  # folders of results/ that are made anew on every machine
+IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")
 
 
 def check_rows(rows: Iterable[Row], where: str) -> list[str]:
-    """One line for each row whose content is not what its sha256 says, and for each key that appears twice."""
+    """One line for each row that is not what its sha256 or its key says, and for each key that appears twice."""
     problems = []
     seen: set[str] = set()
     for row in rows:
         name = _named(row, where)
         if content_sha256(row) != row.get("sha256"):
             problems.append(f"{name} was changed after it was written: its sha256 does not match")
+        elif key_of({part: row[part] for part in IDENTITY}) != row["key"]:
+            problems.append(f"{name} is not the run that its key names: config, seed or version were changed")
         if row.get("key") in seen:
             problems.append(f"{name} appears twice")
         seen.add(str(row.get("key")))
@@ -48,39 +50,52 @@ def _named(row: Row, where: str) -> str:
     return f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
 
 
+def check_seeds(rows: Iterable[Row], where: str) -> list[str]:
+    """One line for each run whose seeds have a gap: somebody ran the missing one, and it is not here."""
+    seeds: dict[str, list[int]] = defaultdict(list)
+    names: dict[str, str] = {}
+    for row in rows:
+        group = canonical_json({**_without_needs(row), "seed": None})
+        seeds[group].append(row["seed"])
+        names[group] = f"{where}: {row['dataset']}/{row['method']} ({row['scale']} scale, stage {row['stage']})"
+    gaps = {group: sorted(set(range(max(found) + 1)) - set(found)) for group, found in seeds.items()}
+    return [
+        f"{names[group]} has seeds up to {max(seeds[group])} and lacks {', '.join(map(str, gap))}"
+        for group, gap in gaps.items()
+        if gap
+    ]
+
+
+def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str]:
+    """One line for each row that no cell shows and no shown row needs.
+
+    Args:
+        standing: keys of the rows that some cell shows, or that such a row needs.
+    """
+    return [f"{_named(row, where)} stands in no cell" for row in rows if row["key"] not in standing]
+
+
+def group_with_seed(row: Row) -> str:
+    """The run whatever its version: what a raised protocol version leaves the same."""
+    return canonical_json(_without_needs(row))
+
+
+def _without_needs(row: Row) -> dict[str, object]:
+    return {part: row[part] for part in IDENTITY if part not in ("protocol_version", "needs")}
+
+
+def latest_versions(rows: Iterable[Row]) -> dict[str, int]:
+    """The highest protocol version of each run and seed."""
+    versions: dict[str, int] = {}
+    for row in rows:
+        group = group_with_seed(row)
+        versions[group] = max(versions.get(group, 0), row["protocol_version"])
+    return versions
+
+
 def rows_digest(rows: Iterable[Row]) -> str:
     """One sha256 for a set of rows, whatever their order: what a figure says it was made from."""
     return hashlib.sha256("\n".join(sorted(str(row["sha256"]) for row in rows)).encode()).hexdigest()
-
-
-def manifest(results: Path) -> dict[str, str]:
-    """sha256 of every committed file below ``results``, by its path there."""
-    paths = sorted(path for path in results.rglob("*") if path.is_file() and _is_committed(path.relative_to(results)))
-    return {path.relative_to(results).as_posix(): _sha256(path) for path in paths}
-
-
-def _is_committed(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.parts[0] not in GENERATED and path.as_posix() != MANIFEST
-
-
-def write_manifest(results: Path) -> Path:
-    """Writes ``results/manifest.json``: the same bytes for the same files."""
-    path = results / MANIFEST
-    files.write_text(path, json.dumps(manifest(results), indent=1, sort_keys=True) + "\n")
-    return path
-
-
-def check_manifest(results: Path) -> list[str]:
-    """One line for each file that the manifest and the folder do not agree on."""
-    path = results / MANIFEST
-    if not path.exists():
-        return [f"{path} is missing; write it with the results"]
-    listed, found = files.read_json(path), manifest(results)
-    problems = [f"{results / name} is in the manifest but not there" for name in listed if name not in found]
-    problems += [f"{results / name} is not in the manifest" for name in found if name not in listed]
-    changed = [name for name in found if name in listed and listed[name] != found[name]]
-    return problems + [f"{results / name} is not what the manifest says" for name in changed]
 
 
 def check_generated(expected: Mapping[Path, str | bytes]) -> list[str]:
@@ -131,8 +146,3 @@ def _agreement(here: Row, shipped: Row) -> str:
         return "bit for bit"
     same = all(here.get(name) == shipped.get(name) for name in ("host", "versions", "device", "threads", "data"))
     return "differs" if same else "other machine"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

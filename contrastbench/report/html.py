@@ -32,11 +32,11 @@ SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 
 @dataclass(frozen=True)
 class FigureInput:
-    """A figure of a paper. ``svg`` is the file's content; it is cleaned before it enters the page."""
+    """A figure of a paper, drawn by ``style.svg_bytes``."""
 
     name: str
     caption: str
-    svg: str | bytes
+    svg: bytes
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PaperInput:
         seconds: wall seconds that the runs on this machine have cost so far.
         failures: rows of this machine that did not end as done.
         figures: committed or made now.
-        about: a sentence or two, plain text.
+        findings: what its README says first, plain text.
         published: everything in its ``published.csv``; numbers of tables that the paper does not declare are listed.
     """
 
@@ -61,7 +61,7 @@ class PaperInput:
     seconds: float = 0.0
     failures: Sequence[Row] = ()
     figures: Sequence[FigureInput] = ()
-    about: str = ""
+    findings: Sequence[str] = ()
     published: Sequence[Published] = ()
 
 
@@ -71,7 +71,7 @@ class ReportInput:
 
     Attributes:
         papers: in the order of the page.
-        provenance: label -> text: commit, machine, packages, manifest, ...
+        provenance: label -> text: commit, machine, packages, ...
         generated: when, as text; the only thing on the page that no row says.
         problems: lines that must not be overlooked, e.g. rows that cannot be read.
         reload_seconds: the page reloads itself this often; None for never.
@@ -92,7 +92,7 @@ def paper_input(
     *,
     states: Mapping[str, int] | None = None,
     figures: Sequence[FigureInput] = (),
-    about: str = "",
+    findings: Sequence[str] = (),
     published: Sequence[Published] = (),
 ) -> PaperInput:
     """A paper whose states, cost and failures are read off its rows here (``states`` adds what has no row yet)."""
@@ -100,9 +100,8 @@ def paper_input(
     if not counts:
         counts = Counter(str(row["status"]) for row in rows_here)
     failures = [row for row in rows_here if row["status"] != "done"]
-    return PaperInput(
-        name, title, tables, counts, sum(row["seconds"] or 0 for row in rows_here), failures, figures, about, published
-    )
+    seconds = sum(row["seconds"] or 0 for row in rows_here)
+    return PaperInput(name, title, tables, counts, seconds, failures, figures, findings, published)
 
 
 def build(report: ReportInput, path: Path) -> Path:
@@ -151,8 +150,8 @@ def _paper_view(paper: PaperInput, details: Details, budget: list[int]) -> dict[
     return {"paper": paper, "tables": tables, "figures": figures, "counts": counts, "carried": carried}
 
 
-def _drawing(svg: str | bytes, prefix: str) -> tuple[Markup, bool]:
-    """The cleaned figure, and whether it is wide enough for a line of its own."""
+def _drawing(svg: bytes, prefix: str) -> tuple[Markup, bool]:
+    """The figure for the page, and whether it is wide enough for a line of its own."""
     drawing = inline_svg(svg, prefix)
     box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', drawing)
     return drawing, box is not None and float(box[1]) > 1.7 * float(box[2])

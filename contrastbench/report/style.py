@@ -112,6 +112,11 @@ _PLACES = re.compile(rb' (?:d|x|y|transform)="[^"]*"')
 _DIGITS = re.compile(rb"(\.\d\d)\d+")
 
 
+def creator() -> str:
+    """What a figure names as its maker: strokes depend on matplotlib's version."""
+    return f"matplotlib {matplotlib.__version__}"
+
+
 def svg_bytes(figure: Figure, source: str = "") -> bytes:
     """The figure as SVG, the same bytes for the same figure (no date, no random ids).
 
@@ -121,7 +126,7 @@ def svg_bytes(figure: Figure, source: str = "") -> bytes:
     out = io.BytesIO()
     with styled():
         FigureCanvasSVG(figure)
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Source": source or None})
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": creator(), "Source": source or None})
     short = _PLACES.sub(lambda match: _DIGITS.sub(rb"\1", match[0]), out.getvalue())
     return b"\n".join(line.rstrip() for line in short.splitlines()) + b"\n"
 

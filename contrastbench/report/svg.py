@@ -1,11 +1,10 @@
-"""SVG for the HTML page: the small strip in each table cell, and figures made safe to stand inside the page."""
+"""SVG for the HTML page: the small strip in each table cell, and figures that stand inside the page."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from xml.etree import ElementTree
 
 from markupsafe import Markup
 
@@ -58,72 +57,21 @@ def strip(cell: JoinedCell, axis: Axis | None) -> Markup:
     return Markup(head + "".join(parts) + "</svg>")  # numbers only
 
 
-_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-ELEMENTS = frozenset(
-    ("svg", "g", "path", "defs", "use", "text", "tspan", "clipPath", "rect", "circle", "ellipse", "line", "polyline")
-    + ("polygon", "image")
-)
-ATTRIBUTES = frozenset(
-    ("id", "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "ry", "width", "height", "viewBox", "points")
-    + ("transform", "style", "clip-path", "fill", "stroke", "opacity", "stroke-width", "fill-opacity")
-    + ("stroke-opacity", "text-anchor", "font-size", "preserveAspectRatio")
-)
-_REFERENCE = re.compile(r"(?:url\(#|^#)([^)]+)")
-_FOREIGN = re.compile(r"url\(\s*['\"]?(?!#)|expression|javascript:|@import", re.IGNORECASE)
+def inline_svg(source: bytes, prefix: str) -> Markup:
+    """A figure of ``style.svg_bytes`` as it may stand in the page beside others.
 
-
-def inline_svg(source: str | bytes, prefix: str) -> Markup:
-    """A figure that may stand in the page: known elements and attributes only, no script, nothing from elsewhere.
-
-    Ink and grid follow the page's colours, so that the figure is readable in the dark; ids get ``prefix``, so that two
-    figures do not share them.
-
-    Raises:
-        ValueError: it is not whole SVG.
+    Ids get ``prefix``, so that two figures do not share them; ink and grid follow the page's colours, so that the
+    figure can be read in the dark; indentation and unused ids go, a third of the size. Names in a figure are text:
+    matplotlib escapes them.
     """
-    try:
-        root = ElementTree.fromstring(source)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"figure {prefix} is not whole SVG: {error}") from error
-    if root.tag != f"{_SVG}svg":
-        raise ValueError(f"figure {prefix} is not SVG but {root.tag}")
-    kept = _kept(root, prefix)
-    kept.attrib.pop("width", None), kept.attrib.pop("height", None)
-    _forget_unused_ids(kept)
-    text = ElementTree.tostring(kept, encoding="unicode")
-    text = re.sub(re.escape(INK), "currentColor", text, flags=re.IGNORECASE)
-    return Markup(re.sub(re.escape(GRID), "var(--line)", text, flags=re.IGNORECASE))
-
-
-def _kept(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
-    """A copy without what is not on the lists, without namespaces."""
-    copy = ElementTree.Element(element.tag.removeprefix(_SVG))
-    if copy.tag in ("text", "tspan"):  # elsewhere text is indentation, a third of the file
-        copy.text = element.text
-    if element.tag == f"{_SVG}tspan":
-        copy.tail = element.tail
-    for name, value in element.attrib.items():
-        if name == _XLINK or name == "href":
-            _keep_reference(copy, value, prefix)
-        elif name in ATTRIBUTES and not _FOREIGN.search(value) and not value.startswith("rotate(-0 "):
-            value = f"{prefix}-{value}" if name == "id" else value.replace("url(#", f"url(#{prefix}-")
-            copy.set(name, value)
-    for child in element:
-        if isinstance(child.tag, str) and child.tag.removeprefix(_SVG) in ELEMENTS:
-            copy.append(_kept(child, prefix))
-    return copy
-
-
-def _forget_unused_ids(root: ElementTree.Element) -> None:
-    values = [value for element in root.iter() for value in element.attrib.values()]
-    used = {name for value in values for name in _REFERENCE.findall(value)}
-    for element in root.iter():
-        if element.get("id") not in used:
-            element.attrib.pop("id", None)
-
-
-def _keep_reference(copy: ElementTree.Element, value: str, prefix: str) -> None:
-    if value.startswith("#"):
-        copy.set("href", f"#{prefix}-{value[1:]}")
-    elif copy.tag == "image" and value.startswith("data:image/png;base64,"):
-        copy.set("href", value)
+    text = source.decode()
+    root, _, body = text[text.index("<svg") :].partition(">")
+    box = re.search(r'viewBox="[^"]*"', root)
+    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.DOTALL)
+    body = re.sub(r">\s*\n\s*<", "><", body).replace("xlink:href", "href").rstrip()
+    used = {name for names in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', body) for name in names}
+    body = re.sub(r' id="([^"]+)"', lambda id: f' id="{prefix}-{id[1]}"' if id[1] in used else "", body)
+    body = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", body)
+    body = re.sub(re.escape(INK), "currentColor", body, flags=re.IGNORECASE)
+    body = re.sub(re.escape(GRID), "var(--line)", body, flags=re.IGNORECASE)
+    return Markup(f"<svg {box[0] if box else ''}>{body}")

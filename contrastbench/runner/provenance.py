@@ -60,13 +60,23 @@ def versions() -> dict[str, str]:
 @cache
 def host() -> dict[str, str]:
     """The kind of machine: rows are equal bit for bit only on the same kind."""
-    return {"machine": platform.machine(), "cpu": _cpu_model()}
+    return {"machine": platform.machine(), "cpu": _cpu_model(), "generation": _cpu_generation()}
 
 
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _cpu_generation() -> str:
+    """``family 25, model 1, stepping 1``: a cloud's model name hides it, and the last bits of a sum depend on it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    known = {short: values.get(name) for short, name in (("family", "cpu family"), ("model", "model"))}
+    known["stepping"] = values.get("stepping")
+    return ", ".join(f"{name} {value}" for name, value in known.items() if value) or "unknown"
 
 
 def device_kind(device: str) -> str:

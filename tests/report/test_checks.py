@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from contrastbench.report import blocks, checks
 from contrastbench.report.join import join
+from contrastbench.runner.rows import sealed
 
 
 @pytest.fixture
@@ -33,23 +36,26 @@ def test_the_digest_of_rows_knows_no_order(synthetic):
     assert checks.rows_digest(rows) == checks.rows_digest(rows[::-1]) != checks.rows_digest(rows[1:])
 
 
-def test_the_manifest_sees_every_change(tmp_path):
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "report").mkdir()
-    for name in ("toy/rows.jsonl", "toy/table.md", "toy/curve.svg", "report/index.html"):
-        (tmp_path / name).write_text(name)
-    assert "is missing" in checks.check_manifest(tmp_path)[0]
-    checks.write_manifest(tmp_path)
-    assert checks.check_manifest(tmp_path) == []
-    (tmp_path / "toy/rows.jsonl").write_text("other")
-    (tmp_path / "toy/table.md").unlink()
-    (tmp_path / "toy/new.md").write_text("new")
-    (tmp_path / "report/index.html").write_text("made anew on every machine")
-    problems = "\n".join(checks.check_manifest(tmp_path))
-    assert problems.count("\n") == 2
-    assert "rows.jsonl is not what the manifest says" in problems
-    assert "table.md is in the manifest but not there" in problems
-    assert "new.md is not in the manifest" in problems
+def test_a_row_under_another_runs_key_is_named(synthetic):
+    """Somebody gives a good seed's row another seed, and seals it anew: its key tells."""
+    row = synthetic.rows(synthetic.cell("SimCLR", seeds=range(1)), 80.0)[0]
+    forged = sealed({**row, "seed": 7})
+    (problem,) = checks.check_rows([forged], "rows.jsonl")
+    assert "is not the run that its key names" in problem
+
+
+def test_a_gap_in_the_seeds_is_named(synthetic):
+    rows = synthetic.rows(synthetic.cell("SimCLR", seeds=range(6)), 80.0)
+    assert checks.check_seeds(rows, "rows.jsonl") == []
+    (problem,) = checks.check_seeds([row for row in rows if row["seed"] not in (1, 4)], "rows.jsonl")
+    assert "Alpha/SimCLR" in problem and "has seeds up to 5 and lacks 1, 4" in problem
+
+
+def test_a_row_that_no_cell_shows_is_named(synthetic):
+    first, last = (synthetic.row(synthetic.run(name), 80.0) for name in ("Stage", "Probe"))
+    assert checks.check_shown([first, last], {first["key"], last["key"]}, "rows.jsonl") == []
+    (problem,) = checks.check_shown([first, last], {last["key"]}, "rows.jsonl")
+    assert "Alpha/Stage/0" in problem and "stands in no cell" in problem
 
 
 def test_generated_files_are_compared_byte_by_byte(tmp_path):
@@ -116,3 +122,52 @@ def test_a_wrong_block_is_refused(tmp_path, table, text, message):
     with pytest.raises(ValueError, match=message):
         blocks.fill_file(readme, [table])
     assert readme.read_text() == text
+
+
+def test_a_number_in_a_sentence_comes_from_the_rows_in_the_style_it_stands(tmp_path, synthetic):
+    cells = [synthetic.cell(method, dataset) for dataset in ("Alpha", "Beta") for method in ("SimCLR", "DCL")]
+    rows = [row for cell in cells for row in synthetic.rows(cell, 82.5 if cell.method == "DCL" else 80.0, 0.0)]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, [], rows)
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "DCL has 0.0<!--= mean | main | Alpha | DCL --> (0<!--= n | main | Alpha | DCL --> seeds),\n"
+        "+0.00 [0.0, 0.0]<!--= gain | main | Alpha | DCL | SimCLR --> there and +0.0<!--= pooled | main |\n"
+        "DCL | SimCLR --> over both sets, p = 0.000<!--= p | main | DCL | SimCLR -->.\n"
+    )
+    assert len(blocks.check_file(readme, [table], "toy")) == 5
+    blocks.fill_file(readme, [table], "toy")
+    plain = re.sub(r"<!--.*?-->", "", readme.read_text(), flags=re.DOTALL)
+    assert plain == (
+        "DCL has 82.5 (5 seeds),\n+2.50 [2.5, 2.5] there and +2.5 over both sets, p = 0.002.\n"  # 2 of 2^10 patterns
+    )
+    assert blocks.check_file(readme, [table], "toy") == []
+    readme.write_text(readme.read_text().replace("82.5", "83.5"))
+    (problem,) = blocks.check_file(readme, [table], "toy")
+    assert problem.endswith("the rows say 82.5, not 83.5 (mean | main | Alpha | DCL)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("good<!--= mean | main | Alpha | SimCLR -->", "does not stand right behind a number"),
+        (
+            "1.0<!--= best | main | Alpha | SimCLR -->",
+            "unknown mark 'best | main | Alpha | SimCLR'; it starts",
+        ),
+        ("1.0<!--= mean | main | Alpha | MoCo -->", "no measured cell Alpha | MoCo in toy/main/quick"),
+        ("1.0 [0.5, 1.5]<!--= n | main | Alpha | SimCLR -->", "what its mark names has none"),
+    ],
+)
+def test_a_wrong_mark_is_refused(table, text, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        blocks.fill(text, [table], "README.md", "toy")
+
+
+def test_what_a_readme_finds_is_read_as_plain_text(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "# Title\n<!-- findings -->\n1. **It holds**: 80.0<!--= mean | main | A | B --> of [these](rows.md).\n"
+        "2. Another\n   line.\n<!-- end -->\n"
+    )
+    assert blocks.findings_of(readme) == ["It holds: 80.0 of these.", "Another line."]
+    assert blocks.findings_of(tmp_path / "none.md") == []

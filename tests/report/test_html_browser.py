@@ -159,3 +159,13 @@ def test_the_theme_can_be_switched(page):
     page.run("document.getElementById('theme').click()")
     assert page.run("getComputedStyle(document.body).backgroundColor") != before
     page.run("document.getElementById('theme').click()")
+
+
+def test_the_contents_name_every_table_and_follow_the_reader(page):
+    links = page.run("[...document.querySelectorAll('.contents a')].map(link => link.hash)")
+    sections = page.run("[...document.querySelectorAll('section.paper, section.table')].map(part => '#' + part.id)")
+    assert sections == links[:-1]  # the last one leads to how to read the verdicts
+    last = page.run("'#' + [...document.querySelectorAll('section.table')].pop().id")
+    page.run("[...document.querySelectorAll('section.table')].pop().scrollIntoView({behavior: 'instant'})")
+    page.run("new Promise(done => setTimeout(done, 300))")
+    assert page.run("document.querySelector('.contents a[aria-current]').hash") == last

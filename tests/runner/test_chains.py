@@ -303,7 +303,7 @@ def test_plan_and_status_count_needed_runs_under_their_stage(bench):
         assert [*cell, "2", "2.00", "2.0", "h"] == lines[
             lines.index(f"staged/stage {heading}, quick scale".split()) + 1
         ]
-    assert ["noise8/Plain", "2", "2.00", "2.0", "h"] == lines[lines.index(["staged/main,", "quick", "scale"]) + 1]
+    assert lines[lines.index(["staged/main,", "quick", "scale"]) + 1] == ["noise8/Plain", "2", "2.00", "2.0", "h"]
     said = shown(_status_grid(planned))
     assert "staged/stage pretrain" in said and "staged/stage discover" in said and "staged/main" in said
 

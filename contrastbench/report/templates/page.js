@@ -55,3 +55,20 @@ function ticks(low, high, count) {
     if (!document.querySelector("dialog[open]") && !document.getElementById("search").value) location.reload();
   }, seconds * 1000);
 })();
+
+// The contents follow the reader: the entry of the section on the screen is marked; on a wide screen they stay open.
+(function contents() {
+  const list = document.querySelector(".contents");
+  if (matchMedia("(min-width: 106rem)").matches) list.querySelector("details").open = true;
+  const links = new Map([...list.querySelectorAll("a")].map((link) => [link.hash.slice(1), link]));
+  const seen = new Set();
+  const follow = new IntersectionObserver((entries) => {
+    for (const entry of entries) entry.isIntersecting ? seen.add(entry.target.id) : seen.delete(entry.target.id);
+    const current = [...links.keys()].filter((id) => seen.has(id)).pop();
+    if (!current) return;
+    for (const [id, link] of links) id === current ? link.setAttribute("aria-current", "location") : link.removeAttribute("aria-current");
+    const box = list.getBoundingClientRect(), place = links.get(current).getBoundingClientRect();
+    if (place.top < box.top || place.bottom > box.bottom) list.scrollTop += place.top - box.top - box.height / 2;
+  }, { rootMargin: "-10% 0px -60% 0px" });
+  for (const id of links.keys()) { const section = document.getElementById(id); if (section) follow.observe(section); }
+})();
