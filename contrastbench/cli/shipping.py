@@ -63,17 +63,14 @@ def standing(gathered: Gathered) -> set[str]:
 
 
 def write_generated() -> None:
-    """Makes the committed tables and figures from the shipped rows, and the tables and numbers inside Markdown files.
-
-    The Markdown files are the project's, so only its own results are written into them.
-    """
+    """Makes the committed tables and figures from the shipped rows, and what Markdown files take from them."""
     everything = _everything_shipped()
     for gathered in everything:
         for path, content in generated_files(gathered).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
     tables = [table for gathered in everything for table in gathered.tables]
-    for path, paper in _markdown_files() if places.results.resolve() == PROJECT / "results" else ():
+    for path, paper in _markdown_files():
         blocks.fill_file(path, tables, paper)
 
 
@@ -168,7 +165,12 @@ def _everything_shipped() -> list[Gathered]:
 
 
 def _markdown_files() -> Iterator[tuple[Path, str]]:
-    """The Markdown files that hold generated tables, each with the paper it belongs to ("" for the project's)."""
+    """The Markdown files that take tables and numbers from rows, each with its paper ("" for the project's).
+
+    They are the project's, so they are filled from and compared with its own results only.
+    """
+    if places.results.resolve() != PROJECT / "results":
+        return
     yield PROJECT / "README.md", ""
     for name in papers.names():
         path = papers.paper(name).folder / "README.md"

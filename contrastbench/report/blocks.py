@@ -159,9 +159,8 @@ STATEMENTS: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "off": _off,  # ours minus published, with its interval
     "gain": _gain,  # table | data set | method | other [| metric], in pairs by seed, with its interval
     "between": _between,  # table | data set | method | metric | other metric: of the same runs, with its interval
-    "pooled": lambda table, parts: _ends(
-        (claim := _pooled(table, parts)).mean, claim.interval
-    ),  # table | method | other
+    # table | method | other: over all data sets, with its interval, and the p of the same claim
+    "pooled": lambda table, parts: _ends((claim := _pooled(table, parts)).mean, claim.interval),
     "p": lambda table, parts: (_pooled(table, parts).p,),
     "p after Holm": lambda table, parts: (_pooled(table, parts).p_holm,),
 }
@@ -204,16 +203,3 @@ def check_file(path: Path, tables: Iterable[JoinedTable], paper: str = "") -> li
             if old["text"] != new["text"]
         ),
     ]
-
-
-FINDINGS = re.compile(r"<!-- findings -->\n(.*?)<!-- end -->", re.DOTALL)
-
-
-def findings_of(path: Path) -> list[str]:
-    """What a paper's README says first: the items between <!-- findings --> and <!-- end -->, as plain text."""
-    match = FINDINGS.search(path.read_text(encoding="utf-8")) if path.exists() else None
-    if not match:
-        return []
-    text = re.sub(r"<!--.*?-->", "", match[1], flags=re.DOTALL)
-    text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", text).replace("**", "").replace("`", "")
-    return [" ".join(item.split()) for item in re.split(r"^(?:\d+\.|-) ", text, flags=re.MULTILINE) if item.strip()]
