@@ -21,9 +21,16 @@ TAKEN = "new, done and in a table or needed by one"
 FIELDS = {*RESULT_FIELDS, "needs", "git", "device", "host", "artefact_sha256"}  # what a row must at least have
 
 
-def export(out: Path, targets: Sequence[str] | None, scale: str | None) -> None:
+def export(
+    out: Path,
+    targets: Sequence[str] | None,
+    scale: str | None,
+    seeds: str | None = None,
+    settings: Sequence[str] | None = None,
+) -> None:
     """Writes the finished rows of the chosen runs here, and of those they need, sorted, one a line."""
-    folders = chosen_folders(targets, scale) if targets or scale else list(run_folders(places.runs))
+    some = targets or scale or seeds or settings
+    folders = chosen_folders(targets, scale, seeds, settings) if some else list(run_folders(places.runs))
     states = [state_of(folder) for folder in folders]
     for problem in (state.problem for state in states if state.problem):
         complain(problem)

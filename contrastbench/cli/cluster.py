@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from contrastbench.cli.app import app, console, one_line_errors
-from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, chosen_folders, run_folder
+from contrastbench.cli.app import app, console, one_line_errors, places
+from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, chosen_folders
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
 
@@ -31,10 +33,27 @@ def cancel_jobs(
 @app.command("logs")
 @one_line_errors
 def show_logs(
-    key: Annotated[str, typer.Argument(help="a run's key, or the beginning of one, as `status` and errors print it")],
+    targets: Targets = None,
+    scale: AnyScale = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="of one run: go on until it ends")] = False,
 ) -> None:
-    """What a run printed, and what its Slurm job said when it ended without a row."""
-    folder = run_folder(key)
+    """What runs printed, and what their Slurm jobs said when they ended without a row."""
+    if not targets:
+        raise ValueError("whose logs? Give a run's key, as `status` and errors print it, or PAPER/TABLE/CELL")
+    folders = chosen_folders(targets, scale, seeds, settings)
+    if not folders:
+        raise ValueError(f"no run of {', '.join(targets)} was begun here (looked in {places.runs})")
+    if follow and len(folders) > 1:
+        raise ValueError(f"--follow is for one run, {', '.join(targets)} has {len(folders)}; give a key")
+    for folder in folders:
+        _show_log(folder)
+    if follow:
+        _follow(folders[0])
+
+
+def _show_log(folder: Path) -> None:
     queue = slurm_queue.read_queue()
     state = states.state_of(folder, slurm_queue.still_queued(queue))
     console.print(Text.assemble((str(folder), "bold"), f": {state.name}"), soft_wrap=True)
@@ -49,3 +68,28 @@ def show_logs(
         console.print(reason, soft_wrap=True)
     if state.name == "killed":
         console.print(slurm_queue.why_it_ended(folder), soft_wrap=True)
+
+
+FOLLOW_SECONDS = 0.5  # between two looks at a run's files
+
+
+def _follow(folder: Path) -> None:
+    """Prints what the run adds to its curve and its log until it is at work no more."""
+    read = {folder / "metrics.jsonl": 0, folder / "log.txt": _size(folder / "log.txt")}
+    while True:
+        at_work = states.state_of(folder, slurm_queue.still_queued()).name in ("running", "queued")
+        for path, known in read.items():
+            if (size := _size(path)) > known:
+                with open(path, "rb") as file:
+                    file.seek(known)
+                    whole, newline, _ = file.read(size - known).rpartition(b"\n")
+                console.print((whole + newline).decode(errors="replace"), end="", soft_wrap=True)
+                read[path] = known + len(whole + newline)
+        if not at_work:
+            console.print(f"now: {states.state_of(folder).name}")
+            return
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +18,8 @@ from rich.text import Text
 
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.data import catalogue
+from contrastbench.runner import provenance
 
-NEEDED_PACKAGES = ("torch", "torchvision", "torch-geometric", "pandas", "scikit-learn", "matplotlib")
 NEEDED_DISK_GB = 5.0
 
 
@@ -38,18 +40,40 @@ def examine_machine() -> None:
 Check = tuple[bool | None, str, str]  # None: not there, and not needed
 
 
+FIRST_PYTHON, AFTER_LAST_PYTHON = (3, 11), (3, 14)
+
+
 def _python() -> list[Check]:
-    return [(sys.version_info >= (3, 11), "Python 3.11 or newer", platform.python_version())]
+    fits = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON
+    return [(fits, "Python 3.11, 3.12 or 3.13", platform.python_version()), _commit()]
+
+
+def _commit() -> Check:
+    refused = provenance.why_no_commit()
+    return (not refused, "git", refused or str(provenance.git()["commit"])[:12])
+
+
+MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch_geometric"}  # where the names differ
 
 
 def _packages() -> list[Check]:
-    checks: list[Check] = []
-    for name in NEEDED_PACKAGES:
-        try:
-            checks.append((True, name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            checks.append((False, name, "missing: pip install -e ."))
-    return checks
+    """Every dependency of the suite, imported: one that is there may still not fit the others."""
+    return [
+        _imported(re.split(r"[<>=!~;\[ ]", line)[0])
+        for line in metadata.requires("contrastbench") or ()
+        if "extra" not in line
+    ]
+
+
+def _imported(package: str) -> Check:
+    try:
+        found = metadata.version(package)
+        importlib.import_module(MODULES.get(package, package.replace("-", "_")))
+    except metadata.PackageNotFoundError:
+        return False, package, "missing: pip install -e ."
+    except Exception as error:  # a package may fail to import in any way
+        return False, package, f"{found} cannot be imported: {' '.join(str(error).split())[:200]}"
+    return True, package, found
 
 
 def _devices() -> list[Check]:

@@ -11,6 +11,7 @@ from contrastbench import papers
 from contrastbench.cli.app import console, places, selections
 from contrastbench.cli.choosing import keys_and_names, seed_numbers, settings_by_name
 from contrastbench.runner.execute import folder_of
+from contrastbench.runner.rows import Row
 from contrastbench.runner.states import state_of
 from contrastbench.runner.vocabulary import Cell
 
@@ -30,6 +31,30 @@ def print_measured(targets: Sequence[str] | None, scale: str, seeds: str | None,
         console.print(grid)
 
 
+def metrics_missing(
+    targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None
+) -> list[str]:
+    """One line for each metric that a table shows and that finished runs do not have: the paper contradicts itself."""
+    lines: dict[str, None] = {}
+    changes = settings_by_name(settings)
+    for selection in selections(keys_and_names(targets)[1]):
+        for table, cell in papers.with_settings(selection.cells(scale, seed_numbers(seeds)), changes):
+            done = [row for row in _rows(cell) if row["status"] == "done"]
+            if lacking := [row for row in done if cell.metric not in row["metrics"]]:
+                place, returned = (
+                    f"{selection.paper.name}/{table}/{cell.name}",
+                    ", ".join(lacking[0]["metrics"]) or "nothing",
+                )
+                lines[
+                    f"{place}: {len(lacking)} finished runs have no {cell.metric!r}, which tables.py names; "
+                    f"train returned: {returned}. Correct one of the two (and raise PROTOCOL_VERSION)"
+                ] = None
+    return list(lines)
+
+
+def _rows(cell: Cell) -> list[Row]:
+    return [row for run in cell.runs if (row := state_of(folder_of(run, places.runs)).row)]
+
+
 def _values(cell: Cell) -> list[float]:
-    rows = (state_of(folder_of(run, places.runs)).row for run in cell.runs)
-    return [row["metrics"][cell.metric] for row in rows if row and cell.metric in row["metrics"]]
+    return [row["metrics"][cell.metric] for row in _rows(cell) if cell.metric in row["metrics"]]

@@ -13,7 +13,15 @@ import typer
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, complaints, console, one_line_errors, places, selections
-from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, seed_numbers, settings_by_name
+from contrastbench.cli.choosing import (
+    AnyScale,
+    Seeds,
+    Settings,
+    Targets,
+    chosen_folders,
+    seed_numbers,
+    settings_by_name,
+)
 
 if TYPE_CHECKING:
     from contrastbench.report.join import JoinedTable
@@ -136,6 +144,8 @@ def collect_rows(
         list[str] | None, typer.Argument(help="papers, or files and folders with rows made elsewhere")
     ] = None,
     into: Annotated[Path | None, typer.Option(help="the results folder that finished rows are promoted into")] = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
 ) -> None:
     """Counts the rows made here, or in files from elsewhere; `--into results` ships them and makes the tables anew.
 
@@ -144,12 +154,16 @@ def collect_rows(
     """
     from contrastbench.cli import carrying, shipping
 
+    check_is_results_folder(into)
     paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
     if paths:
         carrying.collect_files(paths, into)
     named = [each for each in what or () if Path(each) not in paths]
     for selection in selections(named) if named or not paths else ():
         rows, problems = shipping.promotable_rows(selection.paper)
+        if seeds or settings or selection.cell or len(selection.tables) < len(selection.paper.tables):
+            wanted = {folder.name for folder in chosen_folders(named, None, seeds, settings)}
+            rows = {key: row for key, row in rows.items() if key in wanted}
         for problem in problems:
             complain(problem)
         console.print(f"{selection.paper.name}: {len(rows)} rows here are done and stand in a table")
@@ -160,17 +174,42 @@ def collect_rows(
         shipping.write_generated()
 
 
+def check_is_results_folder(folder: Path | None) -> None:
+    """Rows go into a folder that holds results, or into one that is empty or new.
+
+    Raises:
+        ValueError: it is a file, or a folder of other things.
+    """
+    if folder is None or not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"--into {folder} is a file; give a results folder, as --into results")
+    if any(folder.iterdir()) and not any(folder.glob("*/rows.jsonl")):
+        raise ValueError(
+            f"--into {folder} is not a results folder: no PAPER/rows.jsonl is in it; give results, or a new one"
+        )
+
+
 @app.command("export")
 @one_line_errors
 def export_rows(
     out: Annotated[Path, typer.Argument(help="the file to write, one row a line; `collect` reads it elsewhere")],
     targets: Targets = None,
     scale: AnyScale = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
 ) -> None:
     """Writes this machine's finished rows, failed ones included, to one file to carry to another checkout."""
     from contrastbench.cli import carrying
 
-    carrying.export(out, targets, scale)
+    carrying.export(out, targets, scale, seeds, settings)
+
+
+def damaged_here(name: str) -> list[str]:
+    """One line for each run folder of the paper here whose row cannot be trusted."""
+    from contrastbench.cli.gathering import gather
+
+    return gather(papers.paper(name)).problems
 
 
 @app.command("verify")
@@ -182,6 +221,7 @@ def verify_results() -> None:
     problems = shipping.stale_results()
     console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
     for name in papers.names():
+        problems += damaged_here(name)
         agreements, differing = shipping.agreement(papers.paper(name))
         if agreements:
             console.print(f"{name}, here against shipped: {agreements}")

@@ -32,7 +32,7 @@ from contrastbench.cli.launching import (
     Threads,
     launcher_of,
 )
-from contrastbench.cli.measured import print_measured
+from contrastbench.cli.measured import metrics_missing, print_measured
 from contrastbench.cli.planning import costs, planned_runs, prices, slots_for
 from contrastbench.runner import cost, states
 from contrastbench.runner.execute import folder_of
@@ -146,6 +146,10 @@ def run_tables(
         _say_what_is_queued(outcome, wanted)
     if settings:
         print_measured(targets, scale, seeds, settings)
+    if missing := metrics_missing(targets, scale, seeds, settings):
+        for line in missing:
+            complain(line)
+        raise typer.Exit(1)
     keys = {each.run.key for each in (wanted if budget else planned)}
     _say_what_became([each for each in planned_runs(targets, scale, seeds, settings) if each.run.key in keys])
 

@@ -16,7 +16,7 @@ from contrastbench.report import blocks, checks, style
 from contrastbench.report.join import JoinedCell
 from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, latex, markdown, sheet
-from contrastbench.runner import files
+from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, rows_shipped, write_shipped
 
@@ -30,6 +30,8 @@ def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
     gathered = gather(paper)
     shown = standing(gathered)
     rows = {row["key"]: row for row in gathered.here if row["status"] == "done" and row["key"] in shown}
+    if rows and (refused := provenance.why_no_commit()) and any(row["git"]["commit"] is None for row in rows.values()):
+        raise ValueError(f"rows of {paper.name} name no commit: {refused}")
     if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):
         raise ValueError(f"{changed} rows of {paper.name} come from a changed checkout; run them from a commit")
     return rows, gathered.problems

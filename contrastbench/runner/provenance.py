@@ -27,6 +27,19 @@ def git() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
+def why_no_commit() -> str:
+    """Why git tells no commit of this checkout, with what helps; empty where it tells one."""
+    try:
+        _git("rev-parse", "HEAD")
+    except OSError:
+        return "there is no git on this machine"
+    except subprocess.CalledProcessError as error:
+        if "dubious ownership" in error.stderr:
+            return f"another user owns this checkout; git config --global --add safe.directory {PROJECT}"
+        return "this is no git checkout; clone the repository"
+    return ""
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(
         ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True

@@ -111,7 +111,11 @@ def rows_shipped(results_folder: Path, paper: str) -> list[Row]:
     if not path.exists():
         return []
     lines = path.read_bytes().splitlines()
-    return [_checked(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+    try:
+        return [_checked(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+    except ValueError as error:
+        damage = str(error).split("; ")[0]
+        raise ValueError(f"{damage}; shipped rows come back with `git checkout -- {path}`") from error
 
 
 def write_shipped(results_folder: Path, paper: str, rows: Iterable[Row]) -> Path:

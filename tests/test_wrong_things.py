@@ -1,0 +1,203 @@
+"""Nothing says the wrong thing: each mistake and each damage has one line that is right."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from contrastbench.cli import app, machine
+from contrastbench.cli.app import console
+from contrastbench.runner import provenance
+from contrastbench.runner.rows import rows_shipped
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "width", 200)
+    folders = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    return lambda *arguments: CliRunner().invoke(app, [*folders, *arguments])
+
+
+def run(invoke, *arguments):
+    return invoke("run", "toy/main/Noise8/Plain", "--seeds", "1", "--launcher", "inline", *arguments)
+
+
+def only_line(told):
+    assert told.exit_code == 2, told.stdout
+    (line,) = told.stderr.splitlines()
+    return line
+
+
+def test_a_metric_that_train_does_not_return_is_the_papers_error(invoke, monkeypatch):
+    import benchmarks.toy.tables as tables
+
+    made = tables.main
+    monkeypatch.setattr(tables, "main", lambda *given: [renamed(cell) for cell in made(*given)])
+    told = run(invoke)
+    assert told.exit_code == 1
+    assert told.stderr.strip() == (
+        "error: toy/main/Noise8/Plain: 1 finished runs have no 'test_top5_percent', which tables.py names; "
+        "train returned: test_top1_percent. Correct one of the two (and raise PROTOCOL_VERSION)"
+    )
+
+
+def renamed(cell):
+    return dataclasses.replace(cell, metric="test_top5_percent")
+
+
+def test_a_budget_says_what_fits_and_what_probing_took(invoke):
+    told = invoke("run", "toy/main", "--seeds", "1", "--launcher", "inline", "--budget", "1m")
+    assert "probing Noise8 Plain: its first 4 epochs" in told.stdout
+    assert "budget 1m" in told.stdout and ": 4 of 4 runs fit, about " in told.stdout
+    again = invoke("run", "toy/main", "--seeds", "2", "--launcher", "inline", "--budget", "1m")
+    assert "probing" not in again.stdout.split("budget")[0], "what was measured is known"
+
+
+def test_a_budget_that_is_spent_by_probing_starts_nothing(invoke):
+    slow = ("--set", "seconds_per_epoch=0.5", "--set", "epochs=100")
+    told = run(invoke, *slow, "--budget", "1s")
+    assert ": 0 of 1 runs fit, about 0 s on one slot" in told.stdout
+    assert "0 to start" in told.stdout
+
+
+def test_collect_goes_into_results_folders_only(invoke, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "cat.png").write_text("")
+    line = only_line(invoke("collect", "toy", "--into", str(tmp_path / "pictures")))
+    assert line.startswith(
+        f"error: --into {tmp_path / 'pictures'} is not a results folder: no PAPER/rows.jsonl is in it"
+    )
+    line = only_line(invoke("collect", "toy", "--into", str(tmp_path / "pictures" / "cat.png")))
+    assert line.endswith("cat.png is a file; give a results folder, as --into results")
+
+
+def test_collect_and_export_take_seeds_and_settings(invoke, tmp_path):
+    invoke("run", "toy/main", "--seeds", "3", "--launcher", "inline")
+    run(invoke, "--set", "gain=2")
+    told = invoke("export", str(tmp_path / "rows.jsonl"), "toy/main/Noise8", "--seeds", "0-1")
+    assert f"{tmp_path / 'rows.jsonl'}: 4 rows" in told.stdout
+    told = invoke("export", str(tmp_path / "own.jsonl"), "toy/main/Noise8/Plain", "--seeds", "1", "--set", "gain=2")
+    assert f"{tmp_path / 'own.jsonl'}: 1 rows" in told.stdout
+
+
+def test_a_damaged_line_of_shipped_rows_says_how_the_file_comes_back(tmp_path):
+    (tmp_path / "toy").mkdir()
+    path = tmp_path / "toy" / "rows.jsonl"
+    path.write_text('{"schema": 1, "key"')
+    with pytest.raises(ValueError) as told:
+        rows_shipped(tmp_path, "toy")
+    assert str(told.value).startswith(f"{path}:1 is not whole JSON")
+    assert str(told.value).endswith(f"; shipped rows come back with `git checkout -- {path}`")
+
+
+def test_verify_names_damaged_local_rows(invoke, tmp_path):
+    run(invoke)
+    (row,) = tmp_path.glob("runs/toy/*/row.json")
+    row.write_bytes(row.read_bytes()[:50])
+    told = invoke("verify")
+    assert told.exit_code == 1 and f"{row} is not whole JSON" in told.stderr
+
+
+def test_a_checkout_of_another_user_is_named_with_what_helps(monkeypatch):
+    def refused(*arguments):
+        raise subprocess.CalledProcessError(128, "git", stderr="fatal: detected dubious ownership in repository")
+
+    monkeypatch.setattr(provenance, "_git", refused)
+    said = f"another user owns this checkout; git config --global --add safe.directory {provenance.PROJECT}"
+    assert provenance.why_no_commit() == said
+    assert machine._commit() == (False, "git", said)
+
+
+def test_an_unknown_user_without_a_home_gets_one_line(tmp_path, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("CONTRASTBENCH_DATA", raising=False)
+    told = CliRunner().invoke(app, ["data", "list"])
+    assert only_line(told).startswith("error: no home folder is known here, so say where data sets are: --data-root")
+
+
+def test_doctor_imports_every_dependency(monkeypatch):
+    wanted = {line.split(">")[0] for line in metadata.requires("contrastbench") if "extra" not in line}
+    checks = {name: good for good, name, _ in machine._packages()}
+    assert set(checks) == wanted and all(checks.values())
+
+    def broken(name):
+        raise ImportError("numpy.core.multiarray failed to import")
+
+    monkeypatch.setattr(machine.importlib, "import_module", broken)
+    good, name, said = machine._imported("grakel")
+    assert (good, name) == (False, "grakel") and said.endswith(
+        "cannot be imported: numpy.core.multiarray failed to import"
+    )
+    assert machine._imported("no-such-package") == (False, "no-such-package", "missing: pip install -e .")
+
+
+@pytest.mark.parametrize(("version", "fits"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)])
+def test_doctor_knows_which_pythons_fit(monkeypatch, version, fits):
+    monkeypatch.setattr(machine.sys, "version_info", version)
+    assert machine._python()[0][0] is fits
+
+
+def test_logs_follow_a_run_to_its_end(tmp_path):
+    command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(tmp_path)]
+    front = subprocess.Popen(
+        [*command, "run", "toy/slow", "--seeds", "1", "--launcher", "inline", "--set", "epochs=6"],
+        stdout=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("toy/*/claim.1")) and time.monotonic() < until:
+        time.sleep(0.05)
+    (folder,) = tmp_path.glob("toy/*")
+    said = subprocess.run(
+        [*command, "logs", folder.name[:12], "-f"], capture_output=True, text=True, timeout=120
+    ).stdout
+    assert front.wait(timeout=60) == 0
+    assert said.count('"loss"') == 6 and said.splitlines()[-1] == "now: done"
+
+
+def test_logs_of_nothing_say_what_they_want(invoke):
+    assert only_line(invoke("logs")).startswith("error: whose logs? Give a run's key")
+    assert only_line(invoke("logs", "toy/main")).startswith("error: no run of toy/main was begun here (looked in ")
+
+
+@pytest.mark.parametrize("launcher", ["local"])
+def test_a_full_disk_ends_the_queue_in_one_line_and_the_same_command_goes_on(tmp_path, launcher):
+    """One line from the command, no failed run, and the rest is done once there is space."""
+    runs = tmp_path / "small"
+    runs.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(runs)], capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root")
+    command = [
+        sys.executable,
+        "-m",
+        "contrastbench.cli",
+        "--runs",
+        str(runs),
+        "run",
+        "toy/main",
+        "--launcher",
+        launcher,
+    ]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert told.returncode == 2 and told.stderr.strip().splitlines()[-1].endswith("no space left on device")
+        assert "failed" not in told.stdout
+        subprocess.run(["mount", "-o", "remount,size=16m", str(runs)], check=True)
+        told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert told.returncode == 0 and "now: 12 done" in told.stdout
+    finally:
+        subprocess.run(["umount", "--lazy", str(runs)], check=True)
+
+
+def test_completion_can_be_installed():
+    told = CliRunner().invoke(app, ["--help"])
+    assert "--install-completion" in told.stdout and "--show-completion" in told.stdout
