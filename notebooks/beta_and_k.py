@@ -23,6 +23,7 @@
 # %%
 from IPython.display import SVG, Markdown, display
 
+import contrastbench
 from contrastbench import papers
 from contrastbench.cli.gathering import gather
 from contrastbench.report import style
@@ -58,6 +59,15 @@ display(Markdown(markdown(sheet(table, "long", places=("shipped",)))))
 graphs = gather(papers.paper("graph_contrastive"), with_here=False)
 table = next(table for table in graphs.measured if table.name == "beta" and table.scale == "paper")
 show(ablation(table, "beta"))
+
+# %% [markdown]
+# The rows themselves are a pandas table, one line a run, with a column for each setting and each metric.
+
+# %%
+rows = contrastbench.results(
+    "graph_contrastive/beta", dataset="MUTAG", scale="paper", settings={"method": "hard"}, origin="shipped"
+)
+rows.groupby(["config.variant", "config.beta"])["test_svm_accuracy_percent"].agg(["mean", "std", "count"])
 
 # %% [markdown]
 # ## k in noise-contrastive estimation

@@ -22,9 +22,12 @@ def print_measured(targets: Sequence[str] | None, scale: str, seeds: str | None,
     for column in ("cell", "metric", "mean ± sd (seeds)"):
         grid.add_column(column, overflow="fold")
     changes = settings_by_name(settings)
+    printed = set()  # cells that are the same run under these settings are one line
     for selection in selections(keys_and_names(targets)[1]):
         for _, cell in papers.with_settings(selection.cells(scale, seed_numbers(seeds)), changes):
-            if values := _values(cell):
+            same = (cell.metric, *(run.key for run in cell.runs))
+            if same not in printed and (values := _values(cell)):
+                printed.add(same)
                 spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
                 grid.add_row(cell.name, cell.metric, f"{statistics.mean(values):.4g}{spread} ({len(values)})")
     if grid.row_count:

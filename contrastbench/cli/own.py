@@ -46,13 +46,16 @@ def _runs_by_table(rows: Iterable[Row]) -> dict[str, dict[tuple[str, str], tuple
 def _cells(gathered: Gathered, table: str, runs: dict[tuple[str, str], tuple[Run, Row]]) -> list[Cell]:
     """The runs as cells, one for each setting and each metric of the declared table that its rows have."""
     metrics = {cell.metric: cell.better for each in gathered.tables if each.name == table for cell in each.cells}
-    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    groups: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)  # by seed; cells that are one run are one
+    labels: dict[str, str] = {}
     for (name, _), (run, row) in runs.items():
+        kind = _kind(run)
+        labels.setdefault(kind, name.removeprefix(f"{run.dataset}/"))
         for metric in (each for each in metrics if each in row["metrics"]):
-            groups[name.removeprefix(f"{run.dataset}/"), metric, _kind(run)].append(run)
+            groups[metric, kind][run.seed] = run
     return [
-        Cell(found[0].dataset, method, metric, tuple(sorted(found, key=lambda run: run.seed)), {}, metrics[metric])
-        for (method, metric, _), found in groups.items()
+        Cell(next(iter(found.values())).dataset, labels[kind], metric, tuple(found.values()), {}, metrics[metric])
+        for (metric, kind), found in groups.items()
     ]
 
 

@@ -135,7 +135,7 @@ def run_tables(
     if launcher != "slurm":  # which checks what its own profile points at
         data_is_here((each.run for each in wanted), settings)
     if budget:
-        wanted = _within_budget(wanted, chosen.run_device, budget)
+        wanted = _within_budget(planned, wanted, chosen.run_device, budget)
     if dry_run:
         to_run = [each for each in wanted if each.is_to_run]
         chosen.print_scripts([job_of(each.run, places.runs) for each in to_run], _hours_auto(chosen, to_run))
@@ -154,10 +154,10 @@ def run_tables(
     _say_what_became([each for each in planned_runs(targets, scale, seeds, settings) if each.run.key in keys])
 
 
-def _within_budget(wanted: Sequence[Planned], device: str, budget: str) -> list[Planned]:
+def _within_budget(planned: Sequence[Planned], wanted: Sequence[Planned], device: str, budget: str) -> list[Planned]:
     """The first runs whose cost fits the budget, the time of probing taken off it; says what it leaves out."""
     seconds, began = cost.seconds_of(budget), time.monotonic()
-    estimated = costs(wanted, device, probe=True, probe_seconds=seconds)
+    estimated = costs(planned, device, probe=True, probe_seconds=seconds)
     probing = time.monotonic() - began
     chosen = cost.within(wanted, estimated, seconds - probing)
     spent = duration(sum(estimated[each.run.key] or 0.0 for each in chosen) / 3600)

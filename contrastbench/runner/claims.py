@@ -7,6 +7,7 @@ of them win; so two workers, or two front commands, never do the same run at onc
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -159,6 +160,7 @@ class Heartbeat:
             try:
                 files.write_text(self.claim.heartbeat, json.dumps(self.latest) + "\n", sync=False)
             except OSError as error:  # a full disk must not end a run that may still finish
-                print(f"heartbeat not written: {error}", flush=True)
+                with contextlib.suppress(OSError):  # its log is on the same disk
+                    print(f"heartbeat not written: {error}", flush=True)
             if self._done.wait(HEARTBEAT_SECONDS):
                 return

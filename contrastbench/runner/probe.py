@@ -47,15 +47,19 @@ def probed_costs(
     for run in runs:
         place = (run.paper, run.stage, run.scale, run.dataset, run.method)
         if place not in known:
-            if time.monotonic() < until and _can_be_probed(run):
-                said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs")
-            known[place] = probed_seconds(run, host, runs_folder, until)
+            known[place] = probed_seconds(run, host, runs_folder, until, said)
         if (value := known[place]) is not None:
             costs[run.key] = value
     return costs
 
 
-def probed_seconds(run: Run, host: Host, runs_folder: Path, until: float = math.inf) -> float | None:
+def probed_seconds(
+    run: Run,
+    host: Host,
+    runs_folder: Path,
+    until: float = math.inf,
+    said: Callable[[str], object] = lambda line: None,
+) -> float | None:
     """Seconds of the whole run: what its first epochs took apart from the rest, times its epochs, plus the rest.
 
     None where it has no ``epochs``, needs other runs' artefacts, fails, or is not through by ``until``
@@ -67,6 +71,7 @@ def probed_seconds(run: Run, host: Host, runs_folder: Path, until: float = math.
     folder = folder_of(short, runs_folder / PROBES)
     kept = _kept(folder, host)
     if kept is None and time.monotonic() < until:
+        said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs")
         kept = _measure(short, folder, host, runs_folder, until)
     if kept is None:
         return None

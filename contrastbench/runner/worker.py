@@ -40,6 +40,7 @@ def main() -> int:
     host = Host(arguments.device, arguments.threads, arguments.launcher, arguments.job)
     _warm_up()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the front command reads answers and nothing else
     folders: Iterable[Path] = (Path(line.strip()) for line in sys.stdin) if arguments.listen else arguments.folders
     return _work(folders, host, answers)
 
