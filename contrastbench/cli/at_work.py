@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.table import Table as Grid
 
 from contrastbench.cli.app import places
-from contrastbench.runner import claims, files
+from contrastbench.runner import claims
+from contrastbench.runner.checkpoint import Log
 from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers.slurm_queue import Queue, mark_of, never
 from contrastbench.runner.plan import Planned
@@ -22,17 +24,14 @@ def work_grid(planned: Iterable[Planned]) -> Grid | None:
             claim = each.state.claim
             labels = (each.run.key[:8], each.run.dataset, each.run.method, str(each.run.seed))
             where = (claim.owner["host"], claim.owner.get("job") or "local")
-            grid.add_row(*labels, _epoch(each, claim), *where, f"{claims.heartbeat_age(claim):.0f} s ago")
+            grid.add_row(*labels, _epoch(each, claim.folder), *where, f"{claims.heartbeat_age(claim):.0f} s ago")
     return grid if grid.row_count else None
 
 
-def _epoch(each: Planned, claim: claims.Claim) -> str:
-    try:
-        line = files.read_json(claim.heartbeat)
-    except (OSError, ValueError):
-        return ""
+def _epoch(each: Planned, folder: Path) -> str:
+    last = Log(folder).last_epoch()
     total = getattr(each.run.config, "epochs", None)
-    return f"{line['epoch'] + 1}" + (f" of {total}" if total else "") if "epoch" in line else ""
+    return "" if last is None else f"{last + 1}" + (f" of {total}" if total else "")
 
 
 def waiting_lines(planned: Sequence[Planned], queue: Queue | None) -> list[str]:

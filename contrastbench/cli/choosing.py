@@ -76,6 +76,8 @@ def chosen_folders(
         found += _exactly(chosen, scale, seeds, settings)
     else:
         found += [folder for selection in chosen for folder in _asked_for_by(selection, scale)]
+    if not found:
+        _refuse_unknown_cells(chosen, scale)
     return list(dict.fromkeys(folder for each in found for folder in _with_needed(each)))
 
 
@@ -90,6 +92,16 @@ def _with_needed(folder: Path) -> Iterator[Path]:
         if need.is_dir():
             yield from _with_needed(need)
     yield folder
+
+
+def _refuse_unknown_cells(chosen: Sequence[Selection], scale: str | None) -> None:
+    for selection in chosen:
+        known = [cell for each in ([scale] if scale else SCALES) for cell in _cells(selection, each, None)]
+        if selection.cell and not known:
+            raise ValueError(
+                f"unknown cell {selection.cell!r} in {selection.paper.name}/{'/'.join(selection.tables)}; "
+                "`contrastbench plan` lists the cells of a table"
+            )
 
 
 def _exactly(

@@ -13,4 +13,5 @@ def cluster():
 @pytest.fixture
 def site(cluster, tmp_path):
     cluster.wait_idle()
-    return Site(cluster, tmp_path / "runs")
+    yield Site(cluster, tmp_path / "runs")
+    cluster.command("scancel", "--user=root", check=False)  # what a failed test has left

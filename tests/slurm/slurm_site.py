@@ -158,5 +158,10 @@ def results(runs_folder):
     return {path.parent.name: result_of(read_row(path)) for path in runs_folder.glob("*/*/row.json")}
 
 
+def at_gate(folder, epochs):
+    """Whether the run has done this many epochs and its worker waits there."""
+    return epochs_of(folder) == epochs and worker_of(folder) is not None
+
+
 def all_done(folders):
     return all(states.state_of(folder).name == "done" for folder in folders)

@@ -106,7 +106,7 @@ class Following:
     def _waits(self, job: Job, task: QueuedTask) -> None:
         """Tells why a run waits; ends the waiting if the reason will not pass by itself."""
         hopeless = never(task, f"profile {self.submitter.profile.name}")
-        if not hopeless:
+        if not hopeless or self._said.get(job.folder) != task.reason:  # believed when seen twice: Slurm corrects itself
             self._tell(job, task.reason)
             return
         if task.reason not in HELD:  # else the next command would find it queued, and wait

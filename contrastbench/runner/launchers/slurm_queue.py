@@ -26,7 +26,7 @@ SCRIPT = "job.sh"  # in the folder of a submission
 COMMAND_SECONDS = 20.0  # a controller that is down or restarting may not hold up a status for longer
 SHOWN = "--format=%F|%K|%T|%r|%N|%o"  # array job, task, state, reason, nodes, script
 FIRST_CAUSE = re.compile(  # what is worth telling of a log; the first such line, as later ones follow from it
-    r"contrastbench: a setup line.*|(?:slurmstepd|srun|sbatch)\S*: (?:error|fatal|info): .*|.*oom[-_ ]kill.*"
+    r"contrastbench: .*|(?:slurmstepd|srun|sbatch)\S*: (?:error|fatal|info): .*|.*oom[-_ ]kill.*"
     r"|.*No module named .*|.*execve\(\).*|.*: command not found.*|.*No such file or directory.*|.*Permission denied.*"
     r"|FATAL: .*|\w*(?:Error|Exception)\b.*",
     re.IGNORECASE,
@@ -277,4 +277,5 @@ def first_cause(lines: Iterable[str]) -> str:
     last_start: list[str] = []
     for line in lines:
         last_start = [] if line.startswith("contrastbench: back to the queue") else [*last_start, line.strip()]
-    return next((line for line in last_start if FIRST_CAUSE.match(line) and not FOLLOWS.match(line)), "")
+    causes = [line for line in last_start if FIRST_CAUSE.match(line) and not FOLLOWS.match(line)]
+    return next((line for line in causes if line.startswith("contrastbench: a setup line")), (causes or [""])[0])

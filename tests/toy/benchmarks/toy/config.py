@@ -14,5 +14,5 @@ class Config:
     gate: str = ""  # a file that the run waits for in its middle epoch, so that a test can disturb it just there
     checkpoint_seconds: float = 0.0  # time between two saves; 0 saves every epoch
     fail_at: int = -1  # the epoch in which the run goes wrong; -1 is never
-    failure: str = "error"  # "error", "nan" or "memory"
+    failure: str = "error"  # "error", "nan", "memory" or "hoard"
     fail_unless: str = ""  # a file; where it exists, fail_at is ignored: what a retry needs to succeed

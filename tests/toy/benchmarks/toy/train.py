@@ -58,6 +58,10 @@ def whereabouts() -> dict[str, str]:
 
 
 def go_wrong(failure: str, epoch: int) -> None:
+    if failure == "hoard":  # until the kernel kills the process
+        hoard = []
+        while True:
+            hoard.append(torch.ones(2_000_000))
     if failure == "nan":
         raise FloatingPointError(f"loss became nan in epoch {epoch}")
     if failure == "memory":
