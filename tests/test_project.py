@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PARTS = (
     *("losses", "encoders", "data", "evaluation", "runner", "report", "cli"),
-    *("randomness", "training", "weights", "papers", "settings", "reading"),
+    *("randomness", "training", "weights", "distributed", "papers", "settings", "reading"),
 )
 
 # Who may import whom; each part may import itself.
@@ -21,11 +21,12 @@ ARROWS = {
     "losses": set(),
     "randomness": set(),
     "weights": set(),
+    "distributed": set(),
     "training": {"randomness"},
     "data": {"randomness"},
     "encoders": {"randomness", "data", "weights"},
     "evaluation": {"randomness", "data", "encoders", "weights", "training"},
-    "runner": {"randomness"},
+    "runner": {"randomness", "distributed"},
     "report": {"runner"},
     "settings": {"runner"},
     "papers": {"runner", "settings"},
@@ -34,7 +35,7 @@ ARROWS = {
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
         *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
-        *("runner", "baselines", "report"),
+        *("distributed", "runner", "baselines", "report"),
     },
 }
 # What the runner offers to papers and to the report: no more than this.

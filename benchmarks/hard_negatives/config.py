@@ -46,6 +46,7 @@ class Config:
     positive_samples: int = added(1)  # dcl: M, views of an item that its class is known by; 1 is the partner alone
     queue: int = added(0)  # MoCo's past keys as negatives; 0: the views of the batch
     key_momentum: float = added(0.99)  # queue only: of the encoder that makes the keys
+    batchnorm_groups: int = added(1)  # batch norm over so many equal parts of a batch, as DataParallel on so many GPUs
     mochi: tuple[int, ...] = added(())  # queue only: hardest, mixed, mixed with the query; none: no mixed negatives
 
 
@@ -62,14 +63,14 @@ RANGES = {
     **{"probe_weight_decay": "[0, inf)", "probe_batchnorm": ("train", "eval")},
     **{"train_images": "[0, inf)", "validation": "[0, 1)", "curve_epochs": "[1, inf)"},
     **{"anneal": ("none", "as_code", "as_paper"), "alpha_from": ("fixed", "linear", "labels")},
-    **{"positives": ("views", "labels"), "positive_samples": "[1, 64]"},
+    **{"positives": ("views", "labels"), "positive_samples": "[1, 64]", "batchnorm_groups": "[1, inf)"},
     **{"queue": "[0, inf)", "key_momentum": "[0, 1]", "mochi": "[0, inf)"},
 }
 _ENCODED, _TRAINED = {"stage": ("train", "supervised")}, {"stage": ("train",), "epochs": "(0, inf)"}
 USED_BY = {
     **dict.fromkeys(("encoder", "epochs", "augmentation", "view_size", "statistics", "precision"), _ENCODED),
     **dict.fromkeys(("evaluation_size", "probe", "probe_batchnorm"), _ENCODED),
-    **dict.fromkeys(("loss", "temperature", "positives", "queue", "curve_epochs"), _TRAINED),
+    **dict.fromkeys(("loss", "temperature", "positives", "queue", "curve_epochs", "batchnorm_groups"), _TRAINED),
     **dict.fromkeys(("learning_rate", "weight_decay"), {**_ENCODED, "epochs": "(0, inf)"}),
     "anneal": {**_TRAINED, "loss": ("hcl",)},
     "alpha_from": {**_TRAINED, "loss": ("bcl",)},

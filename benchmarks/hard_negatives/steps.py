@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.moco import KeyQueue
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
-from contrastbench import losses
+from contrastbench import distributed, losses
 from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.images import HEAD_OUTPUT, ImageEncoder
 from contrastbench.randomness import generator
@@ -27,7 +27,8 @@ def contrastive_step(
     config: Config, encoder: ImageEncoder, optimizer: torch.optim.Optimizer, data: Prepared
 ) -> TrainingStep:
     """Two views of a batch (more with DCL's M), the encoder on one after the other (batch norm sees one at a time, as
-    in the authors' code), the loss and an update."""
+    in the authors' code), the loss and an update. Processes that share the run have a part of each batch."""
+    model = distributed.spread(encoder, config.batchnorm_groups)
 
     def loss_of(
         index: Tensor,
@@ -38,7 +39,8 @@ def contrastive_step(
     ) -> Tensor:
         views = _views(data, index, index if partner is None else partner, draws)
         with precision(config, index):
-            z_a, z_b, *more = (encoder(view.contiguous(memory_format=torch.channels_last)).float() for view in views)
+            own = (model(view.contiguous(memory_format=torch.channels_last)).float() for view in views)
+            z_a, z_b, *more = map(distributed.gathered, own)
         if more:
             more_positives = torch.stack(more)
             return losses.dcl_many_positives(
@@ -49,13 +51,15 @@ def contrastive_step(
 
     if config.positive_samples > 1 and config.loss != "dcl":
         raise ValueError(f"positive_samples above 1 are DCL's; loss is {config.loss!r}")
-    return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device))
+    alone = distributed.processes() == 1  # a step is captured only then
+    return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device), capture=alone)
 
 
 def queue_step(
     config: Config, encoder: ImageEncoder, queue: KeyQueue, optimizer: torch.optim.Optimizer, data: Prepared
 ) -> TrainingStep:
     """MoCo: one view's query must find the other view's key among the keys of the queue."""
+    _in_one_process(config, "a queue")
     loss_by_name: dict[str, Callable[..., Tensor]] = {"nt_xent": _plain_queue_loss, "dcl": _hard, "hcl": _hard}
     queue_loss = chosen("loss with a queue", config.loss, loss_by_name)
     if config.mochi and (config.loss != "nt_xent" or len(config.mochi) != 3):
@@ -77,6 +81,11 @@ def queue_step(
         device=str(data.pretrain.device),
         after_update=lambda: queue.advance(encoder),
     )
+
+
+def _in_one_process(config: Config, what: str) -> None:
+    if distributed.processes() > 1 or config.batchnorm_groups > 1:
+        raise ValueError(f"{what} is trained in one process and with batchnorm_groups=1; two-view losses in several")
 
 
 def key_queue(config: Config, encoder: ImageEncoder, seed: int) -> KeyQueue:
@@ -123,7 +132,12 @@ def contrastive_inputs(config: Config, data: Prepared, *, seed: int, epoch: int)
         if config.mochi:
             a, b, picks = losses.mochi_draws(len(index), *config.mochi, rng=mixing, dtype=torch.float32)
             inputs |= dict(zip(MOCHI_DRAWS, (a, b, *picks), strict=True))
-        yield inputs
+        yield {name: distributed.part(value, _batch_dim(name)) for name, value in inputs.items()}
+
+
+def _batch_dim(name: str) -> int:
+    """Where an input counts the items of a batch: draws count their views first."""
+    return 0 if name in ("index", "partner") else 1
 
 
 def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor | None:
@@ -156,6 +170,7 @@ def supervised_step(
     config: Config, encoder: ImageEncoder, classifier: nn.Linear, optimizer: torch.optim.Optimizer, data: Prepared
 ) -> TrainingStep:
     """Cross-entropy of one view of each labelled image."""
+    _in_one_process(config, "the supervised reference")
 
     def loss_of(index: Tensor, **draws: Any) -> Tensor:
         (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)

@@ -118,6 +118,8 @@ class Checkpoint:
         every_seconds: a save within this time of the last one is skipped: the epochs are then done again, with the
             same random streams and so the same result. Longer where a save itself takes long. 0 saves always.
         needed: the folders of the runs that this one needs, by the names of ``Run.needs``.
+        agree: whether any of the run's processes was asked to stop, so that all stop at the same epoch.
+        assists: this is not the run's first process: it reads what the first one saves and writes nothing.
     """
 
     def __init__(
@@ -127,7 +129,10 @@ class Checkpoint:
         *,
         every_seconds: float = 20.0,
         needed: Mapping[str, Path] | None = None,
+        agree: Callable[[bool], bool] = bool,
+        assists: bool = False,
     ) -> None:
+        self.agree, self.assists = agree, assists
         self.folder = folder
         self.log = log
         self.every_seconds = every_seconds
@@ -147,6 +152,8 @@ class Checkpoint:
         try:
             saved = _load(self.folder / "checkpoint.pt")
         except ValueError as error:
+            if self.assists:
+                return 0
             (self.folder / "checkpoint.pt").replace(self.folder / "checkpoint.damaged.pt")
             if self.log:
                 self.log.note(f"{error}; the run starts again")
@@ -170,8 +177,10 @@ class Checkpoint:
         Raises:
             Interrupted: the run was asked to stop; it is saved.
         """
-        stop = _stop_requested.is_set()
-        if self.folder is None or not (stop or self._is_due()):
+        stop = self.agree(_stop_requested.is_set())
+        if self.assists and stop:
+            raise Interrupted
+        if self.folder is None or self.assists or not (stop or self._is_due()):
             return
         import torch
 
@@ -190,7 +199,7 @@ class Checkpoint:
 
     def keep(self, **parts: Any) -> None:
         """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""
-        if self.folder is None:
+        if self.folder is None or self.assists:
             return
         import torch
 

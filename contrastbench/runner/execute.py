@@ -35,6 +35,7 @@ class Host:
     threads: int = 1  # two threads on small models under load were 40 times slower than one
     launcher: str = "inline"
     job: str | None = None  # the scheduler's name for it
+    processes: int = 1  # that share the run
 
 
 def write_ticket(run: Run, runs_folder: Path, cells: list[list[str]]) -> Path:
@@ -81,7 +82,8 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
     """
     ticket = read_ticket(folder)
     claim = _take(folder, host)
-    if claim is None:
+    agree = _agreement(host)
+    if not agree(claim is not None) or claim is None:
         name = state_of(folder).name
         return name if name in FINISHED else "taken"
     started, clock = datetime.now(UTC), perf_counter()
@@ -89,7 +91,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
     with claims.Heartbeat(claim) as heartbeat, _log_file(folder) as log_file:
         log = Log(folder, watch=lambda line: _seen(line, heartbeat, watch))
         needed = needed_folders(ticket, folder)
-        checkpoint = Checkpoint(folder, log, every_seconds=_checkpoint_seconds(), needed=needed)
+        checkpoint = Checkpoint(folder, log, every_seconds=_checkpoint_seconds(), needed=needed, agree=agree)
         outcome = _outcome(ticket, host, checkpoint, log)
         log_file.flush()
         error = outcome["error"]
@@ -107,6 +109,28 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
     if row["status"] == "done":
         (folder / "checkpoint.pt").unlink(missing_ok=True)  # the artefact, if the run kept one, stays
     return row["status"]
+
+
+def assist(folder: Path, host: Host) -> None:
+    """Does this process's part of a run that the first process of its group executes; writes nothing."""
+    ticket = read_ticket(folder)
+    agree = _agreement(host)
+    if not agree(False):  # the first process has not got the run
+        return
+    checkpoint = Checkpoint(folder, Log(), needed=needed_folders(ticket, folder), agree=agree, assists=True)
+    train, config = _function(ticket), _config(ticket)
+    _settle(host)
+    with threadpoolctl.threadpool_limits(host.threads):
+        train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=Log())
+
+
+def _agreement(host: Host) -> Callable[[bool], bool]:
+    """What tells every process of a run whether any of them said yes."""
+    if host.processes == 1:
+        return bool
+    from contrastbench import distributed
+
+    return lambda said: distributed.anyone(said, host.device)
 
 
 def give_up(
@@ -156,6 +180,7 @@ def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, h
         "launcher": host.launcher,
         "job": host.job,
         "threads": host.threads,
+        "processes": host.processes,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

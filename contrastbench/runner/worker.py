@@ -3,12 +3,15 @@
 With ``--listen`` it is a warm worker of the local launcher: torch is imported once, folders come in on stdin, and one
 JSON line goes out for each line of a run's curve and for each run that ended. SIGTERM saves the run and stops it; a
 second one stops at once. SIGUSR2, which Slurm sends before it takes the node away, saves and stops too.
+
+With ``--spread`` it is one of the processes that torchrun started for one run: the first executes it, others assist.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import dataclasses
 import json
 import os
 import signal
@@ -19,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from contrastbench.runner import checkpoint, files
-from contrastbench.runner.execute import Host, execute
+from contrastbench.runner.execute import Host, assist, execute
 
 
 def main() -> int:
@@ -30,6 +33,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--launcher", default="inline")
     parser.add_argument("--job")
+    parser.add_argument("--spread", action="store_true", help="share the run with the other processes of torchrun")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop_at_next_epoch)
     signal.signal(signal.SIGUSR2, _stop_at_next_epoch)  # Slurm: the time limit or a preemption is near
@@ -39,6 +43,8 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front command gets it too and says SIGTERM
     host = Host(arguments.device, arguments.threads, arguments.launcher, arguments.job)
     _warm_up()
+    if arguments.spread:
+        return _share(arguments.folders[0], host)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the front command reads answers and nothing else
     folders: Iterable[Path] = (Path(line.strip()) for line in sys.stdin) if arguments.listen else arguments.folders
@@ -62,6 +68,26 @@ def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
     return int(failed)
 
 
+def _share(folder: Path, host: Host) -> int:
+    """One run together with the other processes of torchrun."""
+    from contrastbench import distributed
+
+    signal.signal(signal.SIGTERM, _stop_at_next_epoch_whatever_comes)  # Slurm and torchrun both send it
+    distributed.join(host.device)
+    device = host.device if host.device == "cpu" else f"cuda:{distributed.local_rank()}"
+    host = dataclasses.replace(host, device=device, processes=distributed.processes())
+    try:
+        if distributed.rank() == 0:
+            execute(folder, host)
+        else:
+            assist(folder, host)
+    except checkpoint.Interrupted:
+        return 0
+    finally:
+        distributed.leave()
+    return 0
+
+
 def _say_line(answers: TextIO, folder: Path, line: dict[str, Any]) -> None:
     _say(answers, folder, line=line)
 
@@ -76,6 +102,10 @@ def _say(answers: TextIO, folder: Path, **what: Any) -> None:
 
 def _stop_at_next_epoch(number: int, frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    checkpoint.request_stop()
+
+
+def _stop_at_next_epoch_whatever_comes(number: int, frame: object) -> None:
     checkpoint.request_stop()
 
 

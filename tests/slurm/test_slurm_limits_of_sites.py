@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from slurm_site import Site, job_of_run, running_cluster, wait_until
+from slurm_site import Site, at_gate, job_of_run, running_cluster, wait_until
 
 from contrastbench import papers
 from contrastbench.runner import files, states
@@ -14,7 +14,7 @@ from contrastbench.runner.launchers import Job, slurm_queue
 from contrastbench.runner.launchers.slurm_arrays import Array, Submitter, dry_run, is_no_room, lanes_of
 from contrastbench.runner.launchers.slurm_script import Ask, ask_for, auto_hours
 from contrastbench.runner.profiles import AUTO_HOURS, Profile
-from contrastbench.runner.rows import read_row
+from contrastbench.runner.rows import SCHEMA, read_row, sealed, write_row
 
 SETTINGS = {"epochs": "1", "size": "2"}
 
@@ -98,7 +98,7 @@ def test_a_run_killed_for_its_memory_gets_a_row_and_its_neighbours_go_on_alone(s
     submitter = Submitter(jobs, packed, site.folder)
     submitter.fill()
     assert submitter.problems == {}
-    wait_until(lambda: not len(slurm_queue.read_queue() or "?"), 150, lambda: site.cluster.command("squeue"))
+    site.wait_for_end(150)
     row = read_row(folder / "row.json")
     assert row["status"] == "out_of_memory" and "limit of 1.3 GB was reached" in row["error"]["message"]
     others = [job.folder for job in jobs[1:]]
@@ -117,8 +117,6 @@ def failed_before(tmp_path, *errors):
     ((_, cell),) = papers.select("toy/slow").cells("quick", [0])
     folder = write_ticket(cell.runs[0], tmp_path, [])
     for number, (status, error) in enumerate(errors, start=1):
-        from contrastbench.runner.rows import SCHEMA, sealed, write_row
-
         write_row(folder / f"failed.{number}.json", sealed({"schema": SCHEMA, "status": status, "error": error}))
     return folder
 
@@ -199,8 +197,6 @@ def test_a_profile_with_everything_on_other_host_names(site, tmp_path, monkeypat
     submitter.fill()
     (folder,) = site.folders("toy/slow", [0], settings)
     assert submitter.problems == {}
-    from slurm_site import at_gate
-
     wait_until(lambda: at_gate(folder, 2), 90, lambda: log_of(folder))
     claim = files.read_json(folder / "claim.1")
     assert claim["host"] == "n2-host" and states.state_of(folder).name == "running"

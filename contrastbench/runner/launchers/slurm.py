@@ -173,7 +173,8 @@ class Following:
             return
         before = {job.folder for job in self.submitter.left}
         self.submitter.fill(largest=max(1, freed) if self.submitter.no_room else None)
-        self._full, self._polls = len(read_queue() or queue), 0
+        now = read_queue()
+        self._full, self._polls = len(queue if now is None else now), 0
         for folder in before - {job.folder for job in self.submitter.left}:
             self._marks[folder] = mark_of(folder)
             self._said.pop(folder, None)

@@ -23,7 +23,7 @@ import psutil
 
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.execute import Host, give_up, needed_folders, read_ticket
-from contrastbench.runner.launchers import Job, local
+from contrastbench.runner.launchers import Job, local, readiness, slurm_group
 from contrastbench.runner.launchers.slurm_queue import mark_of, task_folders
 from contrastbench.runner.launchers.slurm_script import AGAIN, NO_WORKING_GPU
 from contrastbench.runner.profiles import Profile, profile_of
@@ -70,10 +70,23 @@ class Task:
             self._give_up(self._to_do(), "failed", NO_WORKING_GPU, problem, device="none")
             return 0
         threading.Thread(target=self._drop_cancelled, daemon=True).start()
+        if self.profile.processes_per_run > 1:
+            return self._share_runs()
         self._do_runs()
-        if self.stopping and self._to_do():
-            return self._leave()
-        return 0
+        return self._leave() if self.stopping and self._to_do() else 0
+
+    def _share_runs(self) -> int:
+        """One run at a time, on all devices of all nodes; the first node's task says which, the others follow."""
+        group = slurm_group.Group(self.submission, self.number, self.profile, job_id())
+        if not group.leads:
+            return group.follow(lambda: self.stopping)
+        for folder in self._to_do():
+            ready = readiness(self._job(folder))
+            for _ in range(local.ATTEMPTS if ready == "ready" else 0):
+                if not self.stopping and folder in self._to_do():
+                    group.do(folder)
+        group.end()
+        return self._leave() if self.stopping and self._to_do() else 0
 
     def _do_runs(self) -> None:
         slots = [local.Slot(device, self.profile.threads) for device in self._devices()]
@@ -98,7 +111,7 @@ class Task:
         if self.stopping:
             return
         self.stopping = True
-        workers = psutil.Process().children()
+        workers = psutil.Process().children(recursive=True)
         for worker in workers:  # Slurm tells every process of the step, but not if a person tells only this one
             _signal(worker, signal.SIGUSR2)
         seconds = max(5.0, self.profile.signal_seconds - SAVE_MARGIN_SECONDS)
