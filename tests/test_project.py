@@ -27,7 +27,7 @@ ARROWS = {
     "encoders": {"randomness", "data", "weights"},
     "evaluation": {"randomness", "data", "encoders", "weights", "training"},
     "runner": {"randomness", "distributed"},
-    "report": {"runner"},
+    "report": {"runner", "data"},
     "settings": {"runner"},
     "papers": {"runner", "settings"},
     "reading": {"runner", "papers"},
@@ -41,6 +41,7 @@ ARROWS = {
 # What the runner offers to papers and to the report: no more than this.
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}
 RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files", ".rows")}
+DATA_FOR_REPORT = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
 NO_TORCH = ("report", "papers", "settings", "reading", "cli")
 
@@ -87,6 +88,8 @@ def test_imports_follow_the_arrows(path):
             assert module in RUNNER_FOR_PAPERS, f"papers use the runner's vocabulary only, not {module}"
         if target == "runner" and part == "report":
             assert module in RUNNER_FOR_REPORT, f"the report knows words and files of the runner, not {module}"
+        if target == "data" and part == "report":
+            assert module in DATA_FOR_REPORT, f"the report knows the catalogue of data sets only, not {module}"
         if target == "report" and part == "benchmarks":
             assert module in REPORT_FOR_PAPERS, f"papers use the report's style only, not {module}"
 

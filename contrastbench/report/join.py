@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from contrastbench.data.catalogue import copy_of
 from contrastbench.report.published import Published
 from contrastbench.report.statistics import Interval, Summary, summarise, t_interval
 from contrastbench.report.verdict import Verdict, is_finite, verdict
@@ -51,6 +52,12 @@ class Sample:
     @property
     def missing(self) -> int:
         return max(0, self.expected - len(self.done) - len(self.failed))
+
+    @cached_property
+    def marks(self) -> list[str]:
+        """What is to be said of the data that the rows were made on: "JPEG copy of the data"."""
+        read = {item for row in self.done for item in row.get("data", {}).items()}
+        return sorted({mark for name, sha256 in read if (mark := copy_of(name, sha256).mark)})
 
     def __bool__(self) -> bool:
         return bool(self.done or self.failed)

@@ -160,6 +160,7 @@ def _trouble(cell: JoinedCell) -> str:
     sample = cell.here if cell.here else cell.shipped
     words = [f"{len(sample.failed)} failed"] if sample.failed else []
     words += [f"{sample.missing} missing"] if sample and sample.missing else []
+    words += cell.best_known.marks
     return ", ".join(words)
 
 

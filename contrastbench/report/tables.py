@@ -91,6 +91,7 @@ def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
         notes = [f"{notes[0]} In brackets every published number, and the verdict on the first."]
     if any("by seed" in text for line in lines for text in line.texts):
         notes += [f"By seed: the difference to {table.table.baseline} over the seeds that both have, where n differs."]
+    notes += _data_marks(table)
     return Sheet(title, (grid.axis_rows, *measured), tuple(lines), (*notes, *summary(table)), labels=1)
 
 
@@ -151,10 +152,23 @@ def _notes(table: JoinedTable) -> list[str]:
     notes = [f"Measured: mean ± sd (number of seeds) of {', '.join(metrics)}. Published: as printed."]
     if table.scale != "paper":
         notes.append(f"At {table.scale} scale nothing is judged against the paper.")
+    notes += _data_marks(table)
     if table.unmatched:
         places = ", ".join(f"{n.dataset}/{n.method} {published_text(n)}" for n in table.unmatched[:5])
         more = f" and {len(table.unmatched) - 5} more" if len(table.unmatched) > 5 else ""
         notes.append(f"Published and not measured: {places}{more}.")
+    return notes
+
+
+def _data_marks(table: JoinedTable) -> list[str]:
+    """One note for each mark of the data that numbers were measured on, with the cells that it stands for."""
+    measured = [cell for cell in table.cells if cell.best_known.done]
+    marks = dict.fromkeys(mark for cell in measured for mark in cell.best_known.marks)
+    notes = []
+    for mark in marks:
+        names = list(dict.fromkeys(cell.name for cell in measured if mark in cell.best_known.marks))
+        every = len(names) == len({cell.name for cell in measured})
+        notes.append(f"{mark}: {'every measured number' if every else ', '.join(names)}.")
     return notes
 
 

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
+from contrastbench.data import catalogue
 from contrastbench.report.join import join
 from contrastbench.report.layout import Grid
 from contrastbench.report.published import Published
@@ -152,3 +153,16 @@ def test_rows_of_a_setting_and_columns_of_metrics(synthetic):
     made = sheet(join("toy", {"main": synthetic.table(rows="beta", columns="metric")}, {"main": cells})[0])
     assert made.header == ("beta", "", "knn (%)", "probe (%)")
     assert [line.texts[0] for line in made.lines if line.texts[0]] == ["0.5", "1"]
+
+
+def test_numbers_made_on_a_copy_of_the_data_carry_its_mark(synthetic):
+    (sha256,) = catalogue.DATA_SETS["cifar10"].known
+    copied, original = synthetic.cell("HCL"), synthetic.cell("SimCLR")
+    rows = [*synthetic.rows(copied, 80.0, data={"cifar10": sha256}), *synthetic.rows(original, 79.0)]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": [original, copied]}, rows_here=rows)
+    made = sheet(table, "long")
+    assert [line.texts[-1].endswith("; JPEG copy of the data") for line in made.lines] == [False, True]
+    assert "JPEG copy of the data: Alpha/HCL." in made.notes
+    assert "JPEG copy of the data: Alpha/HCL." in sheet(table, "brief").notes
+    (all_of_it,) = join("toy", {"main": synthetic.table()}, {"main": [copied]}, rows_here=rows)
+    assert "JPEG copy of the data: every measured number." in sheet(all_of_it, "long").notes
