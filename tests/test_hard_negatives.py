@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.hard_negatives import tables
+from benchmarks.hard_negatives import figures, tables
 from benchmarks.hard_negatives import train as stages
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import prepared
@@ -18,6 +18,7 @@ from benchmarks.hard_negatives.steps import contrastive_inputs
 from contrastbench.data.images import load_images
 from contrastbench.report.published import read_published
 from contrastbench.runner import Checkpoint, Log, Run
+from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES
 
 TINY = dataclasses.replace(tables.DATA_SETS["smoke"]["MNIST-5k"], epochs=3, train_images=128, batch=32)
@@ -297,3 +298,32 @@ def test_every_run_of_a_table_with_published_numbers_is_at_paper_scale() -> None
     for table in tables.TABLES:
         if table not in ("length", "early"):  # questions of ours
             assert tables.cells(table, "paper"), table
+
+
+def row_of(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the figures read of a row."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
+    series = {name: value for name, value in metrics.items() if isinstance(value, list)}
+    labels = {name: getattr(run, name) for name in ("stage", "scale", "variant", "dataset", "method", "seed")}
+    return {**labels, "config": run.identity["config"], "metrics": numbers, "series": series}
+
+
+def test_the_gain_over_the_length_is_paired_by_seed_and_comes_from_the_curves() -> None:
+    runs = [run for cell in tables.cells("main", "lite") if cell.metric == tables.KNN for run in cell.runs]
+    rows = []
+    for run in (run for run in runs if run.dataset == "CIFAR10" and run.config.epochs and run.stage == "train"):
+        gain = {"SimCLR": 0.0, "DCL": 1.0, "HCL": 2.0, "BCL": 3.0}[run.method]
+        values = [40.0 + run.seed + gain, 50.0 + 2 * run.seed + 2 * gain]
+        curve = {"curve_epochs": [10, 100], f"curve_{tables.KNN}": values}
+        rows.append(row_of(run, {tables.KNN: values[-1], **curve}))
+    gains = figures.gains_over_simclr(rows, tables.KNN)
+    assert gains["HCL beta=1"] == {10: [2.0] * 3, 100: [4.0] * 3} and gains["BCL"][10] == [3.0] * 3
+    figure = figures.figure_length(rows)
+    assert figure is not None and "gain over SimCLR" in figure.axes[0].get_ylabel()
+    assert figures.figure_length([row for row in rows if row["method"] != "SimCLR"]) is None
+
+
+def test_the_shipped_rows_of_an_h100_are_the_runs_that_early_declares() -> None:
+    declared = {run.key for cell in tables.cells("early", "lite") for run in cell.runs}
+    shipped = rows_shipped(Path(tables.__file__).parents[2] / "results", "hard_negatives")
+    assert declared == {row["key"] for row in shipped if "H100" in row["device"]} and len(declared) == 33

@@ -21,6 +21,7 @@ Gains = dict[str, dict[int, list[float]]]  # method -> epochs -> the gain of eac
 METRICS = {"test_linear_top1_percent": "linear probe", "test_knn_top1_percent": "kNN"}
 LOSS_FIELDS = ("loss", "tau_plus", "alpha", "beta", "probe_learning_rate")  # what sets a method apart from SimCLR
 LENGTH_FIELDS = ("epochs", "curve_epochs")
+BESIDE = 1.03  # methods stand side by side at an epoch, each this much to the right of the one before
 SETTINGS_OF_THEIR_OWN = ("anneal", "alpha_from", "positives", "positive_samples", "queue")  # other questions
 
 
@@ -96,13 +97,13 @@ def _method(config: Mapping[str, Any]) -> str:
 
 
 def _draw(panel: Any, gains: Gains) -> None:
-    for method, look in looks(gains).items():
-        points = gains[method]
-        epochs = list(points)
-        panel.plot(epochs, [np.mean(points[e]) for e in epochs], marker=look.marker, color=look.colour, label=method)
-        for e in epochs:
-            panel.plot([e] * len(points[e]), points[e], ".", color=look.colour, alpha=0.45, markersize=4)
-        known = [(e, *interval) for e in epochs if (interval := _interval(points[e]))]
+    for number, (method, look) in enumerate(looks(gains).items()):
+        points = {epochs * BESIDE ** (number - len(gains) / 2): values for epochs, values in gains[method].items()}
+        means = [np.mean(values) for values in points.values()]
+        panel.plot(list(points), means, marker=look.marker, color=look.colour, label=method)
+        for place, values in points.items():
+            panel.plot([place] * len(values), values, ".", color=look.colour, alpha=0.45, markersize=4)
+        known = [(place, *interval) for place, values in points.items() if (interval := _interval(values))]
         if known:
             places, low, high = zip(*known, strict=True)
             panel.vlines(places, low, high, color=look.colour, alpha=0.35, linewidth=3)

@@ -15,6 +15,7 @@ from contrastbench.runner.plan import Planned
 from contrastbench.runner.rows import Row
 from contrastbench.runner.vocabulary import Run, canonical_json
 
+LENGTH = ("epochs", "train_images")  # fields of a config that a run's time is proportional to, where it has them
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -28,7 +29,7 @@ class Price(NamedTuple):
 class Estimator:
     """Seconds of a run: the median of the measured runs that are most like it.
 
-    Most like: the same config; else the same paper, stage, scale, protocol, dataset, number of epochs and method; else
+    Most like: the same config; else the same paper, stage, scale, protocol, dataset, length and method; else
     the same but for the method. The clean protocol trains an encoder a fold, and another stage is other work
     altogether, so neither stands for the other. A GPU's time says nothing about a CPU's, nor one model's about
     another's, so each kind of device has its own prices. Only runs done in one go count: a resumed run's row knows the
@@ -62,10 +63,10 @@ class Estimator:
 def _places(identity: Mapping[str, Any], dataset: str, method: str) -> Iterator[tuple[Any, ...]]:
     """What a run's time is looked up by, the most alike first."""
     work = (*(identity[name] for name in ("paper", "stage", "scale", "protocol")), dataset)
-    epochs = identity["config"].get("epochs")
+    length = tuple(identity["config"].get(name) for name in LENGTH)
     yield *work, canonical_json(identity["config"]), "config"
-    yield *work, epochs, method, "method"
-    yield *work, epochs, "dataset"
+    yield *work, length, method, "method"
+    yield *work, length, "dataset"
 
 
 @dataclass(frozen=True)
