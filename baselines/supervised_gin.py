@@ -11,6 +11,7 @@ from contrastbench.data.graph_batches import GraphBatch, batches
 from contrastbench.data.graphs import GraphSet
 from contrastbench.encoders.graphs import GIN, xavier
 from contrastbench.randomness import generator
+from contrastbench.training import TrainingStep
 
 
 class Classifier(nn.Module):
@@ -23,11 +24,16 @@ class Classifier(nn.Module):
         self.dropout = dropout
         xavier(self, rng)
 
-    def forward(self, batch: GraphBatch, rng: torch.Generator | None = None) -> Tensor:
-        """[G, classes] logits; with a generator, dropout is drawn from it."""
+    def kept(self, graphs: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """What dropout leaves of a batch's pooled graphs, as an input of the training step; nothing without dropout."""
+        if not self.dropout:
+            return {}
+        return {"kept": torch.rand(graphs, self.encoder.dimensions, generator=rng) >= self.dropout}
+
+    def forward(self, batch: GraphBatch, kept: Tensor | None = None) -> Tensor:
+        """[G, classes] logits."""
         pooled, _ = self.encoder(batch)
-        if rng is not None and self.dropout:
-            kept = torch.rand(pooled.shape, generator=rng).to(pooled.device) >= self.dropout
+        if kept is not None:
             pooled = pooled * kept / (1 - self.dropout)
         return self.linear(pooled)
 
@@ -70,18 +76,28 @@ def accuracies_along_training(
     learnt = [part.to(device) for part in batches(graphs, shuffled, batch, depth=layers)]
     shown = [[part.to(device) for part in batches(graphs, numbers, 512, depth=layers)] for numbers in evaluated]
     labels = graphs.labels.to(device)
+    step = classifier_step(model, optimizer, learnt, labels, device)
     curve = np.empty((epochs, len(evaluated)))
     for epoch in range(epochs):
         model.train()
         rng = generator(seed, f"order and dropout of {name}", epoch)
         for number in torch.randperm(len(learnt), generator=rng).tolist():
-            loss = cross_entropy(model(learnt[number], rng), labels[learnt[number].graphs])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            step(batch=number, **model.kept(len(learnt[number]), rng))
+        step.mean_loss(epoch)
         schedule.step()
         curve[epoch] = [accuracy(model, part, labels) for part in shown]
     return curve
+
+
+def classifier_step(
+    model: Classifier, optimizer: torch.optim.Optimizer, learnt: list[GraphBatch], labels: Tensor, device: str
+) -> TrainingStep:
+    """The classifier's step on one of the batches that it learns from."""
+
+    def loss_of(batch: int, kept: Tensor | None = None) -> Tensor:
+        return cross_entropy(model(learnt[batch], kept), labels[learnt[batch].graphs])
+
+    return TrainingStep(loss_of, optimizer, modules=[model], device=device)
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -64,21 +63,21 @@ class TrainingStep:
         self.optimizer = optimizer
         self.modules = list(modules)
         self.device = torch.device(device)
-        self.capture = capture and self.device.type == "cuda"
+        self.capture = capture  # may be set until the first step
         self.after_update = after_update
         self._total, self._last, self._finite_steps = (torch.zeros((), device=self.device) for _ in range(3))
         self.last_loss = float("nan")  # of the last step before ``mean_loss`` was asked for
         self._steps = 0
-        self._prepared: dict[Any, _Prepared] = {}
-        self._prepared_for: Any = None  # the optimiser's state that the graphs write to
+        self._captured: dict[Any, tuple[_Buffers, Any]] = {}  # kind of inputs -> where they go, and the graph
+        self._captured_for: Any = None  # the optimiser's state that the graphs write to
         self._pool: Any = None
 
     def __call__(self, **inputs: Any) -> None:
         """Takes a step.
 
         Args:
-            inputs: CPU tensors, which may change at every step; anything else is a constant of the step, and each of
-                its values gets a graph of its own.
+            inputs: CPU tensors, which may change at every step. Anything else is a constant of the step, and each of
+                its values gets a graph of its own; in a step that is not captured, what has a method ``to`` is moved.
         """
         self._steps += 1
         if self.device.type == "cuda":
@@ -86,7 +85,7 @@ class TrainingStep:
                 self._step_on_gpu(inputs)
         elif self.device.type == "meta":
             self._settle_optimizer(fused=False)
-            self._update({name: _on_meta(value) for name, value in inputs.items()})
+            self._update({name: _moved(value, self.device) for name, value in inputs.items()})
         else:
             self._update(inputs)
 
@@ -128,41 +127,38 @@ class TrainingStep:
     # ------------------------------------------------------------------------------------------------------ on a GPU
 
     def _step_on_gpu(self, inputs: dict[str, Any]) -> None:
-        if self.optimizer.state is not self._prepared_for:  # a checkpoint was restored: the graphs know other tensors
-            self._prepared.clear()
-        tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
-        constants = {name: value for name, value in inputs.items() if name not in tensors}
-        tensors[RATES] = torch.tensor([group["lr"] for group in self.optimizer.param_groups], dtype=torch.float32)
-        settings = [(name, value) for group in self.optimizer.param_groups for name, value in _settings(group)]
-        kind = (_shapes(tensors), tuple(constants.items()), tuple(settings))
-        prepared = self._prepared.get(kind)
-        if prepared is None:
+        rates = torch.tensor([group["lr"] for group in self.optimizer.param_groups], dtype=torch.float32)
+        if not self.capture:
             self._settle_optimizer(fused=True)
-            buffers = _Buffers(tensors, self.device)
-            buffers.load(tensors)
-            prepared = self._prepared[kind] = self._prepare(buffers, constants)
-            self._prepared_for = self.optimizer.state
-        else:
-            prepared.buffers.load(tensors)
-        prepared.run()
+            self._update({name: _moved(value, self.device) for name, value in inputs.items()}, rates.to(self.device))
+            return
+        if self.optimizer.state is not self._captured_for:  # a checkpoint was restored: the graphs know other tensors
+            self._captured.clear()
+        tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)} | {RATES: rates}
+        constants = {name: value for name, value in inputs.items() if name not in tensors}
+        settings = [setting for group in self.optimizer.param_groups for setting in _settings(group)]
+        kind = (_shapes(tensors), tuple(constants.items()), tuple(settings))
+        if kind not in self._captured:
+            self._captured[kind] = self._captured_step(tensors, constants)
+            self._captured_for = self.optimizer.state
+        buffers, graph = self._captured[kind]
+        buffers.load(tensors)
+        graph.replay()
 
-    def _prepare(self, buffers: _Buffers, constants: dict[str, Any]) -> _Prepared:
-        """A step for inputs of one kind: captured, or eager where that was asked for."""
+    def _captured_step(self, tensors: dict[str, Tensor], constants: dict[str, Any]) -> tuple[_Buffers, Any]:
+        """A graph that takes the step for inputs of one kind, and the buffers that it reads them from."""
+        self._settle_optimizer(fused=True)
+        buffers = _Buffers(tensors, self.device)
+        buffers.load(tensors)
         static = dict(buffers.static)
         rates = static.pop(RATES)
-
-        def update() -> None:
-            self._update({**static, **constants}, rates)
-
-        if not self.capture:
-            return _Prepared(buffers, update)
-        self._warm_up(update)
+        self._warm_up(lambda: self._update({**static, **constants}, rates))
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            update()
-        return _Prepared(buffers, graph.replay)
+            self._update({**static, **constants}, rates)
+        return buffers, graph
 
     def _warm_up(self, update: Callable[[], None]) -> None:
         """Steps on a side stream; then weights, buffers, optimiser state and sums are again what they were.
@@ -202,7 +198,7 @@ class TrainingStep:
                 raise ValueError(f"a step needs SGD without dampening, got {group['dampening']}")
             group["fused"], group["foreach"] = fused, False
             if "capturable" in group:
-                group["capturable"] = self.capture
+                group["capturable"] = fused and self.capture
 
     @contextmanager
     def _learning_rates(self, rates: Tensor) -> Iterator[None]:
@@ -216,14 +212,6 @@ class TrainingStep:
         finally:
             for group, number in zip(groups, numbers, strict=True):
                 group["lr"] = number
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What takes a step whose inputs have certain shapes."""
-
-    buffers: _Buffers
-    run: Callable[[], None]
 
 
 class _Buffers:
@@ -282,5 +270,5 @@ def _settings(group: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in group.items() if name not in changing]
 
 
-def _on_meta(value: Any) -> Any:
-    return value.to("meta") if isinstance(value, Tensor) else value
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device) if hasattr(value, "to") else value

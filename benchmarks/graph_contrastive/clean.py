@@ -8,15 +8,13 @@ The accuracy on unscaled features is given too, so that the leak can be told fro
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from benchmarks.graph_contrastive.config import Config
-from benchmarks.graph_contrastive.model import Infomax, losses, train_epoch
+from benchmarks.graph_contrastive.model import infomax, train_epoch
 from benchmarks.graph_contrastive.splits import evaluated_epochs, folds_of, shuffled
 from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet
 from contrastbench.evaluation.svm import Fold, cross_validate, rbf_kernels
-from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 
 Found = list[list[float]]  # a line per evaluated epoch: epochs done, then accuracies: test, inner, unscaled test
@@ -43,8 +41,8 @@ def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, de
     labels = graphs.labels.numpy()[order]
     everything = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
     seen = [batch.to(device) for batch in batches(graphs, order[fold[0]], config.batch, depth=config.layers)]
-    model = Infomax(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    learner = infomax(config, graphs, seen, seed, device)
+    model, step = learner.model, learner.step(config, device)
     found: Found = []
     for epoch in range(config.epochs + 1):
         if epoch in evaluated_epochs(config):
@@ -55,7 +53,7 @@ def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, de
             )
             found.append([float(epoch), scaled.test_accuracy, scaled.inner_accuracy, plain.test_accuracy])
         if epoch < config.epochs:
-            train_epoch(model, optimizer, losses(model, seen, config), epoch)
+            train_epoch(learner, step, epoch)
     return found
 
 

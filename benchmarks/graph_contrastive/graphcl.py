@@ -6,14 +6,16 @@ draws one of the kinds that the config's name allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.graph_contrastive.config import Config
+from benchmarks.graph_contrastive.model import Learner
 from contrastbench.data.graph_batches import GraphBatch, whole_batch
 from contrastbench.data.graphs import GraphSet
 from contrastbench.encoders.graphs import GIN, xavier
@@ -46,26 +48,26 @@ class Projected(nn.Module):
         return self.head(self.encoder(batch)[0])
 
 
-def learner(
-    config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int
-) -> tuple[nn.Module, Callable[[int], Iterator[Tensor]]]:
-    """The model to train, and what gives an epoch's losses; the augmentations of an epoch depend on seed and epoch."""
+def learner(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
+    """GraphCL's learner; the augmentations of an epoch, made on the CPU, depend on seed and epoch."""
     if config.augmentation not in KINDS:
         raise ValueError(f"augmentation must be one of {', '.join(KINDS)}, got {config.augmentation!r}")
     if config.augmented_views not in (1, 2):
         raise ValueError(f"augmented_views must be 1 or 2, got {config.augmented_views}")
-    device = fixed_batches[0].count.device
     model = Projected(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
     plain = [Plain.of(graphs, batch.graphs.cpu().numpy()) for batch in fixed_batches]
 
-    def losses_of(epoch: int) -> Iterator[Tensor]:
-        rng = np.random.default_rng(random_state(seed, "augmentation", epoch))
-        for fixed, members in zip(fixed_batches, plain, strict=True):
-            views = [augmented(members, KINDS[config.augmentation], rng) for _ in range(config.augmented_views)]
-            first, second = [*([fixed] if config.augmented_views == 1 else []), *views]
-            yield LOSSES[config.method](model(first), model(second.to(device)), temperature=config.temperature)
+    def loss_of(number: int, **views: GraphBatch) -> Tensor:
+        first, second = [*([fixed_batches[number]] if config.augmented_views == 1 else []), *views.values()]
+        return LOSSES[config.method](model(first), model(second), temperature=config.temperature)
 
-    return model, losses_of
+    def inputs_of(epoch: int) -> Iterator[dict[str, Any]]:
+        rng = np.random.default_rng(random_state(seed, "augmentation", epoch))
+        for number, members in enumerate(plain):
+            views = [augmented(members, KINDS[config.augmentation], rng) for _ in range(config.augmented_views)]
+            yield {"number": number, **{f"view_{place}": view for place, view in enumerate(views)}}
+
+    return Learner(model, loss_of, inputs_of, fixed_shapes=False)  # each view has its own number of nodes
 
 
 @dataclass(frozen=True)

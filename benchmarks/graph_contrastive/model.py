@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.graph_contrastive.config import Config
 from contrastbench.data.graph_batches import GraphBatch
+from contrastbench.data.graphs import GraphSet
 from contrastbench.encoders.graphs import GIN, Discriminator, xavier
 from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd
+from contrastbench.randomness import generator
+from contrastbench.training import TrainingStep
 
 Objective = Callable[[Tensor, GraphBatch], Tensor]
 
@@ -47,23 +51,35 @@ def objective(config: Config) -> Objective:
     return lambda scores, batch: loss(scores, batch.pair_graph, node=batch.pair_node, count=batch.pair_count)
 
 
-def losses(model: Infomax, fixed_batches: list[GraphBatch], config: Config) -> Iterator[Tensor]:
-    """The loss of every batch, in the same order every epoch, as the authors' loaders have it."""
-    loss_of = objective(config)
-    for batch in fixed_batches:
-        yield loss_of(model(batch), batch)
+@dataclass(frozen=True)
+class Learner:
+    """What is trained, on what and how; the loss of a step, and the inputs of an epoch's steps."""
+
+    model: nn.Module
+    loss_of: Callable[..., Tensor]
+    inputs_of: Callable[[int], Iterable[dict[str, Any]]]  # epoch -> inputs of ``loss_of``
+    fixed_shapes: bool = True  # a GPU can capture the step
+
+    def step(self, config: Config, device: str) -> TrainingStep:
+        parameters = self.model.parameters()
+        optimizer = torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        return TrainingStep(self.loss_of, optimizer, modules=[self.model], device=device, capture=self.fixed_shapes)
 
 
-def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, losses: Iterator[Tensor], epoch: int) -> float:
-    """A step for every loss, each computed after the step before it. Returns their mean."""
-    model.train()
-    done = []
-    for loss in losses:
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        done.append(loss.detach())
-    mean = torch.stack(done).mean().item()
-    if not math.isfinite(mean):
-        raise FloatingPointError(f"loss became {mean} in epoch {epoch}")
-    return mean
+def infomax(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
+    """InfoGraph's or HCL's learner: every batch once an epoch, in the same order, as the authors' loaders have it."""
+    model = Infomax(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
+    loss = objective(config)
+
+    def loss_of(number: int) -> Tensor:
+        return loss(model(fixed_batches[number]), fixed_batches[number])
+
+    return Learner(model, loss_of, lambda epoch: [{"number": number} for number in range(len(fixed_batches))])
+
+
+def train_epoch(learner: Learner, step: TrainingStep, epoch: int) -> float:
+    """Every batch once; returns the mean loss."""
+    learner.model.train()
+    for inputs in learner.inputs_of(epoch):
+        step(**inputs)
+    return step.mean_loss(epoch)

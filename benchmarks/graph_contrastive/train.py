@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from baselines import graphs as baselines
 from benchmarks.graph_contrastive import graphcl
 from benchmarks.graph_contrastive.clean import train_clean
 from benchmarks.graph_contrastive.config import METHODS, Config
-from benchmarks.graph_contrastive.model import Infomax, losses, train_epoch
+from benchmarks.graph_contrastive.model import Learner, infomax, train_epoch
 from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffled
-from benchmarks.graph_contrastive.supervised import train_supervised
+from benchmarks.graph_contrastive.supervised import supervised_step, train_supervised
 from contrastbench.data.graph_batches import GraphBatch, batches
 from contrastbench.data.graphs import GraphSet, load_graphs
 from contrastbench.evaluation.svm import cross_validate, precomputed_kernel, rbf_kernels
-from contrastbench.randomness import generator, random_state
+from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
 
 Metrics = dict[str, float | list[float]]
 
@@ -50,10 +50,11 @@ def train_published(
     order, folds = shuffled(graphs, seed), folds_of(config, graphs, seed)
     labels = graphs.labels.numpy()[order]
     fixed_batches = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
-    model, losses_of = learner(config, graphs, fixed_batches, seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    learner = learner_of(config, graphs, fixed_batches, seed, device)
+    model, step = learner.model, learner.step(config, device)
     found: dict[str, list[float]] = {}  # epochs done -> test accuracy, sd over folds, inner accuracy; all in percent
-    start = checkpoint.restore(model=model, optimizer=optimizer, found=found)
+    parts = {"model": model, "optimizer": step.optimizer, "found": found}
+    start = checkpoint.restore(**parts)
     for epoch in range(start, config.epochs + 1):
         if epoch in evaluated_epochs(config):
             embeddings = model.encoder.embed(fixed_batches).cpu().numpy()
@@ -61,8 +62,8 @@ def train_published(
             found[str(epoch)] = [result.test_accuracy, result.test_fold_sd, result.inner_accuracy]
             log(epoch, test_svm_accuracy_percent=result.test_accuracy)
         if epoch < config.epochs:
-            log(epoch, loss=train_epoch(model, optimizer, losses_of(epoch), epoch))
-            checkpoint.save(epoch + 1, model=model, optimizer=optimizer, found=found)
+            log(epoch, loss=train_epoch(learner, step, epoch))
+            checkpoint.save(epoch + 1, **parts)
     return metrics_of(found)
 
 
@@ -79,11 +80,11 @@ def fold_draws(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
     log.selected_by("last epoch; C by cross-validation inside the training folds")
     order = shuffled(graphs, seed)
     fixed_batches = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
-    model, losses_of = learner(config, graphs, fixed_batches, seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    for epoch in range(checkpoint.restore(model=model, optimizer=optimizer), config.epochs):
-        log(epoch, loss=train_epoch(model, optimizer, losses_of(epoch), epoch))
-        checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
+    learner = learner_of(config, graphs, fixed_batches, seed, device)
+    model, step = learner.model, learner.step(config, device)
+    for epoch in range(checkpoint.restore(model=model, optimizer=step.optimizer), config.epochs):
+        log(epoch, loss=train_epoch(learner, step, epoch))
+        checkpoint.save(epoch + 1, model=model, optimizer=step.optimizer)
     kernel_of = rbf_kernels(model.encoder.embed(fixed_batches).cpu().numpy())
     labels = graphs.labels.numpy()[order]
     accuracies = [
@@ -99,14 +100,9 @@ def fold_draws(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
     }
 
 
-def learner(
-    config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int
-) -> tuple[nn.Module, Callable[[int], Iterator[Tensor]]]:
-    """The model to train, and what gives an epoch's losses."""
-    if config.method in graphcl.LOSSES:
-        return graphcl.learner(config, graphs, fixed_batches, seed)
-    model = Infomax(graphs.features.shape[1], config, generator(seed, "weights")).to(fixed_batches[0].count.device)
-    return model, lambda epoch: losses(model, fixed_batches, config)
+def learner_of(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
+    make = graphcl.learner if config.method in graphcl.LOSSES else infomax
+    return make(config, graphs, fixed_batches, seed, device)
 
 
 def metrics_of(found: dict[str, list[float]]) -> Metrics:
@@ -123,6 +119,22 @@ def metrics_of(found: dict[str, list[float]]) -> Metrics:
         "evaluated_epochs": [float(epoch) for epoch in epochs],
         "test_svm_accuracy_by_epoch_percent": accuracies,
     }
+
+
+def training_step(config: Config, device: str, seed: int = 0) -> tuple[TrainingStep, Iterable[dict[str, Any]]] | None:
+    """A run's step and the inputs of its first epoch, for tests on any device; None for what takes no steps."""
+    graphs = load_graphs(config.dataset, features=config.features)
+    if config.method in BASELINES or not config.epochs:
+        return None
+    if config.method == "supervised":
+        return supervised_step(config, graphs, seed, device)
+    order = shuffled(graphs, seed)
+    fixed_batches = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
+    learner = learner_of(config, graphs, fixed_batches, seed, device)
+    return learner.step(config, device), learner.inputs_of(0)
+
+
+TRAINING_STEPS = {"train": training_step, "fold_draws": training_step}
 
 
 # ------------------------------------------------------------------------------------------------------- baselines

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from benchmarks.loss_studies.config import Images
-from benchmarks.loss_studies.schedule import checked
 from contrastbench import losses
-from contrastbench.data.augmentation import augment, digits_recipe, normalised
+from contrastbench.data.augmentation import (
+    augment,
+    digits_recipe,
+    draw_views,
+    draws_of_each_view,
+    normalised,
+    view,
+)
 from contrastbench.data.images import Images as Data
-from contrastbench.data.images import Split, load_images
+from contrastbench.data.images import Split, fixed_part, load_images
 from contrastbench.encoders.images import ImageEncoder, small_resnet
 from contrastbench.evaluation.features import image_features
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep, batches
 
 ANNEALING_STEPS = 9  # joshr17/HCL image/main.py: np.linspace(beta, 0, 9)
 WATCHED = 1000  # test images whose embeddings are measured after each epoch
@@ -25,17 +35,20 @@ def images(config: Images, *, seed: int, device: str, checkpoint: Checkpoint, lo
     """Trains an encoder; after each epoch measures alignment and uniformity, in the end similarities and kNN."""
     data = load_images(config.dataset)
     log.data(config.dataset, data.sha256)
-    train = _part(data.train, config.images)
+    train = fixed_part(data.train, config.images)
     encoder = small_resnet(rng=generator(seed, "weights"))
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
+    step = _step(config, encoder, train, data)
     curve: dict[str, list[float]] = {"alignment": [], "uniformity": []}
-    start = checkpoint.restore(encoder=encoder, optimizer=optimizer, curve=curve)
+    start = checkpoint.restore(encoder=encoder, optimizer=step.optimizer, curve=curve)
     for epoch in range(start, config.epochs):
-        loss = _epoch(config, encoder, optimizer, train, data, seed, epoch)
+        encoder.train()
+        for inputs in _inputs(config, train, seed, epoch):
+            step(**inputs)
+        loss = step.mean_loss(epoch)
         measured = _alignment_and_uniformity(encoder, data, seed, epoch)
         curve = {name: [*values, measured[name]] for name, values in curve.items()}
-        log(epoch, loss=checked(loss, epoch), **measured)
-        checkpoint.save(epoch + 1, encoder=encoder, optimizer=optimizer, curve=curve)
+        log(epoch, loss=loss, **measured)
+        checkpoint.save(epoch + 1, encoder=encoder, optimizer=step.optimizer, curve=curve)
     last = {f"test_{name}": values[-1] for name, values in curve.items()}
     return {**last, **curve, **_similarities(config, encoder, data, seed), **_knn(encoder, train, data)}
 
@@ -47,38 +60,27 @@ def hardness(config: Images, epoch: int) -> float:
     return config.beta * (1 - (ANNEALING_STEPS * epoch // config.epochs) / (ANNEALING_STEPS - 1))
 
 
-def _epoch(
-    config: Images,
-    encoder: ImageEncoder,
-    optimizer: torch.optim.Optimizer,
-    train: Split,
-    data: Data,
-    seed: int,
-    epoch: int,
-) -> Tensor:
-    order = torch.randperm(len(train), generator=generator(seed, "order", epoch))
+def _step(config: Images, encoder: ImageEncoder, train: Split, data: Data) -> TrainingStep:
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
+
+    def loss_of(index: Tensor, partner: Tensor, beta: float, **draws: Tensor) -> Tensor:
+        drawn = zip((index, partner), draws_of_each_view(draws), strict=True)
+        views = [view(train.images[chosen], digits_recipe(), one) for chosen, one in drawn]
+        z_a, z_b = (encoder(normalised(one, data.mean, data.std)) for one in views)
+        settings = {"temperature": config.temperature, "tau_plus": config.tau_plus, "beta": beta}
+        return losses.two_view_loss_named(config.loss, z_a, z_b, **settings)
+
+    return TrainingStep(loss_of, optimizer, modules=[encoder])
+
+
+def _inputs(config: Images, train: Split, seed: int, epoch: int) -> Iterator[dict[str, Any]]:
+    """The inputs of an epoch's steps; a last batch that is smaller is used only where it is the only one."""
     rng, beta = generator(seed, "augmentation", epoch), hardness(config, epoch)
-    encoder.train()
-    for index in order.split(config.batch):
-        if len(index) < config.batch and len(order) > config.batch:
-            continue
+    order = generator(seed, "order", epoch)
+    for index in batches(len(train), config.batch, order, drop_last=len(train) > config.batch):
         partner = index if config.positives == "views" else _same_class(train.labels, index, rng)
-        z_a, z_b = (encoder(_view(train.images[chosen], data, rng)) for chosen in (index, partner))
-        loss = _loss(config, z_a, z_b, beta)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return loss
-
-
-def _loss(config: Images, z_a: Tensor, z_b: Tensor, beta: float) -> Tensor:
-    if config.loss == "nt_xent":
-        return losses.nt_xent(z_a, z_b, temperature=config.temperature)
-    if config.loss == "dcl":
-        return losses.dcl(z_a, z_b, temperature=config.temperature, tau_plus=config.tau_plus)
-    if config.loss == "hcl":
-        return losses.hcl(z_a, z_b, temperature=config.temperature, tau_plus=config.tau_plus, beta=beta)
-    raise ValueError(f"unknown loss {config.loss!r}; the study has: nt_xent, dcl, hcl")
+        drawn = draw_views(2, (len(index), *train.images.shape[1:]), digits_recipe(), rng)
+        yield {"index": index, "partner": partner, "beta": beta, **drawn}
 
 
 def _view(pixels: Tensor, data: Data, rng: torch.Generator) -> Tensor:
@@ -122,11 +124,3 @@ def _knn(encoder: ImageEncoder, train: Split, data: Data) -> dict[str, float]:
     bank, queries = (image_features(encoder, part.images, mean=data.mean, std=data.std) for part in (train, data.test))
     top1 = knn_top1_percent(bank, train.labels, queries, data.test.labels, neighbours=20)
     return {"test_knn_top1_percent": top1}
-
-
-def _part(split: Split, count: int) -> Split:
-    """``count`` training images, the same for every run; all for 0."""
-    if not count:
-        return split
-    order = torch.randperm(len(split), generator=generator(0, "split"))
-    return split.take(order[:count].sort().values)

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.loss_studies.config import Information
-from benchmarks.loss_studies.schedule import checked, cosine
+from benchmarks.loss_studies.schedule import cosine
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
 from contrastbench.weights import linear_weights
 
 EPOCH_STEPS = 100
@@ -73,15 +74,14 @@ def _trained(config: Information, r: float, seed: int, checkpoint: Checkpoint, l
     def scores(x: Tensor, y: Tensor) -> Tensor:
         return sides[0](x) @ sides[1](y).T
 
+    step = TrainingStep(lambda x, y: losses.info_nce_of_scores(scores(x, y)), optimizer, modules=[sides])
     for epoch in range(start, epochs):
         cosine(optimizer, config.learning_rate, epoch, epochs)
         draw = generator(seed, "order", epoch)
         for _ in range(EPOCH_STEPS):
-            loss = losses.info_nce_of_scores(scores(*_pairs(config.size, config.dimensions, r, draw)))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        log(epoch, loss=checked(loss, epoch))
+            x, y = _pairs(config.size, config.dimensions, r, draw)
+            step(x=x, y=y)
+        log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, sides=sides, optimizer=optimizer)
     return scores
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.loss_studies.config import Limit
-from benchmarks.loss_studies.schedule import checked, cosine
+from benchmarks.loss_studies.schedule import cosine
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
 
 # Largest possible smallest angle between C points on the sphere in 3 dimensions, degrees (Tammes' problem, proven;
 # Schuette and van der Waerden 1951, Danzer 1963). On the circle it is 360 / C.
@@ -29,16 +30,14 @@ def limit(config: Limit, *, seed: int, device: str, checkpoint: Checkpoint, log:
     labels = torch.repeat_interleave(torch.arange(len(config.sizes)), torch.tensor(config.sizes))
     points = _starts(config, labels, generator(seed, "weights")).requires_grad_()
     optimizer = torch.optim.Adam([points], lr=config.learning_rate)
+    step = TrainingStep(lambda: _loss(config, points, labels), optimizer)
     state = {"points": points.detach(), "optimizer": optimizer}
     epochs = config.steps // EPOCH_STEPS
     for epoch in range(checkpoint.restore(**state), epochs):
         cosine(optimizer, config.learning_rate, epoch, epochs)
         for _ in range(EPOCH_STEPS):
-            loss = _loss(config, points, labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        log(epoch, loss=checked(loss, epoch))
+            step()
+        log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, **state)
     log.selected_by("start of least loss")
     best = min(points.detach(), key=lambda start: float(_loss(config, start[None], labels)))

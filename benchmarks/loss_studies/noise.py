@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.loss_studies.config import Noise
-from benchmarks.loss_studies.schedule import checked, cosine
+from benchmarks.loss_studies.schedule import cosine
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep, batches
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,21 @@ def noise_training(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
     unigram = _unigram(text, config)
     model = LogBilinear(config, unigram, generator(seed, "weights"))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+
+    def loss_of(index: Tensor, drawn: Tensor | None = None) -> Tensor:
+        batch = text.part(index)
+        scores = model(batch.contexts)
+        return cross_entropy(scores, batch.words) if drawn is None else _nce(scores, batch.words, unigram, drawn)
+
+    step = TrainingStep(loss_of, optimizer, modules=[model])
     start = checkpoint.restore(model=model, optimizer=optimizer)
     for epoch in range(start, config.epochs):
         cosine(optimizer, config.learning_rate, epoch, config.epochs)
-        order = torch.randperm(config.words, generator=generator(seed, "order", epoch))
         rng = generator(seed, "noise", epoch)
-        for index in order.split(config.batch):
-            loss = _loss(config, model, text.part(index), unigram, rng)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        log(epoch, loss=checked(loss, epoch))
+        for index in batches(config.words, config.batch, generator(seed, "order", epoch), drop_last=False):
+            noise = {"drawn": _drawn(unigram, len(index), config.samples, rng)} if config.samples else {}
+            step(index=index, **noise)
+        log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
     return _tested(model, test)
 
@@ -99,7 +104,7 @@ def noise_gradient(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
     expected = _gradient(model, _expected_nce(normalised(), text.words, unigram, config.samples))
     rng = generator(seed, "noise")
     draws = [
-        _gradient(model, _sampled_nce(normalised(), text.words, unigram, config.samples, rng))
+        _gradient(model, _nce(normalised(), text.words, unigram, _drawn(unigram, len(text.words), config.samples, rng)))
         for _ in range(config.repeats)
     ]
     spread = torch.stack([(draw - expected).square().sum() for draw in draws]).mean().sqrt()
@@ -114,22 +119,19 @@ def noise_gradient(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
     }
 
 
-def _loss(config: Noise, model: LogBilinear, batch: Text, unigram: Tensor, rng: torch.Generator) -> Tensor:
-    scores = model(batch.contexts)
-    if config.samples == 0:
-        return cross_entropy(scores, batch.words)
-    return _sampled_nce(scores, batch.words, unigram, config.samples, rng)
+def _drawn(unigram: Tensor, count: int, k: int, rng: torch.Generator) -> Tensor:
+    """[count, k] noise words."""
+    return torch.multinomial(unigram, count * k, replacement=True, generator=rng).view(count, k)
 
 
-def _sampled_nce(scores: Tensor, words: Tensor, unigram: Tensor, k: int, rng: torch.Generator) -> Tensor:
-    drawn = torch.multinomial(unigram, len(words) * k, replacement=True, generator=rng).view(len(words), k)
+def _nce(scores: Tensor, words: Tensor, unigram: Tensor, drawn: Tensor) -> Tensor:
     log_noise = unigram.log()
     data = scores.gather(1, words[:, None]).squeeze(1)
     return losses.nce(data, log_noise[words], scores.gather(1, drawn), log_noise[drawn])
 
 
 def _expected_nce(scores: Tensor, words: Tensor, unigram: Tensor, k: int) -> Tensor:
-    """The mean of :func:`_sampled_nce` over the noise, by summing over the vocabulary."""
+    """The mean of :func:`_nce` over the noise, by summing over the vocabulary."""
     g = scores - unigram.log() - math.log(k)
     data = g.gather(1, words[:, None]).squeeze(1)
     noise = k * (unigram * nn.functional.logsigmoid(-g)).sum(dim=1)

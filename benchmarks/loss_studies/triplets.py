@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.loss_studies.config import Map, Mining
-from benchmarks.loss_studies.images import _part
-from benchmarks.loss_studies.schedule import checked
 from contrastbench import losses
-from contrastbench.data.images import Split, load_images
+from contrastbench.data.images import Split, fixed_part, load_images
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
 from contrastbench.weights import linear_weights
 
 EPOCH_BATCHES = 15
@@ -31,18 +30,20 @@ def mining(config: Mining, *, seed: int, device: str, checkpoint: Checkpoint, lo
         raise ValueError(f"unknown miner {config.miner!r}; the study has: {', '.join(MINERS)}")
     model = _mlp(784, config.hidden, config.width, generator(seed, "weights"))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+
+    def loss_of(index: Tensor) -> Tensor:
+        z, labels = model(_pixels(train.images[index])), train.labels[index]
+        return losses.batch_triplet(z, labels, margin=config.margin, miner=MINERS[config.miner])
+
+    step = TrainingStep(loss_of, optimizer, modules=[model])
     curve: dict[str, list[float]] = {"spread": [], "loss": []}
     start = checkpoint.restore(model=model, optimizer=optimizer, curve=curve)
     for epoch in range(start, config.epochs):
         rng = generator(seed, "order", epoch)
         for _ in range(EPOCH_BATCHES):
-            index = _balanced(train.labels, config, rng)
-            z, labels = model(_pixels(train.images[index])), train.labels[index]
-            loss = losses.batch_triplet(z, labels, margin=config.margin, miner=MINERS[config.miner])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        measured = {"loss": checked(loss, epoch), "spread": _spread(model, test)}
+            step(index=_balanced(train.labels, config, rng))
+        step.mean_loss(epoch)
+        measured = {"loss": step.last_loss, "spread": _spread(model, test)}
         curve = {name: [*values, measured[name]] for name, values in curve.items()}
         log(epoch, **measured)
         checkpoint.save(epoch + 1, model=model, optimizer=optimizer, curve=curve)
@@ -55,17 +56,19 @@ def drlim_map(config: Map, *, seed: int, device: str, checkpoint: Checkpoint, lo
     similar = _similar(config, train)
     model = _mlp(784, config.hidden, 2, generator(seed, "weights"))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+
+    def loss_of(first: Tensor, second: Tensor, different: Tensor) -> Tensor:
+        x_a, x_b = model(_pixels(train.images[first])), model(_pixels(train.images[second]))
+        return losses.drlim(x_a, x_b, different, margin=config.margin)
+
+    step = TrainingStep(loss_of, optimizer, modules=[model])
     start = checkpoint.restore(model=model, optimizer=optimizer)
     for epoch in range(start, config.epochs):
         rng = generator(seed, "order", epoch)
         for _ in range(max(len(train) // (config.batch // 2), 1)):
             first, second, different = _pairs(similar, config.batch, rng)
-            x_a, x_b = model(_pixels(train.images[first])), model(_pixels(train.images[second]))
-            loss = losses.drlim(x_a, x_b, different, margin=config.margin)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        log(epoch, loss=checked(loss, epoch))
+            step(first=first, second=second, different=different)
+        log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
     with torch.no_grad():
         points = model(_pixels(test.images))
@@ -80,7 +83,7 @@ def drlim_map(config: Map, *, seed: int, device: str, checkpoint: Checkpoint, lo
 def _digits(dataset: str, count: int, log: Log) -> tuple[Split, Split]:
     data = load_images(dataset)
     log.data(dataset, data.sha256)
-    return _part(data.train, count), data.test
+    return fixed_part(data.train, count), data.test
 
 
 def _only(split: Split, digits: tuple[int, ...]) -> Split:

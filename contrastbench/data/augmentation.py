@@ -109,9 +109,7 @@ def normalised_views(
         images: uint8 [N, C, H, W].
         draws: of ``draw_views``, on the images' device.
     """
-    count = len(next(iter(draws.values())))
-    each = ({name: value[number] for name, value in draws.items()} for number in range(count))
-    return [normalised(view(images, recipe, drawn), mean, std) for drawn in each]
+    return [normalised(view(images, recipe, drawn), mean, std) for drawn in draws_of_each_view(draws)]
 
 
 def view(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
@@ -139,6 +137,12 @@ def draw_views(count: int, shape: Sequence[int], recipe: Recipe, rng: torch.Gene
     """``count`` independent draws, one after the other: [count, N] or [count, N, 4] each."""
     drawn = [draw(shape, recipe, rng) for _ in range(count)]
     return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+
+
+def draws_of_each_view(draws: Draws) -> list[Draws]:
+    """What ``draw_views`` drew, a view at a time."""
+    count = len(next(iter(draws.values())))
+    return [{name: value[number] for name, value in draws.items()} for number in range(count)]
 
 
 def draw(shape: Sequence[int], recipe: Recipe, rng: torch.Generator) -> Draws:

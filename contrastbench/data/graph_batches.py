@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,29 +22,52 @@ from torch import Tensor
 from contrastbench.data.graphs import GraphSet
 
 
+class Rows(NamedTuple):
+    """A sparse matrix on a GPU: where each row's entries begin (and the last ones end), their columns, their values.
+
+    torch's own sparse tensors there cannot be captured in a CUDA graph or tried on the device "meta".
+    """
+
+    first: Tensor
+    columns: Tensor
+    values: Tensor
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        parts = x.index_select(0, self.columns) * self.values[:, None]
+        return torch.segment_reduce(parts, "sum", offsets=self.first, axis=0, unsafe=True)  # unsafe: asks nothing
+
+    @staticmethod
+    def of(matrix: Tensor, device: str | torch.device) -> Rows:
+        return Rows(*(part.to(device) for part in (matrix.crow_indices(), matrix.col_indices(), matrix.values())))
+
+
 @dataclass(frozen=True)
 class Linear:
     """A constant sparse matrix and its transpose, both in CSR: multiplies forward and backward."""
 
-    matrix: Tensor
-    transpose: Tensor
+    matrix: Tensor | Rows
+    transpose: Tensor | Rows
 
     def __matmul__(self, x: Tensor) -> Tensor:
-        return _SparseProduct.apply(self.matrix, self.transpose, x)
+        return _SparseProduct.apply(self, x)
 
-    def to(self, device: str) -> Linear:
-        return Linear(self.matrix.to(device), self.transpose.to(device))
+    def to(self, device: str | torch.device) -> Linear:
+        if not isinstance(self.matrix, Tensor) or not isinstance(self.transpose, Tensor):
+            raise ValueError("a batch of graphs moves from the CPU only")
+        if torch.device(device).type == "cpu":
+            return self
+        return Linear(Rows.of(self.matrix, device), Rows.of(self.transpose, device))
 
 
 class _SparseProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, matrix: Tensor, transpose: Tensor, x: Tensor) -> Tensor:
-        ctx.transpose = transpose
-        return matrix @ x
+    def forward(ctx, linear: Linear, x: Tensor) -> Tensor:
+        ctx.transpose = linear.transpose
+        return linear.matrix @ x
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        return None, None, ctx.transpose @ gradient
+        return None, ctx.transpose @ gradient
 
 
 @dataclass(frozen=True)
@@ -71,7 +95,7 @@ class GraphBatch:
     def __len__(self) -> int:
         return len(self.graphs)
 
-    def to(self, device: str) -> GraphBatch:
+    def to(self, device: str | torch.device) -> GraphBatch:
         return GraphBatch(**{name: value.to(device) for name, value in vars(self).items()})
 
 

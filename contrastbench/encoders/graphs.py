@@ -73,13 +73,15 @@ class CountedBatchNorm(nn.Module):
         mean = (share * x).sum(0)
         centred = x - mean
         variance = (share * centred.square()).sum(0)
-        self._remember(mean.detach(), variance.detach(), float(count.sum()))
+        self._remember(mean.detach(), variance.detach(), count.sum())
         return centred * ((variance + self.eps).rsqrt() * self.weight) + self.bias
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, nodes: float) -> None:
+    def _remember(self, mean: Tensor, variance: Tensor, nodes: Tensor) -> None:
+        nodes = nodes.double()
+        unbiased = variance * (nodes / (nodes - 1).clamp_min(1)).to(variance.dtype)
         self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (nodes / max(nodes - 1, 1)), self.momentum)
+        self.running_var.lerp_(unbiased, self.momentum)
 
 
 class Discriminator(nn.Module):

@@ -185,10 +185,16 @@ class _Softplus(torch.autograd.Function):
 
 
 def _largest(negatives: Tensor, scores: Tensor, node: Tensor) -> Tensor:
-    """max |negatives|, with its gradient; found without gradient, then read from ``scores`` as one entry."""
+    """max |negatives|, with its gradient; found without gradient, then read from ``scores`` as one entry.
+
+    The place stays on the device as a tensor: to know it as a number would be a wait.
+    """
+    graphs = negatives.shape[1]
     with torch.no_grad():
-        row, graph = divmod(int(negatives.abs().argmax()), negatives.shape[1])
-    return scores[node[row], graph].abs().clamp_min(1e-30)
+        place = negatives.abs().flatten().argmax(dim=0, keepdim=True)
+        row, graph = place // graphs, place % graphs
+        place = node.index_select(0, row) * graphs + graph
+    return scores.flatten().index_select(0, place).squeeze(0).abs().clamp_min(1e-30)
 
 
 def _checked(scores: Tensor, own: Tensor, node: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor]:
