@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.loss_studies.config import Estimators, Images, Information, Limit, Map, Mining, Noise
-from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "loss_studies"
 TITLE = "What the founding papers claim of their losses, measured"
 PROTOCOL_VERSION = 1
 
+# Small problems, whose draws, sorts and evaluations stay on the CPU.
+DEVICES = dict.fromkeys(
+    (
+        *("drlim_map", "estimators", "images", "information"),
+        *("limit", "mining", "noise_gradient", "noise_training"),
+    ),
+    CPU_ONLY,
+)
 TABLES = {
     "nce_gradient": Table("NCE: does its gradient approach maximum likelihood's as k grows?", columns="metric"),
     "nce_normaliser": Table(

@@ -13,12 +13,16 @@ import typer
 from contrastbench.cli.app import console, places
 from contrastbench.cli.display import Display
 from contrastbench.data import catalogue
+from contrastbench.runner.devices import check_device, settled
 from contrastbench.runner.launchers import Job, Outcome, inline, local
 from contrastbench.runner.profiles import Profile, read_profile
 from contrastbench.runner.vocabulary import Run, resolved
 
 LauncherName = Annotated[str, typer.Option("--launcher", help="inline (debugging), local (a queue) or slurm")]
-Device = Annotated[str | None, typer.Option(help="inline, local: cpu (if not given), cuda or cuda:0")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="inline, local: auto (a GPU where there is one and it is faster), cpu, cuda or cuda:0"),
+]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="inline, local: threads a run; results may depend on it in the last bits")
 ]
@@ -39,22 +43,24 @@ class Launcher:
     """A launcher with its options settled."""
 
     name: str
-    device: str = "cpu"
+    device: str = "auto"
     threads: int = 1
-    slots: Sequence[local.Slot] = ()
+    slots: int | None = None
+    runs_per_gpu: int = 1
     site: Profile = Profile()
     detach: bool = False
 
     @property
     def run_device(self) -> str:
-        return self.site.run_device if self.name == "slurm" else self.device
+        return self.site.run_device if self.name == "slurm" else settled(self.device)
 
     def start(self, jobs: Sequence[Job], display: Display, seconds: dict[str, float | None] | None = None) -> Outcome:
         """Does the jobs; ``seconds`` are their estimated costs, which only ``hours = "auto"`` asks for."""
         if self.name == "inline":
             return inline.launch(jobs, watch=display.watch, device=self.device, threads=self.threads)
         if self.name == "local":
-            return local.launch(jobs, self.slots, watch=display.watch)
+            placed = local.placed(jobs, self.device, self.slots, self.threads, self.runs_per_gpu)
+            return local.launch(*placed, watch=display.watch)
         from contrastbench.runner.launchers import slurm
 
         return slurm.launch(jobs, self.site, places.runs, watch=display.watch, seconds=seconds, detach=self.detach)
@@ -100,9 +106,9 @@ def launcher_of(name: str, given: Options) -> Launcher:
             raise ValueError(f"--{option.replace('_', '-')} has no use with --launcher {name}; {where}")
     if name == "slurm":
         return Launcher(name, site=read_profile(given.profile or "default"), detach=given.detach)
-    device, threads = given.device or "cpu", given.threads or 1
-    there = local.slots_here(device, given.slots, threads, given.runs_per_gpu or 1) if name == "local" else ()
-    return Launcher(name, device, threads, there)
+    device = given.device or "auto"
+    check_device(device)
+    return Launcher(name, device, given.threads or 1, given.slots, given.runs_per_gpu or 1)
 
 
 def check_data(runs: Iterable[Run]) -> None:

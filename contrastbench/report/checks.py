@@ -144,5 +144,11 @@ def outside_noise(cells: Iterable[JoinedCell]) -> tuple[int, list[JoinedCell]]:
 def _agreement(here: Row, shipped: Row) -> str:
     if all(here.get(name) == shipped.get(name) for name in ("status", "metrics", "series")):
         return "bit for bit"
-    same = all(here.get(name) == shipped.get(name) for name in ("host", "versions", "device", "threads", "data"))
-    return "differs" if same else "other machine"
+    same = all(here.get(name) == shipped.get(name) for name in ("host", "device", "threads", "data"))
+    return "differs" if same and _same_packages(here, shipped) else "other machine"
+
+
+def _same_packages(here: Row, shipped: Row) -> bool:
+    """Whether the packages that both rows name are of one version; older rows name fewer."""
+    ours, theirs = here.get("versions") or {}, shipped.get("versions") or {}
+    return all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())

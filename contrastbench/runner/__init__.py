@@ -1,6 +1,28 @@
 """What papers use of the runner: its vocabulary. The rest is for the command line."""
 
 from contrastbench.runner.checkpoint import Checkpoint, Log
-from contrastbench.runner.vocabulary import Cell, Run, Table, added, product, seeded
+from contrastbench.runner.vocabulary import (
+    ANY_DEVICE,
+    CPU_ONLY,
+    CPU_PREFERRED,
+    Cell,
+    Run,
+    Table,
+    added,
+    product,
+    seeded,
+)
 
-__all__ = ["Cell", "Checkpoint", "Log", "Run", "Table", "added", "product", "seeded"]
+__all__ = [
+    "ANY_DEVICE",
+    "CPU_ONLY",
+    "CPU_PREFERRED",
+    "Cell",
+    "Checkpoint",
+    "Log",
+    "Run",
+    "Table",
+    "added",
+    "product",
+    "seeded",
+]

@@ -20,6 +20,7 @@ import threadpoolctl
 
 from contrastbench.runner import claims, files, provenance, rows
 from contrastbench.runner.checkpoint import Checkpoint, Log
+from contrastbench.runner.devices import device_of
 from contrastbench.runner.states import FINISHED, rows_set_aside, state_of
 from contrastbench.runner.vocabulary import Run, added_fields, key_of
 
@@ -31,7 +32,7 @@ LOG_TAIL_LINES = 20
 class Host:
     """Where a run is done; none of it is in the key."""
 
-    device: str = "cpu"
+    device: str = "cpu"  # "auto", "cpu", "cuda" or "cuda:0"
     threads: int = 1  # two threads on small models under load were 40 times slower than one
     launcher: str = "inline"
     job: str | None = None  # the scheduler's name for it
@@ -81,13 +82,14 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
         OSError: the folder cannot be written, or the disk became full; the run goes on later from its checkpoint.
     """
     ticket = read_ticket(folder)
+    host = dataclasses.replace(host, device=_device(ticket, host))
     claim = _take(folder, host)
     agree = _agreement(host)
     if not agree(claim is not None) or claim is None:
         name = state_of(folder).name
         return name if name in FINISHED else "taken"
     started, clock = datetime.now(UTC), perf_counter()
-    provenance.reset_peak_memory()
+    provenance.reset_peak_memory(host.device)
     with claims.Heartbeat(claim) as heartbeat, _log_file(folder) as log_file:
         log = Log(folder, watch=lambda line: _seen(line, heartbeat, watch))
         needed = needed_folders(ticket, folder)
@@ -103,6 +105,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
             "artefacts_read": dict(sorted(checkpoint.artefacts_read.items())),
             "seconds": round(perf_counter() - clock, 3),
             "peak_mb": provenance.peak_memory_mb(),
+            **_gpu_facts(host.device),
             "started": started.isoformat(timespec="seconds"),
         }
     rows.write_row(folder / "row.json", rows.sealed(row))
@@ -156,7 +159,8 @@ def give_up(
     outcome = {"metrics": {}, "series": {}, "status": status, "error": error | ({"node": node} if node else {})}
     log = Log(folder)
     log.epoch = log.last_epoch()
-    row = _row(read_ticket(folder), outcome, claim, host, log)
+    ticket = read_ticket(folder)
+    row = _row(ticket, outcome, claim, dataclasses.replace(host, device=_device(ticket, host)), log)
     row |= {"artefact_sha256": None, "artefacts_read": {}, "seconds": None, "peak_mb": None, "started": None}
     rows.write_row(folder / "row.json", rows.sealed(row))
 
@@ -276,11 +280,27 @@ def _settle(host: Host) -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(host.threads)
-    # What torch.use_deterministic_algorithms does, but for importing the compiler: 1.2 s of CPU in every worker.
-    torch._C._set_deterministic_algorithms(True, warn_only=host.device != "cpu")
+    if host.device != "cpu":
+        torch.cuda.set_device(host.device)
+    # As torch.use_deterministic_algorithms, which also imports the compiler: 1.2 s of CPU in every worker.
+    torch.set_deterministic_debug_mode("error" if host.device == "cpu" else "warn")
     # Filling fresh memory costs time; reading it would show as rows that differ, which the tests look for.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(0)
+
+
+def _device(ticket: dict[str, Any], host: Host) -> str:
+    """The device that does the run: what was asked for, unless its stage computes on the CPU only."""
+    try:
+        config = _config(ticket)
+    except Exception:  # the run meets it again and fails with it, having computed nothing
+        return "cpu"
+    return device_of(ticket["paper"], ticket["stage"], config, host.device)
+
+
+def _gpu_facts(device: str) -> dict[str, Any]:
+    facts = provenance.gpu(device)
+    return {"gpu": facts} if facts else {}
 
 
 def _determinism(device: str) -> str:

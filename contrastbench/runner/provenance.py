@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
+import tomllib
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-PACKAGES = ("contrastbench", "grakel", "numpy", "scikit-learn", "scipy", "torch", "torch-geometric", "torchvision")
 
 
 @cache
@@ -61,13 +62,24 @@ def is_in_history(commit: str) -> bool:
 
 @cache
 def versions() -> dict[str, str]:
+    """Python, the project and the packages that it needs to run, as installed here."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in sorted({"contrastbench", *_required()}):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _required() -> list[str]:
+    """The names of the packages in pyproject.toml, or where the project is installed without it, in its metadata."""
+    file = PROJECT / "pyproject.toml"
+    if file.exists():
+        requirements = tomllib.loads(file.read_text())["project"]["dependencies"]
+    else:
+        requirements = [line for line in metadata.requires("contrastbench") or () if "extra ==" not in line]
+    return [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in requirements]
 
 
 @cache
@@ -103,8 +115,40 @@ def device_kind(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
-def reset_peak_memory() -> None:
-    """Starts a new peak for a process that does several runs, where the kernel allows it."""
+def gpu(device: str) -> dict[str, Any] | None:
+    """What decides results and speed on a GPU beside its name, and the run's peak of its memory; None on a CPU."""
+    if device == "cpu":
+        return None
+    import torch
+
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "name": properties.name,
+        "memory_mb": round(properties.total_memory / 1e6, 1),
+        "peak_mb": round(torch.cuda.max_memory_allocated(device) / 1e6, 1),
+        "peak_reserved_mb": round(torch.cuda.max_memory_reserved(device) / 1e6, 1),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": _driver(),
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "tf32_matrix_products": torch.backends.cuda.matmul.allow_tf32,
+    }
+
+
+@cache
+def _driver() -> str | None:
+    """The version of NVIDIA's kernel module; None where the system does not say."""
+    file = Path("/proc/driver/nvidia/version")
+    found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", file.read_text()) if file.exists() else None
+    return found.group(1) if found else None
+
+
+def reset_peak_memory(device: str) -> None:
+    """Starts a new peak for a process that does several runs; the CPU's where the kernel allows it."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

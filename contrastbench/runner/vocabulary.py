@@ -17,6 +17,8 @@ from typing import Any
 SCALES = ("smoke", "quick", "lite", "paper")
 VARIANTS = ("as_paper", "as_code")
 PROTOCOLS = ("published", "clean")
+# What ``DEVICES`` in a paper's tables.py says of a stage.
+ANY_DEVICE, CPU_ONLY, CPU_PREFERRED = "any", "cpu only", "cpu preferred"
 
 
 def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ class Job:
     run: Run
     folder: Path
     needs: tuple[Path, ...] = ()
+    device: str = ""  # "cpu" or "cuda": the slots that it fits; empty: any, and the run's stage decides there
 
 
 @dataclass

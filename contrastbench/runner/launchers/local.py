@@ -7,6 +7,7 @@ checkpoint, at most ``ATTEMPTS`` times in one launch.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contrastbench.runner.devices import device_of
 from contrastbench.runner.execute import Host, give_up
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
 from contrastbench.runner.memory import kills_for_memory, memory
@@ -48,6 +50,25 @@ def slots_here(device: str, count: int | None, threads: int, runs_per_gpu: int) 
         raise ValueError(f"device {device!r} was asked for and torch sees no GPU here; possible: cpu")
     slots = [Slot(gpu, threads) for _ in range(runs_per_gpu) for gpu in gpus]
     return slots[:count]
+
+
+def placed(
+    jobs: Sequence[Job], device: str, count: int | None, threads: int, runs_per_gpu: int
+) -> tuple[list[Job], list[Slot]]:
+    """The jobs, each with the kind of slot that it fits, and this machine's slots of these kinds.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "cuda:0"; a job's stage may want the CPU all the same.
+        count: slots of each kind at most; as many as fit where not given.
+    """
+    asked = [device_of(job.run.paper, job.run.stage, job.run.config, device) for job in jobs]
+    kinds = [each.partition(":")[0] for each in asked]
+    slots = [
+        slot
+        for each in dict.fromkeys(asked)
+        for slot in slots_here(each, count, threads, runs_per_gpu)[: asked.count(each)]
+    ]
+    return [dataclasses.replace(job, device=kind) for job, kind in zip(jobs, kinds, strict=True)], slots
 
 
 def launch(
@@ -185,7 +206,7 @@ class _Queue:
     def feed(self, workers: Sequence[_Worker]) -> bool:
         """Gives each idle worker a job; False once nothing is left to do or to wait for."""
         for worker in workers:
-            if worker.job is None and self._has_room(workers) and (job := self._next()):
+            if worker.job is None and self._has_room(workers) and (job := self._next(worker.slot)):
                 worker.give(job)
         busy = any(worker.job for worker in workers)
         if not busy and not self.stopping():
@@ -199,8 +220,10 @@ class _Queue:
             return False
         return not any(worker.job for worker in workers) or (not self.one_at_a_time and memory_is_enough())
 
-    def _next(self) -> Job | None:
+    def _next(self, slot: Slot) -> Job | None:
         for job in list(self.waiting):
+            if not slot.device.startswith(job.device):
+                continue
             ready = self.unwanted(job) or (readiness(job) if job.needs else "ready")
             if ready == "waiting":
                 continue

@@ -1,0 +1,73 @@
+"""Which device does a run: what the user asked for, and what the run's paper says of its stage.
+
+A paper says it in ``tables.py``: ``DEVICES = {stage: CPU_ONLY}``, or a function of the config that returns one of the
+words of the vocabulary. A stage that it does not name runs on any device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+from functools import cache
+from typing import Any
+
+from contrastbench.runner.vocabulary import ANY_DEVICE, CPU_ONLY, CPU_PREFERRED
+
+
+def device_of(paper: str, stage: str, config: Any, asked: str) -> str:
+    """The device that does a run: "cpu", "cuda" or "cuda:0".
+
+    Args:
+        asked: "auto" takes a GPU where there is one, but not for what prefers the CPU; "cpu", "cuda" and "cuda:0" mean
+            what they say, but a stage that computes on the CPU only does so whatever is asked.
+
+    Raises:
+        ValueError: no such device, or a GPU was asked for and there is none.
+    """
+    kind = _declared(paper, stage, config)
+    check_device(asked)
+    if asked == "cpu" or kind == CPU_ONLY:
+        return "cpu"
+    if asked == "auto":
+        return "cuda" if kind == ANY_DEVICE and gpu_count() else "cpu"
+    return asked
+
+
+def check_device(asked: str) -> None:
+    """Raises ValueError unless ``asked`` is a device that is here, or "auto"."""
+    if asked in ("auto", "cpu"):
+        return
+    if asked != "cuda" and not asked.startswith("cuda:"):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:0, got {asked!r}")
+    if not gpu_count():
+        raise ValueError(f"device {asked!r} was asked for and torch sees no GPU here; possible: auto, cpu")
+
+
+def settled(asked: str) -> str:
+    """The device that most runs are done on: a GPU for "auto" where there is one."""
+    return asked if asked != "auto" else "cuda" if gpu_count() else "cpu"
+
+
+def _declared(paper: str, stage: str, config: Any) -> str:
+    devices = getattr(importlib.import_module(f"benchmarks.{paper}.tables"), "DEVICES", {})
+    kind = devices.get(stage, ANY_DEVICE)
+    kind = kind(config) if callable(kind) else kind
+    if kind not in (ANY_DEVICE, CPU_ONLY, CPU_PREFERRED):
+        possible = ", ".join((ANY_DEVICE, CPU_ONLY, CPU_PREFERRED))
+        raise ValueError(f"DEVICES of {paper} says {kind!r} of stage {stage}; possible: {possible}")
+    return kind
+
+
+@cache
+def gpu_count() -> int:
+    """GPUs that torch can use. A machine without NVIDIA's driver is not made to wait for torch to be imported."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
