@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 WARM_UP_STEPS = 3  # before a capture, as PyTorch's notes on CUDA graphs ask for
+GRAPHS = 256  # kept at most
 ALIGNMENT = 64  # bytes; where each input begins in the buffer
 RATES = "learning rates"  # the input that a step adds to its own: one for each parameter group
 
@@ -139,6 +140,8 @@ class TrainingStep:
         settings = [setting for group in self.optimizer.param_groups for setting in _settings(group)]
         kind = (_shapes(tensors), tuple(constants.items()), tuple(settings))
         if kind not in self._captured:
+            if len(self._captured) >= GRAPHS:
+                self._captured.pop(next(iter(self._captured)))  # the oldest: a schedule's constant does not come back
             self._captured[kind] = self._captured_step(tensors, constants)
             self._captured_for = self.optimizer.state
         buffers, graph = self._captured[kind]

@@ -40,7 +40,7 @@ def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, de
     order = shuffled(graphs, seed)
     labels = graphs.labels.numpy()[order]
     everything = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
-    seen = [batch.to(device) for batch in batches(graphs, order[fold[0]], config.batch, depth=config.layers)]
+    seen = batches(graphs, order[fold[0]], config.batch, depth=config.layers)
     learner = infomax(config, graphs, seen, seed, device)
     model, step = learner.model, learner.step(config, device)
     found: Found = []

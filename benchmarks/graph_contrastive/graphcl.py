@@ -55,10 +55,11 @@ def learner(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], s
     if config.augmented_views not in (1, 2):
         raise ValueError(f"augmented_views must be 1 or 2, got {config.augmented_views}")
     model = Projected(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
-    plain = [Plain.of(graphs, batch.graphs.cpu().numpy()) for batch in fixed_batches]
+    plain = [Plain.of(graphs, batch.graphs.numpy()) for batch in fixed_batches]
+    on_device = [batch.to(device) for batch in fixed_batches]
 
     def loss_of(number: int, **views: GraphBatch) -> Tensor:
-        first, second = [*([fixed_batches[number]] if config.augmented_views == 1 else []), *views.values()]
+        first, second = [*([on_device[number]] if config.augmented_views == 1 else []), *views.values()]
         return LOSSES[config.method](model(first), model(second), temperature=config.temperature)
 
     def inputs_of(epoch: int) -> Iterator[dict[str, Any]]:

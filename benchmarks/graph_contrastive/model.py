@@ -69,10 +69,10 @@ class Learner:
 def infomax(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
     """InfoGraph's or HCL's learner: every batch once an epoch, in the same order, as the authors' loaders have it."""
     model = Infomax(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
-    loss = objective(config)
+    loss, on_device = objective(config), [batch.to(device) for batch in fixed_batches]
 
     def loss_of(number: int) -> Tensor:
-        return loss(model(fixed_batches[number]), fixed_batches[number])
+        return loss(model(on_device[number]), on_device[number])
 
     return Learner(model, loss_of, lambda epoch: [{"number": number} for number in range(len(fixed_batches))])
 

@@ -49,7 +49,7 @@ def train_published(
     """The papers' protocol: one encoder sees all graphs; its embeddings are cross-validated as they are."""
     order, folds = shuffled(graphs, seed), folds_of(config, graphs, seed)
     labels = graphs.labels.numpy()[order]
-    fixed_batches = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
+    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
     learner = learner_of(config, graphs, fixed_batches, seed, device)
     model, step = learner.model, learner.step(config, device)
     found: dict[str, list[float]] = {}  # epochs done -> test accuracy, sd over folds, inner accuracy; all in percent
@@ -57,7 +57,7 @@ def train_published(
     start = checkpoint.restore(**parts)
     for epoch in range(start, config.epochs + 1):
         if epoch in evaluated_epochs(config):
-            embeddings = model.encoder.embed(fixed_batches).cpu().numpy()
+            embeddings = model.encoder.embed([batch.to(device) for batch in fixed_batches]).cpu().numpy()
             result = cross_validate(rbf_kernels(embeddings), labels, folds, inner_folds=config.inner_folds)
             found[str(epoch)] = [result.test_accuracy, result.test_fold_sd, result.inner_accuracy]
             log(epoch, test_svm_accuracy_percent=result.test_accuracy)
@@ -79,13 +79,13 @@ def fold_draws(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
     log.data(config.dataset, graphs.sha256)
     log.selected_by("last epoch; C by cross-validation inside the training folds")
     order = shuffled(graphs, seed)
-    fixed_batches = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
+    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
     learner = learner_of(config, graphs, fixed_batches, seed, device)
     model, step = learner.model, learner.step(config, device)
     for epoch in range(checkpoint.restore(model=model, optimizer=step.optimizer), config.epochs):
         log(epoch, loss=train_epoch(learner, step, epoch))
         checkpoint.save(epoch + 1, model=model, optimizer=step.optimizer)
-    kernel_of = rbf_kernels(model.encoder.embed(fixed_batches).cpu().numpy())
+    kernel_of = rbf_kernels(model.encoder.embed([batch.to(device) for batch in fixed_batches]).cpu().numpy())
     labels = graphs.labels.numpy()[order]
     accuracies = [
         cross_validate(kernel_of, labels, folds_of(config, graphs, seed, draw), inner_folds=config.inner_folds)
@@ -129,12 +129,12 @@ def training_step(config: Config, device: str, seed: int = 0) -> tuple[TrainingS
     if config.method == "supervised":
         return supervised_step(config, graphs, seed, device)
     order = shuffled(graphs, seed)
-    fixed_batches = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
+    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
     learner = learner_of(config, graphs, fixed_batches, seed, device)
     return learner.step(config, device), learner.inputs_of(0)
 
 
-TRAINING_STEPS = {"train": training_step, "fold_draws": training_step}
+TRAINING_STEPS = {"train": (training_step,), "fold_draws": (training_step,)}
 
 
 # ------------------------------------------------------------------------------------------------------- baselines

@@ -48,6 +48,7 @@ class Config:
     key_momentum: float = added(0.99)  # queue only: of the encoder that makes the keys
     batchnorm_groups: int = added(1)  # batch norm over so many equal parts of a batch, as DataParallel on so many GPUs
     mochi: tuple[int, ...] = added(())  # queue only: hardest, mixed, mixed with the query; none: no mixed negatives
+    compile: bool = added(False)  # encoder and augmentation through torch.compile: faster, with other last bits
 
 
 # What --set accepts, and which runs read a field at all.
@@ -70,7 +71,8 @@ _ENCODED, _TRAINED = {"stage": ("train", "supervised")}, {"stage": ("train",), "
 USED_BY = {
     **dict.fromkeys(("encoder", "epochs", "augmentation", "view_size", "statistics", "precision"), _ENCODED),
     **dict.fromkeys(("evaluation_size", "probe", "probe_batchnorm"), _ENCODED),
-    **dict.fromkeys(("loss", "temperature", "positives", "queue", "curve_epochs", "batchnorm_groups"), _TRAINED),
+    **dict.fromkeys(("loss", "temperature", "positives", "queue", "curve_epochs"), _TRAINED),
+    **dict.fromkeys(("batchnorm_groups", "compile"), _TRAINED),
     **dict.fromkeys(("learning_rate", "weight_decay"), {**_ENCODED, "epochs": "(0, inf)"}),
     "anneal": {**_TRAINED, "loss": ("hcl",)},
     "alpha_from": {**_TRAINED, "loss": ("bcl",)},

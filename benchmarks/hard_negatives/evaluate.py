@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.functional import resize
 
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
-from contrastbench.data.augmentation import augment, normalised
+from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.images import ImageEncoder
 from contrastbench.evaluation.features import image_features
-from contrastbench.evaluation.linear import logistic_top1_percent
+from contrastbench.evaluation.linear import logistic_top1_percent, probe_loss
 from contrastbench.evaluation.maps import principal_map
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
+from contrastbench.training import TrainingStep, batches
 
 
 def frozen_metrics(config: Config, encoder: ImageEncoder, data: Prepared) -> dict[str, Any]:
@@ -54,19 +55,33 @@ def add_to_curve(curve: dict[str, list[float]], epochs: int, point: dict[str, fl
             curve.setdefault(f"curve_{name}", []).append(value)
 
 
-def probe_batches(
-    config: Config, encoder: ImageEncoder, data: Prepared, *, seed: int, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features of freshly augmented training images; with ``probe_batchnorm="train"`` the running statistics move."""
-    encoder.train(chosen("probe_batchnorm", config.probe_batchnorm, {"train": True, "eval": False}))
-    order = torch.randperm(len(data.train), generator=generator(seed, "order", epoch)).to(data.train.labels.device)
+def probe_step(
+    config: Config, encoder: ImageEncoder, classifier: nn.Linear, optimizer: torch.optim.Optimizer, data: Prepared
+) -> TrainingStep:
+    """The papers' probe: a linear layer on the features of freshly augmented training images.
+
+    With ``probe_batchnorm="train"`` the running statistics of the "frozen" encoder move.
+    """
+
+    def loss_of(index: Tensor, **draws: Tensor) -> Tensor:
+        (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
+        with torch.no_grad(), precision(config, view):
+            features = encoder.features(view.contiguous(memory_format=torch.channels_last))
+        return probe_loss(classifier, features, data.train.labels[index])
+
+    return TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(data.train.images.device))
+
+
+def probe_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
+    """The inputs of an epoch's steps of the probe; the last batch may be smaller."""
     rng = generator(seed, "augmentation", epoch)
-    for index in order.split(config.probe_batch):
-        views = augment(data.train.images[index], data.recipe, rng=rng)
-        views = normalised(views, data.mean, data.std).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), precision(config, views):
-            features = encoder.features(views)
-        yield features, data.train.labels[index]
+    for index in batches(len(data.train), config.probe_batch, generator(seed, "order", epoch), drop_last=False):
+        yield {"index": index, **draw_views(1, (len(index), *data.train.images.shape[1:]), data.recipe, rng)}
+
+
+def probe_mode(config: Config, encoder: ImageEncoder) -> None:
+    """Puts the "frozen" encoder into the mode that the config's probe has it in."""
+    encoder.train(chosen("probe_batchnorm", config.probe_batchnorm, {"train": True, "eval": False}))
 
 
 def features_of(config: Config, encoder: ImageEncoder, images: Tensor, data: Prepared) -> Tensor:

@@ -30,6 +30,10 @@ def contrastive_step(
     in the authors' code), the loss and an update. Processes that share the run have a part of each batch."""
     model = distributed.spread(encoder, config.batchnorm_groups)
 
+    make_views = torch.compile(normalised_views, dynamic=False) if config.compile else normalised_views
+    if config.compile:
+        encoder.compile(dynamic=False)
+
     def loss_of(
         index: Tensor,
         partner: Tensor | None = None,
@@ -37,7 +41,7 @@ def contrastive_step(
         alpha: float = config.alpha,
         **draws: Any,
     ) -> Tensor:
-        views = _views(data, index, index if partner is None else partner, draws)
+        views = _views(data, index, index if partner is None else partner, draws, make_views)
         with precision(config, index):
             own = (model(view.contiguous(memory_format=torch.channels_last)).float() for view in views)
             z_a, z_b, *more = map(distributed.gathered, own)
@@ -154,15 +158,21 @@ def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor |
     return by_class[first[labels] + (share * counts[labels]).long()]
 
 
-def _views(data: Prepared, index: Tensor, partner: Tensor, draws: dict[str, Tensor]) -> list[Tensor]:
+def _views(
+    data: Prepared,
+    index: Tensor,
+    partner: Tensor,
+    draws: dict[str, Tensor],
+    make_views: Callable[..., list[Tensor]] = normalised_views,
+) -> list[Tensor]:
     """The views that were drawn: the first of the images ``index``, all others of ``partner``."""
     if partner is index:
-        return normalised_views(data.pretrain[index], data.recipe, draws, mean=data.mean, std=data.std)
+        return make_views(data.pretrain[index], data.recipe, draws, mean=data.mean, std=data.std)
     parts = ((index, {n: v[:1] for n, v in draws.items()}), (partner, {n: v[1:] for n, v in draws.items()}))
     return [
         view
         for images, drawn in parts
-        for view in normalised_views(data.pretrain[images], data.recipe, drawn, mean=data.mean, std=data.std)
+        for view in make_views(data.pretrain[images], data.recipe, drawn, mean=data.mean, std=data.std)
     ]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from baselines.images import raw_pixels
+from baselines.moco import KeyQueue
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import (
     add_to_curve,
@@ -14,8 +16,10 @@ from benchmarks.hard_negatives.evaluate import (
     features_of,
     frozen_metrics,
     knn,
-    probe_batches,
     probe_epochs,
+    probe_inputs,
+    probe_mode,
+    probe_step,
 )
 from benchmarks.hard_negatives.prepare import Prepared, chosen, prepared
 from benchmarks.hard_negatives.schedules import alpha_step, beta_of_epoch, estimated_alpha, linear_alpha
@@ -28,9 +32,10 @@ from benchmarks.hard_negatives.steps import (
     supervised_step,
 )
 from contrastbench.encoders.images import ENCODERS, ImageEncoder
-from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent, probe_epoch
+from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
 
 
 def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
@@ -53,10 +58,7 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     if config.queue:
         parts["queue"] = key_queue(config, encoder, seed)
     start = checkpoint.restore(**parts)
-    if config.queue:
-        step = queue_step(config, encoder, parts["queue"], optimizer, data)
-    else:
-        step = contrastive_step(config, encoder, optimizer, data)
+    step = step_of(config, encoder, parts.get("queue"), optimizer, data)
     log.total(config.epochs + probe_epochs(config))
     for epoch in range(start, config.epochs):
         hardness.update(hardness_of_epoch(config, encoder, data, seed=seed, epoch=epoch))
@@ -70,9 +72,12 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
         checkpoint.save(epoch + 1, **parts)
     if not metrics:
         metrics.update(frozen_metrics(config, encoder, data))
+    probing = probe_step(config, encoder, classifier, probe_optimizer, data)
     for epoch in range(max(start, config.epochs), config.epochs + probe_epochs(config)):
-        batches = probe_batches(config, encoder, data, seed=seed, epoch=epoch)
-        log(epoch, probe_loss=probe_epoch(classifier, probe_optimizer, batches))
+        probe_mode(config, encoder)
+        for inputs in probe_inputs(config, data, seed=seed, epoch=epoch):
+            probing(**inputs)
+        log(epoch, probe_loss=probing.mean_loss(epoch))
         checkpoint.save(epoch + 1, **parts)
     if curve:
         last = {
@@ -128,6 +133,15 @@ def encoder_of(config: Config, data: Prepared, seed: int, device: str) -> ImageE
     return encoder.to(device, memory_format=torch.channels_last)
 
 
+def step_of(
+    config: Config, encoder: ImageEncoder, queue: KeyQueue | None, optimizer: torch.optim.Optimizer, data: Prepared
+) -> TrainingStep:
+    """The config's step, with a queue or without."""
+    if queue is None:
+        return contrastive_step(config, encoder, optimizer, data)
+    return queue_step(config, encoder, queue, optimizer, data)
+
+
 def hardness_of_epoch(
     config: Config, encoder: ImageEncoder, data: Prepared, *, seed: int, epoch: int
 ) -> dict[str, float]:
@@ -145,3 +159,48 @@ def hardness_of_epoch(
         drawn = drawn.to(labels.device)
         changed["alpha"] = estimated_alpha(features[drawn], labels[drawn], features, labels)
     return changed
+
+
+# ----------------------------------------------------------------------- single steps, for tests on any device
+
+Steps = tuple[TrainingStep, Iterable[dict[str, Any]]]
+
+
+def first_steps(config: Config, device: str, seed: int = 0) -> Steps | None:
+    """A run's step and the inputs of its first epoch; None for the untrained encoder."""
+    if not config.epochs:
+        return None
+    data = prepared(config, seed, device, Log())
+    encoder = encoder_of(config, data, seed, device)
+    queue = key_queue(config, encoder, seed) if config.queue else None
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    step = step_of(config, encoder, queue, optimizer, data)
+    return step, contrastive_inputs(config, data, seed=seed, epoch=0)
+
+
+def first_probe_steps(config: Config, device: str, seed: int = 0) -> Steps | None:
+    """The same for the linear probe, on the untrained encoder; None where the probe is exact."""
+    if not probe_epochs(config):
+        return None
+    data = prepared(config, seed, device, Log())
+    encoder = encoder_of(config, data, seed, device)
+    probe_mode(config, encoder)
+    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
+    step = probe_step(config, encoder, classifier, torch.optim.Adam(classifier.parameters()), data)
+    return step, probe_inputs(config, data, seed=seed, epoch=0)
+
+
+def first_supervised_steps(config: Config, device: str, seed: int = 0) -> Steps:
+    data = prepared(config, seed, device, Log())
+    encoder = encoder_of(config, data, seed, device)
+    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
+    optimizer = torch.optim.Adam([*encoder.backbone.parameters(), *classifier.parameters()])
+    step = supervised_step(config, encoder, classifier, optimizer, data)
+    return step, supervised_inputs(config, data, seed=seed, epoch=0)
+
+
+TRAINING_STEPS = {
+    "train": (first_steps, first_probe_steps),
+    "supervised": (first_supervised_steps,),
+    "raw_pixels_knn": (),
+}

@@ -42,10 +42,10 @@ def knn_top1_percent(
     bank = torch.nn.functional.normalize(bank.float(), dim=1)
     queries = torch.nn.functional.normalize(queries.float(), dim=1)
     one_hot = torch.nn.functional.one_hot(bank_labels, classes).float()
-    correct = 0
+    correct = torch.zeros((), dtype=torch.long, device=queries.device)  # read once, at the end
     for chunk, labels in zip(queries.split(QUERY_CHUNK), query_labels.split(QUERY_CHUNK), strict=True):
         cosine, nearest = (chunk @ bank.T).topk(min(neighbours, len(bank)), dim=1)
         weight = torch.exp((cosine - 1) / temperature)
         votes = torch.bmm(weight[:, None], one_hot[nearest])  # not scatter_add, which is not deterministic on GPUs
-        correct += int((votes.squeeze(1).argmax(dim=1) == labels).sum())
-    return 100 * correct / len(queries)
+        correct += (votes.squeeze(1).argmax(dim=1) == labels).sum()
+    return 100 * int(correct) / len(queries)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from contrastbench.losses.parts import check_pair, check_positive, unit, without_autocast
+from contrastbench.losses.parts import check_pair, check_positive, log_debiased, unit, without_autocast
 
 Weigh = Callable[[Tensor], Tensor]  # scores [2B, 2B], -inf where not a negative -> weights, 0 where not a negative
 
@@ -31,6 +31,21 @@ def pick_positive(log_positive: Tensor, log_negative_sum: Tensor) -> Tensor:
     return (torch.logaddexp(log_negative_sum, log_positive) - log_positive).mean()
 
 
+def loss_and_slopes(
+    log_mean: Tensor, log_positive: Tensor, temperature: float, tau_plus: float, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, and its derivatives by ``log_mean`` and by ``log_positive`` ([2B] each)."""
+    log_true = log_debiased(log_mean, log_positive, tau_plus, -1 / temperature) if tau_plus else log_mean
+    log_sum = log_true + math.log(count)
+    to_true = torch.sigmoid(log_sum - log_positive).div_(log_mean.shape[0])
+    loss = pick_positive(log_positive, log_sum)
+    if not tau_plus:
+        return loss, to_true, -to_true
+    free = log_true > -1 / temperature  # the clamp is not holding
+    gain = ((log_mean - log_true).exp_() / (1 - tau_plus)).mul_(free)  # d log_true / d log_mean
+    return loss, to_true * gain, to_true * (free.to(gain.dtype).sub_(gain).sub_(1))
+
+
 def log_mean_negatives(u: Tensor, temperature: float, weigh: Weigh | None = None, slope: float = 0.0) -> Tensor:
     """``log (1/N) sum_j w_ij exp(s_ij / t)`` for each view i, over its N negatives j: [2B].
 
@@ -45,13 +60,27 @@ def log_mean_negatives(u: Tensor, temperature: float, weigh: Weigh | None = None
         return _LogMeanNegatives.apply(u, temperature, weigh, slope)
 
 
-class _LogMeanNegatives(torch.autograd.Function):
-    """Writes the gradient over the scores in place, so that backward is two matrix products with [2B, D].
+def mean_of_exponentials(scores: Tensor, count: int, weigh: Weigh | None, slope: float) -> tuple[Tensor, Tensor]:
+    """The log of the weighted mean of each row's exp(score), and its gradient over the scores, written over them.
 
     With E = exp(score), R = mean_j w_j E_j and weights exp(slope * score) / mean:
 
         d log R / d score_k = (w_k / N) * ((1 + slope) * E_k / R - slope)
     """
+    weights = None if weigh is None else weigh(scores)
+    top = scores.amax(dim=1, keepdim=True)
+    exponentials = scores.sub_(top).exp_()
+    total = exponentials.sum(dim=1) if weights is None else torch.linalg.vecdot(weights, exponentials)
+    total = total.clamp_min_(torch.finfo(scores.dtype).tiny)[:, None]  # Bayesian weights can all be 0
+    log_mean = (top + (total / count).log()).squeeze(1)
+    gradient = exponentials.mul_((1 + slope) / total)
+    if slope:
+        gradient.sub_(slope / count)
+    return log_mean, gradient if weights is None else gradient.mul_(weights)
+
+
+class _LogMeanNegatives(torch.autograd.Function):
+    """Keeps the gradient over the scores, so that backward is two matrix products with [2B, D]."""
 
     @staticmethod
     def forward(ctx, u: Tensor, temperature: float, weigh: Weigh | None, slope: float) -> Tensor:
@@ -59,20 +88,11 @@ class _LogMeanNegatives(torch.autograd.Function):
         scores = u @ (u / temperature).T
         for offset in (0, u.shape[0] // 2, -(u.shape[0] // 2)):  # itself, and its partner
             scores.diagonal(offset).fill_(-math.inf)
-        weights = None if weigh is None else weigh(scores)
-        top = scores.amax(dim=1, keepdim=True)
-        exponentials = scores.sub_(top).exp_()
-        total = exponentials.sum(dim=1) if weights is None else torch.linalg.vecdot(weights, exponentials)
-        total = total.clamp_min_(torch.finfo(u.dtype).tiny)[:, None]  # Bayesian weights can all be 0
+        log_mean, gradient = mean_of_exponentials(scores, count, weigh, slope)
         if ctx.needs_input_grad[0]:
-            gradient = exponentials.mul_((1 + slope) / total)
-            if slope:
-                gradient.sub_(slope / count)
-            if weights is not None:
-                gradient.mul_(weights)
             ctx.save_for_backward(u, gradient)
             ctx.temperature = temperature
-        return (top + (total / count).log()).squeeze(1)
+        return log_mean
 
     @staticmethod
     @once_differentiable

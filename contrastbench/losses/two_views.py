@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
+from contrastbench.losses.in_blocks import loss_in_blocks
+from contrastbench.losses.negatives import log_mean_negatives, loss_and_slopes, pick_positive, views
 from contrastbench.losses.parts import (
     along_sphere,
     check_pair,
@@ -23,12 +24,20 @@ from contrastbench.losses.parts import (
     without_autocast,
 )
 
+WHOLE_MATRIX_VIEWS = 16_384  # beyond 8,192 items (1 GB a matrix) rows are done in blocks
+
 
 def two_view_loss(z_a: Tensor, z_b: Tensor, temperature: float, tau_plus: float = 0.0, beta: float = 0.0) -> Tensor:
     """HCL, and with beta = 0 DCL, and with tau_plus = 0 too NT-Xent (:func:`contrastbench.losses.hcl`)."""
     check_pair(z_a, z_b)
     check_positive("temperature", temperature)
     z_a, z_b = full_precision(z_a), full_precision(z_b)
+    if 2 * len(z_a) > WHOLE_MATRIX_VIEWS:
+
+        def weigh_some(scores: Tensor) -> Tensor:
+            return hardness_weights(scores, beta, count=scores.shape[1] - 2)
+
+        return loss_in_blocks(z_a, z_b, temperature, tau_plus, weigh_some if beta else None, beta)
     if (1 + beta) / temperature <= -math.log(torch.finfo(z_a.dtype).tiny) - 7:
         with without_autocast(z_a):  # exp((1 + beta) * s / t) cannot overflow
             return _TwoViewLoss.apply(z_a, z_b, temperature, tau_plus, beta)
@@ -61,7 +70,7 @@ class _TwoViewLoss(torch.autograd.Function):
         hard_sum = None if hard is None else hard.sum(dim=1)
         total = easy.sum(dim=1) if hard is None else torch.linalg.vecdot(easy, hard)
         log_mean = (total / (count if hard_sum is None else hard_sum)).log_()
-        loss, to_mean, to_positive = _loss_and_slopes(log_mean, log_positive, temperature, tau_plus, count)
+        loss, to_mean, to_positive = loss_and_slopes(log_mean, log_positive, temperature, tau_plus, count)
         if any(ctx.needs_input_grad):
             p = to_mean * ((1 + beta) / total)
             matrix = p[:, None] + p
@@ -96,18 +105,3 @@ def _without_positives(matrix: Tensor) -> Tensor:
     for offset in (0, matrix.shape[0] // 2, -(matrix.shape[0] // 2)):
         matrix.diagonal(offset).fill_(0)
     return matrix
-
-
-def _loss_and_slopes(
-    log_mean: Tensor, log_positive: Tensor, temperature: float, tau_plus: float, count: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss, and its derivatives by ``log_mean`` and by ``log_positive`` ([2B] each)."""
-    log_true = log_debiased(log_mean, log_positive, tau_plus, -1 / temperature) if tau_plus else log_mean
-    log_sum = log_true + math.log(count)
-    to_true = torch.sigmoid(log_sum - log_positive).div_(log_mean.shape[0])
-    loss = pick_positive(log_positive, log_sum)
-    if not tau_plus:
-        return loss, to_true, -to_true
-    free = log_true > -1 / temperature  # the clamp is not holding
-    gain = ((log_mean - log_true).exp_() / (1 - tau_plus)).mul_(free)  # d log_true / d log_mean
-    return loss, to_true * gain, to_true * (free.to(gain.dtype).sub_(gain).sub_(1))

@@ -4,15 +4,19 @@ import math
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
+from contrastbench.data.images import load_images
 from contrastbench.evaluation.linear import (
     linear_classifier,
     linear_top1_percent,
     logistic_top1_percent,
-    probe_epoch,
+    logistic_weights,
+    probe_loss,
 )
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
+from contrastbench.training import TrainingStep
 
 
 def blobs(n: int, seed: int = 0, spread: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,16 +88,37 @@ def test_linear_probe_learns_and_is_seeded() -> None:
     accuracies = []
     for _ in range(2):
         classifier = linear_classifier(4, 3, rng=generator(0, "evaluation"))
-        optimizer = torch.optim.Adam(classifier.parameters(), lr=0.05)
-        first = probe_epoch(classifier, optimizer, [(features, labels)])
+        step = TrainingStep(
+            lambda layer=classifier: probe_loss(layer, features, labels),
+            torch.optim.Adam(classifier.parameters(), lr=0.05),
+        )
+        step()
+        first = step.mean_loss()
         for _ in range(20):
-            last = probe_epoch(classifier, optimizer, [(features, labels)])
-        assert last < first
+            step()
+        assert step.mean_loss() < first
         accuracies.append(linear_top1_percent(classifier, features, labels))
     assert accuracies[0] == accuracies[1] > 95
 
 
-def test_linear_probe_without_batches_says_so() -> None:
-    classifier = linear_classifier(4, 3, rng=generator(0, "evaluation"))
-    with pytest.raises(ValueError, match="the linear probe got no batch"):
-        probe_epoch(classifier, torch.optim.Adam(classifier.parameters()), [])
+def test_the_logistic_probe_of_a_gpu_has_scikit_learns_optimum() -> None:
+    """Solved on the CPU by both, on overlapping classes; scikit-learn made as exact as it can be."""
+    rng = generator(3, "data")
+    labels = torch.arange(400) % 4
+    features = torch.randn(4, 10, generator=rng, dtype=torch.float64)[labels] * 0.5
+    features = features + torch.randn(400, 10, generator=rng, dtype=torch.float64)
+    exact = LogisticRegression(C=1.0, tol=1e-10, max_iter=5000).fit(features.numpy(), labels.numpy())
+    weight, bias = logistic_weights(features, labels, 4, strength=1.0)
+    assert torch.allclose(weight, torch.from_numpy(exact.coef_), atol=1e-4)
+    assert torch.allclose(bias - bias.mean(), torch.from_numpy(exact.intercept_ - exact.intercept_.mean()), atol=1e-4)
+
+
+def test_the_two_logistic_probes_agree_on_digits_within_a_tenth_of_a_percent() -> None:
+    digits = load_images("mnist5k")
+    train, test = (part.images[:, :, ::2, ::2].flatten(1).float() for part in (digits.train, digits.test))
+    labels, answers = digits.train.labels, digits.test.labels
+    scikit = logistic_top1_percent(train, labels, test, answers)
+    mean, deviation = train.double().mean(dim=0), train.double().std(dim=0).clamp(min=1e-6)
+    weight, bias = logistic_weights((train.double() - mean) / deviation, labels, 10, strength=1.0)
+    chosen = ((test.double() - mean) / deviation @ weight.T + bias).argmax(dim=1)
+    assert abs(100 * float((chosen == answers).double().mean()) - scikit) <= 0.1
