@@ -17,6 +17,7 @@ from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
 from contrastbench import distributed, losses
 from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.images import HEAD_OUTPUT, ImageEncoder
+from contrastbench.losses.parts import full_precision
 from contrastbench.randomness import generator
 from contrastbench.training import TrainingStep, batches
 
@@ -29,10 +30,7 @@ def contrastive_step(
     """Two views of a batch (more with DCL's M), the encoder on one after the other (batch norm sees one at a time, as
     in the authors' code), the loss and an update. Processes that share the run have a part of each batch."""
     model = distributed.spread(encoder, config.batchnorm_groups)
-
-    make_views = torch.compile(normalised_views, dynamic=False) if config.compile else normalised_views
-    if config.compile:
-        encoder.compile(dynamic=False)
+    make_views = compiled(config, encoder)
 
     def loss_of(
         index: Tensor,
@@ -43,7 +41,7 @@ def contrastive_step(
     ) -> Tensor:
         views = _views(data, index, index if partner is None else partner, draws, make_views)
         with precision(config, index):
-            own = (model(view.contiguous(memory_format=torch.channels_last)).float() for view in views)
+            own = [full_precision(model(view.contiguous(memory_format=torch.channels_last))) for view in views]
             z_a, z_b, *more = map(distributed.gathered, own)
         if more:
             more_positives = torch.stack(more)
@@ -59,6 +57,14 @@ def contrastive_step(
     return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device), capture=alone)
 
 
+def compiled(config: Config, encoder: ImageEncoder) -> Callable[..., list[Tensor]]:
+    """What makes the views; it and the encoder go through torch.compile if the config asks for it."""
+    if not config.compile:
+        return normalised_views
+    encoder.compile(dynamic=False)
+    return torch.compile(normalised_views, dynamic=False)
+
+
 def queue_step(
     config: Config, encoder: ImageEncoder, queue: KeyQueue, optimizer: torch.optim.Optimizer, data: Prepared
 ) -> TrainingStep:
@@ -69,10 +75,12 @@ def queue_step(
     if config.mochi and (config.loss != "nt_xent" or len(config.mochi) != 3):
         raise ValueError(f"mochi is three numbers and goes with loss nt_xent, got {config.mochi} and {config.loss!r}")
 
+    make_views = compiled(config, encoder)
+
     def loss_of(index: Tensor, beta: float = config.beta, **draws: Any) -> Tensor:
         mixing = {name: draws.pop(name) for name in MOCHI_DRAWS if name in draws}
         view_a, view_b = (
-            view.contiguous(memory_format=torch.channels_last) for view in _views(data, index, index, draws)
+            view.contiguous(memory_format=torch.channels_last) for view in _views(data, index, index, draws, make_views)
         )
         with precision(config, index):
             query, key = encoder(view_a).float(), queue.keys_of(view_b)

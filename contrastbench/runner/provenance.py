@@ -115,6 +115,17 @@ def device_kind(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
+def machine(device: str) -> dict[str, Any]:
+    """Commit, packages, machine and device: what a measurement that is no run must name."""
+    return {
+        "git": git(),
+        "versions": versions(),
+        "host": host(),
+        "device": device_kind(device),
+        "gpu": gpu(device),
+    }
+
+
 def gpu(device: str) -> dict[str, Any] | None:
     """What decides results and speed on a GPU beside its name, and the run's peak of its memory; None on a CPU."""
     if device == "cpu":

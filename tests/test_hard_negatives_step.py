@@ -1,0 +1,98 @@
+"""A whole step of hard_negatives against the printed formulas, and the script that times steps."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.hard_negatives import speed, steps
+from benchmarks.hard_negatives.config import Config
+from benchmarks.hard_negatives.published_pipeline import printed_hcl
+from contrastbench import losses
+from contrastbench.data.augmentation import normalised_views
+from contrastbench.encoders.images import resnet18
+from contrastbench.randomness import generator
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "settings"),
+    [
+        ("SimCLR", "nt_xent", {}),
+        ("DCL", "dcl", {"tau_plus": 0.1}),
+        ("HCL", "hcl", {"tau_plus": 0.1, "beta": 1.0}),
+        ("BCL", "bcl", {"tau_plus": 0.1, "alpha": 0.9, "beta": 0.9}),
+    ],
+)
+def test_a_whole_step_has_the_loss_and_gradient_of_the_printed_formula(name: str, loss: str, settings: dict) -> None:
+    """ResNet-18, 16 noise images, float64, through augmentation, encoder and loss; the same views for both."""
+    config = Config(encoder="resnet18", loss=loss, batch=16, **settings)
+    images = torch.randint(256, (16, 3, 32, 32), generator=generator(0, "data"), dtype=torch.uint8)
+    data = speed._prepared(config, images)
+    encoder = resnet18(rng=generator(0, "weights")).double()
+    encoder.register_forward_pre_hook(lambda module, given: (given[0].double(),))
+    step = steps.contrastive_step(config, encoder, torch.optim.SGD(encoder.parameters(), lr=0.0), data)
+    (inputs,) = steps.contrastive_inputs(config, data, seed=0, epoch=0)
+    step(**inputs)
+    ours = [part.grad.clone() for part in encoder.parameters()]
+    views = normalised_views(images[inputs.pop("index")], data.recipe, inputs, mean=data.mean, std=data.std)
+    z_a, z_b = (encoder(view) for view in views)
+    expected = printed(z_a, z_b, temperature=config.temperature, **settings)
+    encoder.zero_grad()
+    expected.backward()
+    assert step.mean_loss() == pytest.approx(float(expected.detach()), rel=1e-6)  # the step's sum is in float32
+    largest = max(float(part.abs().max()) for part in ours)
+    for gradient, part in zip(ours, encoder.parameters(), strict=True):
+        assert torch.allclose(gradient, part.grad, rtol=1e-8, atol=1e-10 * largest)
+
+
+def printed(
+    z_a, z_b, *, temperature: float, tau_plus: float = 0.0, beta: float = 0.0, alpha: float = 0.0
+) -> torch.Tensor:
+    """The papers' formulas in Python loops; BCL's where there is an alpha."""
+    u = torch.nn.functional.normalize(torch.cat([z_a, z_b]), dim=1)
+    views, items, terms = len(u), len(z_a), []
+    for i in range(views):
+        positive = (u[i] @ u[(i + items) % views] / temperature).exp()
+        negatives = torch.stack([(u[i] @ u[j] / temperature).exp() for j in range(views) if (j - i) % items])
+        if alpha:
+            rank = torch.stack([(negatives <= value).double().mean() for value in negatives.detach()])
+            total = (bayesian_omega(rank, tau_plus, alpha, beta) * negatives).sum()
+        else:
+            weights = negatives**beta / (negatives**beta).mean()
+            mean = ((weights * negatives).mean() - tau_plus * positive) / (1 - tau_plus)
+            total = len(negatives) * mean.clamp(min=math.exp(-1 / temperature))
+        terms.append(-(positive / (positive + total)).log())
+    return torch.stack(terms).mean()
+
+
+def bayesian_omega(u: torch.Tensor, tau_plus: float, alpha: float, beta: float, r: float = 1e-3) -> torch.Tensor:
+    """BCL's weights (eq. 15 and the authors' image/main.py): Phi is the root of a Phi^2 + b Phi = u."""
+    tau_minus = 1 - tau_plus
+    a = (1 - 2 * alpha) * (tau_minus - tau_plus) + r
+    b = 2 * (alpha * tau_minus + (1 - alpha) * tau_plus)
+    phi = (-b + (b * b + 4 * a * u).sqrt()) / (2 * a)
+    p_tn = 2 * alpha * (1 - phi) + 2 * (1 - alpha) * phi
+    p_fn = 2 * (1 - alpha) * (1 - phi) + 2 * alpha * phi
+    p_htn = 2 * (alpha * (1 - beta) * (1 - phi) + (1 - alpha) * beta * phi)
+    p_htn = p_htn / (alpha * (1 - beta) + (1 - alpha) * beta + r)
+    return p_htn / (tau_minus * p_tn + tau_plus * p_fn)
+
+
+def test_the_published_pipeline_has_the_loss_of_the_suite() -> None:
+    z_a, z_b = (torch.randn(9, 5, generator=generator(k, "data"), dtype=torch.float64) for k in range(2))
+    ours = losses.hcl(z_a, z_b, temperature=0.5, tau_plus=0.1, beta=1.5)
+    assert torch.allclose(printed_hcl(z_a, z_b, 0.5, 0.1, 1.5), ours)
+
+
+def test_the_speed_of_a_step_is_written_with_device_and_commit(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.hard_negatives.speed", "--encoders", "small_resnet", "--device", "cpu"]
+    command += ["--precisions", "float32", "--contenders", "published", "eager", "--batch", "8", "--images", "16"]
+    command += ["--steps", "1", "--turns", "1", "--workers", "0", "--output", str(tmp_path / "speed.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    written = json.loads((tmp_path / "speed.json").read_text())
+    assert {line["contender"] for line in written["steps"]} == {"published", "eager"}
+    assert written["device"].startswith("cpu") and "commit" in written["git"]
