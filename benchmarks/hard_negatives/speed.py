@@ -1,10 +1,11 @@
 """Milliseconds of a training step: ours eager, captured and compiled, and a pipeline as the papers published theirs.
 
     python -m benchmarks.hard_negatives.speed --output speed.json
-    python -m benchmarks.hard_negatives.speed --encoders resnet18 --batch 16 --steps 2 --turns 3 --workers 1   # on a CPU
+    python -m benchmarks.hard_negatives.speed --encoders resnet18 --batch 16 --steps 2 --turns 3 --workers 1
 
-Images are noise, whose content costs nothing. The contenders take turns, so that a busy machine disturbs all alike; the
-median of the turns counts. The file names the device and the commit. On a CPU nothing can be captured.
+The second line is for a CPU, where nothing can be captured. Images are noise, whose content costs nothing. The
+contenders take turns, so that a busy machine disturbs all alike; the median of the turns counts. The file names the
+device and the commit.
 """
 
 from __future__ import annotations
