@@ -42,15 +42,11 @@ def quick_thoughts(
 ) -> dict[str, Any]:
     """Trains for some epochs, then tests the last; ``epochs=0`` tests the untrained encoders."""
     data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, log)
-    encoders = two_encoders(
-        config.encoder, len(data.vocabulary), config.word_width, config.width, rng=generator(seed, "weights")
-    ).to(device)
-    optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip)
-    step = TrainingStep(loss_of(config, encoders), optimizer, modules=[encoders], device=device)
+    encoders, step = encoders_and_step(config, len(data.vocabulary), device, seed)
     plan = _steps(config, len(data.rows), seed)
     laps = -(-len(plan) // LAP)
     log.total(laps, unit=f"laps of {LAP} steps")
-    parts = {"encoders": encoders, "optimizer": optimizer}
+    parts = {"encoders": encoders, "optimizer": step.optimizer}
     for lap in range(checkpoint.restore(**parts), laps):
         with seeded_dropout(seed, lap, device):
             for first in plan[lap * LAP : (lap + 1) * LAP]:
@@ -66,6 +62,27 @@ def quick_thoughts(
     return sentence_metrics(
         embedder(encoders, tokenize, device), config.tests, log.data, folds=config.folds, device=device
     )
+
+
+def encoders_and_step(config: QuickThoughts, words: int, device: str, seed: int) -> tuple[TextEncoder, TrainingStep]:
+    """The encoders with their initial weights, and the step that trains them."""
+    rng = generator(seed, "weights")
+    encoders = two_encoders(config.encoder, words, config.word_width, config.width, rng=rng).to(device)
+    optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip)
+    return encoders, TrainingStep(loss_of(config, encoders), optimizer, modules=[encoders], device=device)
+
+
+def step_of_a_run(
+    config: QuickThoughts, device: str, seed: int = 0
+) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]] | None:
+    """The training step with its initial weights, and its inputs; None where nothing is trained."""
+    if not config.epochs:
+        return None
+    data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, Log())
+    _, step = encoders_and_step(config, len(data.vocabulary), device, seed)
+    plan = _steps(config, len(data.rows), seed)
+    blocks = (data.rows[first : first + config.batch] for first in plan)
+    return step, (in_pieces(block, config.pieces, config.longest) for block in blocks)
 
 
 def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.pretrained import load_pretrained
 from contrastbench.data.sentences import load_triplets
-from contrastbench.data.text import Vocabulary, load_corpus
+from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
@@ -43,20 +43,19 @@ def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, lo
     """Trains from the start, then tests the last or the selected step; ``epochs=0`` tests the start as it is."""
     start = started(config, seed, checkpoint, log)
     encoder = start.encoder.to(device)
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=0.0)
-    step = TrainingStep(loss_of(config, encoder), optimizer, modules=[encoder], device=device)
+    step = training_step(config, encoder, device)
     columns = read_columns(config, start.tokenize, log) if config.epochs else []
     plan = _plan(config, len(columns[0]), seed) if columns else []
     lap_steps = config.evaluate_every if config.selection == "best_on_stsb_dev" else LAP
     laps = -(-len(plan) // lap_steps)
     log.total(laps, unit=f"laps of {lap_steps} steps")
     best: dict[str, Any] = {}
-    parts = {"encoder": encoder, "optimizer": optimizer, "best": best}
+    parts = {"encoder": encoder, "optimizer": step.optimizer, "best": best}
     encoder.train()
     for lap in range(checkpoint.restore(**parts), laps):
         with seeded_dropout(seed, lap, device):
             for number in range(lap * lap_steps, min(len(plan), (lap + 1) * lap_steps)):
-                optimizer.param_groups[0]["lr"] = config.learning_rate * (1 - number / len(plan))
+                step.optimizer.param_groups[0]["lr"] = config.learning_rate * (1 - number / len(plan))
                 rows = [column[item] for column in columns for item in plan[number]]
                 step(**in_pieces(rows, config.pieces, config.longest, encoder.padding))
         log(lap, loss=step.mean_loss(lap))
@@ -69,6 +68,31 @@ def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, lo
     checkpoint.keep(encoder=encoder)
     embed = embedder(encoder, start.tokenize, device)
     return sentence_metrics(embed, config.tests, log.data, folds=config.folds, device=device)
+
+
+def training_step(config: SimCSE, encoder: TextEncoder, device: str) -> TrainingStep:
+    """One step of AdamW on the config's loss."""
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=0.0)
+    return TrainingStep(loss_of(config, encoder), optimizer, modules=[encoder], device=device)
+
+
+def step_of_a_run(
+    config: SimCSE, device: str, seed: int = 0
+) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]] | None:
+    """The training step and its inputs, from an untrained transformer 8 wide where the run would need another's."""
+    if not config.epochs:
+        return None
+    if config.model:
+        start = started(config, seed, Checkpoint(), Log())
+    else:
+        vocabulary = vocabulary_of(words_of_each(read_corpus(config.data).sentences[: config.batch]), 500)
+        encoder = two_encoders("transformer", len(vocabulary), 8, 8, rng=generator(seed, "weights"))
+        start = Start(encoder, tokenizer(vocabulary))
+    encoder = start.encoder.to(device).train()
+    columns = read_columns(config, start.tokenize, Log())
+    batches = ([column[item] for column in columns for item in part] for part in _plan(config, len(columns[0]), seed))
+    inputs = (in_pieces(rows, config.pieces, config.longest, encoder.padding) for rows in batches)
+    return training_step(config, encoder, device), inputs
 
 
 def started(config: SimCSE, seed: int, checkpoint: Checkpoint, log: Log) -> Start:

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.sentence_embeddings.config import STS, TRANSFER, QuickThoughts, SimCSE, Words
-from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "sentence_embeddings"
 TITLE = "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard negatives"
 PROTOCOL_VERSION = 1
-DEVICES = {"words": "cpu"}  # what computes on the CPU whatever is asked for
+DEVICES = {"words": CPU_ONLY}
 
 TABLES = {
     "transfer": Table(

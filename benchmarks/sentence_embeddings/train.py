@@ -7,12 +7,15 @@ from typing import Any
 from baselines.sentences import Embed, lsa, tfidf, word_vector_mean
 from benchmarks.sentence_embeddings.config import Words
 from benchmarks.sentence_embeddings.quick_thoughts import prepared, quick_thoughts
+from benchmarks.sentence_embeddings.quick_thoughts import step_of_a_run as quick_thoughts_step
 from benchmarks.sentence_embeddings.simcse import simcse
+from benchmarks.sentence_embeddings.simcse import step_of_a_run as simcse_step
 from contrastbench.evaluation.sentences import sentence_metrics
 from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log
 
 __all__ = ["quick_thoughts", "simcse", "words"]
+TRAINING_STEPS = {"quick_thoughts": (quick_thoughts_step,), "simcse": (simcse_step,)}
 
 
 def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:

@@ -59,11 +59,9 @@ def hard_quick_thoughts(f: Tensor, g: Tensor, *, tau_plus: float, beta: float) -
     rows = len(scores)
     if rows < 4:
         raise ValueError(f"f and g must be of at least 4 sentences, got {rows}")
-    place = torch.arange(rows, device=scores.device)  # pairs (0, 1), (1, 0), (1, 2), (2, 1), ...
-    anchor, partner = (
-        place[:, None].expand(-1, 2).flatten()[1:-1],
-        torch.stack([place - 1, place + 1], 1).flatten()[1:-1],
-    )
+    places = torch.arange(rows, device=scores.device)
+    anchor = torch.cat([places[:-1], places[1:]])  # each sentence with the next one, then with the one before
+    partner = torch.cat([places[1:], places[:-1]])
     others = torch.ones_like(neighbour).fill_diagonal_(False) & ~neighbour
     return hard_info_nce(scores[anchor, partner], scores[anchor], tau_plus=tau_plus, beta=beta, keep=others[anchor])
 
