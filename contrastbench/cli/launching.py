@@ -119,5 +119,5 @@ def check_data(runs: Iterable[Run]) -> None:
     """
     values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
     known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.found())}
-    for name in sorted(values & known):
+    for name in sorted(value for value in values if value.partition("@")[0] in known):
         catalogue.load(name, download=False)

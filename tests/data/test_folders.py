@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contrastbench import papers
+from contrastbench.cli.launching import check_data
 from contrastbench.data import catalogue, folders
 from contrastbench.data.images import load_images
 
@@ -94,3 +96,16 @@ def test_renamed_classes_are_another_data_set(tmp_path: Path) -> None:
     first = load_images("flowers", tmp_path)
     (tmp_path / "flowers" / "rose").rename(tmp_path / "flowers" / "zinnia")
     assert load_images("flowers", tmp_path).sha256 != first.sha256
+
+
+def test_own_pictures_are_checked_before_they_travel_to_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    write(tmp_path / "flowers")
+    (cell, *_) = papers.paper("hard_negatives").cells("main", "smoke", [0])
+    run = cell.runs[0].with_config(dataset="flowers@8")
+    check_data([run])
+    (tmp_path / "flowers" / "rose" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="rose/1.png is not a whole picture"):
+        check_data([run])
