@@ -25,6 +25,9 @@ def turned(features: Tensor) -> Tensor:
     if not features.isfinite().all():
         raise FloatingPointError("the features are not finite; no classifier can be fitted")
     centred = features.double() - features.double().mean(dim=0)
+    if len(centred) < centred.shape[1]:  # there are no more directions than items
+        squares, axes = torch.linalg.eigh(centred @ centred.T)
+        return (axes * squares.clamp_min(0).sqrt()).to(features.dtype)
     axes = torch.linalg.eigh(centred.T @ centred).eigenvectors
     return (centred @ axes).to(features.dtype)
 

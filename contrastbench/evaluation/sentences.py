@@ -54,13 +54,19 @@ def _by_words(order: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
 
 
 def sentence_metrics(
-    embed: Embed, names: Sequence[str], seen: Callable[[str, str], None], root: str | os.PathLike[str] | None = None
+    embed: Embed,
+    names: Sequence[str],
+    seen: Callable[[str, str], None],
+    *,
+    device: str = "cpu",
+    root: str | os.PathLike[str] | None = None,
 ) -> dict[str, float]:
     """Every test's numbers, and the averages over the transfer tests and over the STS tests among them.
 
     Args:
         names: tests of ``contrastbench data list``.
         seen: called with each test's name and checksum, e.g. ``log.data``.
+        device: where classifiers are fitted.
 
     Returns:
         ``test_mr_accuracy_percent``, ``test_sts12_spearman_x100`` (all pairs together), ``test_sts12_wmean_x100``, ...
@@ -70,7 +76,7 @@ def sentence_metrics(
         task = load_task(name, root)
         seen(name, task.sha256)
         if isinstance(task, Labelled):
-            metrics |= _transfer(task, embed)
+            metrics |= _transfer(task, embed, device)
         elif isinstance(task, Scored):
             metrics |= _similarity(task, embed)
         else:
@@ -91,11 +97,11 @@ def _spelled(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def _transfer(task: Labelled, embed: Embed) -> dict[str, float]:
+def _transfer(task: Labelled, embed: Embed, device: str) -> dict[str, float]:
     features = embed(task.first)
     if task.second:
         features = pair_features(features, embed(task.second))
-    found = transfer_metrics(task, features)
+    found = transfer_metrics(task, features, device=device)
     return {f"test_{_spelled(task.name)}_{metric}_percent": value for metric, value in found.items()}
 
 

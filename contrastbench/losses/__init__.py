@@ -12,7 +12,7 @@ from contrastbench.losses.neighbourhood import ncl, scl
 from contrastbench.losses.nt_xent import nt_xent
 from contrastbench.losses.parts import hardness_weights
 from contrastbench.losses.prototypes import Clustering, concentrations, proto_nce
-from contrastbench.losses.sentences import hard_quick_thoughts, quick_thoughts, simcse_supervised
+from contrastbench.losses.sentences import hard_quick_thoughts, hard_simcse, quick_thoughts, simcse_supervised
 from contrastbench.losses.sup_con import sup_con
 from contrastbench.losses.triplet import batch_triplet, mine_easy, mine_every, mine_hard, mine_semi_hard, triplet
 
@@ -33,6 +33,7 @@ __all__ = [
     "hard_negative_cosines",
     "hard_negative_generation",
     "hard_quick_thoughts",
+    "hard_simcse",
     "hardness_weights",
     "hcl",
     "info_nce",

@@ -12,17 +12,22 @@ from contrastbench.losses.nce import hard_info_nce
 from contrastbench.losses.parts import check_pair, check_positive, dot_products, unit
 
 
-def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1) -> Tensor:
+LOWEST = -1e30  # a score whose exponential is 0; -inf times a target of 0 would be NaN
+
+
+def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1, itself: bool = True) -> Tensor:
     """Quick-Thoughts: a sentence must pick its neighbours in the text among the sentences of the batch.
 
         S = f g^T, with 0 on the diagonal;   L = mean_i -1/|C(i)| sum_{j in C(i)} log softmax(S_i)_j
 
     C(i) are the sentences at most ``context`` away. Dot products, neither normalised nor divided by a temperature. The
-    authors' code sets the diagonal to 0, not to -inf: the sentence itself stays in the sum as exp(0).
+    authors' code sets the diagonal to 0, not to -inf: the sentence itself stays in the sum as exp(0). The paper leaves it
+    out.
 
     Args:
         f, g: [B, D] embeddings of B consecutive sentences by the two encoders.
         context: >= 1 and < B.
+        itself: True keeps the sentence itself in the sum, as the code; False leaves it out, as the paper.
 
     Returns:
         Scalar, mean over the sentences, in nats.
@@ -32,7 +37,7 @@ def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1) -> Tensor:
     scores, neighbour = _text_scores(f, g, context)
     targets = neighbour.to(scores.dtype)
     targets /= targets.sum(dim=1, keepdim=True)
-    return cross_entropy(scores.fill_diagonal_(0), targets)
+    return cross_entropy(scores.fill_diagonal_(0 if itself else LOWEST), targets)
 
 
 def hard_quick_thoughts(f: Tensor, g: Tensor, *, tau_plus: float, beta: float) -> Tensor:
@@ -55,7 +60,9 @@ def hard_quick_thoughts(f: Tensor, g: Tensor, *, tau_plus: float, beta: float) -
     rows = len(scores)
     if rows < 4:
         raise ValueError(f"f and g must be of at least 4 sentences, got {rows}")
-    anchor, partner = neighbour.nonzero(as_tuple=True)
+    places = torch.arange(rows, device=scores.device)
+    anchor = torch.cat([places[:-1], places[1:]])  # each sentence with the next one, then with the one before
+    partner = torch.cat([places[1:], places[:-1]])
     others = torch.ones_like(neighbour).fill_diagonal_(False) & ~neighbour
     return hard_info_nce(scores[anchor, partner], scores[anchor], tau_plus=tau_plus, beta=beta, keep=others[anchor])
 
@@ -85,6 +92,48 @@ def simcse_supervised(
     scores = dot_products(unit(anchor) / temperature, unit(torch.cat([positive, hard_negative])))
     scores.diagonal(rows).add_(math.log(hard_weight))
     return cross_entropy(scores, torch.arange(rows, device=scores.device))
+
+
+def hard_simcse(
+    anchor: Tensor,
+    positive: Tensor,
+    hard_negative: Tensor | None = None,
+    *,
+    temperature: float = 0.05,
+    tau_plus: float,
+    beta: float,
+    hard_weight: float = 1.0,
+) -> Tensor:
+    """SimCSE with HCL's negative term, with and without contradictions; beta = 0 is the debiased form.
+
+    The negatives of premise i are the positives of the others and all contradictions; its own contradiction counts
+    ``hard_weight`` times. Mean and debiasing are those of :func:`contrastbench.losses.hard_info_nce`.
+
+    Args:
+        anchor, positive: [B, D] embeddings, any norm; row i of each belongs to sentence i.
+        hard_negative: [B, D] embeddings of the contradictions, or None.
+        temperature: t > 0.
+        tau_plus, beta: as in :func:`contrastbench.losses.hcl`.
+        hard_weight: alpha > 0.
+
+    Returns:
+        Scalar, mean over the anchors, in nats.
+
+    Source: ours, from Gao et al. 2021, arXiv:2104.08821, eq. 5, and Robinson et al. 2021, arXiv:2010.04592, eq. 4.
+    """
+    check_pair(anchor, positive, ("anchor", "positive"))
+    check_positive("temperature", temperature)
+    check_positive("hard_weight", hard_weight)
+    candidates = positive if hard_negative is None else torch.cat([positive, hard_negative])
+    scores = dot_products(unit(anchor) / temperature, unit(candidates))
+    keep = torch.ones_like(scores, dtype=torch.bool).fill_diagonal_(False)
+    log_positive = scores.diagonal().clone()
+    if hard_negative is not None:
+        check_pair(anchor, hard_negative, ("anchor", "hard_negative"))
+        scores.diagonal(len(anchor)).add_(math.log(hard_weight))
+    return hard_info_nce(
+        log_positive, scores, tau_plus=tau_plus, beta=beta, log_floor=-1 / temperature, keep=keep
+    )
 
 
 def _text_scores(f: Tensor, g: Tensor, context: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,168 @@
+"""Quick-Thoughts: two encoders learn which sentences stand next to each other in a text."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.sentence_embeddings.config import QuickThoughts
+from contrastbench import losses
+from contrastbench.data.buckets import in_pieces, through_pieces
+from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
+from contrastbench.encoders.text import TwoEncoders, expand_words, two_encoders
+from contrastbench.evaluation.sentences import embedder, sentence_metrics
+from contrastbench.randomness import derived_seed, generator
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
+
+LAP = 20  # steps between two lines of the log, where a run can be resumed
+LONGEST_TESTED = 100  # words; a longer sentence of a test is cut
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The sentences that a run learns from."""
+
+    texts: Sequence[Sequence[str]]  # words of each
+    rows: list[np.ndarray]  # word numbers of each, cut to the longest
+    vocabulary: Vocabulary
+
+
+def quick_thoughts(
+    config: QuickThoughts, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
+) -> dict[str, Any]:
+    """Trains for some epochs, then tests the last; ``epochs=0`` tests the untrained encoders."""
+    data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, log)
+    encoders = two_encoders(
+        config.encoder, len(data.vocabulary), config.word_width, config.width, rng=generator(seed, "weights")
+    ).to(device)
+    optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip)
+    step = TrainingStep(loss_of(config, encoders), optimizer, modules=[encoders], device=device)
+    plan = _steps(config, len(data.rows), seed)
+    laps = -(-len(plan) // LAP)
+    log.total(laps, unit=f"laps of {LAP} steps")
+    parts = {"encoders": encoders, "optimizer": optimizer}
+    for lap in range(checkpoint.restore(**parts), laps):
+        with seeded_dropout(seed, lap, device):
+            for first in plan[lap * LAP : (lap + 1) * LAP]:
+                step(**in_pieces(data.rows[first : first + config.batch], config.pieces, config.longest))
+        log(lap, loss=step.mean_loss(lap))
+        checkpoint.save(lap + 1, **parts)
+    shape = {"encoder": config.encoder, "word_width": config.word_width, "width": config.width}
+    checkpoint.keep(encoders=encoders, words=list(data.vocabulary.listed), **shape)
+    log.selected_by("last step")
+    tokenize = tokenizer(data.vocabulary)
+    if config.expansion:
+        tokenize = expanded(encoders, data.vocabulary, Path(config.expansion))
+    return sentence_metrics(embedder(encoders, tokenize, device), config.tests, log.data, device=device)
+
+
+def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:
+    """Loads a corpus, takes blocks of consecutive sentences from all over it, and numbers their words."""
+    loaded = load_corpus(corpus)
+    log.data(corpus, loaded.sha256)
+    texts = words_of_each(blocks_of(loaded.sentences, sentences, block))
+    known = vocabulary_of(texts, vocabulary)
+    return Prepared(texts, known.encode(texts, longest), known)
+
+
+def blocks_of(sentences: Sequence[str], wanted: int, block: int) -> Sequence[str]:
+    """About ``wanted`` sentences in blocks of consecutive ones, evenly spaced; all whole blocks if 0.
+
+    Raises:
+        ValueError: fewer sentences than one block.
+    """
+    blocks = len(sentences) // block
+    if blocks == 0:
+        raise ValueError(f"the corpus has {len(sentences)} sentences, a batch takes {block}; set a smaller batch")
+    taken = min(blocks, -(-wanted // block)) if wanted else blocks
+    starts = [place * blocks // taken * block for place in range(taken)]
+    return [sentence for start in starts for sentence in sentences[start : start + block]]
+
+
+def loss_of(config: QuickThoughts, encoders: TwoEncoders) -> Callable[..., Tensor]:
+    """The step's loss, as a function of a batch in pieces."""
+    width = encoders.sentence.width
+
+    def loss(**inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs["order"].device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            f, g = through_pieces(encoders, inputs).float().split(width, dim=1)
+        if config.loss == "biased":
+            return losses.quick_thoughts(f, g, itself=config.diagonal == "code")
+        beta = config.beta if config.loss == "hcl" else 0.0
+        return losses.hard_quick_thoughts(f, g, tau_plus=config.tau_plus, beta=beta)
+
+    return loss
+
+
+def tokenizer(vocabulary: Vocabulary) -> Callable[[Sequence[str]], list[np.ndarray]]:
+    """Numbers the words of a test's sentences."""
+    return lambda texts: vocabulary.encode(words_of_each(texts), LONGEST_TESTED)
+
+
+def expanded(
+    encoders: TwoEncoders, vocabulary: Vocabulary, vectors_file: Path
+) -> Callable[[Sequence[str]], list[np.ndarray]]:
+    """Gives both encoders embeddings for the words of a vector file that training did not see; returns a tokenizer."""
+    vectors = read_vectors(vectors_file)
+    shared = [word for word in vocabulary.listed if word in vectors]
+    new = [word for word in vectors if word not in vocabulary.numbers]
+    if not shared or not new:
+        raise ValueError(f"{vectors_file} shares {len(shared)} words with the corpus and has {len(new)} new ones")
+    known, wanted = (torch.from_numpy(np.stack([vectors[word] for word in part])) for part in (shared, new))
+    numbers = torch.tensor([vocabulary.numbers[word] for word in shared])
+    for encoder in (encoders.sentence, encoders.neighbour):
+        table = encoder.embedding.weight.data.cpu()
+        more = expand_words(table[numbers], known, wanted)
+        encoder.embedding = torch.nn.Embedding.from_pretrained(torch.cat([table, more]).to(encoder.embedding.weight))
+    return tokenizer(Vocabulary((*vocabulary.listed, *new)))
+
+
+def read_vectors(path: Path) -> dict[str, np.ndarray]:
+    """Word vectors as text: a word and its numbers on each line, as GloVe and word2vec write them."""
+    if not path.is_file():
+        raise ValueError(f"expansion {str(path)!r} is no file; give a text file of word vectors")
+    found: dict[str, np.ndarray] = {}
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            word, *numbers = line.rstrip().split(" ")
+            if len(numbers) > 1:  # word2vec begins with a line of two counts
+                found[word] = np.array(numbers, dtype=np.float32)
+    if len({len(vector) for vector in found.values()}) != 1:
+        raise ValueError(f"{path} must have vectors of one width, got {len(found)} words of several or none")
+    return found
+
+
+class ClippedAdam(torch.optim.Adam):
+    """Adam on gradients whose norm, over all weights, is at most ``clip``."""
+
+    def __init__(self, parameters: Iterable[Tensor], *, lr: float, clip: float) -> None:
+        super().__init__(parameters, lr=lr)
+        self.clip = clip
+
+    def step(self, closure: Any = None) -> Any:
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, self.clip)
+        return super().step(closure)
+
+
+@contextlib.contextmanager
+def seeded_dropout(seed: int, lap: int, device: str) -> Iterator[None]:
+    """Dropout draws from the global generators; for these steps they follow from the seed and the lap."""
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(derived_seed(seed, "dropout", lap))
+        yield
+
+
+def _steps(config: QuickThoughts, sentences: int, seed: int) -> list[int]:
+    """The first sentence of each step's batch: the blocks of every epoch in random order."""
+    orders = [torch.randperm(sentences // config.batch, generator=generator(seed, "order", e)) for e in range(config.epochs)]
+    return (torch.cat(orders) * config.batch).tolist() if orders else []

@@ -1,0 +1,143 @@
+"""SimCSE: a sentence finds itself under another dropout mask, or the sentence that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.sentence_embeddings.config import SimCSE
+from benchmarks.sentence_embeddings.quick_thoughts import LAP, blocks_of, seeded_dropout, tokenizer
+from contrastbench import losses
+from contrastbench.data.buckets import in_pieces, through_pieces
+from contrastbench.data.pretrained import load_pretrained
+from contrastbench.data.sentences import load_triplets
+from contrastbench.data.text import Vocabulary, load_corpus
+from contrastbench.encoders.pretrained_text import pretrained_encoder
+from contrastbench.encoders.text import TextEncoder, two_encoders
+from contrastbench.evaluation.sentences import embedder, sentence_metrics
+from contrastbench.randomness import generator
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
+
+DEV = "STSB-dev"
+TRIPLETS = ("SNLI",)
+Tokenize = Callable[[Sequence[str]], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Start:
+    """An encoder to go on from."""
+
+    encoder: TextEncoder
+    tokenize: Tokenize
+
+
+def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Trains from the start, then tests the last or the selected step; ``epochs=0`` tests the start as it is."""
+    start = started(config, seed, checkpoint, log)
+    encoder = start.encoder.to(device)
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=0.0)
+    step = TrainingStep(loss_of(config, encoder), optimizer, modules=[encoder], device=device)
+    columns = read_columns(config, start.tokenize, log) if config.epochs else []
+    plan = _plan(config, len(columns[0]), seed) if columns else []
+    lap_steps = config.evaluate_every if config.selection == "best_on_stsb_dev" else LAP
+    laps = -(-len(plan) // lap_steps)
+    log.total(laps, unit=f"laps of {lap_steps} steps")
+    best: dict[str, Any] = {}
+    parts = {"encoder": encoder, "optimizer": optimizer, "best": best}
+    encoder.train()
+    for lap in range(checkpoint.restore(**parts), laps):
+        with seeded_dropout(seed, lap, device):
+            for number in range(lap * lap_steps, min(len(plan), (lap + 1) * lap_steps)):
+                optimizer.param_groups[0]["lr"] = config.learning_rate * (1 - number / len(plan))
+                rows = [column[item] for column in columns for item in plan[number]]
+                step(**in_pieces(rows, config.pieces, config.longest, encoder.padding))
+        log(lap, loss=step.mean_loss(lap))
+        if config.selection == "best_on_stsb_dev":
+            _keep_best(best, encoder, start.tokenize, lap, device, log)
+        checkpoint.save(lap + 1, **parts)
+    if best:
+        encoder.load_state_dict(best["state"])
+    log.selected_by("best step on STS-B dev" if best else "last step")
+    checkpoint.keep(encoder=encoder)
+    return sentence_metrics(embedder(encoder, start.tokenize, device), config.tests, log.data, device=device)
+
+
+def started(config: SimCSE, seed: int, checkpoint: Checkpoint, log: Log) -> Start:
+    """The pretrained model that the config names, or the encoders of the run needed as ``pretrain``."""
+    if config.model:
+        found = load_pretrained(config.model)
+        log.data(config.model, found.sha256)
+        return Start(
+            *pretrained_encoder(
+                found.folder,
+                pooler=config.pooler,
+                longest=config.longest,
+                rng=generator(seed, "weights"),
+                layers=config.layers,
+            )
+        )
+    kept = checkpoint.needed("pretrain")
+    rng = generator(seed, "weights")
+    vocabulary = Vocabulary(tuple(kept["words"]))
+    encoder = two_encoders(kept["encoder"], len(vocabulary), kept["word_width"], kept["width"], rng=rng)
+    encoder.load_state_dict(kept["encoders"])
+    return Start(encoder, tokenizer(vocabulary))
+
+
+def read_columns(config: SimCSE, tokenize: Tokenize, log: Log) -> list[list[np.ndarray]]:
+    """Each sentence twice; or premises, what follows from them, and what contradicts them; as word numbers."""
+    if config.data in TRIPLETS:
+        triplets = load_triplets(config.data)
+        log.data(config.data, triplets.sha256)
+        columns = [tokenize(part) for part in (triplets.premise, triplets.entailed, triplets.contradiction)]
+    else:
+        corpus = load_corpus(config.data)
+        log.data(config.data, corpus.sha256)
+        columns = [tokenize(blocks_of(corpus.sentences, config.sentences, config.batch))] * 2
+    if len(columns[0]) < config.batch:
+        raise ValueError(f"{config.data} has {len(columns[0])} items, a batch takes {config.batch}")
+    return [[row[: config.longest] for row in column] for column in columns]
+
+
+def loss_of(config: SimCSE, encoder: TextEncoder) -> Callable[..., Tensor]:
+    """The step's loss, as a function of a batch in pieces; the batch is its columns one after the other."""
+    columns = 3 if config.data in TRIPLETS else 2
+
+    def loss(**inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs["order"].device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            parts = through_pieces(encoder, inputs).float().chunk(columns)
+        if config.loss != "simcse":
+            beta = config.beta if config.loss == "hcl" else 0.0
+            return losses.hard_simcse(
+                *parts,
+                temperature=config.temperature,
+                tau_plus=config.tau_plus,
+                beta=beta,
+                hard_weight=config.hard_weight,
+            )
+        if columns == 2:
+            return losses.info_nce(*parts, temperature=config.temperature)
+        return losses.simcse_supervised(*parts, temperature=config.temperature, hard_weight=config.hard_weight)
+
+    return loss
+
+
+def _plan(config: SimCSE, items: int, seed: int) -> list[list[int]]:
+    """The items of each step's batch; of every epoch a smaller last batch is dropped."""
+    orders = [torch.randperm(items, generator=generator(seed, "order", epoch)) for epoch in range(config.epochs)]
+    return [part.tolist() for order in orders for part in order.split(config.batch) if len(part) == config.batch]
+
+
+def _keep_best(best: dict[str, Any], encoder: TextEncoder, tokenize: Tokenize, lap: int, device: str, log: Log) -> None:
+    """Keeps the encoder's weights if they are the best on STS-B's development part so far; of equals, the first."""
+    found = sentence_metrics(embedder(encoder, tokenize, device), [DEV], log.data)
+    score = found["validation_stsb_spearman_x100"]
+    if not best or score > best["score"]:
+        state = {name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()}
+        best.update(score=score, lap=lap, state=state)
