@@ -16,7 +16,7 @@ from benchmarks.sentence_embeddings.config import QuickThoughts
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
-from contrastbench.encoders.text import TwoEncoders, expand_words, two_encoders
+from contrastbench.encoders.text import TextEncoder, expand_words, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
 from contrastbench.randomness import derived_seed, generator
 from contrastbench.runner import Checkpoint, Log
@@ -87,13 +87,12 @@ def blocks_of(sentences: Sequence[str], wanted: int, block: int) -> Sequence[str
     return [sentence for start in starts for sentence in sentences[start : start + block]]
 
 
-def loss_of(config: QuickThoughts, encoders: TwoEncoders) -> Callable[..., Tensor]:
+def loss_of(config: QuickThoughts, encoders: TextEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces."""
-    width = encoders.sentence.width
 
     def loss(**inputs: Tensor) -> Tensor:
         with torch.autocast(inputs["order"].device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            f, g = through_pieces(encoders, inputs).float().split(width, dim=1)
+            f, g = through_pieces(encoders, inputs).float().chunk(2, dim=1)
         if config.loss == "biased":
             return losses.quick_thoughts(f, g, itself=config.diagonal == "code")
         beta = config.beta if config.loss == "hcl" else 0.0
@@ -108,7 +107,7 @@ def tokenizer(vocabulary: Vocabulary) -> Callable[[Sequence[str]], list[np.ndarr
 
 
 def expanded(
-    encoders: TwoEncoders, vocabulary: Vocabulary, vectors_file: Path
+    encoders: TextEncoder, vocabulary: Vocabulary, vectors_file: Path
 ) -> Callable[[Sequence[str]], list[np.ndarray]]:
     """Gives both encoders embeddings for the words of a vector file that training did not see; returns a tokenizer."""
     vectors = read_vectors(vectors_file)
@@ -118,10 +117,11 @@ def expanded(
         raise ValueError(f"{vectors_file} shares {len(shared)} words with the corpus and has {len(new)} new ones")
     known, wanted = (torch.from_numpy(np.stack([vectors[word] for word in part])) for part in (shared, new))
     numbers = torch.tensor([vocabulary.numbers[word] for word in shared])
-    for encoder in (encoders.sentence, encoders.neighbour):
-        table = encoder.embedding.weight.data.cpu()
-        more = expand_words(table[numbers], known, wanted)
-        encoder.embedding = torch.nn.Embedding.from_pretrained(torch.cat([table, more]).to(encoder.embedding.weight))
+    for part in encoders.modules():
+        if isinstance(part, torch.nn.Embedding) and part.num_embeddings == len(vocabulary):
+            table = part.weight.data
+            more = expand_words(table[numbers.to(table.device)].cpu(), known, wanted).to(table.device)
+            part.weight, part.num_embeddings = torch.nn.Parameter(torch.cat([table, more])), len(table) + len(more)
     return tokenizer(Vocabulary((*vocabulary.listed, *new)))
 
 
@@ -144,7 +144,7 @@ class ClippedAdam(torch.optim.Adam):
     """Adam on gradients whose norm, over all weights, is at most ``clip``."""
 
     def __init__(self, parameters: Iterable[Tensor], *, lr: float, clip: float) -> None:
-        super().__init__(parameters, lr=lr)
+        super().__init__(parameters, lr=lr, fused=True)
         self.clip = clip
 
     def step(self, closure: Any = None) -> Any:
@@ -164,5 +164,7 @@ def seeded_dropout(seed: int, lap: int, device: str) -> Iterator[None]:
 
 def _steps(config: QuickThoughts, sentences: int, seed: int) -> list[int]:
     """The first sentence of each step's batch: the blocks of every epoch in random order."""
-    orders = [torch.randperm(sentences // config.batch, generator=generator(seed, "order", e)) for e in range(config.epochs)]
+    orders = [
+        torch.randperm(sentences // config.batch, generator=generator(seed, "order", e)) for e in range(config.epochs)
+    ]
     return (torch.cat(orders) * config.batch).tolist() if orders else []

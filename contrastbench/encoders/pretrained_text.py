@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ POOLERS = ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")
 class PretrainedEncoder(TextEncoder):
     """A transformers model and a pooler; embeddings are as wide as its states."""
 
-    def __init__(self, model: nn.Module, pooler: str, mlp: nn.Module | None, padding: int) -> None:
+    def __init__(self, model: Any, pooler: str, mlp: nn.Module | None, padding: int) -> None:
         super().__init__()
         self.model = model
         self.pooler = pooler
@@ -53,12 +54,12 @@ class PretrainedEncoder(TextEncoder):
 class Tokenizer:
     """Turns sentences into word numbers, with the model's own marks around them."""
 
-    def __init__(self, tokenizer: object, longest: int) -> None:
+    def __init__(self, tokenizer: Any, longest: int) -> None:
         self._tokenizer = tokenizer
         self.longest = longest
 
     def __call__(self, texts: Sequence[str]) -> list[np.ndarray]:
-        rows = self._tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]  # type: ignore[operator]
+        rows = self._tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
         return [np.array(row, dtype=np.int64) for row in rows]
 
 
@@ -90,7 +91,7 @@ def pretrained_encoder(
     return PretrainedEncoder(model, pooler, mlp, padding), Tokenizer(tokenizer, longest)
 
 
-def _loaded(path: str | Path) -> tuple[nn.Module, object]:
+def _loaded(path: str | Path) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     try:
@@ -111,12 +112,12 @@ def _loaded(path: str | Path) -> tuple[nn.Module, object]:
     return model, tokenizer
 
 
-def _keep_layers(model: nn.Module, layers: int) -> None:
+def _keep_layers(model: Any, layers: int) -> None:
     present = getattr(getattr(model, "encoder", None), "layer", None)
     if present is None or not 1 <= layers <= len(present):
         many = "no list of layers" if present is None else f"{len(present)} layers"
         raise ValueError(f"layers must be between 1 and what the model has ({many}), got {layers}")
-    model.encoder.layer = copy.copy(present[:layers])  # type: ignore[union-attr]
+    model.encoder.layer = copy.copy(present[:layers])
     model.config.num_hidden_layers = layers
 
 

@@ -98,7 +98,9 @@ def _strength_by_validation(x: Tensor, labels: np.ndarray, train: np.ndarray, va
 def _guesses(x: Tensor, labels: np.ndarray, rows: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     """The class that each of K classifiers gives each item, [N, K]; more than two classes one against the rest."""
     classes = int(labels.max()) + 1
-    scores = torch.stack([_scores(x, labels == one, rows, strengths) for one in ([1] if classes == 2 else range(classes))])
+    scores = torch.stack(
+        [_scores(x, labels == one, rows, strengths) for one in ([1] if classes == 2 else range(classes))]
+    )
     return (scores[0] > 0).long().cpu().numpy() if classes == 2 else scores.argmax(dim=0).cpu().numpy()
 
 

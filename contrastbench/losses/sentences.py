@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 from contrastbench.losses.nce import hard_info_nce
 from contrastbench.losses.parts import check_pair, check_positive, dot_products, unit
 
-
 LOWEST = -1e30  # a score whose exponential is 0; -inf times a target of 0 would be NaN
 
 
@@ -21,8 +20,8 @@ def quick_thoughts(f: Tensor, g: Tensor, *, context: int = 1, itself: bool = Tru
         S = f g^T, with 0 on the diagonal;   L = mean_i -1/|C(i)| sum_{j in C(i)} log softmax(S_i)_j
 
     C(i) are the sentences at most ``context`` away. Dot products, neither normalised nor divided by a temperature. The
-    authors' code sets the diagonal to 0, not to -inf: the sentence itself stays in the sum as exp(0). The paper leaves it
-    out.
+    authors' code sets the diagonal to 0, not to -inf: the sentence itself stays in the sum as exp(0). The paper leaves
+    it out.
 
     Args:
         f, g: [B, D] embeddings of B consecutive sentences by the two encoders.
@@ -131,9 +130,7 @@ def hard_simcse(
     if hard_negative is not None:
         check_pair(anchor, hard_negative, ("anchor", "hard_negative"))
         scores.diagonal(len(anchor)).add_(math.log(hard_weight))
-    return hard_info_nce(
-        log_positive, scores, tau_plus=tau_plus, beta=beta, log_floor=-1 / temperature, keep=keep
-    )
+    return hard_info_nce(log_positive, scores, tau_plus=tau_plus, beta=beta, log_floor=-1 / temperature, keep=keep)
 
 
 def _text_scores(f: Tensor, g: Tensor, context: int) -> tuple[Tensor, Tensor]:

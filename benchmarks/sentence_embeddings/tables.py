@@ -1,0 +1,243 @@
+"""The tables of sentence embeddings, as data: which runs fill which cells, at each scale."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from benchmarks.sentence_embeddings.config import STS, TRANSFER, QuickThoughts, SimCSE, Words
+from contrastbench.runner import Cell, Run, Table, seeded
+
+PAPER = "sentence_embeddings"
+TITLE = "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard negatives"
+PROTOCOL_VERSION = 1
+DEVICES = {"words": "cpu"}  # what computes on the CPU whatever is asked for
+
+TABLES = {
+    "transfer": Table(
+        title="Do debiased and hard negatives help Quick-Thoughts? Classifiers on frozen sentence embeddings",
+        baseline="QT (biased)",
+    ),
+    "sts": Table(title="Does SimCSE, with and without labels, rank pairs of sentences as people do?", baseline="start"),
+    "beta": Table(title="How hard should negatives be? HCL on Quick-Thoughts and on SimCSE", baseline="HCL beta=0"),
+    "tau_plus": Table(title="How much should be debiased? DCL over the class prior", baseline="QT (biased)"),
+    "temperature": Table(title="SimCSE over the temperature", baseline="t=0.05"),
+    "pooler": Table(title="SimCSE over the ways to make one embedding of the words", baseline="cls_before_pooler"),
+    "selection": Table(
+        title="What is choosing the checkpoint on STS-B's development part worth?", baseline="last step"
+    ),
+    "hard_weight": Table(title="Supervised SimCSE over the weight of the contradictions", baseline="alpha=1"),
+}
+ACCURACY = {name: f"test_{name.lower()}_accuracy_percent" for name in TRANSFER}
+COLUMNS = {  # the columns of a family of tests: name for people -> metric
+    "transfer": {**ACCURACY, "MRPC (F1)": "test_mrpc_f1_percent", "average": "test_transfer_average_percent"},
+    "sts": {
+        **{name: f"test_{name.lower().replace('-', '_')}_spearman_x100" for name in STS},
+        "average": "test_sts_average_x100",
+    },
+    "embedded": {"Lee": "test_lee_pearson_x100", "polarity": "test_polarity_accuracy_percent"},
+}
+BETAS = (0.5, 1.0, 2.0)
+SIMCSE_BETAS = (0.25, 1.0)
+TAU_PLUS = 0.01  # DCL's and HCL's on BookCorpus
+SEEDS = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
+
+# Quick-Thoughts by scale. Nothing of smoke, quick and lite was chosen by a result: sizes follow from the time a run takes.
+PAPER_QT = QuickThoughts(pieces=1, precision="bf16")
+LITE_QT = QuickThoughts(
+    corpus="books",
+    sentences=25_600,
+    vocabulary=20_000,
+    word_width=64,
+    width=64,
+    batch=128,
+    learning_rate=1e-3,
+    pieces=1,
+)
+QUICK_QT = dataclasses.replace(
+    LITE_QT, corpus="gensim_text", sentences=9_600, vocabulary=5_000, tests=("Lee", "polarity")
+)
+QT = {
+    "smoke": dataclasses.replace(QUICK_QT, sentences=512, vocabulary=500, word_width=8, width=8, batch=64),
+    "quick": QUICK_QT,
+    "lite": LITE_QT,
+    "paper": PAPER_QT,
+}
+# SimCSE by scale; at smoke and lite it goes on from a small transformer that Quick-Thoughts trained.
+UNSUPERVISED = {
+    "smoke": SimCSE(
+        data="gensim_text", sentences=128, model="", batch=32, pieces=2, learning_rate=3e-4, selection="last",
+        tests=("Lee", "polarity"),
+    ),
+    "lite": SimCSE(data="books", sentences=6_400, model="", pieces=2, learning_rate=3e-4, selection="last"),
+    "paper": SimCSE(precision="bf16"),
+}  # fmt: skip
+SUPERVISED = {
+    "lite": dataclasses.replace(UNSUPERVISED["lite"], data="SNLI", sentences=0, epochs=2),
+    "paper": SimCSE(
+        data="SNLI", pooler="cls", batch=512, epochs=3, learning_rate=5e-5, evaluate_every=125, precision="bf16"
+    ),
+}
+MINILM = SimCSE(model="all-minilm-l6-v2", pooler="avg", longest=256, epochs=0, selection="last")
+
+
+def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
+    """The table's cells at a scale; ``seeds`` replaces the scale's own."""
+    make: dict[str, Callable[[str], list[Cell]]] = {
+        "transfer": _transfer,
+        "sts": _sts,
+        "beta": _beta,
+        "tau_plus": _tau_plus,
+        "temperature": _temperature,
+        "pooler": _pooler,
+        "selection": _selection,
+        "hard_weight": _hard_weight,
+    }
+    chosen = tuple(SEEDS[scale] if seeds is None else seeds)
+    return [_with_seeds(cell, chosen) for cell in make[table](scale)]
+
+
+def _with_seeds(cell: Cell, seeds: Sequence[int]) -> Cell:
+    """The cell under the seeds; what has nothing random in it takes one."""
+    (run,) = cell.runs
+    once = (isinstance(run.config, Words) and run.config.method == "tfidf") or run.config == MINILM
+    return dataclasses.replace(cell, runs=seeded(run, seeds[:1] if once else seeds))
+
+
+def quick_thoughts(scale: str, method: str, **changes: object) -> Run:
+    """A run of Quick-Thoughts under a name for people."""
+    return _run(scale, method, dataclasses.replace(QT[scale], **changes), "quick_thoughts")
+
+
+def simcse(scale: str, method: str, config: SimCSE) -> Run:
+    """A run of SimCSE; where it names no pretrained model it needs Quick-Thoughts' transformer."""
+    needs = {} if config.model else {"pretrain": small_transformer(scale)}
+    protocol = "published" if config.selection == "best_on_stsb_dev" else "clean"
+    return _run(scale, method, config, "simcse", needs=needs, protocol=protocol)
+
+
+def small_transformer(scale: str) -> Run:
+    """Quick-Thoughts with the small transformer in place of the GRUs: where SimCSE starts."""
+    tests = ("Lee",) if scale == "smoke" else ("STSB-dev",)
+    return quick_thoughts(scale, "QT transformer", encoder="transformer", tests=tests)
+
+
+def _run(scale: str, method: str, config: QuickThoughts | SimCSE | Words, stage: str, **more: object) -> Run:
+    settled = {"protocol": "clean", "variant": "as_code", "protocol_version": PROTOCOL_VERSION, **more}
+    dataset = config.data if isinstance(config, SimCSE) else config.corpus
+    return Run(PAPER, config, 0, scale, dataset, method, stage=stage, **settled)  # type: ignore[arg-type]
+
+
+def _bags(scale: str) -> list[Run]:
+    """The bags of words of the same corpus; TF-IDF in as many dimensions as the encoders have together."""
+    base = QT[scale]
+    words = Words("tfidf", base.corpus, base.sentences, base.batch, base.vocabulary, 2 * base.width, base.tests)
+    first = words if scale in ("smoke", "quick") else dataclasses.replace(words, method="lsa")
+    name = "TF-IDF" if first is words else "TF-IDF (LSA)"
+    vectors = dataclasses.replace(words, method="word_vectors")
+    return [_run(scale, name, first, "words"), _run(scale, "mean word vector", vectors, "words")]
+
+
+def _transfer(scale: str) -> list[Cell]:
+    losses = {
+        "untrained": {"epochs": 0},
+        "QT (biased)": {},
+        **({} if scale == "lite" else {"QT (biased, as paper)": {"diagonal": "paper"}}),
+        "DCL": {"loss": "dcl", "tau_plus": TAU_PLUS},
+        **{f"HCL beta={beta:g}": _hcl(beta) for beta in (BETAS if scale != "smoke" else BETAS[:1])},
+    }
+    runs = [*_bags(scale), *(quick_thoughts(scale, method, **changes) for method, changes in losses.items())]
+    if scale in ("lite", "paper"):
+        runs.append(simcse(scale, "MiniLM (trained elsewhere)", dataclasses.replace(MINILM, tests=TRANSFER)))
+    family = "embedded" if scale in ("smoke", "quick") else "transfer"
+    return [cell for run in runs for cell in _cells(run, family, {"method": run.method})]
+
+
+def _hcl(beta: float) -> dict[str, object]:
+    """HCL's settings; beta = 0 is DCL and is run as such, so that the tables share the run."""
+    return {"loss": "hcl" if beta else "dcl", "tau_plus": TAU_PLUS, "beta": beta}
+
+
+def _sts(scale: str) -> list[Cell]:
+    if scale == "quick":
+        return []
+    runs = {"unsupervised SimCSE": UNSUPERVISED[scale]}
+    if scale in SUPERVISED:
+        runs["supervised SimCSE"] = SUPERVISED[scale]
+    named = {f"{method}, HCL beta=1": dataclasses.replace(config, **_hcl(1.0)) for method, config in runs.items()}
+    start = {"start": dataclasses.replace(UNSUPERVISED[scale], epochs=0, selection="last")}
+    if scale == "paper":
+        start = {f"BERT-base, {pooler}": _untouched(pooler) for pooler in ("cls_before_pooler", "avg_first_last")}
+    configs = {**start, **runs, **named}
+    if scale in ("lite", "paper"):
+        configs["MiniLM (trained elsewhere)"] = MINILM
+    family = "embedded" if scale == "smoke" else "sts"
+    made = [simcse(scale, method, config) for method, config in configs.items()]
+    return [cell for run in made for cell in _cells(run, family, {"method": run.method})]
+
+
+def _untouched(pooler: str) -> SimCSE:
+    return dataclasses.replace(UNSUPERVISED["paper"], pooler=pooler, epochs=0, selection="last")
+
+
+def _beta(scale: str) -> list[Cell]:
+    betas = (0.0, *BETAS) if scale != "smoke" else (0.0, BETAS[0])
+    family = "embedded" if scale in ("smoke", "quick") else "transfer"
+    made = []
+    for beta in betas:
+        run = quick_thoughts(scale, f"HCL beta={beta:g}", **_hcl(beta))
+        made += _cells(run, family, {"beta": beta, "on": "Quick-Thoughts"}, only="average")
+    for beta in (0.0, *SIMCSE_BETAS) if scale in ("lite", "paper") else ():
+        config = dataclasses.replace(UNSUPERVISED[scale], **_hcl(beta))
+        run = simcse(scale, f"HCL beta={beta:g}", config)
+        made += _cells(run, "sts", {"beta": beta, "on": "SimCSE"}, only="average")
+    return made
+
+
+def _tau_plus(scale: str) -> list[Cell]:
+    if scale in ("quick", "lite"):
+        return []
+    family = "embedded" if scale == "smoke" else "transfer"
+    made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only="average")
+    for tau_plus in (0.005, 0.01, 0.05, 0.1) if scale == "paper" else (0.01,):
+        run = quick_thoughts(scale, f"DCL tau={tau_plus:g}", loss="dcl", tau_plus=tau_plus)
+        made += _cells(run, family, {"tau_plus": tau_plus})
+    return made
+
+
+def _temperature(scale: str) -> list[Cell]:
+    values = {"smoke": (0.05,), "paper": (0.001, 0.01, 0.05, 0.1, 1.0)}.get(scale, ())
+    return _simcse_axis(scale, UNSUPERVISED, "temperature", {f"t={value:g}": value for value in values})
+
+
+def _pooler(scale: str) -> list[Cell]:
+    poolers = ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2") if scale == "paper" else ()
+    return _simcse_axis(scale, UNSUPERVISED, "pooler", {name: name for name in poolers})
+
+
+def _selection(scale: str) -> list[Cell]:
+    values = {"last step": "last", "best on STS-B dev": "best_on_stsb_dev"} if scale in ("lite", "paper") else {}
+    return _simcse_axis(scale, UNSUPERVISED, "selection", values)
+
+
+def _hard_weight(scale: str) -> list[Cell]:
+    values = {"lite": (0.5, 1.0, 2.0), "paper": (0.5, 1.0, 1.5, 2.0)}.get(scale, ())
+    return _simcse_axis(scale, SUPERVISED, "hard_weight", {f"alpha={value:g}": value for value in values})
+
+
+def _simcse_axis(scale: str, base: dict[str, SimCSE], name: str, values: dict[str, object]) -> list[Cell]:
+    """SimCSE with one field changed: a cell for each value and test."""
+    made = []
+    for method, value in values.items():
+        changed = {name: value, **({"evaluate_every": 40} if scale == "lite" and value == "best_on_stsb_dev" else {})}
+        run = simcse(scale, method, dataclasses.replace(base[scale], **changed))  # type: ignore[arg-type]
+        made += _cells(run, "embedded" if scale == "smoke" else "sts", {name: value}, only="average")
+    return made
+
+
+def _cells(run: Run, family: str, settings: dict[str, object], only: str = "") -> list[Cell]:
+    """The run's cells, one a test; of a family with an average only that, where asked for."""
+    columns = COLUMNS[family]
+    if only in columns:
+        columns = {f"{'transfer' if family == 'transfer' else 'STS'} {only}": columns[only]}
+    return [Cell(dataset, run.method, metric, (run,), settings) for dataset, metric in columns.items()]
