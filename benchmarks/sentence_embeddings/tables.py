@@ -42,7 +42,7 @@ SIMCSE_BETAS = (0.25, 1.0)
 TAU_PLUS = 0.01  # DCL's and HCL's on BookCorpus
 SEEDS = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
 
-# Quick-Thoughts by scale. Nothing of smoke, quick and lite was chosen by a result: sizes follow from the time a run takes.
+# Quick-Thoughts by scale. No setting of smoke, quick and lite was chosen by a result: sizes follow from a run's time.
 PAPER_QT = QuickThoughts(pieces=1, precision="bf16")
 LITE_QT = QuickThoughts(
     corpus="books",

@@ -53,7 +53,7 @@ def _plain(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Cuts one paragraph without line breaks at full stops, question and exclamation marks that a capital or a number follows."""
+    """Cuts a paragraph without line breaks at full stops, question and exclamation marks before a capital or number."""
     found: list[str] = []
     for part in _SENTENCE_END.split(text):
         if found and _ABBREVIATION.search(found[-1]):

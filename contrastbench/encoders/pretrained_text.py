@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from contrastbench.encoders.text import TextEncoder, draw_weights, mean_over_words
 
-# "cls": the first word's state through a layer with tanh that is trained; "cls_before_pooler": the same in training, the
-# layer dropped in tests; the others average the words of the last layer, of the first and last, of the last two.
+# "cls": the first word's state through a layer with tanh that is trained; "cls_before_pooler": the same in training,
+# the layer dropped in tests; the others average the words of the last layer, of the first and last, of the last two.
 POOLERS = ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")
 
 

@@ -2,8 +2,8 @@
 
 Dimensions: B sentences, T words of the longest, C copies, W and H wide.
 
-Every encoder takes word numbers [B, T], padded with its ``padding``, and lengths [B] >= 1, and gives [B, ``width``]. What
-stands behind a sentence's length never changes its embedding.
+Every encoder takes word numbers [B, T], padded with its ``padding``, and lengths [B] >= 1, and gives [B, ``width``].
+What stands behind a sentence's length never changes its embedding.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class TextEncoder(nn.Module):
 class GruEncoder(TextEncoder):
     """Bidirectional GRUs over word embeddings; the two last states, side by side.
 
-    All directions of all copies take a step at once, as one product of stacked matrices: on a CPU, and before a capture on
-    a GPU, a small GRU costs what its number of operations costs. The equations are those of ``torch.nn.GRU``.
+    All directions of all copies take a step at once, as one product of stacked matrices: a small GRU costs what its
+    number of operations costs. The equations are those of ``torch.nn.GRU``.
 
     Args:
         words: size of the vocabulary.

@@ -1,9 +1,9 @@
 """Many logistic regressions on the same features at once: every fold and every strength of a cross-validation.
 
-SentEval fits 610 classifiers for one test, each from nothing. They share their features, so here they are the columns of
-one matrix, and one pass over the features serves all: Newton's method, its system solved by conjugate gradients. Features
-are turned to their principal axes first, where the system is nearly diagonal; the solution is the same turned. Each fold
-starts from the solution of all items, which is near its own.
+SentEval fits 610 classifiers for one test, each from nothing. They share their features, so here they are the columns
+of one matrix, and one pass over the features serves all: Newton's method, its system solved by conjugate gradients.
+Features are turned to their principal axes first, where the system is nearly diagonal; the solution is the same,
+turned. Each fold starts from the solution of all items, which is near its own.
 
 Dimensions: N items, F features, K problems.
 """

@@ -1,8 +1,8 @@
 """Transfer tests of sentence embeddings by SentEval's protocol: logistic regression on frozen features.
 
-Cross-validation is nested: ten folds, and in each the strength of the penalty by ten folds inside. Given splits choose it
-on the validation part, or by ten folds of the training part where there is none. Grids and the folds' seed are SentEval's
-(senteval/tools/validation.py, the scikit-learn branch).
+Cross-validation is nested: ten folds, and in each the strength of the penalty by ten folds inside. Given splits choose
+it on the validation part, or by ten folds of the training part where there is none. Grids and the folds' seed are
+SentEval's (senteval/tools/validation.py, the scikit-learn branch).
 """
 
 from __future__ import annotations
