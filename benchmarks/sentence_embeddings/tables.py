@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.sentence_embeddings.config import STS, TRANSFER, QuickThoughts, SimCSE, Words
 from contrastbench.runner import Cell, Run, Table, seeded
@@ -34,15 +34,18 @@ COLUMNS = {  # the columns of a family of tests: name for people -> metric
     "sts": {
         **{name: f"test_{name.lower().replace('-', '_')}_spearman_x100" for name in STS},
         "average": "test_sts_average_x100",
+        "STSB dev": "validation_stsb_spearman_x100",
     },
     "embedded": {"Lee": "test_lee_pearson_x100", "polarity": "test_polarity_accuracy_percent"},
 }
+POOLERS = ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")
 BETAS = (0.5, 1.0, 2.0)
 SIMCSE_BETAS = (0.25, 1.0)
 TAU_PLUS = 0.01  # DCL's and HCL's on BookCorpus
 SEEDS = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
 
-# Quick-Thoughts by scale. No setting of smoke, quick and lite was chosen by a result: sizes follow from a run's time.
+# By scale. No setting of smoke, quick and lite was chosen by a result: sizes follow from the time a run takes.
+ALL_STS = (*STS, "STSB-dev")
 PAPER_QT = QuickThoughts(pieces=1, precision="bf16")
 LITE_QT = QuickThoughts(
     corpus="books",
@@ -69,16 +72,21 @@ UNSUPERVISED = {
         data="gensim_text", sentences=128, model="", batch=32, pieces=2, learning_rate=3e-4, selection="last",
         tests=("Lee", "polarity"),
     ),
-    "lite": SimCSE(data="books", sentences=6_400, model="", pieces=2, learning_rate=3e-4, selection="last"),
-    "paper": SimCSE(precision="bf16"),
+    "lite": SimCSE(
+        data="books", sentences=6_400, model="", pieces=2, learning_rate=3e-4, evaluate_every=25, selection="last",
+        tests=ALL_STS,
+    ),
+    "paper": SimCSE(precision="bf16", tests=ALL_STS),
 }  # fmt: skip
 SUPERVISED = {
     "lite": dataclasses.replace(UNSUPERVISED["lite"], data="SNLI", sentences=0, epochs=2),
     "paper": SimCSE(
-        data="SNLI", pooler="cls", batch=512, epochs=3, learning_rate=5e-5, evaluate_every=125, precision="bf16"
+        data="SNLI", pooler="cls", batch=512, epochs=3, learning_rate=5e-5, precision="bf16", tests=ALL_STS
     ),
 }
-MINILM = SimCSE(model="all-minilm-l6-v2", pooler="avg", longest=256, epochs=0, selection="last")
+MINILM = SimCSE(
+    model="all-minilm-l6-v2", pooler="avg", longest=256, epochs=0, selection="last", tests=(*ALL_STS, "SICK-R-all")
+)
 
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
@@ -100,7 +108,11 @@ def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Ce
 def _with_seeds(cell: Cell, seeds: Sequence[int]) -> Cell:
     """The cell under the seeds; what has nothing random in it takes one."""
     (run,) = cell.runs
-    once = (isinstance(run.config, Words) and run.config.method == "tfidf") or run.config == MINILM
+    config = run.config
+    if isinstance(config, Words):
+        once = config.method == "tfidf"
+    else:
+        once = config.epochs == 0 and bool(getattr(config, "model", ""))
     return dataclasses.replace(cell, runs=seeded(run, seeds[:1] if once else seeds))
 
 
@@ -186,11 +198,11 @@ def _beta(scale: str) -> list[Cell]:
     made = []
     for beta in betas:
         run = quick_thoughts(scale, f"HCL beta={beta:g}", **_hcl(beta))
-        made += _cells(run, family, {"beta": beta, "on": "Quick-Thoughts"}, only="average")
+        made += _cells(run, family, {"beta": beta, "on": "Quick-Thoughts"}, only=["average"])
     for beta in (0.0, *SIMCSE_BETAS) if scale in ("lite", "paper") else ():
         config = dataclasses.replace(UNSUPERVISED[scale], **_hcl(beta))
         run = simcse(scale, f"HCL beta={beta:g}", config)
-        made += _cells(run, "sts", {"beta": beta, "on": "SimCSE"}, only="average")
+        made += _cells(run, "sts", {"beta": beta, "on": "SimCSE"}, only=["average"])
     return made
 
 
@@ -198,7 +210,7 @@ def _tau_plus(scale: str) -> list[Cell]:
     if scale in ("quick", "lite"):
         return []
     family = "embedded" if scale == "smoke" else "transfer"
-    made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only="average")
+    made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only=["average"])
     for tau_plus in (0.005, 0.01, 0.05, 0.1) if scale == "paper" else (0.01,):
         run = quick_thoughts(scale, f"DCL tau={tau_plus:g}", loss="dcl", tau_plus=tau_plus)
         made += _cells(run, family, {"tau_plus": tau_plus})
@@ -207,12 +219,14 @@ def _tau_plus(scale: str) -> list[Cell]:
 
 def _temperature(scale: str) -> list[Cell]:
     values = {"smoke": (0.05,), "paper": (0.001, 0.01, 0.05, 0.1, 1.0)}.get(scale, ())
-    return _simcse_axis(scale, UNSUPERVISED, "temperature", {f"t={value:g}": value for value in values})
+    base = SUPERVISED if scale == "paper" else UNSUPERVISED
+    return _simcse_axis(scale, base, "temperature", {f"t={value:g}": value for value in values})
 
 
 def _pooler(scale: str) -> list[Cell]:
-    poolers = ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2") if scale == "paper" else ()
-    return _simcse_axis(scale, UNSUPERVISED, "pooler", {name: name for name in poolers})
+    poolers = POOLERS if scale == "paper" else ()
+    made = _simcse_axis(scale, UNSUPERVISED, "pooler", {name: name for name in poolers})
+    return made + _simcse_axis(scale, SUPERVISED, "pooler", {f"{name}, supervised": name for name in poolers})
 
 
 def _selection(scale: str) -> list[Cell]:
@@ -225,19 +239,20 @@ def _hard_weight(scale: str) -> list[Cell]:
     return _simcse_axis(scale, SUPERVISED, "hard_weight", {f"alpha={value:g}": value for value in values})
 
 
-def _simcse_axis(scale: str, base: dict[str, SimCSE], name: str, values: dict[str, object]) -> list[Cell]:
-    """SimCSE with one field changed: a cell for each value and test."""
+def _simcse_axis(scale: str, base: Mapping[str, SimCSE], name: str, values: Mapping[str, object]) -> list[Cell]:
+    """SimCSE with one field changed: the average over the tests, and STS-B's development part."""
+    family = "embedded" if scale == "smoke" else "sts"
     made = []
     for method, value in values.items():
-        changed = {name: value, **({"evaluate_every": 40} if scale == "lite" and value == "best_on_stsb_dev" else {})}
-        run = simcse(scale, method, dataclasses.replace(base[scale], **changed))  # type: ignore[arg-type]
-        made += _cells(run, "embedded" if scale == "smoke" else "sts", {name: value}, only="average")
+        run = simcse(scale, method, dataclasses.replace(base[scale], **{name: value}))  # type: ignore[arg-type]
+        made += _cells(run, family, {name: value}, only=("average", "STSB dev"))
     return made
 
 
-def _cells(run: Run, family: str, settings: dict[str, object], only: str = "") -> list[Cell]:
-    """The run's cells, one a test; of a family with an average only that, where asked for."""
+def _cells(run: Run, family: str, settings: dict[str, object], only: Sequence[str] = ()) -> list[Cell]:
+    """The run's cells, one a test; of a large family only some, where asked for."""
     columns = COLUMNS[family]
-    if only in columns:
-        columns = {f"{'transfer' if family == 'transfer' else 'STS'} {only}": columns[only]}
+    if only and family != "embedded":
+        columns = {f"{'transfer' if family == 'transfer' else 'STS'} {name}": columns[name] for name in only}
+        columns = {name.replace("STS STSB", "STSB"): metric for name, metric in columns.items()}
     return [Cell(dataset, run.method, metric, (run,), settings) for dataset, metric in columns.items()]
