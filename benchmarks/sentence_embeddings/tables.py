@@ -85,8 +85,9 @@ SUPERVISED = {
     ),
 }
 MINILM = SimCSE(
-    model="all-minilm-l6-v2", pooler="avg", longest=256, epochs=0, selection="last", tests=(*ALL_STS, "SICK-R-all")
-)
+    data="", model="all-minilm-l6-v2", pooler="avg", longest=256, epochs=0, selection="last",
+    tests=(*ALL_STS, "SICK-R-all"),
+)  # fmt: skip
 
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
@@ -136,7 +137,7 @@ def small_transformer(scale: str) -> Run:
 
 def _run(scale: str, method: str, config: QuickThoughts | SimCSE | Words, stage: str, **more: object) -> Run:
     settled = {"protocol": "clean", "variant": "as_code", "protocol_version": PROTOCOL_VERSION, **more}
-    dataset = config.data if isinstance(config, SimCSE) else config.corpus
+    dataset = (config.data or config.model) if isinstance(config, SimCSE) else config.corpus
     return Run(PAPER, config, 0, scale, dataset, method, stage=stage, **settled)  # type: ignore[arg-type]
 
 

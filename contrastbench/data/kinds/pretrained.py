@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from contrastbench.data.kinds import Copy, DataSet, Kind
@@ -30,4 +31,10 @@ DATA_SETS = (
     DataSet("roberta-base", "pretrained", "12 layers, 768 wide", "FacebookAI/roberta-base", "MIT"),
 )
 
-KIND = Kind("pretrained", "contrastbench.data.pretrained:load_pretrained", DATA_SETS, found=own_models)
+
+def is_here(name: str, root: Path) -> bool:
+    in_package = name == "all-minilm-l6-v2" and importlib.util.find_spec("all_minilm_l6_v2") is not None
+    return in_package or (root / "models" / name).is_dir()
+
+
+KIND = Kind("pretrained", "contrastbench.data.pretrained:load_pretrained", DATA_SETS, found=own_models, is_here=is_here)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from contrastbench.data.kinds import DataSet, Kind
 
 LAYOUT = "SentEval's layout, as sentences/{folder} in the data root; or by `datasets`"
@@ -58,4 +60,9 @@ DATA_SETS = (
     ),
 )
 
-KIND = Kind("sentences", "contrastbench.data.sentences:load_task", DATA_SETS)
+
+def is_here(name: str, root: Path) -> bool:
+    return (root / "sentences" / _SETS[name][1]).is_dir()
+
+
+KIND = Kind("sentences", "contrastbench.data.sentences:load_task", DATA_SETS, is_here=is_here)

@@ -45,4 +45,9 @@ DATA_SETS = (
     ),
 )
 
-KIND = Kind("text", "contrastbench.data.text:load_corpus", DATA_SETS, found=own_text)
+
+def is_here(name: str, root: Path) -> bool:
+    return (root / "corpus" / name).exists()
+
+
+KIND = Kind("text", "contrastbench.data.text:load_corpus", DATA_SETS, found=own_text, is_here=is_here)
