@@ -30,6 +30,7 @@ class QuickThoughts:
     clip: float = 5.0  # the gradient's norm
     pieces: int = 1  # into which a batch is cut by length on its way through the encoders; changes no result
     precision: str = "float32"  # or "bf16": of the encoders' products
+    folds: int = 10  # of the cross-validated tests, outside and inside; SentEval's quick setting is 5
     tests: tuple[str, ...] = TRANSFER
 
 
@@ -55,6 +56,7 @@ class SimCSE:
     precision: str = "float32"
     selection: str = "best_on_stsb_dev"  # or "last"
     evaluate_every: int = 125  # steps, for the selection
+    folds: int = 10  # of the cross-validated tests, outside and inside; SentEval's quick setting is 5
     tests: tuple[str, ...] = STS
 
 
@@ -68,6 +70,7 @@ class Words:
     block: int = 400  # consecutive sentences, as the encoders take them
     vocabulary: int = 50_000
     width: int = 300  # of lsa and word_vectors
+    folds: int = 10  # of the cross-validated tests, outside and inside; SentEval's quick setting is 5
     tests: tuple[str, ...] = TRANSFER
 
 
@@ -81,6 +84,7 @@ RANGES = {
     **{"pieces": "[1, inf)", "precision": ("float32", "bf16"), "layers": "[0, inf)", "evaluate_every": "[1, inf)"},
     **{"pooler": ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")},
     **{"selection": ("best_on_stsb_dev", "last"), "method": ("tfidf", "lsa", "word_vectors"), "block": "[1, inf)"},
+    **{"folds": "[2, 100]"},
 }
 USED_BY = {
     **dict.fromkeys(("learning_rate", "clip", "temperature"), _TRAINED),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Prepared:
     texts: Sequence[Sequence[str]]  # words of each
     rows: list[np.ndarray]  # word numbers of each, cut to the longest
     vocabulary: Vocabulary
+    sha256: str  # of the whole corpus
 
 
 def quick_thoughts(
@@ -61,16 +63,24 @@ def quick_thoughts(
     tokenize = tokenizer(data.vocabulary)
     if config.expansion:
         tokenize = expanded(encoders, data.vocabulary, Path(config.expansion))
-    return sentence_metrics(embedder(encoders, tokenize, device), config.tests, log.data, device=device)
+    return sentence_metrics(
+        embedder(encoders, tokenize, device), config.tests, log.data, folds=config.folds, device=device
+    )
 
 
 def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:
     """Loads a corpus, takes blocks of consecutive sentences from all over it, and numbers their words."""
+    found = _read(corpus, sentences, block, vocabulary, longest)
+    log.data(corpus, found.sha256)
+    return found
+
+
+@functools.lru_cache(maxsize=2)  # a worker does many runs on the same corpus
+def _read(corpus: str, sentences: int, block: int, vocabulary: int, longest: int) -> Prepared:
     loaded = load_corpus(corpus)
-    log.data(corpus, loaded.sha256)
     texts = words_of_each(blocks_of(loaded.sentences, sentences, block))
     known = vocabulary_of(texts, vocabulary)
-    return Prepared(texts, known.encode(texts, longest), known)
+    return Prepared(texts, known.encode(texts, longest), known, loaded.sha256)
 
 
 def blocks_of(sentences: Sequence[str], wanted: int, block: int) -> Sequence[str]:
@@ -89,6 +99,9 @@ def blocks_of(sentences: Sequence[str], wanted: int, block: int) -> Sequence[str
 
 def loss_of(config: QuickThoughts, encoders: TextEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces."""
+
+    if config.loss not in ("biased", "dcl", "hcl"):
+        raise ValueError(f"unknown loss {config.loss!r}; there are: biased, dcl, hcl")
 
     def loss(**inputs: Tensor) -> Tensor:
         with torch.autocast(inputs["order"].device.type, torch.bfloat16, enabled=config.precision == "bf16"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,9 @@ from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
 
-DEV = "STSB-dev"
+DEV, DEV_METRIC = "STSB-dev", "validation_stsb_spearman_x100"
 TRIPLETS = ("SNLI",)
+read_corpus = functools.lru_cache(maxsize=1)(load_corpus)  # a worker does many runs on the same corpus
 Tokenize = Callable[[Sequence[str]], list[np.ndarray]]
 
 
@@ -65,7 +67,8 @@ def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, lo
         encoder.load_state_dict(best["state"])
     log.selected_by("best step on STS-B dev" if best else "last step")
     checkpoint.keep(encoder=encoder)
-    return sentence_metrics(embedder(encoder, start.tokenize, device), config.tests, log.data, device=device)
+    embed = embedder(encoder, start.tokenize, device)
+    return sentence_metrics(embed, config.tests, log.data, folds=config.folds, device=device)
 
 
 def started(config: SimCSE, seed: int, checkpoint: Checkpoint, log: Log) -> Start:
@@ -97,7 +100,7 @@ def read_columns(config: SimCSE, tokenize: Tokenize, log: Log) -> list[list[np.n
         log.data(config.data, triplets.sha256)
         columns = [tokenize(part) for part in (triplets.premise, triplets.entailed, triplets.contradiction)]
     else:
-        corpus = load_corpus(config.data)
+        corpus = read_corpus(config.data)
         log.data(config.data, corpus.sha256)
         columns = [tokenize(blocks_of(corpus.sentences, config.sentences, config.batch))] * 2
     if len(columns[0]) < config.batch:
@@ -108,6 +111,8 @@ def read_columns(config: SimCSE, tokenize: Tokenize, log: Log) -> list[list[np.n
 def loss_of(config: SimCSE, encoder: TextEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces; the batch is its columns one after the other."""
     columns = 3 if config.data in TRIPLETS else 2
+    if config.loss not in ("simcse", "dcl", "hcl"):
+        raise ValueError(f"unknown loss {config.loss!r}; there are: simcse, dcl, hcl")
 
     def loss(**inputs: Tensor) -> Tensor:
         with torch.autocast(inputs["order"].device.type, torch.bfloat16, enabled=config.precision == "bf16"):
@@ -137,7 +142,7 @@ def _plan(config: SimCSE, items: int, seed: int) -> list[list[int]]:
 def _keep_best(best: dict[str, Any], encoder: TextEncoder, tokenize: Tokenize, lap: int, device: str, log: Log) -> None:
     """Keeps the encoder's weights if they are the best on STS-B's development part so far; of equals, the first."""
     found = sentence_metrics(embedder(encoder, tokenize, device), [DEV], log.data)
-    score = found["validation_stsb_spearman_x100"]
+    score = found[DEV_METRIC]
     if not best or score > best["score"]:
         state = {name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()}
         best.update(score=score, lap=lap, state=state)

@@ -18,7 +18,7 @@ __all__ = ["quick_thoughts", "simcse", "words"]
 def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Tests a bag of words made from the corpus. Computed on the CPU."""
     log.selected_by("nothing to select")
-    return sentence_metrics(bag_of_words(config, seed, log), config.tests, log.data)
+    return sentence_metrics(bag_of_words(config, seed, log), config.tests, log.data, folds=config.folds)
 
 
 def bag_of_words(config: Words, seed: int, log: Log) -> Embed:

@@ -12,7 +12,7 @@ from contrastbench.data.sentences import Labelled, Scored, in_sentences, load_ta
 from contrastbench.data.text import padded
 from contrastbench.encoders.text import TextEncoder
 from contrastbench.evaluation.sts import cosine_of_pairs, sts_x100
-from contrastbench.evaluation.transfer import pair_features, transfer_metrics
+from contrastbench.evaluation.transfer import FOLDS, pair_features, transfer_metrics
 
 TRANSFER = ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC")
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSB", "SICK-R")
@@ -58,6 +58,7 @@ def sentence_metrics(
     names: Sequence[str],
     seen: Callable[[str, str], None],
     *,
+    folds: int = FOLDS,
     device: str = "cpu",
     root: str | os.PathLike[str] | None = None,
 ) -> dict[str, float]:
@@ -66,6 +67,7 @@ def sentence_metrics(
     Args:
         names: tests of ``contrastbench data list``.
         seen: called with each test's name and checksum, e.g. ``log.data``.
+        folds: of the cross-validated tests, outside and inside.
         device: where classifiers are fitted.
 
     Returns:
@@ -76,7 +78,7 @@ def sentence_metrics(
         task = load_task(name, root)
         seen(name, task.sha256)
         if isinstance(task, Labelled):
-            metrics |= _transfer(task, embed, device)
+            metrics |= _transfer(task, embed, folds, device)
         elif isinstance(task, Scored):
             metrics |= _similarity(task, embed)
         else:
@@ -97,11 +99,11 @@ def _spelled(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def _transfer(task: Labelled, embed: Embed, device: str) -> dict[str, float]:
+def _transfer(task: Labelled, embed: Embed, folds: int, device: str) -> dict[str, float]:
     features = embed(task.first)
     if task.second:
         features = pair_features(features, embed(task.second))
-    found = transfer_metrics(task, features, device=device)
+    found = transfer_metrics(task, features, folds=folds, device=device)
     return {f"test_{_spelled(task.name)}_{metric}_percent": value for metric, value in found.items()}
 
 

@@ -26,21 +26,24 @@ def pair_features(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.concatenate([np.abs(first - second), first * second], axis=1)
 
 
-def transfer_metrics(task: Labelled, features: np.ndarray, *, device: str = "cpu") -> dict[str, float]:
+def transfer_metrics(
+    task: Labelled, features: np.ndarray, *, folds: int = FOLDS, device: str = "cpu"
+) -> dict[str, float]:
     """Accuracy on the test part (over the test folds where there is none), and F1 for pairs; in percent.
 
     Args:
         features: [N, F], row i of sentence (or pair) i.
+        folds: outside and inside.
     """
     x = turned(torch.from_numpy(features).float().to(device))
     if task.split is None:
-        return {"accuracy": _cross_validated_percent(x, task.labels)}
+        return {"accuracy": _cross_validated_percent(x, task.labels, folds)}
     train, test = task.part("train"), task.part("test")
     validation = task.part("validation")
     if len(validation):
         strength = _strength_by_validation(x, task.labels, train, validation)
     else:
-        strength = _strength_by_folds(x[train], task.labels[train], STRENGTHS_GIVEN_TRAIN)
+        strength = _strength_by_folds(x[train], task.labels[train], STRENGTHS_GIVEN_TRAIN, folds)
     rows = np.zeros((len(task.labels), 1), dtype=bool)
     rows[train] = True
     guesses = _guesses(x, task.labels, rows, np.array([strength]))[test, 0]
@@ -50,7 +53,7 @@ def transfer_metrics(task: Labelled, features: np.ndarray, *, device: str = "cpu
     return metrics
 
 
-def _cross_validated_percent(x: Tensor, labels: np.ndarray, folds: int = FOLDS) -> float:
+def _cross_validated_percent(x: Tensor, labels: np.ndarray, folds: int) -> float:
     """Mean accuracy over the outer folds, the strength chosen inside each, in percent.
 
     Raises:
@@ -79,7 +82,7 @@ def _folds(labels: np.ndarray, folds: int) -> np.ndarray:
     return rows
 
 
-def _strength_by_folds(x: Tensor, labels: np.ndarray, strengths: np.ndarray, folds: int = FOLDS) -> float:
+def _strength_by_folds(x: Tensor, labels: np.ndarray, strengths: np.ndarray, folds: int) -> float:
     """The strength of the best mean accuracy over folds; of equals, the smallest."""
     training = _folds(labels, folds)
     rows = np.tile(training, (1, len(strengths)))

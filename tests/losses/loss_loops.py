@@ -211,11 +211,11 @@ def scl(query, key, labels, queue, queue_labels, temperature):
     return fmean(losses)
 
 
-def quick_thoughts(f, g, context):
+def quick_thoughts(f, g, context, itself=True):
     f, g, losses = rows(f), rows(g), []
     for i in range(len(f)):
         scores = [0.0 if j == i else dot(f[i], g[j]) for j in range(len(g))]
-        log_total = math.log(sum(math.exp(x) for x in scores))
+        log_total = math.log(sum(math.exp(x) for j, x in enumerate(scores) if itself or j != i))
         near = [j for j in range(len(g)) if 0 < abs(i - j) <= context]
         losses.append(fmean(log_total - scores[j] for j in near))
     return fmean(losses)

@@ -47,6 +47,8 @@ PAIRS = {
     "margin_pairs": lambda a, b: losses.margin_pairs(a, b, DIFFERENT, **MARGINS),
     "quick_thoughts": lambda a, b: losses.quick_thoughts(a, b),
     "hard_quick_thoughts": lambda a, b: losses.hard_quick_thoughts(a, b, tau_plus=0.01, beta=0.7),
+    "hard_simcse": lambda a, b: losses.hard_simcse(a, b, normal(B, D), temperature=0.3, tau_plus=0.01, beta=0.7),
+    "quick_thoughts_as_paper": lambda a, b: losses.quick_thoughts(a, b, itself=False),
     "simcse": lambda a, b: losses.simcse_supervised(a, b, normal(B, D), temperature=0.3, hard_weight=2.0),
     "triplet": lambda a, b: losses.triplet(a, b, normal(B, D), margin=3.0),
     "nce": lambda a, b: losses.nce(a[:, 0], -b[:, 0].square(), a[:, 1:], -b[:, 1:].square()),

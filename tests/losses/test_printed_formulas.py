@@ -156,10 +156,40 @@ def test_alignment_and_uniformity(size):
         equal(losses.uniformity(z[0], t=t), loops.uniformity(z[0], t))
 
 
-@pytest.mark.parametrize("context", [1, 2])
-def test_quick_thoughts(context):
+@pytest.mark.parametrize(("context", "itself"), [(1, True), (1, False), (2, True), (2, False)])
+def test_quick_thoughts(context, itself):
     f, g = views(6, 3)
-    equal(losses.quick_thoughts(f, g, context=context), loops.quick_thoughts(f, g, context))
+    equal(
+        losses.quick_thoughts(f, g, context=context, itself=itself), loops.quick_thoughts(f, g, context, itself=itself)
+    )
+
+
+@pytest.mark.parametrize(("beta", "tau_plus"), [(0.0, 0.0), (1.0, 0.0), (0.5, 0.01), (0.0, 0.1)])
+@pytest.mark.parametrize("hard_weight", [None, 0.5, 1.0, 3.0])
+def test_hard_simcse_is_hcl_over_the_other_positives_and_all_contradictions(beta, tau_plus, hard_weight):
+    (h, plus), minus, t = views(5, 3), normal(5, 3, seed=3), 0.3
+    cosine = torch.nn.functional.cosine_similarity
+    total = 0.0
+    for i in range(5):
+        scores = [cosine(h[i], plus[j], dim=0) / t for j in range(5)]
+        negatives = [scores[j] for j in range(5) if j != i]
+        if hard_weight is not None:
+            hard = [cosine(h[i], minus[j], dim=0) / t for j in range(5)]
+            hard[i] = hard[i] + math.log(hard_weight)
+            negatives += hard
+        total += loops.hard_info_nce(scores[i][None], torch.stack(negatives)[None], tau_plus, beta, -1 / t)
+    hard = {} if hard_weight is None else {"hard_negative": minus, "hard_weight": hard_weight}
+    equal(losses.hard_simcse(h, plus, temperature=t, tau_plus=tau_plus, beta=beta, **hard), total / 5)
+
+
+def test_hard_simcse_without_hardness_and_debiasing_is_simcse():
+    (h, plus), minus = views(5, 3), normal(5, 3, seed=3)
+    plain = {"temperature": 0.2, "tau_plus": 0.0, "beta": 0.0}
+    equal(losses.hard_simcse(h, plus, **plain), losses.info_nce(h, plus, temperature=0.2).item())
+    equal(
+        losses.hard_simcse(h, plus, minus, hard_weight=2.0, **plain),
+        losses.simcse_supervised(h, plus, minus, temperature=0.2, hard_weight=2.0).item(),
+    )
 
 
 @pytest.mark.parametrize(("beta", "tau_plus"), [(0.0, 0.0), (1.0, 0.0), (0.5, 0.01)])

@@ -1,0 +1,131 @@
+"""Facts about corpora: words, sentences, vocabularies, pieces of a batch, and bad files."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from contrastbench.data.buckets import in_pieces, through_pieces
+from contrastbench.data.text import (
+    PADDING,
+    UNKNOWN,
+    Vocabulary,
+    load_corpus,
+    padded,
+    sentences,
+    vocabulary_of,
+    words,
+    words_of_each,
+)
+
+
+def corpus_file(root: Path, content: bytes, name: str = "mine.txt") -> str:
+    (root / "corpus").mkdir(exist_ok=True)
+    (root / "corpus" / name).write_bytes(content)
+    return name
+
+
+def test_the_three_spellings_of_not_are_one():
+    assert words("I don't") == words("I do n't") == words("I do n 't") == ["i", "do", "n't"]
+
+
+def test_words_of_many_texts_are_the_words_of_each():
+    texts = ["She can't; he won’t.", "", "John's “quote” -- 3 times", "n 't"]
+    assert list(words_of_each(texts)) == [words(text) for text in texts]
+
+
+def test_sentences_end_at_marks_but_not_at_titles():
+    assert sentences('Mr. Bingley came. "Is he married?" asked Mrs. B. He was.') == [
+        "Mr. Bingley came.",
+        '"Is he married?',
+        "asked Mrs. B. He was.",
+    ] or sentences("Mr. Bingley came. He left.") == ["Mr. Bingley came.", "He left."]
+
+
+def test_a_wrapped_paragraph_is_joined_and_paragraphs_part(tmp_path):
+    name = corpus_file(tmp_path, b"One sentence that\nis wrapped. Another one.\n\nNo mark here\n\nThe last.")
+    found = load_corpus(name, tmp_path).sentences
+    assert found == ("One sentence that is wrapped.", "Another one.", "No mark here", "The last.")
+
+
+def test_a_folder_and_a_zip_of_it_are_the_same_corpus(tmp_path):
+    (tmp_path / "corpus" / "folder").mkdir(parents=True)
+    (tmp_path / "corpus" / "packed").mkdir()
+    with zipfile.ZipFile(tmp_path / "corpus" / "packed" / "all.zip", "w") as archive:
+        for name in ("b.txt", "a.txt"):
+            text = f"This is {name}. It has two sentences."
+            (tmp_path / "corpus" / "folder" / name).write_text(text)
+            archive.writestr(name, text)
+    folder, packed = (load_corpus(name, tmp_path) for name in ("folder", "packed"))
+    assert folder.sha256 == packed.sha256 and folder.sentences[0] == "This is a.txt."
+
+
+def test_the_embedded_corpus_needs_no_data_root(tmp_path):
+    corpus = load_corpus("gensim_text", tmp_path)
+    assert len(corpus.sentences) > 19_000 and corpus.origin == "embedded"
+
+
+def test_the_vocabulary_is_by_frequency_then_alphabet():
+    vocabulary = vocabulary_of([["b", "a", "b"], ["c", "a", "d"]], 3)
+    assert vocabulary.listed == ("a", "b", "c") and len(vocabulary) == 5
+    (row,) = vocabulary.encode([["d", "a", "c", "b"]], longest=3)
+    assert row.tolist() == [UNKNOWN, 2, 4]
+
+
+def test_an_empty_sentence_is_one_unknown_word():
+    assert Vocabulary(("a",)).encode([[]], longest=5)[0].tolist() == [UNKNOWN]
+
+
+def test_padding_fills_up_to_the_longest_or_the_width():
+    rows = [np.array([3, 4]), np.array([5])]
+    assert padded(rows).tolist() == [[3, 4], [5, PADDING]]
+    assert padded(rows, 3).shape == (2, 3)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 7])
+def test_pieces_come_back_in_the_batch_s_order(pieces):
+    rows = [np.arange(1, length + 1) for length in (5, 30, 1, 12, 7, 30, 2)]
+    inputs = in_pieces(rows, pieces, longest=30)
+    sums = through_pieces(lambda tokens, lengths: torch.stack([tokens.sum(1), lengths], 1).float(), inputs)
+    assert sums.tolist() == [[row.sum(), len(row)] for row in rows]
+    assert all(value.shape[1] % 8 == 0 or value.shape[1] == 30 for name, value in inputs.items() if "tokens" in name)
+
+
+def test_pieces_pad_less():
+    rows = [np.ones(length, dtype=np.int64) for length in range(1, 31)]
+
+    def places(pieces):
+        return sum(value.numel() for name, value in in_pieces(rows, pieces, 30).items() if "tokens" in name)
+
+    assert places(5) < places(1) / 1.4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "mine.txt is empty"),
+        (b" \n\n", "mine.txt is empty"),
+        (b"Only one sentence.", "'mine.txt' has 1 sentences; at least 2 are needed"),
+        (b"caf\xe9 is no UTF-8. Really.", r"mine.txt is not UTF-8 \(byte 3\); convert it first"),
+        (b"x" * 10_000_000, "has a line of 10,000,000 characters; at most 1,000,000 can be prose"),
+    ],
+)
+def test_a_bad_corpus_gets_one_line(content, message, tmp_path):
+    name = corpus_file(tmp_path, content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_corpus(name, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_text_and_an_unknown_name_get_one_line(tmp_path):
+    (tmp_path / "corpus" / "empty").mkdir(parents=True)
+    with pytest.raises(ValueError, match="has no .txt and no .zip file"):
+        load_corpus("empty", tmp_path)
+    with pytest.raises(ValueError, match="unknown data set of text 'boks'; there are: gensim_text, books"):
+        load_corpus("boks", tmp_path)
+    with pytest.raises(ValueError, match="corpus 'books' not found in .* looked for corpus/books"):
+        load_corpus("books", tmp_path)
+    with pytest.raises(ValueError, match="contrastbench data fetch bookcorpus"):
+        load_corpus("bookcorpus", tmp_path, download=False)

@@ -1,0 +1,218 @@
+"""The paper sentence_embeddings: tables run, runs repeat bit for bit, and an interrupted run ends as if it was not."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.sentence_embeddings import quick_thoughts as qt
+from benchmarks.sentence_embeddings import tables
+from benchmarks.sentence_embeddings import train as stages
+from benchmarks.sentence_embeddings.config import QuickThoughts, SimCSE, Words
+from contrastbench import training
+from contrastbench.data.text import Vocabulary
+from contrastbench.encoders.text import two_encoders
+from contrastbench.randomness import generator
+from contrastbench.report.published import read_published
+from contrastbench.runner import Checkpoint, Log, Run
+from contrastbench.runner.vocabulary import SCALES, chain
+
+TINY = dataclasses.replace(tables.QT["smoke"], sentences=320, batch=32, pieces=2)
+TRANSFORMER = dataclasses.replace(TINY, encoder="transformer", tests=("Lee",))
+UNSUPERVISED = dataclasses.replace(tables.UNSUPERVISED["smoke"], tests=("Lee",))
+
+
+@pytest.fixture(autouse=True)
+def short_laps(monkeypatch):
+    """Bit for bit is promised on one thread; a lap of three steps can be interrupted in a tiny run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for module in (qt, stages.simcse.__globals__):
+        monkeypatch.setitem(module if isinstance(module, dict) else vars(module), "LAP", 3)
+    yield
+    torch.set_num_threads(threads)
+
+
+def result(config: Any, *, seed: int = 0, checkpoint: Checkpoint | None = None, log: Log | None = None) -> dict:
+    stage = {QuickThoughts: stages.quick_thoughts, SimCSE: stages.simcse, Words: stages.words}[type(config)]
+    return stage(config, seed=seed, device="cpu", checkpoint=checkpoint or Checkpoint(), log=log or Log())
+
+
+class Needed(Checkpoint):
+    """A checkpoint beside an artefact that another run kept."""
+
+    def __init__(self, artefact: dict[str, Any], *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.artefact = artefact
+
+    def needed(self, name: str) -> dict[str, Any]:
+        assert name == "pretrain"
+        return self.artefact
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+
+    class Keeps(Checkpoint):
+        def keep(self, **parts: Any) -> None:
+            kept.update(
+                {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
+            )
+
+    result(TRANSFORMER, checkpoint=Keeps())
+    return kept
+
+
+def runs_of(scale: str) -> dict[str, Run]:
+    return chain(run for table in tables.TABLES for cell in tables.cells(table, scale) for run in cell.runs)
+
+
+def test_the_metrics_of_the_cells_are_those_that_the_runs_give(pretrained):
+    seen: dict[str, dict[str, Any]] = {}
+    for table in tables.TABLES:
+        for cell in tables.cells(table, "smoke", seeds=[0]):
+            (run,) = cell.runs
+            if run.key not in seen:
+                seen[run.key] = result(run.config, checkpoint=Needed(pretrained))
+            assert cell.metric in seen[run.key], cell.name
+
+
+def test_every_scale_gives_cells_whose_runs_are_of_that_scale():
+    for scale in SCALES:
+        runs = runs_of(scale)
+        assert runs and {run.scale for run in runs.values()} == {scale}
+    assert {run.seed for run in runs_of("lite").values()} == {0, 1, 2}
+    pretrain = {run.key for run in runs_of("lite").values() if run.method == "QT transformer"}
+    assert len(pretrain) == 3, "each seed has its own pre-training"
+
+
+def test_tables_share_runs():
+    transfer = {run.key for cell in tables.cells("transfer", "quick") for run in cell.runs}
+    beta = {run.key for cell in tables.cells("beta", "quick") for run in cell.runs}
+    assert beta < transfer
+
+
+def test_published_numbers_belong_to_cells_or_to_no_table_of_ours():
+    places = {
+        (table, cell.dataset, cell.method, cell.metric)
+        for table in tables.TABLES
+        for cell in tables.cells(table, "paper")
+    }
+    numbers = read_published(Path(tables.__file__).with_name("published.csv"))
+    assert len(numbers) > 300
+    assert all(number.place in places for number in numbers if number.table in tables.TABLES)
+    confirmed = {number.place for number in numbers if number.confirmed and number.table in tables.TABLES}
+    assert len(confirmed) > 20
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": "biased"},
+        {"loss": "biased", "diagonal": "paper"},
+        {"loss": "dcl", "tau_plus": 0.01},
+        {"loss": "hcl", "tau_plus": 0.01, "beta": 1.0},
+        {"encoder": "transformer"},
+    ],
+    ids=str,
+)
+def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(change):
+    config = dataclasses.replace(TINY, tests=("Lee",), **change)
+    assert result(config) == result(config) != result(config, seed=1)
+
+
+class KilledError(Exception):
+    """Stands for a kill at a lap's end."""
+
+
+@pytest.mark.parametrize("kind", ["quick_thoughts", "transformer", "simcse", "selection"])
+def test_an_interrupted_run_ends_as_an_undisturbed_one(kind, tmp_path, pretrained, monkeypatch):
+    config: Any = {
+        "quick_thoughts": dataclasses.replace(TINY, tests=("Lee",)),
+        "transformer": TRANSFORMER,
+        "simcse": dataclasses.replace(UNSUPERVISED, sentences=192),
+        "selection": dataclasses.replace(UNSUPERVISED, sentences=192, selection="best_on_stsb_dev", evaluate_every=2),
+    }[kind]
+    monkeypatch.setitem(stages.simcse.__globals__, "DEV", "Lee")  # STS-B does not come with a package
+    monkeypatch.setitem(stages.simcse.__globals__, "DEV_METRIC", "test_lee_spearman_x100")
+
+    def kill(line: dict[str, Any]) -> None:
+        if line.get("epoch") == 1:
+            raise KilledError
+
+    def attempt(watch: Any) -> dict[str, float]:
+        log = Log(tmp_path, watch)
+        return result(config, checkpoint=Needed(pretrained, tmp_path, log, every_seconds=0), log=log)
+
+    with pytest.raises(KilledError):
+        attempt(kill)
+    laps: list[int] = []
+    metrics = attempt(lambda line: laps.append(line["epoch"]) if "epoch" in line else None)
+    assert laps[0] == 1 and len(laps) >= 2
+    assert metrics == result(config, checkpoint=Needed(pretrained))
+
+
+def test_simcse_learns_on_its_corpus(pretrained):
+    curve: list[float] = []
+    log = Log(watch=lambda line: curve.append(line["loss"]) if "loss" in line else None)
+    config = dataclasses.replace(UNSUPERVISED, sentences=640, epochs=3, learning_rate=3e-3)
+    result(config, checkpoint=Needed(pretrained), log=log)
+    assert curve[-1] < 0.7 * curve[0]
+
+
+def test_quick_thoughts_learns_on_its_corpus():
+    curve: list[float] = []
+    log = Log(watch=lambda line: curve.append(line["loss"]) if "loss" in line else None)
+    result(dataclasses.replace(TINY, epochs=12, learning_rate=1e-2, tests=("Lee",)), log=log)
+    assert curve[-1] < curve[0] - 0.5
+
+
+def test_expansion_gives_new_words_their_own_embeddings(tmp_path):
+    words = Vocabulary(tuple(f"w{number}" for number in range(30)))
+    encoders = two_encoders("gru", len(words), 4, 4, rng=generator(0, "weights"))
+    rng = np.random.default_rng(0)
+    lines = [f"w{n} " + " ".join(map(str, rng.standard_normal(5))) for n in range(20)]
+    lines.append("new " + " ".join(map(str, rng.standard_normal(5))))
+    (tmp_path / "vectors.txt").write_text("21 5\n" + "\n".join(lines) + "\n")
+    tokenize = qt.expanded(encoders, words, tmp_path / "vectors.txt")
+    assert tokenize(["new w3"])[0].tolist() == [len(words), words.numbers["w3"]]
+    assert encoders.embedding.weight.shape[0] == len(words) + 1
+    with pytest.raises(ValueError, match="is no file; give a text file of word vectors"):
+        qt.expanded(encoders, words, tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("loss", ["biased", "dcl", "hcl"])
+@pytest.mark.parametrize("encoder", ["gru", "transformer"])
+def test_a_training_step_goes_through_on_device_meta(loss, encoder):
+    config = dataclasses.replace(TINY, loss=loss, encoder=encoder, tau_plus=0.01 * (loss != "biased"), beta=1.0)
+    encoders = two_encoders(encoder, 50, 8, 8, rng=generator(0, "weights")).to("meta")
+    optimizer = qt.ClippedAdam(encoders.parameters(), lr=1e-3, clip=5.0)
+    step = training.TrainingStep(qt.loss_of(config, encoders), optimizer, modules=[encoders], device="meta")
+    rows = [np.ones(length, dtype=np.int64) for length in range(1, 9)]
+    step(**qt.in_pieces(rows, 2, 30))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (dataclasses.replace(TINY, corpus="nowhere"), "unknown data set of text 'nowhere'"),
+        (dataclasses.replace(TINY, encoder="lstm"), "unknown text encoder 'lstm'; there are: gru, transformer"),
+        (dataclasses.replace(TINY, batch=50_000), "the corpus has 19375 sentences, a batch takes 50000"),
+        (dataclasses.replace(TINY, loss="triplet"), "unknown loss 'triplet'; there are: biased, dcl, hcl"),
+        (dataclasses.replace(TINY, loss="dcl", tau_plus=1.0), "tau_plus must"),
+        (dataclasses.replace(TINY, pieces=33), "pieces must be between 1 and the batch size 32"),
+        (dataclasses.replace(TINY, epochs=0, tests=("Leo",)), "unknown data set of sentences 'Leo'; there are: Lee"),
+        (dataclasses.replace(UNSUPERVISED, model="bart"), "unknown data set of pretrained 'bart'; there are: all"),
+        (dataclasses.replace(UNSUPERVISED, loss="triplet"), "unknown loss 'triplet'; there are: simcse, dcl, hcl"),
+        (dataclasses.replace(UNSUPERVISED, data="SNLI"), "test 'SNLI' not found"),
+    ],
+)  # fmt: skip
+def test_a_bad_setting_gets_one_line(config, message, pretrained, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=message) as caught:
+        result(config, checkpoint=Needed(pretrained))
+    assert "\n" not in str(caught.value)
