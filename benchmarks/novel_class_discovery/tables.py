@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.novel_class_discovery.config import Cluster, Discover, Estimate, Mean, Pretrain, Supervise, Uno
-from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner import ANY_DEVICE, CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "novel_class_discovery"
 TITLE = "Novel class discovery: AutoNovel, Neighborhood Contrastive Learning, UNO"
 PROTOCOL_VERSION = 1
 
+
+def _device_of_features(config: Cluster) -> str:
+    """Features come from the device; pixels are features on the CPU, as k-means is."""
+    return CPU_ONLY if config.source == "pixels" else ANY_DEVICE
+
+
+DEVICES = {"cluster": _device_of_features, "mean": CPU_ONLY}
 BASELINE, WITH_NCL, WITHOUT_HARD, FULL = "BCE", "BCE + NCL", "BCE + NCL + SCL", "NCL"
 TABLES = {
     "main": Table("Does NCL beat its baseline, AutoNovel, k-means and UNO?", baseline=BASELINE),
