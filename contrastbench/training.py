@@ -164,11 +164,13 @@ class TrainingStep:
         return buffers, graph
 
     def _warm_up(self, update: Callable[[], None]) -> None:
-        """Steps on a side stream; then weights, buffers, optimiser state and sums are again what they were.
+        """Steps on a side stream; then weights, buffers, optimiser state, sums and the GPU's random stream are again
+        what they were.
 
         State that the optimiser makes in its first step is set to 0, where Adam, AdamW and SGD begin.
         """
         kept = [(tensor, tensor.detach().clone()) for tensor in self._tensors()]
+        random_stream = torch.cuda.get_rng_state()  # of dropout, if a module has it
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side), warnings.catch_warnings():
@@ -176,6 +178,7 @@ class TrainingStep:
             for _ in range(WARM_UP_STEPS):
                 update()
         torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.set_rng_state(random_stream)
         known = {id(tensor) for tensor, _ in kept}
         with torch.no_grad():
             for tensor, value in kept:

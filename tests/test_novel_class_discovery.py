@@ -98,9 +98,20 @@ def test_every_table_runs_at_smoke_scale(tmp_path: Path) -> None:
             assert row["data"].keys() == {"mnist5k"}
             percents = [value for name, value in row["metrics"].items() if name.endswith("accuracy_percent")]
             assert all(0 <= value <= 100 for value in percents)
-    drawn = {name: draw(list(rows.values())) for name, draw in figures.FIGURES.items()}
-    assert all(drawn.values()), [name for name, figure in drawn.items() if figure is None]
+    drawn = {name for name, draw in figures.FIGURES.items() if draw(list(rows.values()))}
+    assert drawn == {*figures.FIGURES} - {"spread"}  # of one seed there is none
     assert all(draw([]) is None for draw in figures.FIGURES.values())
+
+
+def test_the_figure_of_the_spread_has_every_seed() -> None:
+    def row(method: str, seed: int) -> dict[str, Any]:
+        place = {"stage": "discover", "status": "done", "scale": "quick", "dataset": "MNIST-5k 5/5"}
+        return {**place, "method": method, "seed": seed, "metrics": {tables.TRAIN: 50.0 + seed}}
+
+    rows = [row(tables.WITHOUT_HARD, seed) for seed in range(3)]
+    rows += [row(f"{tables.WITHOUT_HARD}, one checkpoint", seed) for seed in (1, 2)]  # seed 0 is the same run
+    figure = figures.FIGURES["spread"](rows)
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 3]
 
 
 def test_methods_share_the_first_two_stages_of_their_seed() -> None:
@@ -176,10 +187,20 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(stage: str, artefacts: dict[st
         assert torch.equal(resumed.kept["encoder"][name], value)
 
 
+def test_half_precision_is_the_encoders_alone(artefacts: dict[str, Any]) -> None:
+    config = dataclasses.replace(SMOKE.discover, epochs=1, precision="bf16")
+    task = load_task(config, "cpu", Log())
+    features = torch.cat(Seen(config, task).all(network_of(task), task.test_known))
+    assert features.dtype == torch.float32
+    exact = torch.cat(Seen(SMOKE.discover, task).all(network_of(task), task.test_known))
+    assert 0 < (features - exact).abs().max() < 0.1 * exact.max()
+    assert 0 <= result("discover", config, Handed(artefacts))[tables.TRAIN] <= 100
+
+
 def test_stage_3_leaves_the_frozen_part_alone(artefacts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     models = []
-    original = stage3.prepared
-    monkeypatch.setattr(stage3, "prepared", lambda *args: models.append(original(*args)) or models[0])
+    original = stage3.built
+    monkeypatch.setattr(stage3, "built", lambda *args: models.append(original(*args)) or models[0])
     result("discover", TINY["discover"], Handed(artefacts))
     before, after = artefacts["supervise"]["encoder"], models[0].encoder_state()
     frozen = [name for name in after if name.startswith("below.") and "running" not in name and "tracked" not in name]
@@ -356,7 +377,7 @@ def test_the_learning_rate_drops_an_epoch_early_as_the_code_does(artefacts: dict
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage3, "set_rate", lambda optimizer, rate: rates.append(rate) or original(optimizer, rate))
         result("discover", config, Handed(artefacts))
-    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01])
+    assert [rate / config.learning_rate for rate in rates] == pytest.approx([1.0, 1.0, 0.1, 0.1])
 
 
 def test_the_estimate_finds_the_number_of_classes_that_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:

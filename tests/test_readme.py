@@ -84,3 +84,21 @@ def test_commands_are_found_on_the_pages():
 def test_every_link_of_the_readme_leads_somewhere():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+ABOUT_ALL_PAPERS = ("tests/test_project.py", "tests/test_results.py")
+
+
+@pytest.mark.slow
+def test_adding_the_readmes_paper_leaves_the_tests_green(tmp_path):
+    """In a clone with the paper in its place, the tests that look at all papers pass."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    for name, content in FILE.findall(README):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(content)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(clone / "tests/toy")])}
+    chosen = [*ABOUT_ALL_PAPERS, "-k", "arrows or torch or belong"]
+    command = [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", "0", *chosen]
+    told = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout[-3000:]

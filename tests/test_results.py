@@ -172,6 +172,7 @@ def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_setting
         shipping.promotable_rows(toy)
 
 
-def test_the_papers_with_shipped_rows_are_those_of_the_suite():
+def test_shipped_rows_belong_to_papers_that_are_here():
+    """The reverse does not hold: a reader's own paper, as the README makes one, has no shipped rows."""
     shipped = {path.parent.name for path in (PROJECT / "results").glob("*/rows.jsonl")}
-    assert shipped == set(papers.names()) - {"toy", "staged"}
+    assert {"graph_contrastive", "hard_negatives", "loss_studies"} <= shipped <= set(papers.names())

@@ -72,10 +72,13 @@ def checkout(tmp_path):
     """A folder with run_all.sh, whose installation is done and whose command says what it is given."""
     shutil.copy(ROOT / "run_all.sh", tmp_path)
     (tmp_path / "pyproject.toml").write_text("[project]\n")
+    (tmp_path / "constraints.txt").write_text("rich\n")
     command = tmp_path / ".venv/bin/contrastbench"
     command.parent.mkdir(parents=True)
     script(command, 'echo "$@"; exec sleep ${SLEEP:-0}')
-    wanted = subprocess.run("cat pyproject.toml | cksum", shell=True, cwd=tmp_path, capture_output=True, text=True)
+    wanted = subprocess.run(
+        "cat pyproject.toml constraints.txt | cksum", shell=True, cwd=tmp_path, capture_output=True, text=True
+    )
     (tmp_path / ".venv/installed").write_text(wanted.stdout.strip())
     return tmp_path
 

@@ -26,6 +26,7 @@ class Prepared:
 
     pretrain: Tensor  # uint8 [N, C, H, W], without labels
     train: Split  # for the probes
+    labels: Tensor  # the training images' once more, on the CPU: what is drawn by class is drawn there
     test: Split  # the test images, or the held-out training images
     split: str  # "test" or "validation": the metrics' prefix
     classes: int
@@ -47,8 +48,8 @@ def prepared(config: Config, seed: int, device: str, log: Log) -> Prepared:
     mean, std = _statistics(config, images)
     pretrain = train.images if images.unlabelled is None else torch.cat([train.images, images.unlabelled])
     recipe = chosen("augmentation", config.augmentation, RECIPES)(config.view_size)
-    train, test = _on(device, train), _on(device, test)
-    return Prepared(pretrain.to(device), train, test, split, images.classes, mean, std, recipe)
+    labels, train, test = train.labels, _on(device, train), _on(device, test)
+    return Prepared(pretrain.to(device), train, labels, test, split, images.classes, mean, std, recipe)
 
 
 def precision(config: Config, beside: Tensor) -> AbstractContextManager[object]:

@@ -63,7 +63,7 @@ def _our_steps(config: Config, data: Prepared, device: str, name: str) -> Steps:
 def _prepared(config: Config, images: Tensor) -> Prepared:
     nothing = Split(images[:0], torch.zeros(0, dtype=torch.long))
     recipe = natural_recipe(config.view_size)
-    return Prepared(images, nothing, nothing, "test", 10, CIFAR10_MEAN, CIFAR10_STD, recipe)
+    return Prepared(images, nothing, nothing.labels, nothing, "test", 10, CIFAR10_MEAN, CIFAR10_STD, recipe)
 
 
 def milliseconds(steps: dict[str, Steps], count: int, turns: int, wait: Callable[[], None]) -> dict[str, float]:

@@ -156,7 +156,7 @@ def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor |
     """For each training image one of its class, itself among them: the paper's oracle (image/utils.py of its code)."""
     if not chosen("positives", config.positives, {"views": False, "labels": True}):
         return None
-    labels = data.train.labels.cpu()
+    labels = data.labels
     if len(labels) != len(data.pretrain):
         raise ValueError(f"positives by label need every image's label; {config.dataset} has images without")
     by_class = labels.argsort(stable=True)

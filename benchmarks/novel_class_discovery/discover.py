@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
 from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
-from benchmarks.novel_class_discovery.stages import Seen, built, set_rate
+from benchmarks.novel_class_discovery.stages import Seen, Training, built, set_rate
 from benchmarks.novel_class_discovery.task import Batch, Task, load_task, mixed_batches
 from contrastbench import losses
 from contrastbench.randomness import generator
@@ -31,26 +32,20 @@ TINY = 1e-7  # inside the pairs' logarithms, as in the authors' code
 
 
 def discover(config: Discover, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
-    """Trains the last stage of stage 2's encoder and both heads; the last epoch counts."""
+    """Trains the last part of stage 2's encoder and both heads; the last epoch counts."""
     task = load_task(config, device, log)
     config = counted(config, task, checkpoint)
-    model = prepared(config, task, seed, device, checkpoint)
-    plan = Plan(config, task, seed)
+    model = built(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
+    start_from(model, checkpoint.needed("supervise"), task)
     memory = Memory(config, model.width, seed).to(device)
-    optimizer = torch.optim.SGD(model.trained(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
-    seen = Seen(config, task)
-    joint = Joint(config, seen, model, memory, plan)
-    step = TrainingStep(joint, optimizer, modules=[model, memory], device=device)
-    start = checkpoint.restore(model=model, optimizer=optimizer, memory=memory)
+    training = discovering(config, task, model, memory, seed, device)
+    start = checkpoint.restore(model=model, optimizer=training.optimizer, memory=memory)
     for epoch in range(start, config.epochs):
-        set_rate(optimizer, config.learning_rate * 0.1 ** ((epoch + 1) // config.drop_every))
-        model.train()
-        rng = generator(seed, "augmentation", epoch)
-        for number, batch in enumerate(mixed_batches(task, config.batch, config.unlabelled_batch, seed, epoch)):
-            step(**joint.inputs(batch, epoch, number, rng), **joint.phase(epoch))
-        log(epoch, loss=step.mean_loss(epoch))
-        checkpoint.save(epoch + 1, model=model, optimizer=optimizer, memory=memory)
+        set_rate(training.optimizer, config.learning_rate * 0.1 ** ((epoch + 1) // config.drop_every))
+        log(epoch, loss=training.epoch(epoch))
+        checkpoint.save(epoch + 1, model=model, optimizer=training.optimizer, memory=memory)
     log.selected_by("last epoch")
+    seen = Seen(config, task)
 
     def predict(source: InMemory | Pictures, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
         features = torch.cat(seen.all(model, source, first, last))
@@ -58,6 +53,21 @@ def discover(config: Discover, *, seed: int, device: str, checkpoint: Checkpoint
             return model.heads["known"](features), model.heads["novel"](features), features
 
     return outcome(predict, task)
+
+
+def discovering(config: Discover, task: Task, model: Network, memory: Memory, seed: int, device: str) -> Training:
+    if config.frozen:
+        model.freeze_below()
+    optimizer = torch.optim.SGD(model.trained(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    joint = Joint(config, Seen(config, task), model, memory, Plan(config, task, seed))
+
+    def inputs(epoch: int) -> Iterator[dict[str, Any]]:
+        rng = generator(seed, "augmentation", epoch)
+        for number, batch in enumerate(mixed_batches(task, config.batch, config.unlabelled_batch, seed, epoch)):
+            yield {**joint.inputs(batch, epoch, number, rng), **joint.phase(epoch)}
+
+    step = TrainingStep(joint, optimizer, modules=[model, memory], device=device)
+    return Training(model, optimizer, step, inputs)
 
 
 def counted(config: Discover, task: Task, checkpoint: Checkpoint) -> Discover:
@@ -75,17 +85,12 @@ def counted(config: Discover, task: Task, checkpoint: Checkpoint) -> Discover:
     return dataclasses.replace(config, clusters=clusters, neighbours=neighbours)
 
 
-def prepared(config: Discover, task: Task, seed: int, device: str, checkpoint: Checkpoint) -> Network:
-    """Stage 2's network. Its novel head, not trained yet, is taken over too where it has the right size."""
-    model = built(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
-    artefact = checkpoint.needed("supervise")
+def start_from(model: Network, artefact: dict[str, Any], task: Task) -> None:
+    """Takes over stage 2's weights; those of the novel head, not trained yet, too where it has the right size."""
     load_encoder(model, artefact, task.about, "supervise")
     heads = artefact["heads"]
     same = heads["novel.weight"].shape == model.heads["novel"].weight.shape
     model.heads.load_state_dict(heads if same else {**model.heads.state_dict(), **_of("known", heads)})
-    if config.frozen:
-        model.freeze_below()
-    return model
 
 
 def _of(head: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

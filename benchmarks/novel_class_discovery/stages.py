@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.config import Pretrain, Supervise
@@ -19,37 +23,60 @@ from contrastbench.training import TrainingStep, batches
 SOURCES = ("index", "pictures")  # the inputs of a step that say which images
 
 
+@dataclass(frozen=True)
+class Training:
+    """What trains a network: the step, and the inputs of all steps of an epoch."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: TrainingStep
+    inputs: Callable[[int], Iterator[dict[str, Any]]]
+
+    def epoch(self, number: int) -> float:
+        """Takes an epoch's steps; returns the mean loss in nats."""
+        self.model.train()
+        for given in self.inputs(number):
+            self.step(**given)
+        return self.step.mean_loss(number)
+
+
 def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
     """Stage 1: by how many quarters is an image turned? All images, no labels; the last epoch is kept."""
     task = load_task(config, device, log)
-    check_batch(config.batch, len(task.train))
     model = built(config, task, {"rotation": 4}, seed, device)
+    training = pretraining(config, task, model, seed, device)
+    start = checkpoint.restore(model=model, optimizer=training.optimizer)
+    for epoch in range(start, config.epochs):
+        set_rate(training.optimizer, config.learning_rate * 0.2 ** sum(epoch >= drop for drop in config.drops))
+        log(epoch, loss=training.epoch(epoch))
+        checkpoint.save(epoch + 1, model=model, optimizer=training.optimizer)
+    checkpoint.keep(encoder=model.encoder_state(), about=task.about)
+    log.selected_by("last epoch")
+    seen = Seen(config, task)
+    accuracy = [rotation_accuracy(seen, model, source) for source in (task.test_known, task.test_novel)]
+    sizes = len(task.test_known), len(task.test_novel)
+    mean = sum(a * n for a, n in zip(accuracy, sizes, strict=True)) / sum(sizes)
+    return {"test_rotation_accuracy_percent": mean}
+
+
+def pretraining(config: Pretrain, task: Task, model: Network, seed: int, device: str) -> Training:
+    check_batch(config.batch, len(task.train))
+    seen = Seen(config, task)
     optimizer = torch.optim.SGD(
         model.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay, nesterov=True
     )
-    seen = Seen(config, task)
 
     def loss_of(**given: Tensor) -> Tensor:
         turned = rotated(seen.view(given))
         logits = model.heads["rotation"](seen.features(model, turned))
         return torch.nn.functional.cross_entropy(logits, quarters(len(turned), logits.device))
 
-    step = TrainingStep(loss_of, optimizer, modules=[model], device=device)
-    start = checkpoint.restore(model=model, optimizer=optimizer)
-    for epoch in range(start, config.epochs):
-        set_rate(optimizer, config.learning_rate * 0.2 ** sum(epoch >= drop for drop in config.drops))
-        model.train()
+    def inputs(epoch: int) -> Iterator[dict[str, Any]]:
         rng = generator(seed, "augmentation", epoch)
         for index in batches(len(task.train), config.batch, generator(seed, "order", epoch)):
-            step(**seen.inputs(index, 1, rng))
-        log(epoch, loss=step.mean_loss(epoch))
-        checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
-    checkpoint.keep(encoder=model.encoder_state(), about=task.about)
-    log.selected_by("last epoch")
-    accuracy = [rotation_accuracy(seen, model, source) for source in (task.test_known, task.test_novel)]
-    sizes = len(task.test_known), len(task.test_novel)
-    mean = sum(a * n for a, n in zip(accuracy, sizes, strict=True)) / sum(sizes)
-    return {"test_rotation_accuracy_percent": mean}
+            yield seen.inputs(index, 1, rng)
+
+    return Training(model, optimizer, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
 
 
 def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
@@ -57,33 +84,39 @@ def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoi
     if config.start not in ("pretrain", "nothing"):
         raise ValueError(f"unknown start {config.start!r}; novel_class_discovery has: pretrain, nothing")
     task = load_task(config, device, log)
-    check_batch(config.batch, task.labelled)
     model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     if config.start == "pretrain":
         load_encoder(model, checkpoint.needed("pretrain"), task.about, "pretrain")
+    training = supervising(config, task, model, seed, device)
+    start = checkpoint.restore(model=model, optimizer=training.optimizer)
+    for epoch in range(start, config.epochs):
+        set_rate(training.optimizer, config.learning_rate * config.drop_factor ** (epoch // config.drop_every))
+        log(epoch, loss=training.epoch(epoch))
+        checkpoint.save(epoch + 1, model=model, optimizer=training.optimizer)
+    checkpoint.keep(encoder=model.encoder_state(), heads=model.heads, about=task.about)
+    log.selected_by("last epoch")
+    features = torch.cat(Seen(config, task).all(model, task.test_known))
+    predicted = model.heads["known"](features).argmax(dim=1).cpu()
+    return {"test_known_accuracy_percent": 100 * float((predicted == task.test_known_labels).float().mean())}
+
+
+def supervising(config: Supervise, task: Task, model: Network, seed: int, device: str) -> Training:
+    check_batch(config.batch, task.labelled)
+    seen = Seen(config, task)
     if config.frozen:
         model.freeze_below()
     optimizer = torch.optim.SGD(model.trained(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
-    seen = Seen(config, task)
 
     def loss_of(labels: Tensor, **given: Tensor) -> Tensor:
         logits = model.heads["known"](seen.features(model, seen.view(given)))
         return torch.nn.functional.cross_entropy(logits, labels)
 
-    step = TrainingStep(loss_of, optimizer, modules=[model], device=device)
-    start = checkpoint.restore(model=model, optimizer=optimizer)
-    for epoch in range(start, config.epochs):
-        set_rate(optimizer, config.learning_rate * config.drop_factor ** (epoch // config.drop_every))
-        model.train()
+    def inputs(epoch: int) -> Iterator[dict[str, Any]]:
         rng = generator(seed, "augmentation", epoch)
         for index in batches(task.labelled, config.batch, generator(seed, "order", epoch)):
-            step(labels=task.labels[index], **seen.inputs(index, 1, rng))
-        log(epoch, loss=step.mean_loss(epoch))
-        checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
-    checkpoint.keep(encoder=model.encoder_state(), heads=model.heads, about=task.about)
-    log.selected_by("last epoch")
-    predicted = torch.cat([model.heads["known"](part).argmax(dim=1) for part in seen.all(model, task.test_known)])
-    return {"test_known_accuracy_percent": 100 * float((predicted.cpu() == task.test_known_labels).float().mean())}
+            yield {"labels": task.labels[index], **seen.inputs(index, 1, rng)}
+
+    return Training(model, optimizer, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
 
 
 class Seen:
@@ -136,7 +169,7 @@ def built(config: settings.Task, task: Task, heads: dict[str, int], seed: int, d
 
 def quarters(count: int, device: torch.device) -> Tensor:
     """The turns of ``rotated``: [0 ... 0, 1 ... 1, 2 ... 2, 3 ... 3]."""
-    return torch.arange(4, device=device).repeat_interleave(count // 4, output_size=count)
+    return torch.arange(4, device=device)[:, None].expand(4, count // 4).reshape(count)
 
 
 def rotation_accuracy(seen: Seen, model: Network, source: InMemory | Pictures) -> float:

@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.novel_class_discovery.config import Cluster, Discover, Estimate, Mean, Pretrain, Supervise, Uno
-from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner import ANY_DEVICE, CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "novel_class_discovery"
 TITLE = "Novel class discovery: AutoNovel, Neighborhood Contrastive Learning, UNO"
 PROTOCOL_VERSION = 1
 
+
+def _device_of_features(config: Cluster) -> str:
+    """Features come from the device; pixels are features on the CPU, as k-means is."""
+    return CPU_ONLY if config.source == "pixels" else ANY_DEVICE
+
+
+DEVICES = {"cluster": _device_of_features, "mean": CPU_ONLY}
 BASELINE, WITH_NCL, WITHOUT_HARD, FULL = "BCE", "BCE + NCL", "BCE + NCL + SCL", "NCL"
 TABLES = {
     "main": Table("Does NCL beat its baseline, AutoNovel, k-means and UNO?", baseline=BASELINE),
@@ -63,12 +70,14 @@ def _protocol(task: dict[str, Any], novel: int, ks: tuple[int, ...], **stages: d
     def made(kind: type, name: str) -> Any:
         return kind(**{**task, **stages.get(name, {})})
 
+    discover = made(Discover, "discover")
+    seen = {"views": discover.views, "statistics": discover.statistics}
     own = {**task, "statistics": "own"}
     return Protocol(
         pretrain=Pretrain(**{**own, **stages["pretrain"]}) if "pretrain" in stages else None,
         supervise=made(Supervise, "supervise"),
-        discover=made(Discover, "discover"),
-        uno=made(Uno, "uno"),
+        discover=discover,
+        uno=Uno(**{**task, **seen, **stages.get("uno", {})}),
         estimate=made(Estimate, "estimate"),
         pixels=made(Cluster, "pixels"),
         ks=ks,
@@ -117,13 +126,14 @@ SMOKE = _protocol(
     pixels={"starts": 1},
 )
 CIFAR10: dict[str, Any] = {"dataset": "cifar10"}
+AS_CODE_STATISTICS = {"statistics": "code"}
 CIFAR_KS = (10, 50, 100, 200, 400, 1000)
 LITE = _protocol(
     {**CIFAR10, "precision": "bf16"},
     novel=5,
     ks=CIFAR_KS,
     pretrain={"epochs": 15, "drops": (5, 10, 13)},
-    supervise={"epochs": 10, "drop_every": 2},
+    supervise={**AS_CODE_STATISTICS, "epochs": 10, "drop_every": 2},
     discover={"epochs": 20, "drop_every": 17, "ramp_epochs": 5},
     uno={"epochs": 20, "warm_up_epochs": 2},
     estimate={"starts": 2, "most": 10},
@@ -139,7 +149,6 @@ IMAGENET_DISCOVER = {
     **{"epochs": 90, "drop_every": 30, "ramp_epochs": 50, "consistency": 10.0, "batch": 512, "unlabelled_batch": 128},
     **{"queue": 3000, "labelled_queue": 30000, "neighbours": 50, "safe": 400},
 }
-AS_CODE_STATISTICS = {"statistics": "code"}
 
 
 def _imagenet(subset: str) -> Protocol:
@@ -166,7 +175,7 @@ def _cifar100(known: str, novel: str, classes: int, overcluster: int) -> Protoco
     return _protocol(
         {**CIFAR100, "known": known, "novel": novel},
         novel=classes,
-        ks=(5, 10, 25, 50, 100, 200, 400),
+        ks=tuple(sorted({5, 10, 25, 50, 100, 200, 400, k})),
         pretrain={},
         supervise=AS_CODE_STATISTICS,
         discover={**CIFAR100_DISCOVER, "neighbours": k},
@@ -241,10 +250,13 @@ class Chains:
 
     def cluster(self, source: str, features: Run | None = None) -> Run:
         config = dataclasses.replace(self.protocol.pixels, source="stage" if features else source)
+        if features:
+            config = dataclasses.replace(config, statistics=features.config.statistics)
         return self.run("cluster", config, f"k-means, {source}", {"features": features} if features else {})
 
     def estimate(self, method: str, features: Run) -> Run:
-        return self.run("estimate", self.protocol.estimate, method, {"features": features})
+        config = dataclasses.replace(self.protocol.estimate, statistics=features.config.statistics)
+        return self.run("estimate", config, method, {"features": features})
 
 
 NO_CONTRAST = {"ncl": 0.0, "scl": 0.0}

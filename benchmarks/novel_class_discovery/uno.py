@@ -6,6 +6,7 @@ B: images of a batch, unlabelled ones first; U: the most unlabelled ones of any 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from benchmarks.novel_class_discovery.config import Uno
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
 from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
-from benchmarks.novel_class_discovery.stages import Seen, built, set_rate
+from benchmarks.novel_class_discovery.stages import Seen, Training, built, set_rate
 from benchmarks.novel_class_discovery.task import Task, load_task, mixed_batches
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -29,32 +30,15 @@ def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
     task = load_task(config, device, log)
     model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     load_encoder(model, checkpoint.needed("supervise"), task.about, "supervise")
-    heads = seeded_module(lambda: Heads(config, model.width, task), generator(seed, "heads")).to(device)
-    tally = Tally(config.heads).to(device)
-    parts = nn.ModuleDict({"below": model.below, "last": model.last, "heads": heads, "tally": tally})
-    optimizer = torch.optim.SGD(
-        parts.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
-    )
-    seen = Seen(config, task)
-    widest = max(
-        (b.unlabelled for e in range(config.epochs) for b in mixed_batches(task, config.batch, 0, seed, e)), default=1
-    )
-    joint = Joint(config, seen, model, heads, tally, widest)
-    step = TrainingStep(joint, optimizer, modules=[parts], device=device)
-    start = checkpoint.restore(parts=parts, optimizer=optimizer)
+    training = classifying(config, task, model, seed, device)
+    heads, tally = training.model["heads"], training.model["tally"]
+    start = checkpoint.restore(parts=training.model, optimizer=training.optimizer)
     for epoch in range(start, config.epochs):
-        parts.train()
         tally.losses.zero_()
-        rng = generator(seed, "augmentation", epoch)
-        batches = mixed_batches(task, config.batch, 0, seed, epoch)
-        for number, batch in enumerate(batches):
-            set_rate(optimizer, rate(config, epoch + number / len(batches)))
-            labels = task.labels[batch.index.clamp(max=task.labelled - 1)]  # those of unlabelled images are not used
-            step(labels=labels, unlabelled=torch.tensor(batch.unlabelled), **seen.inputs(batch.index, 2, rng))
-        log(epoch, loss=step.mean_loss(epoch))
-        checkpoint.save(epoch + 1, parts=parts, optimizer=optimizer)
+        log(epoch, loss=training.epoch(epoch))
+        checkpoint.save(epoch + 1, parts=training.model, optimizer=training.optimizer)
     log.selected_by("last epoch; of the heads the one with the least training loss")
-    best = int(tally.losses.argmin())
+    best, seen = int(tally.losses.argmin()), Seen(config, task)
 
     def predict(source: InMemory | Pictures, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
         features = torch.cat(seen.all(model, source, first, last))
@@ -64,6 +48,30 @@ def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
         return known, novel[best], features
 
     return outcome(predict, task)
+
+
+def classifying(config: Uno, task: Task, model: Network, seed: int, device: str) -> Training:
+    """The training of the parts ``below``, ``last``, ``heads`` and ``tally``."""
+    heads = seeded_module(lambda: Heads(config, model.width, task), generator(seed, "heads")).to(device)
+    tally = Tally(config.heads).to(device)
+    parts = nn.ModuleDict({"below": model.below, "last": model.last, "heads": heads, "tally": tally})
+    optimizer = torch.optim.SGD(
+        parts.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
+    )
+    seen = Seen(config, task)
+    epochs = [mixed_batches(task, config.batch, 0, seed, epoch) for epoch in range(config.epochs)]
+    widest = max((batch.unlabelled for epoch in epochs for batch in epoch), default=1)
+    joint = Joint(config, seen, model, heads, tally, widest)
+
+    def inputs(epoch: int) -> Iterator[dict[str, Any]]:
+        rng = generator(seed, "augmentation", epoch)
+        for number, batch in enumerate(epochs[epoch]):
+            set_rate(optimizer, rate(config, epoch + number / len(epochs[epoch])))
+            labels = task.labels[batch.index.clamp(max=task.labelled - 1)]  # those of unlabelled images are not used
+            unlabelled = torch.tensor(batch.unlabelled)
+            yield {"labels": labels, "unlabelled": unlabelled, **seen.inputs(batch.index, 2, rng)}
+
+    return Training(parts, optimizer, TrainingStep(joint, optimizer, modules=[parts], device=device), inputs)
 
 
 def rate(config: Uno, epoch: float) -> float:

@@ -18,7 +18,7 @@ SCALES = ("smoke", "quick", "lite", "paper")
 VARIANTS = ("as_paper", "as_code")
 PROTOCOLS = ("published", "clean")
 # What ``DEVICES`` in a paper's tables.py says of a stage.
-ANY_DEVICE, CPU_ONLY, CPU_PREFERRED = "any", "cpu only", "cpu preferred"
+ANY_DEVICE, CPU_ONLY, CPU_PREFERRED = "any", "cpu", "cpu preferred"
 
 
 def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:
