@@ -79,7 +79,7 @@ def test_every_number_of_a_config_has_a_range_and_no_declared_run_is_outside(nam
         for field, kind in fields_of(run.config).items():
             allowed, value = declared(run.config, "RANGES", field), getattr(run.config, field)
             if allowed is None:
-                assert kind is str, f"{field} of {name} has no range"
+                assert kind in (str, bool), f"{field} of {name} has no range"
             elif not unused(run, [field]) and value != ():
                 items = value if isinstance(value, tuple) else (value,)
                 assert all(is_in(item, allowed) for item in items), (field, value, allowed)
