@@ -124,7 +124,7 @@ def test_methods_share_the_first_two_stages_of_their_seed() -> None:
 def test_one_checkpoint_for_all_seeds_is_seed_0s() -> None:
     (cell,) = [c for c in tables.cells("shared", "quick") if "one checkpoint" in c.method and c.metric == tables.TRAIN]
     assert {run.needs["supervise"].seed for run in cell.runs} == {0}
-    assert [run.seed for run in cell.runs] == [0, 1, 2, 3, 4]
+    assert [run.seed for run in cell.runs] == [0, 1, 2]
 
 
 def test_every_scale_and_table_gives_cells_or_an_empty_list() -> None:
@@ -132,7 +132,7 @@ def test_every_scale_and_table_gives_cells_or_an_empty_list() -> None:
         for table in tables.TABLES:
             for cell in tables.cells(table, scale):
                 assert {run.scale for run in cell.runs} == {scale}
-    assert tables.cells("alpha", "quick") == []
+    assert tables.cells("alpha", "quick") == tables.cells("shared", "quick") == []
     assert all(run.protocol == "clean" for cell in tables.cells("main", "quick") for run in cell.runs)
 
 

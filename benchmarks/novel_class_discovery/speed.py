@@ -1,6 +1,6 @@
 """Times NCL with generated hard negatives three ways, in turns on one core.
 
-    python -m benchmarks.novel_class_discovery.speed --output results/novel_class_discovery/speed.csv
+    python -m benchmarks.novel_class_discovery.speed --output speed.csv
 
 The loop goes from anchor to anchor as the paper describes it; "vectors" mixes all hard negatives and multiplies them
 with the anchors; "cosines" never makes a mix. All three give the same loss and the same gradient, which is checked
