@@ -122,7 +122,7 @@ def test_methods_share_the_first_two_stages_of_their_seed() -> None:
 
 
 def test_one_checkpoint_for_all_seeds_is_seed_0s() -> None:
-    (cell,) = [c for c in tables.cells("shared", "quick") if "one checkpoint" in c.method and c.metric == tables.TRAIN]
+    (cell,) = [c for c in tables.cells("shared", "lite") if "one checkpoint" in c.method and c.metric == tables.TRAIN]
     assert {run.needs["supervise"].seed for run in cell.runs} == {0}
     assert [run.seed for run in cell.runs] == [0, 1, 2]
 

@@ -28,6 +28,7 @@ def train_clean(
     found: dict[str, Found] = {}
     start = checkpoint.restore(found=found)
     folds = folds_of(config, graphs, seed)
+    log.total(len(folds), "folds")
     for number in range(start, len(folds)):
         found[str(number)] = evaluate_fold(config, graphs, folds[number], seed=seed, device=device)
         log(number, test_svm_accuracy_percent=found[str(number)][-1][1])

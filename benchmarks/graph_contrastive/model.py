@@ -69,10 +69,10 @@ class Learner:
 def infomax(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
     """InfoGraph's or HCL's learner: every batch once an epoch, in the same order, as the authors' loaders have it."""
     model = Infomax(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
-    loss, on_device = objective(config), [batch.to(device) for batch in fixed_batches]
+    on_device = [batch.to(device) for batch in fixed_batches]
 
-    def loss_of(number: int) -> Tensor:
-        return loss(model(on_device[number]), on_device[number])
+    def loss_of(number: int) -> Tensor:  # an untrained encoder has no objective
+        return objective(config)(model(on_device[number]), on_device[number])
 
     return Learner(model, loss_of, lambda epoch: [{"number": number} for number in range(len(fixed_batches))])
 

@@ -33,6 +33,7 @@ def train_supervised(
     """
     log.selected_by("epoch by accuracy on training graphs held out in each fold")
     order, folds = shuffled(graphs, seed), folds_of(config, graphs, seed)
+    log.total(len(folds), "folds")
     curves: dict[str, list[list[float]]] = {}  # fold -> per epoch: validation and test accuracy in percent
     for number in range(checkpoint.restore(curves=curves), len(folds)):
         training, test = folds[number]

@@ -26,6 +26,7 @@ Critic = Callable[[Tensor, Tensor], Tensor]  # x [N, d], y [N, d] -> scores [N, 
 def information(config: Information, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict:
     """The bound log N - loss on new pairs, with the optimal critic or a trained one."""
     r = math.sqrt(1 - math.exp(-2 * config.truth / config.dimensions))
+    log.total(config.steps // EPOCH_STEPS + 1, "blocks")  # the last line is the bound's
     if config.critic == "optimal":
         critic = _optimal(r)
         log.selected_by("nothing to select")

@@ -33,6 +33,7 @@ def limit(config: Limit, *, seed: int, device: str, checkpoint: Checkpoint, log:
     step = TrainingStep(lambda: _loss(config, points, labels), optimizer)
     state = {"points": points.detach(), "optimizer": optimizer}
     epochs = config.steps // EPOCH_STEPS
+    log.total(epochs, "blocks")
     for epoch in range(checkpoint.restore(**state), epochs):
         cosine(optimizer, config.learning_rate, epoch, epochs)
         for _ in range(EPOCH_STEPS):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from contrastbench.cli.app import places
 from contrastbench.papers import Paper, Selection, with_settings
-from contrastbench.report.join import JoinedTable, join
+from contrastbench.report.join import JoinedCell, JoinedTable, join
 from contrastbench.report.published import Published, read_published
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
@@ -69,6 +69,8 @@ class Gathered:
                 cell.name for table in tables for cell in table.cells
             )  # a user's own has none here
             raise ValueError(f"unknown cell {selection.cell!r}; there are: {', '.join(possible) or 'none'}")
+        if settings:  # of all that could be run so, what was; the published numbers belong to other settings
+            cut = [dataclasses.replace(each, cells=_with_rows(each) or each.cells, unmatched=()) for each in cut]
         found = [table for table in cut if table.cells]
         return found if scale else _largest(found)
 
@@ -96,6 +98,10 @@ class Gathered:
     def rows(self) -> list[Row]:
         """One row per key: the one made here where there is one, else the shipped one."""
         return sorted({row["key"]: row for row in (*self.shipped, *self.here)}.values(), key=sort_key)
+
+
+def _with_rows(table: JoinedTable) -> list[JoinedCell]:
+    return [cell for cell in table.cells if cell.here or cell.shipped]
 
 
 def _largest(tables: list[JoinedTable]) -> list[JoinedTable]:

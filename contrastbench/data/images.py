@@ -164,12 +164,17 @@ def _in_memory(
     std = [deviation or 1.0 for deviation in deviations]  # a channel without variation is shifted and not scaled
     return Images(
         name=name,
-        train=Split(torch.from_numpy(train[0]), torch.from_numpy(train[1])),
-        test=Split(torch.from_numpy(test[0]), torch.from_numpy(test[1])),
+        train=Split(_tensor(train[0]), torch.from_numpy(train[1])),
+        test=Split(_tensor(test[0]), torch.from_numpy(test[1])),
         classes=int(max(train[1].max(), test[1].max())) + 1,
         sha256=digest.hexdigest(),
         mean=tuple(mean),
         std=tuple(std),
         origin=origin,
-        unlabelled=None if unlabelled is None else torch.from_numpy(unlabelled),
+        unlabelled=None if unlabelled is None else _tensor(unlabelled),
     )
+
+
+def _tensor(images: np.ndarray) -> torch.Tensor:
+    """The images in the plain layout. A channel of size 1 may have any stride, and convolutions round by it."""
+    return torch.from_numpy(np.ascontiguousarray(images)).flatten().view(images.shape)

@@ -5,6 +5,7 @@ What a probe measured stays in ``.probes`` of the runs folder, so the same probe
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import time
@@ -23,6 +24,7 @@ from contrastbench.runner.rows import read_row
 from contrastbench.runner.vocabulary import Run
 
 EPOCHS = 4  # the first one warms up
+LINES = 2  # of a run that counts folds or blocks, each of which takes as long as many epochs
 PROBES = ".probes"
 
 
@@ -45,7 +47,7 @@ def probed_costs(
     known: dict[tuple[str, ...], float | None] = {}
     costs: dict[str, float] = {}
     for run in runs:
-        place = (run.paper, run.stage, run.scale, run.dataset, run.method)
+        place = (run.paper, run.stage, run.scale, run.protocol, run.dataset, run.method)
         if place not in known:
             known[place] = probed_seconds(run, host, runs_folder, until, said)
         if (value := known[place]) is not None:
@@ -72,11 +74,34 @@ def probed_seconds(
     kept = _kept(folder, host)
     if kept is None and time.monotonic() < until:
         said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs")
-        kept = _measure(short, folder, host, runs_folder, until)
+        try:
+            kept = _measure(short, folder, host, runs_folder, until)
+        except _OtherUnit:
+            return _seconds_by_lines(run, host, runs_folder, until)
     if kept is None:
         return None
     per_epoch = kept["seconds_per_epoch"]
     return max(0.0, kept["seconds"] - per_epoch * short.config.epochs) + per_epoch * run.config.epochs
+
+
+class _OtherUnit(Interrupted):
+    """The run's log does not count epochs: a shorter run would not tell what one of its lines takes."""
+
+
+def _seconds_by_lines(run: Run, host: Host, runs_folder: Path, until: float) -> float | None:
+    """Seconds of a run that counts folds, say: its first lines are waited for, and the others taken to be like them."""
+    beats, total = [perf_counter()], [0]
+
+    def heard(line: dict[str, Any]) -> None:
+        total[0] = line.get("total", total[0])
+        beats.extend([perf_counter()] * ("epoch" in line))
+        if len(beats) > LINES or time.monotonic() >= until:
+            raise Interrupted
+
+    with contextlib.suppress(Interrupted):
+        execute(write_ticket(run, runs_folder / PROBES, []), host, watch=heard)
+    each = [after - before for before, after in pairwise(beats)]
+    return sum(each) + median(each) * (total[0] - len(each)) if each else None
 
 
 def _can_be_probed(run: Run) -> bool:
@@ -88,6 +113,8 @@ def _measure(short: Run, folder: Path, host: Host, runs_folder: Path, until: flo
     beats: list[tuple[int, float]] = []  # (epoch, when its line came)
 
     def heard(line: dict[str, Any]) -> None:
+        if line.get("unit", "epochs") != "epochs":
+            raise _OtherUnit
         if "epoch" in line:
             beats.append((line["epoch"], perf_counter()))
         if time.monotonic() >= until:
@@ -96,6 +123,8 @@ def _measure(short: Run, folder: Path, host: Host, runs_folder: Path, until: flo
     try:
         if execute(write_ticket(short, runs_folder / PROBES, []), host, watch=heard) != "done":
             return None
+    except _OtherUnit:
+        raise
     except Interrupted:
         return None
     finally:

@@ -46,7 +46,7 @@ class Synthetic:
             **{"resumes": 0, "git": {"commit": "c0ffee", "dirty": False}, "versions": {"torch": "2"}, "data": {}},
             **{"device": "cpu", "determinism": "bitwise", "threads": 1, "seconds": 12.5, "peak_mb": 300.0},
             **{"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:12Z"},
-            **{"host": {"machine": "x86_64", "cpu": "a cpu"}, "artefact_sha256": None, "needs": []},
+            **{"host": {"machine": "x86_64", "cpu": "a cpu"}, "artefact_sha256": None},
             **fields,
         }
         return {**row, "sha256": hashlib.sha256(canonical_json(row).encode()).hexdigest()}

@@ -108,25 +108,6 @@ def test_rows_that_need_other_runs_are_matched_by_key(synthetic):
     assert found.here.summary == pytest.approx((5, 80.0, 1.0))
 
 
-def test_more_seeds_of_a_chain_count_where_their_whole_chain_is_the_same(synthetic):
-    """Rows say what they needed: seed 7 on top of the same first stage counts, on top of another one it does not."""
-
-    def chained(stage, seeds):
-        probe = synthetic.run("Probe")
-        return seeded(dataclasses.replace(probe, needs={"stage": synthetic.run(stage)}), seeds)
-
-    def rows_of(runs, value):
-        needed = [run.needs["stage"] for run in runs]
-        needs = [[["stage", run.key]] for run in needed]
-        last = [synthetic.row(run, value, needs=need) for run, need in zip(runs, needs, strict=True)]
-        return [*last, *(synthetic.row(run, 1.0) for run in needed)]
-
-    declared = dataclasses.replace(synthetic.cell("Probe"), runs=chained("Stage A", range(3)))
-    rows = rows_of(chained("Stage A", range(5)), 80.0) + rows_of(chained("Stage B", range(9)), 10.0)
-    found = only(joined(synthetic, [declared], rows))
-    assert found.here.values == [80.0] * 5
-
-
 def test_a_cell_declared_at_two_scales_but_run_at_one_is_one_cell(synthetic):
     few, all_ = synthetic.cell("SimCLR", seeds=range(3)), synthetic.cell("SimCLR", seeds=range(10))
     found = only(joined(synthetic, [few, all_]))

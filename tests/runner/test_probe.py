@@ -46,3 +46,13 @@ def test_probes_stop_when_their_time_is_spent_and_go_on_later(bench):
     assert probed_costs([planned.run], Host(), bench.folder, seconds=0.1) == {}
     assert not list(bench.folder.glob(".probes/toy/*/cost.json"))
     assert list(bench.folder.glob(".probes/toy/*/checkpoint.pt"))
+
+
+def test_a_run_that_counts_folds_is_probed_by_its_first_folds(bench):
+    """Ten folds of 2 s, of which two are done; a run of fewer epochs would have shorter folds, not fewer."""
+    settings = {"folds": "10", "epochs": "20", "seconds_per_epoch": "0.1"}
+    (planned,) = bench.plan("toy/slow", [0], settings)
+    began = time.monotonic()
+    told = probed_seconds(planned.run, Host(), bench.folder)
+    assert time.monotonic() - began < 0.75 * told
+    assert told >= 20 and told < 2 * 20, told

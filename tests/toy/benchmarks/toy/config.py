@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from contrastbench.runner import added
+
 
 @dataclass(frozen=True)
 class Config:
@@ -15,4 +17,5 @@ class Config:
     checkpoint_seconds: float = 0.0  # time between two saves; 0 saves every epoch
     fail_at: int = -1  # the epoch in which the run goes wrong; -1 is never
     failure: str = "error"  # "error", "nan", "memory" or "hoard"
+    folds: int = added(0)  # above 0 the run does all its epochs in each fold, and its log counts folds
     fail_unless: str = ""  # a file; where it exists, fail_at is ignored: what a retry needs to succeed

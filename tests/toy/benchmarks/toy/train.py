@@ -20,6 +20,8 @@ def train(
     """Walks ``config.epochs`` steps; each depends on all before, so a resume that loses one shows in the score."""
     checkpoint.every_seconds = config.checkpoint_seconds
     log.data("toy_noise", "0" * 64)
+    if config.folds:
+        return train_folds(config, log)
     state = torch.randn(config.size, generator=generator(seed, "weights"))
     curve: list[float] = []
     start = checkpoint.restore(state=state, curve=curve)
@@ -37,6 +39,14 @@ def train(
         checkpoint.save(epoch + 1, state=state, curve=curve)
     checkpoint.keep(state=state)
     return {"test_top1_percent": score(state, config.gain), "train_loss_curve": curve}
+
+
+def train_folds(config: Config, log: Log) -> dict[str, float | list[float]]:
+    log.total(config.folds, "folds")
+    for fold in range(config.folds):
+        time.sleep(config.epochs * config.seconds_per_epoch)
+        log(fold, loss=0.0)
+    return {"test_top1_percent": 50.0}
 
 
 def probe(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:

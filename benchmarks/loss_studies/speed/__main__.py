@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.loss_studies import straightforward as plain
+from benchmarks.loss_studies.speed import straightforward as plain
 from contrastbench import losses
 from contrastbench.randomness import generator
 

@@ -1,0 +1,80 @@
+"""What a job may use of its node: memory under control groups of both versions, and data on the node's own disk."""
+
+import hashlib
+import json
+
+import psutil
+import pytest
+
+from contrastbench.runner import memory
+from contrastbench.runner.staging import LISTING, staged
+
+GB = 10**9
+
+
+def version_1(folder, limit, used, droppable=0, kills=0):
+    folder.mkdir(parents=True)
+    (folder / "memory.limit_in_bytes").write_text(f"{limit}\n")
+    (folder / "memory.usage_in_bytes").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"cache 1\ntotal_inactive_file {droppable}\n")
+    (folder / "memory.oom_control").write_text(f"oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n")
+    return folder
+
+
+def version_2(folder, limit, used, droppable=0, kills=0):
+    folder.mkdir(parents=True)
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 1\ninactive_file {droppable}\n")
+    (folder / "memory.events").write_text(f"low 0\nmax 3\noom 1\noom_kill {kills}\n")
+    return folder
+
+
+@pytest.mark.parametrize("group", [version_1, version_2])
+def test_the_limit_of_a_control_group_counts_and_not_the_nodes_memory(tmp_path, group):
+    job = group(tmp_path / "job", limit=GB, used=GB * 3 // 4, droppable=GB // 4, kills=2)
+    there = memory.memory([job])
+    assert (there.total, there.available) == (GB, GB // 2), "what the kernel can drop is free"
+    assert memory.kills_for_memory([job]) == 2
+
+
+def test_the_narrowest_of_nested_groups_counts(tmp_path):
+    job = version_2(tmp_path / "job", limit=GB, used=0)
+    task = version_2(tmp_path / "job" / "task", limit="max", used=0)
+    assert memory.memory([task, job]).total == GB
+
+
+def test_without_a_limit_it_is_the_machines_memory(tmp_path):
+    free = version_1(tmp_path / "free", limit=2**63 - 4096, used=GB)
+    assert memory.memory([free]).total == memory.memory([]).total == psutil.virtual_memory().total
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data" / "noise").mkdir(parents=True)
+    (tmp_path / "data" / "noise" / "train.bin").write_bytes(b"train")
+    (tmp_path / "data" / "other.bin").write_bytes(b"other")
+    return tmp_path / "data"
+
+
+def test_data_are_copied_once_with_their_checksums(data, tmp_path):
+    target = staged(data, tmp_path / "scratch", ["noise"])
+    assert (target / "noise" / "train.bin").read_bytes() == b"train" and not (target / "other.bin").exists()
+    listing = json.loads((target / LISTING).read_text())
+    assert listing["noise/train.bin"][2] == hashlib.sha256(b"train").hexdigest()
+    before = (target / "noise" / "train.bin").stat().st_ino
+    assert staged(data, tmp_path / "scratch", ["noise"]) == target
+    assert (target / "noise" / "train.bin").stat().st_ino == before, "the second task finds it there"
+
+
+def test_a_copy_that_was_cut_off_or_is_old_is_made_again(data, tmp_path):
+    target = staged(data, tmp_path / "scratch")
+    (target / "other.bin").write_bytes(b"o")
+    assert (staged(data, tmp_path / "scratch") / "other.bin").read_bytes() == b"other"
+    (data / "other.bin").write_bytes(b"newer")
+    assert (staged(data, tmp_path / "scratch") / "other.bin").read_bytes() == b"newer"
+
+
+def test_a_name_that_is_not_there_is_told(data, tmp_path):
+    with pytest.raises(ValueError, match="cifar10 is to be staged and is not there"):
+        staged(data, tmp_path / "scratch", ["cifar10"])
