@@ -319,16 +319,21 @@ def findings(table: JoinedTable) -> list[str]:
     grid = Grid(table)
     # One seed against one, with nothing claimed, says nothing: the two numbers stand in the table.
     claims = [claim for claim in analysis.claims if claim.paired.n >= 2 or (claim.gain and claim.paired.n)]
-    return [*_overall(analysis), *(_said_of_claim(claim, grid) for claim in claims), *_impossibilities(analysis)]
+    return [
+        *_order_and_signs(analysis),
+        *(_said_of_pooled(claim, len(analysis.pooled)) for claim in analysis.pooled),
+        *(_said_of_claim(claim, grid) for claim in claims),
+        *_impossibilities(analysis, table),
+    ]
 
 
 def summary(table: JoinedTable) -> list[str]:
-    """The findings without a sentence for each gain."""
+    """The findings in few lines: no sentence for each gain, and the claims that no test supports in one."""
     analysis = analyse(table)
-    return [*_overall(analysis), *([] if analysis.pooled else _impossibilities(analysis))]
+    return [*_order_and_signs(analysis), *_pooled_briefly(analysis.pooled), *_impossibilities(analysis, table)]
 
 
-def _overall(analysis: Analysis) -> list[str]:
+def _order_and_signs(analysis: Analysis) -> list[str]:
     gains = [claim.gain for claim in analysis.claims if claim.paired.n and claim.gain and claim.gain.published]
     held = sum(gain.same_sign for gain in gains)
     return [
@@ -339,21 +344,26 @@ def _overall(analysis: Analysis) -> list[str]:
             if not math.isnan(order.tau)
         ),
         *([f"{held} of {len(gains)} published differences to the baseline have the published sign."] if gains else []),
-        *_pooled_sentences(analysis.pooled),
     ]
 
 
-def _pooled_sentences(claims: Sequence[Pooled]) -> Iterable[str]:
-    """One line for each claim over all data sets, the family that Holm's correction is over in the first."""
-    for number, claim in enumerate(claims):
-        sets = f"{len(claim.pairs)} data sets, {sum(claim.pairs.values())} pairs by seed"
-        after = f"p = {claim.p:.2g}, {claim.p_holm:.2g} after Holm" + (
-            f" over the table's {len(claims)} claims" if number == 0 else ""
-        )
-        yield (
-            f"Over all data sets: {claim.method} minus {claim.other} {claim.mean:+.2f} "
-            f"[{claim.interval.low:+.2f}, {claim.interval.high:+.2f}]; {after} ({sets})."
-        )
+def _pooled_briefly(claims: Sequence[Pooled]) -> Iterable[str]:
+    """A line for each claim that holds after Holm, and one that names the others."""
+    for claim in claims:
+        if claim.p_holm <= LEVEL_OF_TEST:
+            yield _said_of_pooled(claim, len(claims))
+    others = [f"{c.method} minus {c.other} {c.mean:+.2f}" for c in claims if c.p_holm > LEVEL_OF_TEST]
+    if others:
+        yield f"Over all data sets, not significant after Holm over {len(claims)} claims: {'; '.join(others)}."
+
+
+def _said_of_pooled(claim: Pooled, family: int) -> str:
+    sets, pairs = len(claim.pairs), sum(claim.pairs.values())
+    return (
+        f"Over all data sets: {claim.method} minus {claim.other} {claim.mean:+.2f} "
+        f"[{claim.interval.low:+.2f}, {claim.interval.high:+.2f}]; p = {claim.p:.2g}, {claim.p_holm:.2g} after Holm "
+        f"over {family} claim{'s' * (family > 1)} ({sets} data sets, {pairs} pairs by seed)."
+    )
 
 
 def _said_of_claim(claim: Claim, grid: Grid) -> str:
@@ -370,7 +380,9 @@ def _said_of_claim(claim: Claim, grid: Grid) -> str:
     return f"Gain of {who}: {'; '.join(parts)}."
 
 
-def _impossibilities(analysis: Analysis) -> list[str]:
-    """Said once for the table and not at each comparison."""
+def _impossibilities(analysis: Analysis, table: JoinedTable) -> list[str]:
+    """Said once for the table and not at each comparison; only where each data set must speak for itself."""
+    if len({cell.dataset for cell in table.cells}) > 1 and analysis.pooled:
+        return []
     reasons = (claim.paired.impossible for claim in analysis.claims if claim.paired.n >= 2)
     return [f"{reason[0].upper()}{reason[1:]}." for reason in dict.fromkeys(reasons) if reason]
