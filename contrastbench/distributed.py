@@ -65,6 +65,11 @@ def anyone(said: bool, device: str = "cpu") -> bool:
     return bool(told.item())
 
 
+def is_lost_process(error: Exception) -> bool:
+    """Whether an error only says that another process of the group is gone; gloo has no type of its own for that."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
 def part(batch: Tensor, dim: int = 0) -> Tensor:
     """This process's part of a batch along ``dim``: equal parts, in the order of the ranks.
 

@@ -19,7 +19,7 @@ from typing import Any
 import threadpoolctl
 
 from contrastbench.runner import claims, files, provenance, rows
-from contrastbench.runner.checkpoint import Checkpoint, Log
+from contrastbench.runner.checkpoint import Checkpoint, Interrupted, Log
 from contrastbench.runner.devices import device_of
 from contrastbench.runner.states import FINISHED, rows_set_aside, state_of
 from contrastbench.runner.vocabulary import Run, added_fields, key_of
@@ -236,7 +236,17 @@ def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Lo
         if files.is_full_disk(error):  # not the run's fault, and its row could not be written
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoint.folder)) from error
         traceback.print_exc()
+        if _has_lost_a_process(error, host):  # no fault of the run's either: it goes on from its checkpoint
+            raise Interrupted from error
         return {"metrics": {}, "series": {}, "status": status_of(error), "error": _described(error)}
+
+
+def _has_lost_a_process(error: Exception, host: Host) -> bool:
+    if host.processes == 1:
+        return False
+    from contrastbench import distributed
+
+    return distributed.is_lost_process(error)
 
 
 def _described(error: Exception) -> dict[str, Any]:
