@@ -15,16 +15,18 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import app, console, one_line_errors, places, selections
+from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
 from contrastbench.cli.before import data_is_here, write_each_ticket
 from contrastbench.cli.choosing import Scale, Seeds, Targets
 from contrastbench.cli.display import Display, duration
-from contrastbench.cli.launching import Device, Options, Slots, Threads, launcher_of
+from contrastbench.cli.launching import Device, Launcher, Options, Slots, Threads, launcher_of
+from contrastbench.cli.measured import metrics_missing
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import result_of, rows_shipped
+from contrastbench.runner.vocabulary import Run, chain
 
 FINDINGS = 3  # on the screen; the page has all
 LONGEST_FINDING = 150  # characters
@@ -47,17 +49,59 @@ def reproduce(
     to_run = [each for each in before if each.is_to_run]
     data_is_here((each.run for each in to_run), None)
     began = time.monotonic()
+    names = list(dict.fromkeys(each.run.paper for each in before))
+    if len(names) > 1 and (first := _first_table(before)):
+        table, runs = first
+        _launch([each for each in to_run if each.run.key in runs], launcher)
+        _print_table(table, scale)
+    _launch([each for each in before if each.is_to_run and not _has_ended(each)], launcher)
+    after = planned_runs(targets, scale, seeds) if to_run else before
+    said = _read_or_say(names, targets, scale)
+    hours = (time.monotonic() - began) / 3600
+    _print_screen(after, {each.run.key for each in to_run}, said, scale, hours)
+    missing = metrics_missing(targets, scale, seeds, None)
+    for line in missing:
+        complain(line)
+    if missing or any(each.state.name != "done" for each in after):
+        raise typer.Exit(1)
+
+
+def _launch(to_run: Sequence[Planned], launcher: Launcher) -> None:
     if to_run:
         jobs = write_each_ticket(to_run)
         with Display(console, len(jobs), SECONDS_BETWEEN_LINES) as display:
             launcher.start(jobs, display)
-    after = planned_runs(targets, scale, seeds) if to_run else before
-    names = list(dict.fromkeys(each.run.paper for each in after))
-    said = _read_or_say(names, targets, scale)
-    hours = (time.monotonic() - began) / 3600
-    _print_screen(after, {each.run.key for each in to_run}, said, scale, hours)
-    if any(each.state.name != "done" for each in after):
-        raise typer.Exit(1)
+
+
+def _has_ended(each: Planned) -> bool:
+    """Whether a run that was to do has left its row since it was planned."""
+    return (places.runs / each.run.paper / each.run.key / "row.json").exists()
+
+
+def _first_table(planned: Sequence[Planned]) -> tuple[str, set[str]] | None:
+    """Of the papers' first tables with runs to do the one with the fewest, as PAPER/TABLE, and its runs' keys.
+
+    It is done and shown before all else, so that a newcomer sees a table while the rest is at work.
+    """
+    tables: dict[str, list[Run]] = {}
+    for each in planned:
+        name = each.run.paper
+        first = next(iter(papers.paper(name).tables))
+        if any(table == first for table, _ in each.cells):
+            tables.setdefault(f"{name}/{first}", []).append(each.run)
+    chains = {table: set(chain(runs)) for table, runs in tables.items()}
+    open_keys = {each.run.key for each in planned if each.is_to_run}
+    unfinished = {table: keys for table, keys in chains.items() if keys & open_keys}
+    return min(unfinished.items(), key=lambda item: len(item[1])) if unfinished else None
+
+
+def _print_table(target: str, scale: str) -> None:
+    from contrastbench.cli.gathering import gather
+    from contrastbench.report.tables import sheet, terminal
+
+    selection = papers.select(target)
+    for table in gather(selection.paper).chosen(selection, scale, None, {}):
+        console.print(terminal(sheet(table)))
 
 
 def _read_or_say(names: Sequence[str], targets: list[str] | None, scale: str) -> dict[str, Any]:

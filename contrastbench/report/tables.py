@@ -6,8 +6,6 @@ precision, one line a cell, for other programs.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +25,7 @@ from contrastbench.report.layout import (
     sample_text,
     verdict_text,
 )
+from contrastbench.report.spreadsheet import csv_of
 from contrastbench.report.statistics import Interval
 
 LAYOUTS = ("auto", "long", "grid", "brief")
@@ -279,12 +278,7 @@ CSV_HEADER = (
 
 def csv_text(tables: Iterable[JoinedTable]) -> str:
     """Every cell on one line at full precision; an empty field is a value that does not exist."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
-    for table in tables:
-        writer.writerows(_csv_line(table, cell) for cell in table.cells)
-    return out.getvalue()
+    return csv_of([CSV_HEADER, *(_csv_line(table, cell) for table in tables for cell in table.cells)])
 
 
 def _csv_line(table: JoinedTable, cell: JoinedCell) -> list[object]:
