@@ -52,7 +52,8 @@ install() {
   [ "$free_gb" -ge "${NEEDED_GB:-8}" ] || explain "$free_gb GB free here, the installation needs ${NEEDED_GB:-8}"
   [ -t 1 ] || printf 'Installing into .venv, once, a few minutes (.venv/install.log tells more)\n'
   [ -x .venv/bin/python ] || "$python" -m venv .venv || explain "could not make .venv (is the disk full?)"
-  quietly .venv/bin/python -m pip install --disable-pip-version-check --root-user-action ignore \
+  # Python compiles what it imports; compiling all that is installed would take a minute more.
+  quietly .venv/bin/python -m pip install --no-compile --disable-pip-version-check --root-user-action ignore \
     "${versions[@]}" --editable ".$extra" || {
     tail -n 5 .venv/install.log >&2
     explain "pip could not install (see .venv/install.log; a full disk and a missing network are the usual reasons)"
