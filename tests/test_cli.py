@@ -43,7 +43,7 @@ def contrastbench(*arguments, runs=None, results=None, **environment):
         (["run", "toy/main", "--launcher", "cloud"], "unknown launcher 'cloud'; there are: inline, local, slurm"),
         (["run", "toy/main", "--budget", "long"], "a budget is a number and s, m, h or d (30m, 8h), got 'long'"),
         (["plan", "toy/main", "--device", "gpu"], "device must be cpu, cuda or cuda:0, got 'gpu'"),
-        (["run", "toy/main", "--device", "cuda"], "torch sees no GPU here; possible: cpu"),
+        (["run", "toy/main", "--device", "cuda"], "torch sees no GPU here; possible: auto, cpu"),
         (["run", "toy/main", "--launcher", "slurm", "--device", "cpu"], "--device has no use with --launcher slurm"),
         (["run", "toy/main", "--launcher", "slurm", "--threads", "2"], "its profile says that"),
         (
@@ -52,7 +52,7 @@ def contrastbench(*arguments, runs=None, results=None, **environment):
         ),
         (["run", "toy/main", "--detach"], "--detach has no use with --launcher local; it is for --launcher slurm"),
         (["run", "toy/main", "--launcher", "inline", "--slots", "2"], "--slots has no use with --launcher inline"),
-        (["logs", "zzz"], "no run's key begins with 'zzz' (looked in "),
+        (["logs", "zzz"], "unknown paper 'zzz'; there are: "),
         (["data", "check", "nothing"], "unknown data set 'nothing'; there are:"),
         (["plan", "hard_negatives/main", "--set", "dataset=cifar"], "unknown data set 'cifar'; there are:"),
     ],

@@ -247,6 +247,8 @@ def _side(name: str, scale: str | None) -> dict[int, Row]:
     by_key = KEY.fullmatch(name) and name not in papers.names()
     found = _rows_of_key(name) if by_key else reading.find(name, Filter(scale=scale or ""), *_where("best"), complain)
     rows = [row for _, row in found if row["status"] == "done"]
+    exactly = [row for row in rows if name.endswith(f"/{row['dataset']}/{row['method']}")]
+    rows = exactly or rows  # a declared cell is not its neighbours with a user's own settings
     kinds = {(row["dataset"], row["method"], row["scale"], row["stage"]) for row in rows}
     if not rows:
         raise ValueError(f"{name} has no finished run, here or shipped")

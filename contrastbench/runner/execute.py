@@ -160,7 +160,9 @@ def give_up(
     log = Log(folder)
     log.epoch = log.last_epoch()
     ticket = read_ticket(folder)
-    row = _row(ticket, outcome, claim, dataclasses.replace(host, device=_device(ticket, host)), log)
+    if host.device != "none":  # "none": no device did anything, as on a node whose GPU does not work
+        host = dataclasses.replace(host, device=_device(ticket, host))
+    row = _row(ticket, outcome, claim, host, log)
     row |= {"artefact_sha256": None, "artefacts_read": {}, "seconds": None, "peak_mb": None, "started": None}
     rows.write_row(folder / "row.json", rows.sealed(row))
 

@@ -108,7 +108,10 @@ class Site:
         return self.cluster.command("squeue", "-h", "-o", "%T", "-j", job_of_run(folder), check=False).strip()
 
     def wait_for_end(self, seconds=120):
-        wait_until(queue_is_empty, seconds, lambda: self.cluster.command("squeue"))
+        """Waits until no job at all is queued, the user's own scripts included."""
+        wait_until(
+            lambda: not self.cluster.command("squeue", "--noheader"), seconds, lambda: self.cluster.command("squeue")
+        )
 
 
 def queue_is_empty():

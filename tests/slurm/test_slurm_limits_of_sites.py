@@ -156,7 +156,7 @@ def test_a_node_without_a_working_gpu_ends_in_a_row_and_is_left_out_by_the_retry
     profile = Profile(gpus=1, gpu_type="a100", memory_gb=2.0)
     outcome = site.launch("toy/slow", [0], SETTINGS, profile)
     (folder,) = site.folders("toy/slow", [0], SETTINGS)
-    assert outcome.ended == {folder: "failed"}
+    assert outcome.ended == {folder: "failed"}, outcome
     row = read_row(folder / "row.json")
     assert row["error"]["type"] == "NoWorkingGPU" and row["error"]["node"] in ("n1", "n2")
     assert "has no working GPU" in row["error"]["message"] and row["device"] == "none"
