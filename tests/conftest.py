@@ -1,6 +1,7 @@
 """Shared by all tests: the toy paper is on the path, here and in every process that a test starts."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ sys.path.insert(0, TOY)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [TOY, os.environ.get("PYTHONPATH")]))
 os.environ["CONTRASTBENCH_CHECKPOINT_SECONDS"] = "0"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one thread a process, as workers have
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for a job in the background; the tests of Ctrl-C inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("CONTRASTBENCH_DATA", None)
 os.environ.pop("CONTRASTBENCH_RUNS", None)
 
