@@ -49,7 +49,7 @@ def in_processes(folder, count, groups):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"{rank}.pt") for rank in range(count)]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
 
 
 @pytest.mark.parametrize("groups", [1, 2], ids=["synchronised", "local"])

@@ -77,7 +77,7 @@ def checkout(tmp_path):
     command.parent.mkdir(parents=True)
     script(command, 'echo "$@"; exec sleep ${SLEEP:-0}')
     wanted = subprocess.run(
-        "cat pyproject.toml constraints.txt | cksum", shell=True, cwd=tmp_path, capture_output=True, text=True
+        ["bash", "-c", "cat pyproject.toml constraints.txt | cksum"], cwd=tmp_path, capture_output=True, text=True
     )
     (tmp_path / ".venv/installed").write_text(wanted.stdout.strip())
     return tmp_path
