@@ -90,6 +90,11 @@ SUPERVISED = {
         data="SNLI", pooler="cls", batch=512, epochs=3, learning_rate=5e-5, precision="bf16", tests=ALL_STS
     ),
 }
+# A small transformer that was trained here has one way to pool; ways are compared on a pretrained model, cut short.
+POOLED = SimCSE(
+    data="books", sentences=1_600, model="all-minilm-l6-v2", layers=2, pieces=2, selection="last",
+    tests=("STSB", "STSB-dev"),
+)  # fmt: skip
 MINILM = SimCSE(
     data="", model="all-minilm-l6-v2", pooler="avg", longest=256, epochs=0, selection="last",
     tests=(*ALL_STS, "SICK-R-all"),
@@ -222,26 +227,38 @@ def _beta(scale: str) -> list[Cell]:
 
 
 def _tau_plus(scale: str) -> list[Cell]:
-    if scale in ("quick", "lite"):
+    if scale == "quick":
         return []
     family = "embedded" if scale == "smoke" else "transfer"
+    values = {"lite": (0.005, 0.01, 0.1), "paper": (0.005, 0.01, 0.05, 0.1)}.get(scale, (0.01,))
     made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only=["average"])
-    for tau_plus in (0.005, 0.01, 0.05, 0.1) if scale == "paper" else (0.01,):
+    for tau_plus in values:
         run = quick_thoughts(scale, f"DCL tau={tau_plus:g}", loss="dcl", tau_plus=tau_plus)
-        made += _cells(run, family, {"tau_plus": tau_plus})
+        made += _cells(run, family, {"tau_plus": tau_plus}, only=["average"] if scale == "lite" else ())
     return made
 
 
 def _temperature(scale: str) -> list[Cell]:
-    values = {"smoke": (0.05,), "paper": (0.001, 0.01, 0.05, 0.1, 1.0)}.get(scale, ())
-    base = SUPERVISED if scale == "paper" else UNSUPERVISED
+    values = {"smoke": (0.05,), "lite": (0.01, 0.05, 0.1, 1.0), "paper": (0.001, 0.01, 0.05, 0.1, 1.0)}.get(scale, ())
+    base = UNSUPERVISED if scale == "smoke" else SUPERVISED
     return _simcse_axis(scale, base, "temperature", {f"t={value:g}": value for value in values})
 
 
 def _pooler(scale: str) -> list[Cell]:
+    if scale == "lite":
+        return [cell for pooler in POOLERS if pooler != "avg_top2" for cell in _pooled(pooler)]
     poolers = POOLERS if scale == "paper" else ()
     made = _simcse_axis(scale, UNSUPERVISED, "pooler", {name: name for name in poolers})
     return made + _simcse_axis(scale, SUPERVISED, "pooler", {f"{name}, supervised": name for name in poolers})
+
+
+def _pooled(pooler: str) -> list[Cell]:
+    """The pooler after training, and before it where it has no layer of its own that is still random."""
+    config = dataclasses.replace(POOLED, pooler=pooler)
+    made = [simcse("lite", pooler, config)]
+    if pooler != "cls":
+        made.insert(0, simcse("lite", f"{pooler}, start", dataclasses.replace(config, epochs=0)))
+    return [cell for run in made for cell in _cells(run, "sts", {"pooler": pooler}, only=("STSB", "STSB dev"))]
 
 
 def _selection(scale: str) -> list[Cell]:
