@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from contrastbench.runner import added
 
+LOSSES = ("nt_xent", "dcl", "hcl", "bcl")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -13,7 +15,7 @@ class Config:
 
     dataset: str = "cifar10"
     encoder: str = "resnet50"  # a name of contrastbench.encoders.images.ENCODERS
-    loss: str = "nt_xent"  # "nt_xent", "dcl", "hcl" or "bcl"; what a loss does not use stays at 0
+    loss: str = "nt_xent"  # one of LOSSES; what a loss does not use stays at 0
     temperature: float = 0.5
     tau_plus: float = 0.0  # class prior: dcl, hcl and bcl
     alpha: float = 0.0  # bcl: assumed probability that a positive scores above a negative, 0.5 to 1
@@ -54,7 +56,7 @@ class Config:
 # What --set accepts, and which runs read a field at all.
 RANGES = {
     "encoder": ("small_resnet", "resnet18", "resnet50"),
-    "loss": ("nt_xent", "dcl", "hcl", "bcl"),
+    "loss": LOSSES,
     **{"temperature": "(0, inf)", "tau_plus": "[0, 1)", "alpha": "[0.5, 1]", "beta": "[0, 1000]"},
     **{"batch": "[2, inf)", "epochs": "[0, inf)", "learning_rate": "(0, inf)", "weight_decay": "[0, inf)"},
     **{"augmentation": ("natural", "digits"), "view_size": "[8, 1024]", "evaluation_size": "[0, 1024]"},

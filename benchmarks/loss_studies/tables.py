@@ -11,7 +11,6 @@ from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "loss_studies"
 TITLE = "What the founding papers claim of their losses, measured"
-PROTOCOL_VERSION = 1
 
 # Small problems, whose draws, sorts and evaluations stay on the CPU.
 DEVICES = dict.fromkeys(
@@ -21,6 +20,7 @@ DEVICES = dict.fromkeys(
     ),
     CPU_ONLY,
 )
+PROTOCOL_VERSIONS = dict.fromkeys(DEVICES, 1)  # a study's is raised when a change of code changes its results
 TABLES = {
     "nce_gradient": Table("NCE: does its gradient approach maximum likelihood's as k grows?", columns="metric"),
     "nce_normaliser": Table(
@@ -118,9 +118,8 @@ def _cell(
     **settings: Any,
 ) -> Cell:
     config = dataclasses.replace(config, **SMALLER[scale].get(type(config), {}))
-    run = Run(
-        PAPER, config, 0, scale, dataset, method, protocol_version=PROTOCOL_VERSION, stage=stage, protocol="clean"
-    )
+    version = PROTOCOL_VERSIONS[stage]
+    run = Run(PAPER, config, 0, scale, dataset, method, protocol_version=version, stage=stage, protocol="clean")
     return Cell(dataset, method, metric, seeded(run, seeds), settings, better)
 
 

@@ -12,7 +12,6 @@ from contrastbench.runner import ANY_DEVICE, CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "novel_class_discovery"
 TITLE = "Novel class discovery: AutoNovel, Neighborhood Contrastive Learning, UNO"
-PROTOCOL_VERSION = 1
 
 
 def _device_of_features(config: Cluster) -> str:
@@ -20,6 +19,8 @@ def _device_of_features(config: Cluster) -> str:
     return CPU_ONLY if config.source == "pixels" else ANY_DEVICE
 
 
+STAGES = ("pretrain", "supervise", "discover", "uno", "cluster", "estimate", "mean")
+PROTOCOL_VERSIONS = dict.fromkeys(STAGES, 1)  # a stage's is raised when a change of code changes its results
 DEVICES = {"cluster": _device_of_features, "mean": CPU_ONLY}
 BASELINE, WITH_NCL, WITHOUT_HARD, FULL = "BCE", "BCE + NCL", "BCE + NCL + SCL", "NCL"
 TABLES = {
@@ -223,7 +224,7 @@ class Chains:
     protocol: Protocol
 
     def run(self, stage: str, config: Any, method: str, needs: dict[str, Run] | None = None, **options: Any) -> Run:
-        named = {"variant": "as_code", "protocol": self.protocol.label, "protocol_version": PROTOCOL_VERSION}
+        named = {"variant": "as_code", "protocol": self.protocol.label, "protocol_version": PROTOCOL_VERSIONS[stage]}
         return Run(
             PAPER, config, 0, self.scale, self.dataset, method, stage=stage, needs=needs or {}, **{**named, **options}
         )

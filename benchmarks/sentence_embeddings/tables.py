@@ -10,7 +10,8 @@ from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "sentence_embeddings"
 TITLE = "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard negatives"
-PROTOCOL_VERSION = 1
+STAGES = ("quick_thoughts", "simcse", "words")
+PROTOCOL_VERSIONS = dict.fromkeys(STAGES, 1)  # a stage's is raised when a change of code changes its results
 DEVICES = {"words": CPU_ONLY}
 
 TABLES = {
@@ -147,7 +148,7 @@ def small_transformer(scale: str) -> Run:
 
 
 def _run(scale: str, method: str, config: QuickThoughts | SimCSE | Words, stage: str, **more: object) -> Run:
-    settled = {"protocol": "clean", "variant": "as_code", "protocol_version": PROTOCOL_VERSION, **more}
+    settled = {"protocol": "clean", "variant": "as_code", "protocol_version": PROTOCOL_VERSIONS[stage], **more}
     dataset = (config.data or config.model) if isinstance(config, SimCSE) else config.corpus
     return Run(PAPER, config, 0, scale, dataset, method, stage=stage, **settled)  # type: ignore[arg-type]
 
