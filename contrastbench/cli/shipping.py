@@ -73,7 +73,7 @@ def write_generated() -> None:
             files.write_bytes(path, content)
     tables = [table for gathered in everything for table in gathered.tables]
     for path, paper in _markdown_files():
-        blocks.fill_file(path, tables, paper)
+        blocks.fill_file(path, tables, paper, places.results)
 
 
 def generated_files(gathered: Gathered) -> dict[Path, bytes]:
@@ -100,7 +100,9 @@ def stale_results() -> list[str]:
         problems += verifying.problems_of_rows(gathered, standing(gathered))
         problems += _stale_files(gathered)
     tables = [table for gathered in everything for table in gathered.tables]
-    return problems + [line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper)]
+    return problems + [
+        line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper, places.results)
+    ]
 
 
 def _stale_files(gathered: Gathered) -> list[str]:

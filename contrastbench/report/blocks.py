@@ -13,13 +13,18 @@ A number is followed by a comment that says where it comes from; sign and decima
     InfoGraph | Untrained GIN --> over the untrained encoder.
 
 In a paper's own README the paper may be left out, and so may the scale where the table was measured at one scale only.
-Both show shipped rows; what was measured on the reader's machine is in the report.
+Both show shipped rows; what was measured on the reader's machine is in the report. Times and memory are in CSV files
+that scripts of the paper wrote beside its rows:
+
+    2.41<!--= times | speed.csv | milliseconds | loss=hcl; batch=256 | contender=formula | contender=ours -->
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from contrastbench.report.comparisons import Pooled, gain_in_pairs, pooled_claims
@@ -36,16 +41,19 @@ NUMBER = re.compile(rf"(?P<text>{_ONE}(?: \[{_ONE}, {_ONE}\])?)<!--= *(?P<says>[
 MARK = re.compile(r"<!--=")
 FINDINGS = re.compile(r"<!-- findings -->\n(.*?)<!-- end -->", re.DOTALL)
 
+RESULTS = Path("results")
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
+Lines = Sequence[Mapping[str, str]]  # of a CSV file
 
 
-def fill(text: str, tables: Iterable[JoinedTable], where: str, paper: str = "") -> str:
+def fill(text: str, tables: Iterable[JoinedTable], where: str, paper: str = "", results: Path = RESULTS) -> str:
     """``text`` with every table and every marked number made anew.
 
     Args:
         tables: everything measured.
         where: the file's name, for errors.
         paper: the paper whose README it is; then names may leave it out.
+        results: the folder of the shipped rows, with a folder for each paper.
 
     Raises:
         ValueError: a block has no end, a mark has no number before it, or a name is unknown.
@@ -54,7 +62,7 @@ def fill(text: str, tables: Iterable[JoinedTable], where: str, paper: str = "") 
         raise ValueError(f"{where}: a <!-- table: ... --> has no <!-- end --> below it")
     if len(MARK.findall(text)) != len(NUMBER.findall(text)):
         raise ValueError(f"{where}: a <!--= ... --> does not stand right behind a number")
-    known = _Known(list(tables), paper)
+    known = _Known(list(tables), paper, results)
     try:
         text = BLOCK.sub(lambda match: f"{match[1]}{known.printed(match['name'])}{match[4]}", text)
         return NUMBER.sub(lambda m: f"{_written(m['text'], known.values(m['says']))}<!--= {m['says']} -->", text)
@@ -77,10 +85,10 @@ def _written(text: str, values: Values) -> str:
 
 
 class _Known:
-    """The tables by name, and what a mark can say of them."""
+    """The tables and files by name, and what a mark can say of them."""
 
-    def __init__(self, tables: Sequence[JoinedTable], paper: str) -> None:
-        self.tables, self.paper = tables, paper
+    def __init__(self, tables: Sequence[JoinedTable], paper: str, results: Path) -> None:
+        self.tables, self.paper, self.folder = tables, paper, results / paper
 
     def table(self, name: str) -> JoinedTable:
         parts = name.split("/")
@@ -99,12 +107,22 @@ class _Known:
         name, slash, layout = name.rpartition("/") if name.rpartition("/")[2] in LAYOUTS else (name, "", "auto")
         return "\n" + markdown(sheet(self.table(name), layout, places=("shipped",)), title=False) + "\n"
 
+    def lines(self, name: str) -> Lines:
+        """The lines of a CSV file beside the paper's rows."""
+        if not (self.folder / name).exists():
+            raise ValueError(f"there is no file {self.folder / name}")
+        with open(self.folder / name, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
     def values(self, says: str) -> Values:
-        """What a mark names: ``mean | table | data set | method | metric``; see STATEMENTS for the other words."""
+        """What a mark names: ``mean | table | data set | method | metric``; see below for the other words."""
         word, *parts = (part.strip() for part in " ".join(says.split()).split("|"))
-        if word not in STATEMENTS or not parts:
-            raise ValueError(f"unknown mark {says!r}; it starts with {', '.join(STATEMENTS)}, and a table follows")
-        return STATEMENTS[word](self.table(parts[0]), parts[1:])
+        if word not in (*OF_TABLES, *OF_FILES) or not parts:
+            known = f"it starts with {', '.join(OF_TABLES)}, and a table follows, or {', '.join(OF_FILES)}, and a file"
+            raise ValueError(f"unknown mark {says!r}; {known}")
+        if word in OF_TABLES:
+            return OF_TABLES[word](self.table(parts[0]), parts[1:])
+        return (OF_FILES[word](self.lines(parts[0]), parts[1:]),)
 
 
 def _cell(table: JoinedTable, parts: Sequence[str]) -> JoinedCell:
@@ -152,10 +170,12 @@ def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
     return found[0]
 
 
-STATEMENTS: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
+OF_TABLES: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "mean": _mean,  # table | data set | method [| metric], with the interval of the mean
     "sd": lambda table, parts: (_cell(table, parts).best_known.summary.sd,),
     "n": lambda table, parts: (float(_cell(table, parts).best_known.summary.n),),
+    # the median seconds of the cell's runs
+    "seconds": lambda table, parts: (statistics.median(r["seconds"] for r in _cell(table, parts).best_known.done),),
     "off": _off,  # ours minus published, with its interval
     "gain": _gain,  # table | data set | method | other [| metric], in pairs by seed, with its interval
     "between": _between,  # table | data set | method | metric | other metric: of the same runs, with its interval
@@ -163,6 +183,36 @@ STATEMENTS: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "pooled": lambda table, parts: _ends((claim := _pooled(table, parts)).mean, claim.interval),
     "p": lambda table, parts: (_pooled(table, parts).p,),
     "p after Holm": lambda table, parts: (_pooled(table, parts).p_holm,),
+}
+
+
+def _chosen(lines: Lines, parts: Sequence[str]) -> list[float]:
+    """The column's numbers in the lines that have ``loss=hcl; batch=256``; those without a number are left out."""
+    column, where = parts
+    wanted = dict(part.strip().split("=", 1) for part in where.split(";"))
+    if unknown := {column, *wanted} - set(lines[0]):
+        raise ValueError(f"the file has no column {', '.join(unknown)}; it has {', '.join(lines[0])}")
+    found = [float(line[column]) for line in lines if line[column] and wanted.items() <= line.items()]
+    if not found:
+        raise ValueError(f"the file has no {column} where {where}")
+    return found
+
+
+def _sole(lines: Lines, parts: Sequence[str]) -> float:
+    if len(found := _chosen(lines, parts)) > 1:
+        raise ValueError(f"the file has {len(found)} times {' where '.join(parts)}; say more")
+    return found[0]
+
+
+def _times(lines: Lines, parts: Sequence[str]) -> float:
+    column, both, more, less = parts
+    return _sole(lines, [column, f"{both}; {more}"]) / _sole(lines, [column, f"{both}; {less}"])
+
+
+OF_FILES: dict[str, Callable[[Lines, Sequence[str]], float]] = {
+    "read": _sole,  # file | column | column=value; column=value
+    "least": lambda lines, parts: min(_chosen(lines, parts)),
+    "times": _times,  # file | column | what both share | the larger one's | the smaller one's: their quotient
 }
 
 
@@ -176,19 +226,19 @@ def findings_of(path: Path) -> list[str]:
     return [" ".join(item.split()) for item in re.split(r"^(?:\d+\.|-) ", text, flags=re.MULTILINE) if item.strip()]
 
 
-def fill_file(path: Path, tables: Iterable[JoinedTable], paper: str = "") -> bool:
+def fill_file(path: Path, tables: Iterable[JoinedTable], paper: str = "", results: Path = RESULTS) -> bool:
     """Fills the tables and numbers of one Markdown file; True if that changed it."""
     old = path.read_text(encoding="utf-8")
-    new = fill(old, tables, str(path), paper)
+    new = fill(old, tables, str(path), paper, results)
     if new != old:
         files.write_text(path, new)
     return new != old
 
 
-def check_file(path: Path, tables: Iterable[JoinedTable], paper: str = "") -> list[str]:
-    """One line for each table and number of the file that does not follow from the rows."""
+def check_file(path: Path, tables: Iterable[JoinedTable], paper: str = "", results: Path = RESULTS) -> list[str]:
+    """One line for each table and number of the file that does not follow from the rows and measurements."""
     text = path.read_text(encoding="utf-8")
-    fresh = fill(text, tables, str(path), paper)
+    fresh = fill(text, tables, str(path), paper, results)
     tables_there = zip(BLOCK.finditer(text), BLOCK.finditer(fresh), strict=True)
     numbers_there = zip(NUMBER.finditer(text), NUMBER.finditer(fresh), strict=True)
     return [

@@ -171,3 +171,45 @@ def test_what_a_readme_finds_is_read_as_plain_text(tmp_path):
     )
     assert blocks.findings_of(readme) == ["It holds: 80.0 of these.", "Another line."]
     assert blocks.findings_of(tmp_path / "none.md") == []
+
+
+SPEED = """loss,batch,contender,milliseconds
+hcl,64,ours,2.0
+hcl,64,"formula, plain",5.0
+hcl,256,ours,10.0
+bcl,256,ours,
+"""
+
+
+def test_a_measured_time_in_a_sentence_comes_from_the_papers_file(tmp_path):
+    folder = tmp_path / "results" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "speed.csv").write_text(SPEED)
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "HCL takes 9<!--= read | speed.csv | milliseconds | loss=hcl; batch=256 --> ms and is\n"
+        "2.5<!--= times | speed.csv | milliseconds | loss=hcl; batch=64 | contender=formula, plain |\n"
+        "contender=ours --> times as fast; ours needs 3.0<!--= least | speed.csv | milliseconds | contender=ours --> at least.\n"
+    )
+    wrong = blocks.check_file(readme, [], "toy", tmp_path / "results")
+    assert [line.split(": ", 1)[1].partition(" (")[0] for line in wrong] == [
+        "the rows say 10, not 9",
+        "the rows say 2.0, not 3.0",
+    ]
+    blocks.fill_file(readme, [], "toy", tmp_path / "results")
+    assert blocks.check_file(readme, [], "toy", tmp_path / "results") == []
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("read | slow.csv | milliseconds | loss=hcl", "there is no file"),
+        ("read | speed.csv | milliseconds | loss=hcl", "the file has 3 times milliseconds where loss=hcl; say more"),
+        ("read | speed.csv | milliseconds | loss=bcl", "the file has no milliseconds where loss=bcl"),
+        ("read | speed.csv | seconds | loss=hcl", "the file has no column seconds; it has loss, batch"),
+    ],
+)
+def test_a_mark_of_a_file_that_says_too_little_is_refused(tmp_path, mark, message):
+    (tmp_path / "speed.csv").write_text(SPEED)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        blocks.fill(f"1.0<!--= {mark} -->", [], "README.md", "", tmp_path)
