@@ -74,7 +74,9 @@ if [ "${1:-}" = test ]; then
   .venv/bin/ruff check .
   .venv/bin/ruff format --check .
   .venv/bin/mypy
-  exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
+  cores=$(getconf _NPROCESSORS_ONLN)
+  # One process more than there are cores: tests of Slurm and of commands mostly wait.
+  exec .venv/bin/python -m pytest --numprocesses "$((cores < 4 ? cores + 1 : 4))" --dist worksteal "$@"
 fi
 
 install ""

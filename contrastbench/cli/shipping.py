@@ -98,15 +98,17 @@ def stale_results() -> list[str]:
     problems = []
     for gathered in everything:
         problems += verifying.problems_of_rows(gathered, standing(gathered))
-        problems += _stale_files(gathered)
+        problems += stale_files(gathered)
     tables = [table for gathered in everything for table in gathered.tables]
     return problems + [
         line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper, places.results)
     ]
 
 
-def _stale_files(gathered: Gathered) -> list[str]:
-    """Tables and figures are compared byte by byte, and no file may stand among them that the rows do not make.
+def stale_files(gathered: Gathered) -> list[str]:
+    """One line for each committed table and figure of a paper that does not follow from its rows.
+
+    They are compared byte by byte, and no file may stand among them that the rows do not make.
 
     A figure of another matplotlib has other strokes: there the digest of the rows that it names must be right.
     """
