@@ -60,6 +60,17 @@ class Selection:
     paper: Paper
     tables: tuple[str, ...]
     cell: str | None = None
+    whole: bool = False  # the paper alone was named, and so all of its tables
+
+    def tables_at(self, scale: str) -> list[str]:
+        """The tables that a command works on at the scale: of a whole paper not those that are run by name only."""
+        declared = self.paper.tables
+        return [table for table in self.tables if not (self.whole and scale in declared[table].only_by_name)]
+
+    def left_out(self, scale: str) -> list[str]:
+        """The tables that the scale has and that ``tables_at`` leaves out."""
+        others = [table for table in self.tables if table not in self.tables_at(scale)]
+        return [table for table in others if self.paper.cells(table, scale)]
 
     def names(self, name: str, dataset: str, method: str) -> bool:
         """Whether it names a cell: by its whole name, its data set or its method, with or without ``--set`` values."""
@@ -73,7 +84,7 @@ class Selection:
         """
         if scale not in SCALES:
             raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(SCALES)}")
-        declared = [(table, cell) for table in self.tables for cell in self.paper.cells(table, scale, seeds)]
+        declared = [(table, cell) for table in self.tables_at(scale) for cell in self.paper.cells(table, scale, seeds)]
         if self.cell is None:
             return declared
         chosen = [(table, cell) for table, cell in declared if self.names(cell.name, cell.dataset, cell.method)]
@@ -97,7 +108,7 @@ def select(target: str) -> Selection:
     table, _, cell = rest.partition("/")
     if table and table not in chosen.tables:
         raise ValueError(f"unknown table {table!r}; {name} has: {', '.join(chosen.tables)}")
-    return Selection(chosen, (table,) if table else tuple(chosen.tables), cell or None)
+    return Selection(chosen, (table,) if table else tuple(chosen.tables), cell or None, whole=not table)
 
 
 def with_settings(cells: list[tuple[str, Cell]], settings: dict[str, str]) -> list[tuple[str, Cell]]:

@@ -6,57 +6,73 @@ Where scales or data sets meet, those with the greatest scale are drawn, one col
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import mean
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.novel_class_discovery.tables import FULL, PROTOCOLS, TEST, TRAIN, WITHOUT_HARD
+from benchmarks.novel_class_discovery.protocols import PROTOCOLS
+from benchmarks.novel_class_discovery.tables import FULL, TEST, TRAIN, WITHOUT_HARD, cells
 from contrastbench.report.style import INK, MARKERS, PALETTE, new_figure
+from contrastbench.runner import Cell
 
 Row = dict[str, Any]
-SCALES = ("smoke", "quick", "lite", "paper")
+SCALES = tuple(PROTOCOLS)  # the greatest last
 
 
 def figure_k(rows: list[Row]) -> Figure | None:
     """Accuracy over k, every seed a point; the published choice |M| / C / 2 is a dotted line."""
-    found = [row for row in _of(rows, "discover") if row["method"].startswith(f"{WITHOUT_HARD}, k=") or _plain(row)]
+    found = _cells_with_rows("k", rows)
     if not found:
         return None
     figure, axes = new_figure(9.0, 3.4, ncols=2)
     for axis, metric, name in zip(axes, (TRAIN, TEST), ("unlabelled training images", "test images"), strict=True):
-        for colour, dataset in zip(PALETTE, sorted({row["dataset"] for row in found}), strict=False):
-            own = [row for row in found if row["dataset"] == dataset]
-            points = [(row["config"]["neighbours"], row["metrics"][metric]) for row in own]
-            ks = sorted({k for k, _ in points})
-            means = [_mean([value for at, value in points if at == k]) for k in ks]
-            axis.semilogx(ks, means, "o-", color=colour, label=dataset)
+        for colour, dataset in zip(PALETTE, sorted({cell.dataset for cell, _ in found}), strict=False):
+            own = {cell.settings["k"]: _values_of(part, metric) for cell, part in found if cell.dataset == dataset}
+            points = [(k, value) for k, values in sorted(own.items()) for value in values]
+            axis.semilogx(sorted(own), [mean(own[k]) for k in sorted(own)], "o-", color=colour, label=dataset)
             axis.semilogx(*zip(*points, strict=True), ".", color=colour, alpha=0.4)
-            published = PROTOCOLS[own[0]["scale"]][dataset].published_k
+            published = PROTOCOLS[found[0][0].runs[0].scale][dataset].published_k
             axis.axvline(published, color=colour, linestyle=":", label=f"|M| / C / 2 = {published}")
         axis.set(xlabel="k, neighbours", ylabel="clustering accuracy, %", title=name)
         axis.legend()
     return figure
 
 
+MAPPED = {  # what is drawn of the first seed, in order, by the rows' method
+    "k-means, pixels": "pixels",
+    "k-means, stage 1": "after stage 1",
+    "k-means, stage 2": "after stage 2",
+    FULL: "after stage 3, NCL",
+}
+
+
 def figure_embedding(rows: list[Row]) -> Figure | None:
     """Test images of the novel classes before stage 3 and after, in two principal components (of each by itself)."""
-    before = [row for row in _of(rows, "cluster") if row["method"] == "k-means, stage 2" and row["seed"] == 0]
-    after = [row for row in _of(rows, "discover") if row["method"] == FULL and row["seed"] == 0]
-    dataset = min({row["dataset"] for row in before} & {row["dataset"] for row in after}, default=None)
-    if dataset is None:
+    found = [row for stage in ("cluster", "discover") for row in _of(rows, stage) if row["method"] in MAPPED]
+    found = [row for row in found if row["seed"] == 0 and row["variant"] == "as_code"]
+    dataset = min((row["dataset"] for row in found if row["stage"] == "discover"), default=None)
+    drawn = {row["method"]: row["series"] for row in found if row["dataset"] == dataset}
+    if dataset is None or "k-means, stage 2" not in drawn:
         return None
-    figure, axes = new_figure(8.4, 4.0, ncols=2)
-    for axis, part, title in zip(axes, (before, after), ("after stage 2", "after stage 3, NCL"), strict=True):
-        series = next(row for row in part if row["dataset"] == dataset)["series"]
-        labels = series["map_label"]
-        for number, label in enumerate(sorted(set(labels))):
-            at = [place for place, each in enumerate(labels) if each == label]
-            x, y = ([series[f"map_{name}"][place] for place in at] for name in ("x", "y"))
-            style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
-            axis.plot(x, y, linestyle="", markersize=4, label=f"novel class {label:g}", **style)
-        axis.set(title=f"{dataset}, {title}", xticks=[], yticks=[])
-    axes[1].legend()
+    methods = [method for method in MAPPED if method in drawn]
+    figure, axes = new_figure(3.2 * len(methods) + 0.6, 3.6, ncols=len(methods))
+    for axis, method in zip(axes, methods, strict=True):
+        _draw_map(axis, drawn[method])
+        axis.set(title=f"{dataset}, {MAPPED[method]}", xticks=[], yticks=[])
+    axes[-1].legend(fontsize="small")
     return figure
+
+
+def _draw_map(axis: Axes, series: dict[str, list[float]]) -> None:
+    """Each class's points in a colour and with a marker of its own."""
+    labels = series["map_label"]
+    for number, label in enumerate(sorted(set(labels))):
+        at = [place for place, each in enumerate(labels) if each == label]
+        x, y = ([series[f"map_{name}"][place] for place in at] for name in ("x", "y"))
+        style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
+        axis.plot(x, y, linestyle="", markersize=4, label=f"novel class {label:g}", **style)
 
 
 def figure_unknown_number(rows: list[Row]) -> Figure | None:
@@ -71,7 +87,7 @@ def figure_unknown_number(rows: list[Row]) -> Figure | None:
         for colour, group in zip(PALETTE, groups, strict=False):
             own = [row for row in found if (row["dataset"], row["method"]) == group]
             values = zip(*(row["series"][name] for row in own), strict=True)
-            axis.plot(own[0]["series"]["numbers"], [_mean(each) for each in values], "o-", color=colour, label=group[1])
+            axis.plot(own[0]["series"]["numbers"], [mean(each) for each in values], "o-", color=colour, label=group[1])
         truth = own[0]["metrics"]["estimated_classes"] - own[0]["metrics"]["estimate_error_classes"]
         axis.axvline(truth, color=INK, linestyle=":")
         axis.set(xlabel="novel classes", ylabel=label)
@@ -81,16 +97,12 @@ def figure_unknown_number(rows: list[Row]) -> Figure | None:
 
 def figure_spread(rows: list[Row]) -> Figure | None:
     """Every seed's accuracy: with stages 1 and 2 of its own, and with those of one seed for all."""
-    own = [row for row in _of(rows, "discover") if _plain(row)]
-    one = [row for row in _of(rows, "discover") if row["method"].endswith("one checkpoint")]
-    if not (own and one):
+    found = [(cell, part) for cell, part in _cells_with_rows("shared", rows) if len(part) > 1]
+    if len(found) < 2:
         return None
     figure, axes = new_figure(5.4, 3.4)
-    first = next((row for row in own if row["seed"] == 0 and row["dataset"] == one[0]["dataset"]), None)
-    own = [row for row in own if row["dataset"] == one[0]["dataset"]]
-    one = [row for row in one if row["dataset"] == one[0]["dataset"]] + ([first] if first else [])
-    for place, (name, part) in enumerate((("own stages", own), ("one checkpoint", one))):
-        axes.plot([place] * len(part), [row["metrics"][TRAIN] for row in part], "o", color=PALETTE[place], label=name)
+    for place, (cell, part) in enumerate(found[:2]):
+        axes.plot([place] * len(part), _values_of(part, TRAIN), "o", color=PALETTE[place], label=cell.method)
     axes.set(xlim=(-0.5, 1.5), xticks=[0, 1], ylabel="clustering accuracy, %", title=f"{WITHOUT_HARD}, every seed")
     axes.set_xticklabels(["own stages 1 and 2", "one checkpoint"])
     return figure
@@ -111,13 +123,20 @@ def _of(rows: list[Row], stage: str) -> list[Row]:
     return [row for row in done if row["scale"] == scale]
 
 
-def _plain(row: Row) -> bool:
-    """Whether it is the method without hard negatives, by itself: the published k, own stages. The first cell that has
-    a run names it, so that its label may be that of the curve over k."""
-    published = PROTOCOLS[row["scale"]][row["dataset"]].published_k
-    return row["method"] in (WITHOUT_HARD, f"{WITHOUT_HARD}, k={published}")
+def _cells_with_rows(table: str, rows: list[Row]) -> list[tuple[Cell, list[Row]]]:
+    """The table's cells that have rows, one for each method, with their rows; at the greatest scale that has any.
+
+    Rows are found by their keys: a run that stands in several tables bears the label of one of them.
+    """
+    by_key = {row["key"]: row for row in rows if row["status"] == "done"}
+    seeds = sorted({row["seed"] for row in rows})
+    for scale in reversed(SCALES):
+        declared = [cell for cell in cells(table, scale, seeds) if cell.metric == TRAIN]
+        parts = [(cell, [by_key[run.key] for run in cell.runs if run.key in by_key]) for cell in declared]
+        if found := [(cell, part) for cell, part in parts if part]:
+            return found
+    return []
 
 
-def _mean(values: Any) -> float:
-    collected = list(values)
-    return sum(collected) / len(collected)
+def _values_of(rows: list[Row], metric: str) -> list[float]:
+    return [row["metrics"][metric] for row in rows]

@@ -53,6 +53,13 @@ def left_out(targets: Sequence[str] | None, scale: str, seeds: str | None, setti
     return papers.without_settings(cells, changes)
 
 
+def by_name_only(targets: Sequence[str] | None, scale: str) -> list[str]:
+    """PAPER/TABLE of every table that the targets leave out at this scale because it is run by name only."""
+    keys, names = keys_and_names(targets)
+    chosen = selections(names) if names or not keys else []
+    return [f"{selection.paper.name}/{table}" for selection in chosen for table in selection.left_out(scale)]
+
+
 NOT_THIS_RUNS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -26,8 +27,12 @@ def planned_runs(
     seeds: str | None = None,
     settings: list[str] | None = None,
     still_queued: StillQueued | None = None,
+    *,
+    every_table: bool = False,
 ) -> list[Planned]:
     """The plan of the targets at a scale; each run once. A target may also be the beginning of a run's key.
+
+    Of a whole paper, tables that are run by name only take part with ``every_table`` alone.
 
     Raises:
         ValueError: an unknown target, scale, seed, setting or data set, or targets without a cell at that scale.
@@ -39,6 +44,7 @@ def planned_runs(
     still_queued = still_queued or slurm_queue.still_queued()
     planned = {each.run.key: each for each in _planned_by_key(keys, still_queued)}
     for selection in selections(names) if names or not keys else ():
+        selection = dataclasses.replace(selection, whole=selection.whole and not every_table)
         shipped = frozenset(
             row["key"] for row in rows_shipped(places.results, selection.paper.name) if row["status"] == "done"
         )

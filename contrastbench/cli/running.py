@@ -17,7 +17,7 @@ from rich.text import Text
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
 from contrastbench.cli.at_work import waiting_lines, work_grid
-from contrastbench.cli.before import data_is_here, left_out, write_each_ticket
+from contrastbench.cli.before import by_name_only, data_is_here, left_out, write_each_ticket
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
 from contrastbench.cli.display import COLOURS, Display, cost_of, counted, duration, plan_grid, priced_by
 from contrastbench.cli.launching import (
@@ -51,20 +51,24 @@ def list_papers(
 ) -> None:
     """The papers, their tables, and how many cells and runs each has at each scale."""
     grid = Grid("paper/table", *papers.SCALES, box=None, padding=(0, 2, 0, 0))
+    notes = ["cells (runs) at each scale"]
     for selection in selections(targets):
         paper = selection.paper
         for table in selection.tables:
             grid.add_row(f"{paper.name}/{table}", *(_size(paper, table, scale) for scale in papers.SCALES))
             if targets:
                 grid.add_row(Text(paper.tables[table].title, "dim"))
+            if paper.tables[table].only_by_name and len(notes) == 1:
+                notes.append("*: only where the table is named, as PAPER/TABLE")
     console.print(grid)
-    more = "" if targets else "; `contrastbench list PAPER` adds each table's question"
-    console.print(f"cells (runs) at each scale{more}", style="dim")
+    more = [] if targets else ["`contrastbench list PAPER` adds each table's question"]
+    console.print("; ".join([*notes, *more]), style="dim")
 
 
 def _size(paper: papers.Paper, table: str, scale: str) -> str:
     cells = paper.cells(table, scale)
-    return f"{len(cells)} ({len(chain(run for cell in cells for run in cell.runs))})" if cells else "-"
+    by_name = "*" * (scale in paper.tables[table].only_by_name)
+    return f"{len(cells)} ({len(chain(run for cell in cells for run in cell.runs))}){by_name}" if cells else "-"
 
 
 @app.command("plan")
@@ -103,6 +107,13 @@ def show_plan(
         console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
     if "?" in hours:
         console.print("?: nothing like it was measured on this kind of device; --probe begins such runs to see")
+    _say_by_name(targets, scale)
+
+
+def _say_by_name(targets: Sequence[str] | None, scale: str) -> None:
+    """Which tables of whole papers a command leaves out, since they are run by name."""
+    if tables := by_name_only(targets, scale):
+        console.print(f"by name only: {', '.join(tables)}", style="dim", soft_wrap=True)
 
 
 @app.command("run")
@@ -141,6 +152,7 @@ def run_tables(
         chosen.print_scripts([job_of(each.run, places.runs) for each in to_run], _hours_auto(chosen, to_run))
         return
     _summary_before(planned, [each for each in wanted if each.is_to_run])
+    _say_by_name(targets, scale)
     outcome = _launch(wanted, chosen)
     if detach:
         _say_what_is_queued(outcome, wanted)
@@ -232,7 +244,8 @@ def show_status(
     with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:
         while True:
             queue = slurm_queue.read_queue()
-            planned = planned_runs(targets, scale, seeds, settings, slurm_queue.still_queued(queue))
+            still_queued = slurm_queue.still_queued(queue)
+            planned = planned_runs(targets, scale, seeds, settings, still_queued, every_table=True)
             shown = Group(*_status_parts(planned, queue))
             if not live or not any(each.state.name in ("running", "queued") for each in planned):
                 break
@@ -287,18 +300,18 @@ def retry_runs(
     wanted |= {"failed", "diverged", "out_of_memory"} if failed or everything else set()
     wanted |= {"killed"} if killed or everything else set()
     wanted |= {"timed_out"} if timeout or everything else set()
-    planned = planned_runs(targets, scale, seeds, settings)
+    planned = planned_runs(targets, scale, seeds, settings, every_table=True)
     again = {each.run.key for each in planned if each.state.name in wanted}
     for each in planned:
         if each.run.key in again and each.state.name in states.FAILURES:
             states.retry(folder_of(each.run, places.runs))
-    chosen = _with_chains(planned_runs(targets, scale, seeds, settings), again)
+    chosen = _with_chains(planned_runs(targets, scale, seeds, settings, every_table=True), again)
     console.print(f"{len(again)} runs to do again" + _others(len(chosen) - len(again)))
     outcome = _launch(chosen, launching)
     if detach:
         _say_what_is_queued(outcome, chosen)
     keys = {each.run.key for each in chosen}
-    after = planned_runs(targets, scale, seeds, settings)
+    after = planned_runs(targets, scale, seeds, settings, every_table=True)
     _say_what_became([each for each in after if each.run.key in keys])
 
 

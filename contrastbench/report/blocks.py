@@ -29,7 +29,7 @@ from pathlib import Path
 
 from contrastbench.report.comparisons import Pooled, gain_in_pairs, pooled_claims
 from contrastbench.report.join import JoinedCell, JoinedTable
-from contrastbench.report.statistics import Interval
+from contrastbench.report.statistics import Interval, spread_ratio
 from contrastbench.report.tables import LAYOUTS, markdown, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
@@ -163,6 +163,12 @@ def _between(table: JoinedTable, parts: Sequence[str]) -> Values:
     return _ends(pairs.mean, pairs.interval)
 
 
+def _spread(table: JoinedTable, parts: Sequence[str]) -> Values:
+    dataset, method, other, *metric = parts
+    samples = [_cell(table, [dataset, name, *metric]).best_known.summary for name in (method, other)]
+    return _ends(*spread_ratio(*samples))
+
+
 def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
     found = [claim for claim in pooled_claims(table) if [claim.method, claim.other] == list(parts)]
     if not found:
@@ -179,6 +185,7 @@ OF_TABLES: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "off": _off,  # ours minus published, with its interval
     "gain": _gain,  # table | data set | method | other [| metric], in pairs by seed, with its interval
     "between": _between,  # table | data set | method | metric | other metric: of the same runs, with its interval
+    "spread": _spread,  # table | data set | method | other [| metric]: sd over the other's sd, with its interval
     # table | method | other: over all data sets, with its interval, and the p of the same claim
     "pooled": lambda table, parts: _ends((claim := _pooled(table, parts)).mean, claim.interval),
     "p": lambda table, parts: (_pooled(table, parts).p,),

@@ -84,6 +84,19 @@ def t_interval(summary: Summary, level: float = LEVEL) -> Interval | None:
     return Interval(summary.mean - half, summary.mean + half)
 
 
+def spread_ratio(one: Summary, other: Summary, level: float = LEVEL) -> tuple[float, Interval]:
+    """The sd of one sample over that of another, with its F interval (normal values, samples independent).
+
+    Raises:
+        ValueError: a sample has fewer than 2 values, or the other one no spread.
+    """
+    if min(one.n, other.n) < 2 or not other.sd > 0:
+        raise ValueError(f"a ratio of spreads needs two seeds a side and some spread, got {one} and {other}")
+    ratio = one.sd / other.sd
+    low, high = (float(special.fdtri(one.n - 1, other.n - 1, 0.5 + side * level / 2)) for side in (1, -1))
+    return ratio, Interval(ratio / math.sqrt(low), ratio / math.sqrt(high))
+
+
 def difference(here: Summary, printed: Printed) -> Difference:
     """Ours minus a printed number.
 

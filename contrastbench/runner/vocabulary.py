@@ -188,6 +188,7 @@ class Table:
     columns: str = "dataset"  # "dataset" or "metric"
     baseline: str = ""  # the method that the others are compared with, in pairs by seed
     claims: tuple[tuple[str, str], ...] = ()  # further pairs (method, other) that are compared over all data sets
+    only_by_name: tuple[str, ...] = ()  # scales at which a command for the whole paper leaves the table out
 
 
 def seeded(run: Run, seeds: Sequence[int], shared: Sequence[str] = ()) -> tuple[Run, ...]:

@@ -146,6 +146,14 @@ def test_a_number_in_a_sentence_comes_from_the_rows_in_the_style_it_stands(tmp_p
     assert problem.endswith("the rows say 82.5, not 83.5 (mean | main | Alpha | DCL)")
 
 
+def test_a_sentence_can_compare_two_spreads(synthetic):
+    narrow, wide = synthetic.cell("SimCLR", "Alpha"), synthetic.cell("DCL", "Alpha")
+    rows = synthetic.rows(narrow, 80.0, 1.0) + synthetic.rows(wide, 80.0, 2.0)
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": [narrow, wide]}, [], rows)
+    filled = blocks.fill("0.0 [0.0, 0.0]<!--= spread | main | Alpha | DCL | SimCLR -->", [table], "README.md", "toy")
+    assert filled.startswith("2.0 [0.6, 6.2]<!--")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -29,6 +29,7 @@ from contrastbench.report.statistics import (
     narrowest,
     seeds_range,
     seeds_to_decide,
+    spread_ratio,
     summarise,
     t_interval,
 )
@@ -47,6 +48,18 @@ def test_t_interval_is_scipys():
     expected = stats.t.interval(0.95, 4, loc=summary.mean, scale=summary.sd / math.sqrt(5))
     assert t_interval(summary) == pytest.approx(expected)
     assert t_interval(summarise([1.0])) is None
+
+
+def test_a_ratio_of_spreads_has_the_f_interval():
+    one, other = Summary(10, 50.0, 3.0), Summary(6, 40.0, 2.0)
+    ratio, interval = spread_ratio(one, other)
+    expected = [math.sqrt(2.25 / stats.f.ppf(level, 9, 5)) for level in (0.975, 0.025)]
+    assert ratio == 1.5 and tuple(interval) == pytest.approx(expected)
+    back, swapped = spread_ratio(other, one)
+    assert (back, *swapped) == pytest.approx((1 / 1.5, 1 / interval.high, 1 / interval.low))
+    for bad in (Summary(1, 50.0, math.nan), Summary(5, 50.0, 0.0)):
+        with pytest.raises(ValueError, match="a ratio of spreads needs two seeds a side and some spread"):
+            spread_ratio(one, bad)
 
 
 def test_interval_of_equal_counts_is_welchs():

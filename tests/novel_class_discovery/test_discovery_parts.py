@@ -1,0 +1,98 @@
+"""Novel class discovery's parts: views, networks, Sinkhorn-Knopp, the estimate of the number of classes."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from discovery_stages import TASK, Handed, result
+
+from benchmarks.novel_class_discovery import discover as stage3
+from benchmarks.novel_class_discovery import estimate as numbers
+from benchmarks.novel_class_discovery import tables
+from benchmarks.novel_class_discovery.config import Estimate, Mean
+from benchmarks.novel_class_discovery.model import ENCODERS, Block, network
+from benchmarks.novel_class_discovery.protocols import SMOKE
+from benchmarks.novel_class_discovery.task import class_numbers, load_task
+from benchmarks.novel_class_discovery.uno import sinkhorn
+from benchmarks.novel_class_discovery.views import VIEWS, rotated
+from contrastbench.randomness import generator
+from contrastbench.runner import Log
+
+
+def test_views_are_shifts_and_mirror_images() -> None:
+    images = torch.randint(256, (40, 3, 8, 8), generator=generator(0, "images"), dtype=torch.uint8)
+    for name, mode in (("crop", "constant"), ("reflect", "reflect")):
+        views = VIEWS[name]
+        draws = {key: value[0] for key, value in views.draw(1, tuple(images.shape), generator(0, "draws")).items()}
+        ours = views.view(images, draws)
+        padded = torch.nn.functional.pad(images.float() / 255, (4, 4, 4, 4), mode=mode)
+        for i in range(40):
+            top, left = 4 + int(draws["down"][i]), 4 + int(draws["right"][i])
+            expected = padded[i, :, top : top + 8, left : left + 8]
+            torch.testing.assert_close(ours[i], expected.flip(2) if draws["flip"][i] else expected)
+        assert 5 < int(draws["flip"].sum()) < 35 and set(draws["down"].tolist()) == set(range(-4, 5))
+
+
+def test_images_are_turned_four_ways() -> None:
+    image = torch.arange(4.0).view(1, 1, 2, 2)
+    assert rotated(image).flatten(1).tolist() == [[0, 1, 2, 3], [1, 3, 0, 2], [3, 2, 1, 0], [2, 0, 3, 1]]
+
+
+def test_the_cifar_network_is_a_resnet18_without_convolutions_in_its_shortcuts() -> None:
+    model = network("resnet18_cifar", channels=3, heads={"known": 5}, rng=generator(0, "weights"))
+    assert model.features(torch.rand(2, 3, 32, 32)).shape == (2, 512)
+    convolutions = [part for part in model.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert len(convolutions) == 17 and all(part.kernel_size == (3, 3) for part in convolutions)
+    assert sum(p.numel() for p in convolutions[0].parameters()) == 64 * 27
+    block = Block(2, 4, stride=2).eval()
+    torch.nn.init.zeros_(block.norm2.weight)  # leaves the shortcut alone
+    x = torch.rand(1, 2, 4, 4)
+    y = block(x)
+    torch.testing.assert_close(y[:, :2], torch.nn.functional.avg_pool2d(x, 2))
+    assert not y[:, 2:].any()
+
+
+def test_sinkhorn_gives_images_to_clusters_of_one_size() -> None:
+    logits = torch.randn(60, 4, generator=generator(0, "logits"))
+    counted = torch.arange(60) < 48
+    q = sinkhorn(logits, counted, 200, 0.5)
+    torch.testing.assert_close(q[:48].sum(dim=1), torch.ones(48))
+    torch.testing.assert_close(q.sum(dim=0), torch.full((4,), 12.0), rtol=1e-3, atol=1e-3)
+    assert not q[48:].any()
+    torch.testing.assert_close(q[:48], sinkhorn(logits[:48], counted[:48], 200, 0.5))
+
+
+def test_the_ramp_is_the_papers() -> None:
+    assert stage3.ramp(0, 50) == pytest.approx(0.006737947) and stage3.ramp(50, 50) == stage3.ramp(80, 50) == 1.0
+
+
+def test_the_estimate_finds_the_number_of_classes_that_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Estimate(**TASK, probe=3, anchors=1, most=6, starts=3, images_per_class=30)
+    task = load_task(dataclasses.replace(config, novel="3-6"), "cpu", Log())
+    labels = torch.cat([task.labels, task.known + task.novel_labels_for_evaluation])
+    blobs = 20 * torch.eye(7)[labels] + torch.randn(len(labels), 7, generator=generator(0, "blobs"))
+    monkeypatch.setattr(numbers, "load_task", lambda *_: task)
+    monkeypatch.setattr(numbers, "Features", lambda *_: lambda source, first, last: blobs[first:last])
+    found = result("estimate", config)
+    assert found["estimated_classes"] == 4.0 and found["estimate_error_classes"] == 0.0
+    assert found["numbers"] == [2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+def test_a_number_that_was_estimated_decides_clusters_and_neighbours(artefacts: dict[str, Any]) -> None:
+    config = dataclasses.replace(SMOKE.discover, clusters=-1, neighbours=0)
+    task = load_task(config, "cpu", Log())
+    settled = stage3.counted(config, task, Handed({"estimate": {"estimated_classes": 4.0}}))
+    assert (settled.clusters, settled.neighbours) == (4, config.queue // 8)
+    handed = Handed({**artefacts, "estimate": {"estimated_classes": 4.0}})
+    assert 0 <= result("discover", config, handed)[tables.TRAIN] <= 100
+
+
+def test_a_mean_over_subsets_is_the_mean_of_their_rows() -> None:
+    needs = {subset: {tables.TRAIN: value} for subset, value in zip("ABC", (10.0, 20.0, 60.0), strict=True)}
+    assert result("mean", Mean(), Handed(needs)) == {tables.TRAIN: 30.0}
+
+
+def test_class_numbers_are_ranges_and_lists() -> None:
+    assert class_numbers("known", "0-2,7") == [0, 1, 2, 7]
+    assert sorted(ENCODERS) == ["resnet18", "resnet18_cifar", "small"]

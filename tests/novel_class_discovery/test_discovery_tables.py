@@ -1,0 +1,104 @@
+"""Novel class discovery: every chain of every table runs, tables share their runs, figures follow from rows."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.novel_class_discovery import figures, tables
+from benchmarks.novel_class_discovery.protocols import PROTOCOLS
+from contrastbench import papers
+from contrastbench.report.published import read_published
+from contrastbench.runner import Run
+from contrastbench.runner.execute import Host, execute, write_ticket
+from contrastbench.runner.rows import read_row
+from contrastbench.runner.vocabulary import SCALES, chain
+
+
+def done(run: Run, folder: Path, rows: dict[str, Any]) -> None:
+    """Does the run after all that it needs, as the runner would."""
+    for key, each in chain([run]).items():
+        if key not in rows:
+            execute(write_ticket(each, folder, []), Host())
+            rows[key] = read_row(folder / each.paper / key / "row.json")
+
+
+def test_every_table_runs_at_smoke_scale(tmp_path: Path) -> None:
+    rows: dict[str, Any] = {}
+    for table in tables.TABLES:
+        cells = tables.cells(table, "smoke", seeds=[0])
+        assert cells
+        for cell in cells:
+            (run,) = cell.runs
+            done(run, tmp_path, rows)
+            row = rows[run.key]
+            assert row["status"] == "done", row["error"]
+            assert cell.metric in row["metrics"], cell.name
+            assert row["data"].keys() == {"mnist5k"}
+            percents = [value for name, value in row["metrics"].items() if name.endswith("accuracy_percent")]
+            assert all(0 <= value <= 100 for value in percents)
+    drawn = {name for name, draw in figures.FIGURES.items() if draw(list(rows.values()))}
+    assert drawn == {*figures.FIGURES} - {"spread"}  # of one seed there is none
+    assert all(draw([]) is None for draw in figures.FIGURES.values())
+
+
+def test_the_figure_of_the_spread_has_every_seed() -> None:
+    """Seed 0's run is the same in both cells, and bears the label of one."""
+    runs = chain(run for cell in tables.cells("shared", "quick", range(3)) for run in cell.runs).values()
+    rows = [
+        {
+            **{"key": run.key, "seed": run.seed, "stage": run.stage, "status": "done", "scale": run.scale},
+            **{"dataset": run.dataset, "method": run.method, "metrics": {tables.TRAIN: 50.0 + run.seed}},
+        }
+        for run in runs
+    ]
+    assert len({row["key"] for row in rows if row["stage"] == "discover"}) == 5
+    figure = figures.FIGURES["spread"](rows)
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 3]
+
+
+def test_methods_share_the_first_two_stages_of_their_seed() -> None:
+    runs = chain(run for cell in tables.cells("main", "quick") for run in cell.runs).values()
+    by_stage = {stage: [run for run in runs if run.stage == stage] for stage in ("pretrain", "supervise", "discover")}
+    assert [len(each) for each in by_stage.values()] == [5, 5, 25]
+    assert all(run.needs["supervise"].seed == run.seed for run in by_stage["discover"])
+
+
+def test_one_checkpoint_for_all_seeds_is_seed_0s() -> None:
+    found = [cell for cell in tables.cells("shared", "lite") if cell.metric == tables.TRAIN]
+    (cell,) = [cell for cell in found if "one checkpoint" in cell.method]
+    assert {run.needs["supervise"].seed for run in cell.runs} == {0}
+    assert [run.seed for run in cell.runs] == [0, 1, 2]
+
+
+def test_every_table_has_cells_at_every_scale() -> None:
+    for scale in SCALES:
+        for table in tables.TABLES:
+            made = tables.cells(table, scale)
+            assert made and {run.scale for cell in made for run in cell.runs} == {scale}
+    assert all(run.protocol == "clean" for cell in tables.cells("main", "quick") for run in cell.runs)
+
+
+def test_a_whole_quick_run_has_the_comparison_and_the_curve_over_k() -> None:
+    whole, one = papers.select("novel_class_discovery"), papers.select("novel_class_discovery/alpha")
+    assert {table for table, _ in whole.cells("quick")} == {"main", "k"}
+    assert {table for table, _ in one.cells("quick")} == {"alpha"}
+    assert {*whole.left_out("quick")} == {*tables.TABLES} - {"main", "k"}
+    assert {table for table, _ in whole.cells("paper")} == {*tables.TABLES} and whole.left_out("paper") == []
+
+
+def test_the_curve_over_k_has_the_published_choice() -> None:
+    for scale in SCALES:
+        for name, protocol in PROTOCOLS[scale].items():
+            if scale != "smoke" and not name.startswith("ImageNet"):
+                assert protocol.published_k in protocol.ks and protocol.discover.neighbours == protocol.published_k
+
+
+def test_published_numbers_belong_to_cells_or_to_no_table_of_ours() -> None:
+    places = {
+        (table, cell.dataset, cell.method, cell.metric)
+        for table in tables.TABLES
+        for cell in tables.cells(table, "paper")
+    }
+    numbers = read_published(Path(tables.__file__).with_name("published.csv"))
+    assert len(numbers) > 80
+    assert all(number.place in places for number in numbers if number.table in tables.TABLES)
+    assert sum(number.confirmed for number in numbers if number.place in places) >= 8
