@@ -165,8 +165,8 @@ def _between(table: JoinedTable, parts: Sequence[str]) -> Values:
 
 def _spread(table: JoinedTable, parts: Sequence[str]) -> Values:
     dataset, method, other, *metric = parts
-    samples = [_cell(table, [dataset, name, *metric]).best_known.summary for name in (method, other)]
-    return _ends(*spread_ratio(*samples))
+    one, two = (_cell(table, [dataset, name, *metric]).best_known.summary for name in (method, other))
+    return _ends(*spread_ratio(one, two))
 
 
 def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
