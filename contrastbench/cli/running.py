@@ -195,7 +195,10 @@ def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
     launcher.check(each.run for each in wanted if each.is_to_run)
     jobs = write_each_ticket(wanted)
     with Display(console, len(jobs)) as display:
-        return launcher.start(jobs, display, _hours_auto(launcher, wanted))
+        outcome = launcher.start(jobs, display, _hours_auto(launcher, wanted))
+    for note in outcome.notes:
+        complain(note)
+    return outcome
 
 
 def _hours_auto(launcher: Launcher, wanted: Sequence[Planned]) -> dict[str, float | None] | None:

@@ -35,6 +35,11 @@ class Claim:
     def heartbeat(self) -> Path:
         return self.folder / f"heartbeat.{self.number}"
 
+    @property
+    def taken(self) -> float:
+        """When it was taken, by the clock of the file system."""
+        return (self.folder / f"claim.{self.number}").stat().st_mtime
+
     def is_alive(self) -> bool:
         """Whether the owner still works: by its process where that can be seen, else by its heartbeat."""
         if _is_visible(self.owner):

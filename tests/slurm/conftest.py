@@ -6,7 +6,7 @@ from slurm_site import Site, running_cluster
 
 @pytest.fixture(scope="session")
 def cluster():
-    with running_cluster(nodes=2, gpus=4, max_array_size=11) as started:
+    with running_cluster(nodes=2, gpus=4, max_array_size=5) as started:
         yield started
 
 

@@ -1,7 +1,6 @@
 """What the Slurm tests share: a cluster of their own, and a site on it to submit, watch and disturb toy runs."""
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -23,29 +22,22 @@ from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
 
-SCRIPT = Path(__file__).parents[2] / "slurm" / "one_machine.py"
+sys.path.append(str(Path(__file__).parents[2] / "slurm"))  # no package: its scripts run with any Python
+import one_machine  # noqa: E402
+
+PATIENCE_SECONDS = 240  # a limit for what takes seconds on an idle machine; no test measures with it
 PATHS = os.environ["PATH"] + ":/usr/sbin"
 ONE_GPU = Profile(name="one_gpu", gpus=1, device="cpu", hours=2.0)
-
-
-def load_one_machine():
-    """slurm/one_machine.py as a module: the folder is no package."""
-    spec = importlib.util.spec_from_file_location("one_machine", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["one_machine"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextlib.contextmanager
 def running_cluster(**options):
     """A cluster of its own, in this process's environment for as long as it runs."""
-    script = load_one_machine()
-    options = script.Options(**options)
-    if reason := script.why_not(options):
+    options = one_machine.Options(**options)
+    if reason := one_machine.why_not(options):
         pytest.skip(reason)
     folder = tempfile.mkdtemp(prefix="cluster", dir="/tmp")  # short: sockets live in it
-    cluster = script.Cluster(folder)
+    cluster = one_machine.Cluster(folder)
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(cluster.conf)
     try:
@@ -58,14 +50,13 @@ def running_cluster(**options):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until(condition, seconds, what):
-    """Waits for the condition and returns how long it took; fails with ``what`` after ``seconds``."""
+def wait_until(condition, what, seconds=PATIENCE_SECONDS):
+    """Waits for the condition; fails with ``what`` after ``seconds``."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > seconds:
             raise AssertionError(f"waited {seconds} s for: {what() if callable(what) else what}")
-        time.sleep(0.2)
-    return time.monotonic() - began
+        time.sleep(0.1)
 
 
 class Site:
@@ -87,14 +78,28 @@ class Site:
         return write_tickets(to_run, self.folder)
 
     def submit(self, target, seeds=None, settings=None, profile=ONE_GPU):
-        """Submits what is to do, as the front command does before it follows; returns what Slurm refused."""
-        submitter = Submitter(self.jobs(target, seeds, settings), profile, self.folder)
-        submitter.fill()
+        """Submits what is to do, as the front command does while it follows; returns what Slurm refused."""
+        return self.submit_jobs(self.jobs(target, seeds, settings), profile)
+
+    def submit_jobs(self, jobs, profile):
+        """The same for jobs given. Waits for room: Slurm counts ended jobs in its queue for up to a minute more."""
+        submitter = Submitter(jobs, profile, self.folder)
+
+        def all_in_the_queue():
+            submitter.fill()
+            return not submitter.has_more
+
+        wait_until(all_in_the_queue, lambda: submitter.no_room)
         return submitter
 
-    def launch(self, target, seeds=None, settings=None, profile=ONE_GPU):
-        jobs = self.jobs(target, seeds, settings)
-        return slurm.launch(jobs, profile, self.folder, watch=lambda job, event: None, poll_seconds=0.5)
+    def launch(self, target, seeds=None, settings=None, profile=ONE_GPU, seen=None):
+        """Submits and follows to the end; what a user would see of each run is put into the list ``seen``."""
+
+        def watch(job, event):
+            if seen is not None:
+                seen.append(event)
+
+        return slurm.launch(self.jobs(target, seeds, settings), profile, self.folder, watch=watch, poll_seconds=0.5)
 
     def states(self, *arguments):
         return [each.state.name for each in self.plan(*arguments)]
@@ -107,11 +112,13 @@ class Site:
     def slurm_state(self, folder):
         return self.cluster.command("squeue", "-h", "-o", "%T", "-j", job_of_run(folder), check=False).strip()
 
-    def wait_for_end(self, seconds=120):
+    def wait_for_end(self, seconds=PATIENCE_SECONDS):
         """Waits until no job at all is queued, the user's own scripts included."""
-        wait_until(
-            lambda: not self.cluster.command("squeue", "--noheader"), seconds, lambda: self.cluster.command("squeue")
-        )
+
+        def squeue():
+            return self.cluster.command("squeue", "--noheader")
+
+        wait_until(lambda: not squeue(), squeue, seconds)
 
 
 def queue_is_empty():

@@ -53,7 +53,7 @@ def test_a_hundred_faults_lose_and_double_nothing(tmp_path, monkeypatch):
             time.sleep(2)
             revive(cluster)
         cluster.command("scancel", "--partition=urgent")  # Slurm holds a preempting job that its node failed to launch
-        site.wait_for_end(300)
+        site.wait_for_end()
         got = results(site.folder)
         attempts = sum(claims.latest(folder).number for folder in folders)
     expected = undisturbed(site, tmp_path, monkeypatch, "toy/slow", range(RUNS), SETTINGS)
@@ -84,7 +84,7 @@ def disturb(fault, cluster, folders, rng):
             lose_a_node(cluster, rng.choice(cluster.nodes()))
         else:
             cluster.restart_controller(seconds_down=rng.uniform(0, 2))
-            wait_until(lambda: slurm_queue.read_queue() is not None, 60, "the controller to answer")
+            wait_until(lambda: slurm_queue.read_queue() is not None, "the controller to answer")
     except (OSError, TypeError, RuntimeError) as too_late:  # the run ended between the look and the fault
         print(fault, "came too late:", too_late)
         return False

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from slurm_site import ONE_GPU, job_of_run, results, undisturbed
+from slurm_site import ONE_GPU, PATIENCE_SECONDS, job_of_run, results, undisturbed, wait_until
 
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm, slurm_queue
@@ -23,22 +23,22 @@ from contrastbench.runner.rows import read_row
 TOY = Path(__file__).parents[1] / "toy" / "benchmarks" / "toy"
 
 
-def test_forty_runs_go_in_arrays_of_eleven_and_each_sees_a_device_of_its_own(site):
-    assert max_array_size() == 11
+def test_sixteen_runs_go_in_arrays_of_five_and_each_sees_a_device_of_its_own(site):
+    assert max_array_size() == 5
     seconds = {"seconds_per_epoch": "0.3", "epochs": "2"}
     packed = dataclasses.replace(ONE_GPU, runs_per_task=3)
-    folders = site.folders("toy/many", range(40), seconds)
-    outcome = site.launch("toy/many", range(40), seconds, packed)
-    assert outcome.problems == {} and set(outcome.ended.values()) == {"done"} and len(outcome.ended) == 40
+    folders = site.folders("toy/many", range(16), seconds)
+    outcome = site.launch("toy/many", range(16), seconds, packed)
+    assert outcome.problems == {} and set(outcome.ended.values()) == {"done"} and len(outcome.ended) == 16
     arrays = {job_of_run(folder).partition("_")[0] for folder in folders}
     indices = [int(job_of_run(folder).partition("_")[2]) for folder in folders]
-    assert len(arrays) == 2 and max(indices) == 10  # 14 tasks: 11 and 3
+    assert len(arrays) == 2 and max(indices) == 4  # 6 tasks: 5 and 1
     where = {folder: whereabouts(folder) for folder in folders}
     assert {device for _, device, _, _ in where.values()} <= {"0", "1", "2", "3"}
     assert len({(node, device) for node, device, _, _ in where.values()}) > 1
     for (node, device, begin, end), (node_2, device_2, begin_2, end_2) in combinations(where.values(), 2):
         assert (node, device) != (node_2, device_2) or end <= begin_2 or end_2 <= begin, "two runs on one device"
-    assert site.launch("toy/many", range(40), seconds, packed).ended == {}, "the second time there is nothing to do"
+    assert site.launch("toy/many", range(16), seconds, packed).ended == {}, "the second time there is nothing to do"
 
 
 def whereabouts(folder):
@@ -66,7 +66,7 @@ def test_queued_jobs_run_the_code_they_were_submitted_with_and_reach_no_network(
         text = (paper / name).read_text().replace("benchmarks.toy", "benchmarks.pinned")
         (paper / name).write_text(text.replace('PAPER = "toy"', 'PAPER = "pinned"'))
     with a_web_server() as address:
-        assert urllib.request.urlopen(address, timeout=5).status == 200
+        assert urllib.request.urlopen(address, timeout=PATIENCE_SECONDS).status == 200
         asks = f'try:\n    import urllib.request\n    urllib.request.urlopen("{address}")\n    REACHED = 1\n'
         asks += "except OSError:\n    REACHED = 0\n"
         train = (paper / "train.py").read_text()
@@ -80,10 +80,9 @@ def test_queued_jobs_run_the_code_they_were_submitted_with_and_reach_no_network(
             [*front, "--seeds", "1", "--launcher", "slurm", "--profile", str(held)],
             env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        while not list(site.folder.glob("pinned/*/queued.json")) and process.poll() is None:
-            pass
+        wait_until(lambda: list(site.folder.glob("pinned/*/queued.json")) or process.poll() is not None, "a mark")
         (paper / "train.py").write_text("raise SystemExit('edited while queued')\n")
-        said, _ = process.communicate(timeout=100)
+        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     rows = [read_row(path) for path in site.folder.glob("pinned/*/row.json")]
     assert process.returncode == 0 and len(rows) == 4, said
     assert {row["status"] for row in rows} == {"done"}, said

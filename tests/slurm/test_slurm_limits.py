@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from slurm_site import ONE_GPU, epochs_of, job_of_run, results, undisturbed, wait_until, worker_of
+from slurm_site import ONE_GPU, at_gate, job_of_run, results, undisturbed, wait_until, worker_of
 
 from contrastbench.runner import states
 from contrastbench.runner.rows import read_row
@@ -24,21 +24,17 @@ def test_a_run_that_reaches_its_time_limit_too_often_says_so_and_retry_goes_on(s
     site.submit("toy/slow", [0], settings, short)
     assert site.cluster.command("squeue", "-h", "-o", "%l").strip() == "1:00:00"
     for attempt in (1, 2):
-        wait_until(
-            lambda n=attempt: worker_of(folder) and (folder / f"claim.{n}").exists() and epochs_of(folder) == 2,
-            60,
-            "it",
-        )
+        wait_until(lambda n=attempt: (folder / f"claim.{n}").exists() and at_gate(folder, 2), "it to wait at the gate")
         site.cluster.command("scancel", "--signal=USR2", job_of_run(folder))
-        wait_until(lambda: not worker_of(folder), 30, "the run to be saved")
-    wait_until(lambda: (folder / "row.json").exists(), 30, "its row")
+        wait_until(lambda: not worker_of(folder), "the run to be saved")
+    wait_until(lambda: (folder / "row.json").exists(), "its row")
     row = read_row(folder / "row.json")
     assert row["status"] == "timed_out" and row["epoch"] == 1 and row["attempt"] == 2
     assert "not finished in 2 tasks of 0.03 hours" in row["error"]["message"]
     gate.touch()
     states.retry(folder)
     assert (folder / "checkpoint.pt").exists(), "it only needs more time"
-    site.wait_for_end(30)
+    site.wait_for_end()
     assert site.launch("toy/slow", [0], settings).problems == {}
     assert results(site.folder) == undisturbed(site, tmp_path, monkeypatch, "toy/slow", [0], settings)
 
@@ -53,7 +49,7 @@ def test_the_plain_scripts_do_their_tables(site, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     site.cluster.command("sbatch", str(SLURM / "run_table.sbatch"), "toy/main/Noise8", "--seeds", "1")
     site.cluster.command("sbatch", "--array=1-2", str(SLURM / "run_seeds.sbatch"), "toy/main/Noise8/Plain")
-    site.wait_for_end(90)
+    site.wait_for_end()
     logs = "".join(path.read_text() for path in tmp_path.glob("contrastbench-*.log"))
     cells = {(row["method"], row["seed"]) for row in results(site.folder).values() if row["status"] == "done"}
     assert cells == {("Plain", 0), ("Better", 0), ("Plain", 1), ("Plain", 2)}, logs

@@ -3,15 +3,17 @@
 import dataclasses
 import json
 import os
+import shutil
 
+import psutil
 import pytest
-from slurm_site import Site, at_gate, job_of_run, running_cluster, wait_until
+from slurm_site import Site, at_gate, job_of_run, running_cluster, task_of, wait_until, worker_of
 
 from contrastbench import papers
 from contrastbench.runner import files, states
 from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.launchers import Job, slurm_queue
-from contrastbench.runner.launchers.slurm_arrays import Array, Submitter, dry_run, is_no_room, lanes_of
+from contrastbench.runner.launchers.slurm_arrays import Array, dry_run, is_no_room, lanes_of
 from contrastbench.runner.launchers.slurm_script import Ask, ask_for, auto_hours
 from contrastbench.runner.profiles import AUTO_HOURS, Profile
 from contrastbench.runner.rows import SCHEMA, read_row, sealed, write_row
@@ -21,8 +23,8 @@ SETTINGS = {"epochs": "1", "size": "2"}
 
 @pytest.fixture(scope="module")
 def other_site(tmp_path_factory):
-    """MaxArraySize=5, eight jobs in the whole queue, memory limits, host names of the nodes' own, GPUs with a type."""
-    options = {"max_array_size": 5, "max_job_count": 8, "gpu_type": "a100", "hostnames": True, "memory_limits": True}
+    """MaxArraySize=5, memory limits, host names of the nodes' own, GPUs with a type."""
+    options = {"max_array_size": 5, "gpu_type": "a100", "hostnames": True, "memory_limits": True}
     with running_cluster(nodes=2, gpus=2, **options) as cluster:
         yield cluster
 
@@ -34,14 +36,46 @@ def site(other_site, tmp_path):
     other_site.command("scancel", "--user=root", check=False)
 
 
-def test_the_queue_is_filled_batch_by_batch_and_never_wider_than_was_asked(site):
-    """Twelve tasks, room for eight jobs (fewer while others end), arrays of five, three at a time."""
+def test_the_queue_is_filled_batch_by_batch_and_never_wider_than_was_asked(site, tmp_path, monkeypatch):
+    """Seven tasks, an sbatch that takes four at once as Slurm does at a limit, arrays of five, three at a time."""
     narrow = Profile(array_parallelism=3, memory_gb=1.0)
-    outcome = site.launch("toy/many", range(12), SETTINGS, narrow)
-    assert outcome.problems == {} and set(outcome.ended.values()) == {"done"} and len(outcome.ended) == 12
-    times = [(row["started"], row["finished"]) for row in rows_of(site)]
+    tools, seen = tmp_path / "bin", []
+    tools.mkdir()
+    (tools / "sbatch").write_text(FULL_AT_FOUR.format(sbatch=shutil.which("sbatch"), squeue=shutil.which("squeue")))
+    (tools / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    outcome = site.launch("toy/many", range(7), SETTINGS, narrow, seen=seen)
+    check_batches(site, outcome, seen, 7)
+
+
+FULL_AT_FOUR = """#!/bin/sh
+# Says what Slurm says when MaxJobCount is reached, and then tries again for two minutes as sbatch does.
+for script; do :; done
+asked=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+if [ $(($({squeue} --me --array --noheader | wc -l) + ${{asked:-0}} + 1)) -gt 4 ]; then
+  echo "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying" >&2
+  exec sleep 120
+fi
+exec {sbatch} "$@"
+"""
+
+
+def check_batches(site, outcome, seen, runs):
+    assert outcome.problems == {} and set(outcome.ended.values()) == {"done"} and len(outcome.ended) == runs
     at_once = max(sum(begin < moment < end for begin, end in spans(site)) for moment, _ in spans(site))
-    assert at_once <= 3, times
+    assert at_once <= 3
+    assert any("temporarily unable to accept job" in event.get("waits", "") for event in seen), seen
+
+
+@pytest.mark.slow
+def test_a_full_queue_of_slurms_own_is_filled_batch_by_batch(tmp_path):
+    """Slurm counts an ended job until it forgets it, which it does once a minute."""
+    with running_cluster(nodes=2, gpus=1, max_array_size=5, max_job_count=8, min_job_age=2) as cluster:
+        site, seen = Site(cluster, tmp_path / "runs"), []
+        profile = Profile(array_parallelism=3, memory_gb=1.0, mail="me@lab.example")
+        outcome = site.launch("toy/many", range(12), SETTINGS, profile, seen=seen)
+        check_batches(site, outcome, seen, 12)
+        assert outcome.notes == [] or "no mail will be sent" in outcome.notes[0]
 
 
 def spans(site):
@@ -49,10 +83,6 @@ def spans(site):
     return [
         ((path.parent / "claim.1").stat().st_mtime, path.stat().st_mtime) for path in site.folder.glob("toy/*/row.json")
     ]
-
-
-def rows_of(site):
-    return [read_row(path) for path in site.folder.glob("toy/*/row.json")]
 
 
 @pytest.mark.parametrize(
@@ -86,26 +116,57 @@ def test_no_room_is_told_from_refused_for_good(words, later):
     assert is_no_room(words) == later
 
 
-def test_a_run_killed_for_its_memory_gets_a_row_and_its_neighbours_go_on_alone(site):
-    """Three runs share a task of 1.2 GB; one of them takes all the memory there is."""
-    hoard = papers.with_settings(
-        papers.select("toy/slow").cells("quick", [0]), {"epochs": "3", "fail_at": "1", "failure": "hoard"}
+def hoard(site, **settings):
+    """A run that takes all the memory there is, before its second epoch if no other is named."""
+    cells = papers.with_settings(
+        papers.select("toy/slow").cells("quick", [0]), {"epochs": "4", "fail_at": "1", "failure": "hoard", **settings}
     )
-    ((_, cell),) = hoard
-    folder = write_ticket(cell.runs[0], site.folder, [])
-    jobs = [Job(cell.runs[0], folder), *site.jobs("toy/slow", range(1, 4), {"epochs": "8", "seconds_per_epoch": "0.3"})]
+    ((_, cell),) = cells
+    return Job(cell.runs[0], write_ticket(cell.runs[0], site.folder, []))
+
+
+def test_a_run_killed_for_its_memory_gets_a_row_and_its_neighbours_go_on_alone(site, tmp_path):
+    """Four runs share a task of 1.2 GB; one of them takes all the memory, the others wait until it has."""
+    gate = tmp_path / "gate"
+    others = site.jobs("toy/slow", range(1, 4), {"epochs": "4", "gate": str(gate)})
     packed = Profile(name="packed", cpus=2, runs_per_task=4, memory_gb=1.2)
-    submitter = Submitter(jobs, packed, site.folder)
-    submitter.fill()
-    assert submitter.problems == {}
-    site.wait_for_end(150)
-    row = read_row(folder / "row.json")
+    greedy = hoard(site)
+    assert site.submit_jobs([greedy, *others], packed).problems == {}
+    wait_until((greedy.folder / "row.json").exists, lambda: log_of(greedy.folder))
+    gate.touch()
+    site.wait_for_end()
+    row = read_row(greedy.folder / "row.json")
     assert row["status"] == "out_of_memory" and "limit of 1.3 GB was reached" in row["error"]["message"]
-    others = [job.folder for job in jobs[1:]]
-    assert [states.state_of(each).name for each in others] == ["done"] * 3
-    spans_after = sorted(spans_of(each) for each in others if spans_of(each)[0] > (folder / "row.json").stat().st_mtime)
-    assert len(spans_after) >= 2, "the runs that began after the kill"
-    assert all(end <= begin for (_, end), (begin, _) in zip(spans_after, spans_after[1:], strict=False))
+    assert [states.state_of(job.folder).name for job in others] == ["done"] * 3, log_of(greedy.folder)
+    spans = [spans_of(job.folder) for job in others]
+    after = sorted(span for span in spans if span[0] > (greedy.folder / "row.json").stat().st_mtime)
+    assert len(after) >= 2, "the runs that began after the kill"
+    assert all(end <= begin for (_, end), (begin, _) in zip(after, after[1:], strict=False))
+    states.retry(greedy.folder)
+    (text,) = dry_run([greedy], dataclasses.replace(packed, grow=1.5), site.folder)
+    assert f"#SBATCH --mem={round(1.5 * 1.2 * 1024)}M\n" in text
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_a_step_that_is_killed_whole_for_its_memory_leaves_a_row_and_no_run_undone(site, tmp_path, neighbours):
+    """As sbatch --oom-kill-step does in later versions: here the task, stopped before it could see to the kill."""
+    gates = [tmp_path / "gate", tmp_path / "other gate"]
+    others = site.jobs("toy/slow", [1], {"epochs": "4", "gate": str(gates[1])})[:neighbours]
+    greedy = hoard(site, fail_at="3", gate=str(gates[0]))
+    site.submit_jobs([greedy, *others], Profile(name="packed", cpus=2, runs_per_task=2, memory_gb=1.2))
+    folders = [job.folder for job in (greedy, *others)]
+    wait_until(lambda: all(at_gate(folder, 2) for folder in folders), lambda: log_of(greedy.folder))
+    task = psutil.Process(task_of(greedy.folder))
+    task.suspend()
+    gates[0].touch()
+    wait_until(lambda: not worker_of(greedy.folder), "the kernel to kill the run")
+    task.kill()
+    gates[1].touch()
+    site.wait_for_end()
+    row = read_row(greedy.folder / "row.json")
+    assert row["status"] == "out_of_memory", log_of(greedy.folder)
+    assert row["attempt"] == 1 + neighbours, "with a neighbour it is tried once more, alone"
+    assert [states.state_of(job.folder).name for job in others] == ["done"] * neighbours
 
 
 def spans_of(folder):
@@ -193,23 +254,21 @@ def test_a_profile_with_everything_on_other_host_names(site, tmp_path, monkeypat
         container="image.sif", binds=("/data",), scratch=str(scratch), stage=("noise",),
         variables={"CONTRASTBENCH_DATA": str(data), "PATH": f"{tools}:{os.environ['PATH']}"},
     )  # fmt: skip
-    submitter = Submitter(site.jobs("toy/slow", [0], settings), profile, site.folder)
-    submitter.fill()
+    assert site.submit("toy/slow", [0], settings, profile).problems == {}
     (folder,) = site.folders("toy/slow", [0], settings)
-    assert submitter.problems == {}
-    wait_until(lambda: at_gate(folder, 2), 90, lambda: log_of(folder))
+    wait_until(lambda: at_gate(folder, 2), lambda: log_of(folder))
     claim = files.read_json(folder / "claim.1")
     assert claim["host"] == "n2-host" and states.state_of(folder).name == "running"
     (staged,) = scratch.glob("*/.staged.json")
     assert list(json.loads(staged.read_text())) == ["noise/train.bin"]
     site.cluster.command("scancel", "--signal=USR2", job_of_run(folder))
-    wait_until(lambda: (folder / "claim.2").exists(), 90, lambda: log_of(folder))
+    wait_until(lambda: (folder / "claim.2").exists(), lambda: log_of(folder))
     gate.touch()
     site.wait_for_end()
     assert states.state_of(folder).name == "done", log_of(folder)
     assert f"apptainer exec --bind {site.folder},/data image.sif" in log_of(folder)
     mails = site.cluster.folder / "mails.log"
-    wait_until(mails.exists, 30, "the mail")
+    wait_until(mails.exists, "the mail")
     assert "contrastbench-has-ended" in mails.read_text() and "me@lab.example" in mails.read_text()
     assert len(mails.read_text().splitlines()) == 1
 

@@ -73,7 +73,7 @@ def test_a_lost_rank_requeues_the_run_and_it_ends_bit_for_bit_as_an_undisturbed_
     other = next(child for child in first.parent().children() if child.pid != first.pid)
     other.kill()
     first.resume()
-    site.wait_for_end(300)
+    site.wait_for_end()
     row = read_row(folder / "row.json")
     assert row["status"] == "done" and row["processes"] == 2 and row["resumes"] >= 1, log_of(folder)
     assert results(site.folder) == results(two_processes.parents[1])
@@ -86,7 +86,7 @@ def test_a_run_on_two_nodes_that_is_told_to_go_ends_bit_for_bit_as_on_one_node(s
     assert site.cluster.command("squeue", "-h", "-j", job_of_run(folder), "-o", "%D").strip() == "2"
     site.cluster.command("scancel", "--signal=USR2", job_of_run(folder))
     first.resume()
-    site.wait_for_end(300)
+    site.wait_for_end()
     row = read_row(folder / "row.json")
     assert row["status"] == "done" and row["processes"] == 2 and row["resumes"] >= 1, log_of(folder)
     assert "back to the queue (saved)" in log_of(folder)
@@ -103,7 +103,7 @@ def submitted(site: Site, profile):
 
 def held_in_mid_run(folder):
     """The run's first process, stopped by the kernel after a few epochs: the others wait for it."""
-    wait_until(lambda: epochs_of(folder) >= 2 and worker_of(folder), 180, lambda: log_of(folder))
+    wait_until(lambda: epochs_of(folder) >= 2 and worker_of(folder), lambda: log_of(folder))
     first = psutil.Process(worker_of(folder))
     os.kill(first.pid, signal.SIGSTOP)
     assert 2 <= epochs_of(folder) < EPOCHS and not (folder / "row.json").exists()

@@ -24,10 +24,14 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of a launch: folders by what was seen last, and one line for each that could not be done."""
+    """What became of a launch: folders by what was seen last, and one line for each that could not be done.
+
+    ``notes`` say what else the user should know; no run is worse for it.
+    """
 
     ended: dict[Path, str] = field(default_factory=dict)
     problems: dict[Path, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 # Called with a job, and either {"line": {...}} while it works or {"status": ..., "problem": ...} at its end.

@@ -77,6 +77,7 @@ def launch(
     *,
     watch: Watch,
     scheduler_job: str | None = None,
+    one_at_a_time: bool = False,
     stopping: Callable[[], bool] = lambda: False,
     unwanted: Callable[[Job], str] = lambda job: "",
 ) -> Outcome:
@@ -90,10 +91,11 @@ def launch(
         slots: one worker each.
         watch: told of each line of a curve and of each end.
         scheduler_job: the Slurm job that this queue is inside of, if it is in one.
+        one_at_a_time: no run has a neighbour, since together they took too much memory before.
         stopping: once it says True no run is begun and no lost worker replaced; what is at work may end.
         unwanted: why a run is not to be begun (or begun again) any more; empty if it is.
     """
-    queue = _Queue(jobs, watch, stopping, unwanted, scheduler_job)
+    queue = _Queue(jobs, watch, stopping, unwanted, scheduler_job, one_at_a_time)
     if not scheduler_job:
         for job in queue.waiting:
             mark_queued(job.folder, launcher="local")
@@ -127,6 +129,12 @@ def memory_is_enough() -> bool:
     """Whether another run may begin: one that would exceed the memory there is may take its neighbours with it."""
     there = memory()
     return there.available > FREE_MEMORY_PART * there.total
+
+
+def killed_for_memory() -> str:
+    """What the row of a run says that the kernel killed for the memory it took."""
+    allowed = memory().total / 1e9
+    return f"killed by the kernel: the limit of {allowed:.1f} GB was reached; ask for more memory and retry"
 
 
 class _Worker:
@@ -193,11 +201,12 @@ class _Queue:
         stopping: Callable[[], bool],
         unwanted: Callable[[Job], str],
         scheduler_job: str | None,
+        one_at_a_time: bool,
     ) -> None:
         self.waiting = deque(in_order(jobs))
         self.stopping, self.unwanted = stopping, unwanted
         self.scheduler_job = scheduler_job
-        self.one_at_a_time = False  # since a run was killed for the memory it took
+        self.one_at_a_time = one_at_a_time  # also from when a run is killed for the memory it took
         self._kills = kills_for_memory()
         self.attempts: dict[Any, int] = {}
         self.outcome = Outcome()
@@ -272,8 +281,7 @@ class _Queue:
         """The kernel killed this run for the memory that it and its neighbours took. The others go on one at a time."""
         self._kills += 1
         self.one_at_a_time = True
-        allowed = memory().total / 1e9
-        message = f"killed by the kernel: the limit of {allowed:.1f} GB was reached; ask for more memory and retry"
+        message = killed_for_memory()
         host = Host(slot.device, slot.threads, "slurm" if self.scheduler_job else "local", self.scheduler_job)
         give_up(job.folder, host, "out_of_memory", message)
         self.outcome.ended[job.folder] = "out_of_memory"

@@ -15,6 +15,7 @@ from typing import Any
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.launchers import Job, Outcome, Watch, readiness
 from contrastbench.runner.launchers.slurm_arrays import Submitter
+from contrastbench.runner.launchers.slurm_notes import was_told_to_go
 from contrastbench.runner.launchers.slurm_queue import (
     HELD,
     Queue,
@@ -27,7 +28,6 @@ from contrastbench.runner.launchers.slurm_queue import (
     still_queued,
     why_it_ended,
 )
-from contrastbench.runner.launchers.slurm_task import was_told_to_go
 from contrastbench.runner.profiles import Profile
 
 POLL_SECONDS = 30.0  # squeue is asked this often, and more often in the first minutes
@@ -61,6 +61,9 @@ def launch(
     began = time.monotonic()
     while following.look():
         time.sleep(min(POLL_SECONDS, 1 + (time.monotonic() - began) / 10) if poll_seconds is None else poll_seconds)
+    if submitter.has_more:  # the job of the mail, for which there was no room
+        submitter.fill()
+    following.outcome.notes += [submitter.no_mail] if submitter.no_mail else []
     return following.outcome
 
 
@@ -81,6 +84,7 @@ class Following:
     def leave(self) -> Outcome:
         for job in self.submitter.left:
             self._end(job, "not submitted", f"Slurm has no room for more now ({self.submitter.no_room})")
+        self.outcome.notes += [self.submitter.no_mail] if self.submitter.no_mail else []
         return self.outcome
 
     def look(self) -> bool:
@@ -165,7 +169,7 @@ class Following:
 
     def _fill(self, queue: Queue) -> None:
         """Submits more if there was no room and now may be, or if runs are to be submitted again."""
-        if not self.submitter.waiting:
+        if not self.submitter.has_more:
             return
         self._polls += 1
         freed = self._full - len(queue)

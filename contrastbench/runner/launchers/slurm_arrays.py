@@ -101,7 +101,8 @@ class Submitter:
     Attributes:
         waiting: what is not in the queue yet, in order.
         problems: for each run that Slurm refused for good, its words.
-        no_room: what Slurm said when it had no room for the first array of ``waiting``.
+        no_room: what Slurm said when it had no room for the first array of ``waiting``, or for the job of the mail.
+        no_mail: why there will be no mail at the end, though the profile asks for one; empty if there will be.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Submitter:
         self.seconds = seconds or {}
         self.cap = max_array_size()
         self.problems: dict[Path, str] = {}
-        self.no_room = ""
+        self.no_room = self.no_mail = ""
         self.waiting = deque(arrays_of(jobs, profile, self.cap, self.seconds))
         self._lanes = lanes_of(self.waiting, profile.array_parallelism)
         self._snapshot: Snapshot | None = None
@@ -120,6 +121,15 @@ class Submitter:
     def add(self, jobs: Sequence[Job]) -> None:
         """Puts jobs at the end of those that are to be submitted."""
         self.waiting.extend(arrays_of(jobs, self.profile, self.cap, self.seconds))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another ``fill`` may have something to submit: runs, or the job that sends the mail."""
+        return bool(self.waiting) or (self._mail_is_due and self._has_submitted)
+
+    @property
+    def _has_submitted(self) -> bool:
+        return any(lane.last_job for lane in self._lanes)
 
     @property
     def left(self) -> list[Job]:
@@ -142,8 +152,7 @@ class Submitter:
                 if words:
                     self.waiting.appendleft(array)
                     size, self.no_room = len(array.tasks) // 2, words if len(array.tasks) == 1 else ""
-            if not self.waiting and self._mail_is_due and any(lane.last_job for lane in self._lanes):
-                self._mail_is_due = False
+            if self.has_more and not self.waiting:
                 self._ask_for_mail()
 
     def _still_wanted(self, array: Array, queue: Queue) -> Array:
@@ -180,7 +189,10 @@ class Submitter:
         asked = {"dependency": ":".join(["afterany", *jobs]), "mail-user": self.profile.mail, "mail-type": "END"}
         asked |= {"job-name": "contrastbench-has-ended", "time": "1", "output": "/dev/null"}
         asked |= {name: getattr(self.profile, name) for name in ("partition", "account", "qos")}
-        run_sbatch([*(f"--{name}={value}" for name, value in asked.items() if value), "--wrap=:"])
+        job, words = run_sbatch([*(f"--{name}={value}" for name, value in asked.items() if value), "--wrap=:"])
+        self.no_room = words if is_no_room(words) else ""
+        self.no_mail = "" if job else f"no mail will be sent at the end: sbatch refused: {words}"
+        self._mail_is_due = bool(self.no_room)
 
 
 def script_of(

@@ -32,8 +32,9 @@ class Group:
 
     def __init__(self, submission: Path, number: int, profile: Profile, job: str) -> None:
         self.profile, self.job = profile, job
-        self.leads = os.environ.get("SLURM_NODEID", "0") == "0"
-        self._turns = submission / f"{number}.turn.{os.environ.get('SLURM_RESTART_COUNT', '0')}.json"
+        self.leads = leads()
+        start = ".".join(os.environ.get(name, "0") for name in ("SLURM_RESTART_COUNT", "SLURM_STEP_ID"))
+        self._turns = submission / f"{number}.turn.{start}.json"
         self._turn = 0
 
     def do(self, folder: Path) -> None:
@@ -69,6 +70,11 @@ class Group:
         command += ["--threads", str(self.profile.threads)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.profile.threads)}
         subprocess.run(command, env=environment, preexec_fn=_without_the_warning, check=False)
+
+
+def leads() -> bool:
+    """Whether this process is on the first node of its job."""
+    return os.environ.get("SLURM_NODEID", "0") == "0"
 
 
 def _without_the_warning() -> None:

@@ -19,6 +19,7 @@ from contrastbench.runner.rows import read_row
 JOB_NAME = "contrastbench"
 AGAIN = 75  # exit code of a task that was told to go and has saved: back to the queue (EX_TEMPFAIL)
 SETUP_FAILED = 78  # exit code of a job whose setup failed (EX_CONFIG)
+MEMORY_KILLS = "CONTRASTBENCH_MEMORY_KILLS"  # how many steps of this job Slurm has ended as out of memory so far
 NO_WORKING_GPU = "NoWorkingGPU"  # the error type in the row of a run that was sent to a node without one
 AUTO_STEP_HOURS = 0.25  # "auto" asks for this or for 2, 4, 8, ... times as much
 AUTO_MARGIN = 2.0  # times the estimated hours
@@ -80,7 +81,13 @@ def script(
             HEAD.format(failed=SETUP_FAILED),
             *setup,
             *exports,
-            TAIL.format(command=_step(profile, folder), folder=shlex.quote(str(folder)), again=AGAIN),
+            TAIL.format(
+                command=_step(profile, folder),
+                folder=shlex.quote(str(folder)),
+                again=AGAIN,
+                kills=MEMORY_KILLS,
+                most_kills=(profile.task_size + 1) * profile.nodes_per_run,
+            ),
         ]
     )
 
@@ -139,6 +146,7 @@ def _step(profile: Profile, folder: Path) -> str:
 HEAD = """\
 told=  # the signal that came, if one did
 step=  # srun's process
+job="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" # SLURM_JOB_ID would mean the whole array in one of its tasks
 tell() {{ told=$1; [ -z "$step" ] || kill -s USR2 "$step" 2>/dev/null; }}
 trap 'tell USR2' USR2
 trap 'told=TERM' TERM
@@ -149,9 +157,9 @@ worked() {{
   exit {failed}
 }}
 again() {{ # only a job that Slurm still counts as running: a cancelled one must not come back
-  if [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)" = RUNNING ]; then
+  if [ "$(squeue --noheader --jobs="$job" --format=%T)" = RUNNING ]; then
     echo "contrastbench: back to the queue ($1)"
-    scontrol requeue "$SLURM_JOB_ID" && exec sleep 900
+    scontrol requeue "$job" && exec sleep 900
   fi
   echo "contrastbench: not put back into the queue: Slurm has ended the job or refuses ($1)"
 }}
@@ -163,11 +171,23 @@ TAIL = """\
 # task
 echo "$SLURM_ARRAY_JOB_ID" > {folder}/job
 [ -z "$told" ] || again "SIG$told before the task began"
-{command} &
-step=$!
-wait "$step"
-code=$?
-while kill -0 "$step" 2>/dev/null; do wait "$step"; code=$?; done
+out_of_memory() {{ grep -c '^srun: error: .*: Out Of Memory' {folder}/"$SLURM_ARRAY_TASK_ID.log"; }}
+do_step() {{
+  {command} &
+  step=$!
+  [ -z "$told" ] || kill -s USR2 "$step" 2>/dev/null # it came while srun was being started
+  wait "$step"
+  code=$?
+  while kill -0 "$step" 2>/dev/null; do wait "$step"; code=$?; done
+}}
+before=$(out_of_memory)
+do_step
+# A process was killed for memory, or the whole step with it: the task begins again and sees to the runs without rows.
+until [ -n "$told" ] || [ $((kills = $(out_of_memory) - before)) -eq ${{{kills}:-0}} ]; do
+  export {kills}=$kills
+  [ $kills -le {most_kills} ] || break
+  do_step
+done
 case $code in
   0) exit 0 ;;
   {again}) again "saved" ;;

@@ -24,8 +24,10 @@ import psutil
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.execute import Host, give_up, needed_folders, read_ticket
 from contrastbench.runner.launchers import Job, local, readiness, slurm_group
+from contrastbench.runner.launchers.slurm_notes import Notes
 from contrastbench.runner.launchers.slurm_queue import mark_of, task_folders
-from contrastbench.runner.launchers.slurm_script import AGAIN, NO_WORKING_GPU
+from contrastbench.runner.launchers.slurm_script import AGAIN, MEMORY_KILLS, NO_WORKING_GPU
+from contrastbench.runner.memory import kills_for_memory
 from contrastbench.runner.profiles import Profile, profile_of
 from contrastbench.runner.staging import staged
 from contrastbench.runner.vocabulary import Run
@@ -55,7 +57,7 @@ class Task:
         self.profile: Profile = profile_of(asked["profile"])
         self.hours: float = asked["hours"]
         self.folders = task_folders(submission, number)
-        self.notes = read_notes(submission, number)
+        self.notes = Notes(submission, number)
         self.stopping = False
         self.began = time.monotonic()
 
@@ -63,7 +65,14 @@ class Task:
         """Does the runs and returns the exit code: 0, or ``AGAIN`` if it was told to go and has more to do."""
         signal.signal(signal.SIGTERM, self._told_to_go)
         signal.signal(signal.SIGUSR2, self._told_to_go)
-        self._note(told_to_go=False)
+        if os.environ.get(MEMORY_KILLS):
+            if self.notes["told_to_go"]:  # it has saved; that a run was killed before hid its exit code
+                return AGAIN if self._to_do() else 0
+            if slurm_group.leads():
+                self._blame_for_memory()
+            if self.profile.nodes_per_run == 1 and not self._to_do():
+                return 0
+        self.notes.write(told_to_go=False)
         if self.profile.scratch:
             self._stage_data()
         if problem := self._gpu_problem():
@@ -75,6 +84,20 @@ class Task:
         self._do_runs()
         return self._leave() if self.stopping and self._to_do() else 0
 
+    def _blame_for_memory(self) -> None:
+        """After Slurm has ended the last step for its memory, this task with it: the run that was at work gets its row.
+
+        Where several were at work nobody can say which of them took the memory: from now on they work one at a time.
+        """
+        claimed = {folder: claims.latest(folder) for folder in self._to_do() if self._was_ours(folder)}
+        taken = {folder: claim.taken for folder, claim in claimed.items() if claim}
+        begun = [folder for folder in taken if taken[folder] >= self.notes.last_start]
+        alone = self.notes["alone"] or self.profile.processes_per_run > 1
+        if len(begun) == 1 or (begun and alone):
+            latest = max(begun, key=lambda folder: taken[folder])
+            self._give_up([latest], "out_of_memory", "", local.killed_for_memory())
+        self.notes.write(alone=bool(begun))
+
     def _share_runs(self) -> int:
         """One run at a time, on all devices of all nodes; the first node's task says which, the others follow."""
         group = slurm_group.Group(self.submission, self.number, self.profile, job_id())
@@ -84,7 +107,10 @@ class Task:
             ready = readiness(self._job(folder))
             for _ in range(local.ATTEMPTS if ready == "ready" else 0):
                 if not self.stopping and folder in self._to_do():
+                    kills = kills_for_memory()
                     group.do(folder)
+                    if kills_for_memory() > kills and folder in self._to_do():
+                        self._give_up([folder], "out_of_memory", "", local.killed_for_memory())
         group.end()
         return self._leave() if self.stopping and self._to_do() else 0
 
@@ -96,6 +122,7 @@ class Task:
                 *(jobs, slots),
                 watch=_print,
                 scheduler_job=job_id(),
+                one_at_a_time=self.notes["alone"],
                 stopping=lambda: self.stopping,
                 unwanted=lambda job: "" if self._is_ours(job.folder) else CANCELLED,
             )
@@ -124,17 +151,17 @@ class Task:
         ended_by_time = time.monotonic() - self.began >= self.hours * 3600 - self.profile.signal_seconds - 60
         if ended_by_time:
             self._count_timeout([folder for folder in self._to_do() if claims.latest(folder)])
-        self._note(told_to_go=True)
+        self.notes.write(told_to_go=True)
         return AGAIN if self._to_do() else 0
 
     def _count_timeout(self, started: list[Path]) -> None:
         finished = len(self.folders) - len(self._to_do())
         timeouts = self.notes["timeouts"] + 1 if finished == self.notes["finished"] else 1
-        self._note(timeouts=timeouts, finished=finished)
+        self.notes.write(timeouts=timeouts, finished=finished)
         if timeouts >= self.profile.attempts:
             message = f"not finished in {timeouts} tasks of {self.hours:.2f} hours; give the profile more hours"
             self._give_up(started, "timed_out", "timed_out", message)
-            self._note(timeouts=0)
+            self.notes.write(timeouts=0)
 
     def _give_up(
         self, folders: list[Path], status: str, error_type: str, message: str, device: str | None = None
@@ -201,25 +228,6 @@ class Task:
             raise ValueError("the profile has a scratch folder, but CONTRASTBENCH_DATA does not say what to copy there")
         scratch = Path(os.path.expandvars(self.profile.scratch))
         os.environ["CONTRASTBENCH_DATA"] = str(staged(Path(root), scratch, self.profile.stage))
-
-    def _note(self, **changes: Any) -> None:
-        self.notes |= changes
-        files.write_json(_notes_path(self.submission, self.number), self.notes, sync=False)
-
-
-def read_notes(submission: Path, number: int) -> dict[str, Any]:
-    """What a task has written down for its next start."""
-    path = _notes_path(submission, number)
-    return files.read_json(path) if path.exists() else {"timeouts": 0, "finished": 0, "told_to_go": False}
-
-
-def _notes_path(submission: Path, number: int) -> Path:
-    return submission / f"{number}.json"
-
-
-def was_told_to_go(mark: dict[str, Any]) -> bool:
-    """Whether the task that a run's mark names has saved and ended because Slurm told it to go."""
-    return read_notes(Path(mark["submission"]), mark["task"])["told_to_go"]
 
 
 def job_id() -> str:
