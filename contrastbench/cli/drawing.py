@@ -162,7 +162,7 @@ def _paper_input(gathered: Gathered) -> html.PaperInput:
         html.FigureInput(name, name.replace("-", " ").replace("_", " "), style.svg_bytes(figure))
         for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()
     ]
-    return html.paper_input(
+    return html.PaperInput(
         *(paper.name, paper.title, shown, gathered.here),
         states=gathered.states,
         figures=figures,

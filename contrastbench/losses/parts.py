@@ -57,7 +57,7 @@ def full_precision(z: Tensor) -> Tensor:
 def row_norms(z: Tensor) -> Tensor:
     """Euclidean length of each row of ``z`` ([..., D] -> [..., 1]), neither overflowing nor vanishing; 1 for zeros."""
     norms = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-    if z.device.type == "cpu" and norms.numel():  # elsewhere the question would cost more than the careful answer
+    if z.device.type == "cpu" and norms.numel():  # asking a GPU costs more than the careful way below
         shortest, longest = norms.detach().aminmax()
         if shortest > 1e-15 and longest < 1e15:  # squares are far from the limits of float32
             return norms

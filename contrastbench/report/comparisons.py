@@ -37,22 +37,6 @@ class Order(NamedTuple):
     methods: int
 
 
-class Gain(NamedTuple):
-    """A method's gain over the baseline, positive where it is better: published, and measured in pairs by seed."""
-
-    published: float
-    here: float
-
-    @property
-    def same_sign(self) -> bool:
-        return self.published * self.here > 0
-
-    @property
-    def share_kept(self) -> float:
-        """Ours over published: 1 all of it, 0 none, below 0 the other way round; NaN where nothing was claimed."""
-        return self.here / self.published if self.published else math.nan
-
-
 @dataclass(frozen=True)
 class Paired:
     """One method minus another over the seeds that both have."""
@@ -71,12 +55,17 @@ class Paired:
 
 @dataclass(frozen=True)
 class Claim:
-    """One method against the baseline on one dataset: the published gain (None where a side is missing) and ours."""
+    """One method against the baseline on one dataset, positive where it is better."""
 
     cell: JoinedCell
     baseline: JoinedCell
-    gain: Gain | None
+    published: float | None  # difference of the published numbers; None where one is missing or they are equal
     paired: Paired
+
+    @property
+    def kept(self) -> float | None:
+        """Ours over published: 1 all of it, 0 none, below 0 the other way round."""
+        return self.paired.mean / self.published if self.published else None
 
 
 @dataclass(frozen=True)
@@ -162,8 +151,8 @@ def _claim(cell: JoinedCell, baseline: JoinedCell) -> Claim:
     number, other = _measured_and_confirmed(cell), _measured_and_confirmed(baseline)
     if not (number and other and pairs.n):
         return Claim(cell, baseline, None, pairs)
-    claimed = other.value - number.value if cell.better == "lower" else number.value - other.value
-    return Claim(cell, baseline, Gain(claimed, pairs.mean), pairs)
+    sign = -1 if cell.better == "lower" else 1
+    return Claim(cell, baseline, sign * (number.value - other.value) or None, pairs)
 
 
 def gain_in_pairs(cell: JoinedCell, baseline: JoinedCell) -> Paired:
@@ -323,7 +312,7 @@ def findings(table: JoinedTable) -> list[str]:
     analysis = analyse(table)
     grid = Grid(table)
     # One seed against one, with nothing claimed, says nothing: the two numbers stand in the table.
-    claims = [claim for claim in analysis.claims if claim.paired.n >= 2 or (claim.gain and claim.paired.n)]
+    claims = [claim for claim in analysis.claims if claim.paired.n >= 2 or claim.published]
     return [
         *_order_and_signs(analysis),
         *(_said_of_pooled(claim, len(analysis.pooled)) for claim in analysis.pooled),
@@ -339,17 +328,16 @@ def summary(table: JoinedTable) -> list[str]:
 
 
 def _order_and_signs(analysis: Analysis) -> list[str]:
-    gains = [claim.gain for claim in analysis.claims if claim.paired.n and claim.gain and claim.gain.published]
-    held = sum(gain.same_sign for gain in gains)
-    return [
-        *(
-            f"Order of {order.methods} methods on {order.dataset} ({order.metric}) against the paper's: "
-            f"Kendall's tau {order.tau:+.2f}."
-            for order in analysis.orders
-            if not math.isnan(order.tau)
-        ),
-        *([f"{held} of {len(gains)} published differences to the baseline have the published sign."] if gains else []),
+    said = [
+        f"Order of {order.methods} methods on {order.dataset} ({order.metric}) against the paper's: "
+        f"Kendall's tau {order.tau:+.2f}."
+        for order in analysis.orders
+        if not math.isnan(order.tau)
     ]
+    if kept := [claim.kept for claim in analysis.claims if claim.kept is not None]:
+        held = sum(share > 0 for share in kept)
+        said.append(f"{held} of {len(kept)} published differences to the baseline have the published sign.")
+    return said
 
 
 def _pooled_briefly(claims: Sequence[Pooled]) -> Iterable[str]:
@@ -374,11 +362,10 @@ def _said_of_pooled(claim: Pooled, family: int) -> str:
 def _said_of_claim(claim: Claim, grid: Grid) -> str:
     """One line: who over whom and where, published, measured, kept, and what the paired test says."""
     pair = claim.paired
-    published = bool(claim.gain and claim.gain.published)
     who = f"{grid.row_label(claim.cell)} over {grid.row_label(claim.baseline)}, {grid.column_label(claim.cell)}"
-    kept = f" ({claim.gain.share_kept:.0%} of it)" if claim.gain and published else ""
+    kept = f" ({claim.kept:.0%} of it)" if claim.kept is not None else ""
     interval = f" [{pair.interval.low:+.3g}, {pair.interval.high:+.3g}]" if pair.interval else ""
-    parts = [f"published {claim.gain.published:+.3g}"] if claim.gain and published else []
+    parts = [f"published {claim.published:+.3g}"] if claim.published else []
     parts += [f"measured {pair.mean:+.3g}{interval} over {pair.n} paired seed{'s' * (pair.n != 1)}{kept}"]
     if not pair.impossible:
         parts += [f"p = {pair.p_holm:.2g} after Holm" + (", significant" if pair.significant else ", not significant")]

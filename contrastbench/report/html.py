@@ -19,13 +19,13 @@ from markupsafe import Markup
 
 from contrastbench.report.join import JoinedTable, Row
 from contrastbench.report.layout import SIGNS, published_text, words
-from contrastbench.report.page import Details, TableView, script_json, table_view
+from contrastbench.report.page import Details, script_json, table_view
 from contrastbench.report.published import Published
 from contrastbench.report.svg import inline_svg
 from contrastbench.report.verdict import KINDS
 from contrastbench.runner import files
 
-FIGURES_BYTES = 2_500_000  # what all figures of a page may take; a later one is named, and left to `contrastbench plot`
+FIGURES_BYTES = 2_500_000  # total size of all figures in the page; figures beyond it are listed by name only
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 
@@ -46,9 +46,8 @@ class PaperInput:
     Attributes:
         name, title: as its ``tables.py`` says.
         tables: what ``join`` returned, at every scale to be shown.
-        states: status -> number of runs on this machine (queued, running, done, failed, ...).
-        seconds: wall seconds that the runs on this machine have cost so far.
-        failures: rows of this machine that did not end as done.
+        rows: those of this machine.
+        states: status -> number of runs on this machine (queued, running, done, ...); else counted in ``rows``.
         figures: committed or made now.
         findings: what its README says first, plain text.
         published: everything in its ``published.csv``; numbers of tables that the paper does not declare are listed.
@@ -57,12 +56,24 @@ class PaperInput:
     name: str
     title: str
     tables: Sequence[JoinedTable]
+    rows: Sequence[Row]
     states: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    failures: Sequence[Row] = ()
     figures: Sequence[FigureInput] = ()
     findings: Sequence[str] = ()
     published: Sequence[Published] = ()
+
+    @property
+    def runs(self) -> Mapping[str, int]:
+        return self.states or Counter(str(row["status"]) for row in self.rows)
+
+    @property
+    def failures(self) -> list[Row]:
+        return [row for row in self.rows if row["status"] != "done"]
+
+    @property
+    def seconds(self) -> float:
+        """What the runs on this machine have cost so far."""
+        return sum(row["seconds"] or 0 for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -82,26 +93,6 @@ class ReportInput:
     generated: str = ""
     problems: Sequence[str] = ()
     reload_seconds: int | None = None
-
-
-def paper_input(
-    name: str,
-    title: str,
-    tables: Sequence[JoinedTable],
-    rows_here: Sequence[Row],
-    *,
-    states: Mapping[str, int] | None = None,
-    figures: Sequence[FigureInput] = (),
-    findings: Sequence[str] = (),
-    published: Sequence[Published] = (),
-) -> PaperInput:
-    """A paper whose states, cost and failures are read off its rows here (``states`` adds what has no row yet)."""
-    counts = Counter({**(states or {})})
-    if not counts:
-        counts = Counter(str(row["status"]) for row in rows_here)
-    failures = [row for row in rows_here if row["status"] != "done"]
-    seconds = sum(row["seconds"] or 0 for row in rows_here)
-    return PaperInput(name, title, tables, counts, seconds, failures, figures, findings, published)
 
 
 def build(report: ReportInput, path: Path) -> Path:
@@ -125,7 +116,7 @@ def page(report: ReportInput) -> str:
         counts=counts,
         kinds=KINDS,
         signs=SIGNS,
-        scales=sorted({table.scale for paper in papers for table in paper["tables"]}),
+        scales=sorted({table.scale for paper in report.papers for table in paper.tables}),
         data=script_json(details.as_json()),
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS],
@@ -134,7 +125,7 @@ def page(report: ReportInput) -> str:
 
 
 def _paper_view(paper: PaperInput, details: Details, budget: list[int]) -> dict[str, Any]:
-    tables: list[TableView] = [table_view(table, details) for table in paper.tables]
+    tables = [table_view(table, details) for table in paper.tables]
     figures = []
     for number, figure in enumerate(paper.figures, start=1):
         drawing, wide = _drawing(figure.svg, f"{paper.name}-{number}")

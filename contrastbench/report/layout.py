@@ -14,10 +14,10 @@ SIGNS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparabl
 
 
 class Grid:
-    """The rows and columns of a table as the paper prints it; what the two axes leave open joins the labels.
+    """A table's rows and columns as the paper prints them. Labels also name what neither axis says.
 
-    Metrics join the columns. So do data sets, unless the columns are metrics already: then each has rows of its own,
-    or, where ``by_dataset`` asks for it, columns of its own after all.
+    The metric joins the column's label. So does the data set, unless the columns are metrics: then each data set has
+    rows of its own, or, with ``by_dataset``, columns of its own.
     """
 
     def __init__(self, table: JoinedTable, *, by_dataset: bool = False) -> None:

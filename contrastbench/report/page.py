@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -34,77 +33,31 @@ LOG_TAIL = 2000  # characters kept of a failed run's last lines
 MOST_FAILURES = 5  # per cell and place, in full
 
 
-@dataclass(frozen=True)
-class CellView:
-    number: int  # of its details
-    kind: str
-    sign: str
-    verdict: str  # the word, with what a reader asks next
-    reason: str
-    published: str
-    shipped: str
-    here: str
-    mean: str  # of the best known rows; "–" where there are none
-    spread: str
-    origin: str  # "here", "shipped" or ""
-    trouble: str  # "2 failed", "3 missing", ""
-    sort: dict[str, float | None]
-    strip: Markup
-    label: str  # for screen readers
+View = dict[str, Any]  # what the template shows of a table, a line or a cell
 
 
-@dataclass(frozen=True)
-class RowView:
-    label: str
-    colour: str
-    cells: list[CellView | None]
-
-
-@dataclass(frozen=True)
-class TableView:
-    number: int
-    paper: str
-    name: str
-    scale: str
-    kind: str  # the scale, and variant and protocol where all cells share them
-    question: str
-    axis_rows: str
-    columns: list[str]
-    rows: list[RowView]
-    metrics: list[str]
-    findings: list[str]
-    measured: int  # cells with a finished run
-    count: int
-    chart: int | None
-    unmatched: list[str]
-
-    @property
-    def flat(self) -> bool:
-        return len(self.columns) == 1
-
-
-def table_view(table: JoinedTable, details: Details) -> TableView:
+def table_view(table: JoinedTable, details: Details) -> View:
     """Lays out one table and registers its cells and its curves with ``details``."""
     grid = Grid(table)
     axes = {place: axis_of(cells) for place, cells in _places(grid).items()}
     rows = [_row_view(label, grid, axes, details) for label in grid.rows]
-    return TableView(
-        number=details.next_table(),
-        paper=table.paper,
-        name=table.name,
-        scale=table.scale,
-        kind=grid.kind,
-        question=table.table.title,
-        axis_rows=grid.axis_rows,
-        columns=grid.columns,
-        rows=rows,
-        metrics=list(dict.fromkeys(cell.metric for cell in table.cells)),
-        findings=findings(table),
-        measured=sum(bool(cell.best_known.done) for cell in table.cells),
-        count=len(table.cells),
-        chart=details.add_chart(table),
-        unmatched=[f"{n.dataset} / {n.method}: {published_text(n)}" for n in table.unmatched],
-    )
+    return {
+        "number": details.next_table(),
+        "paper": table.paper,
+        "name": table.name,
+        "scale": table.scale,
+        "kind": grid.kind,  # the scale, and variant and protocol where all cells share them
+        "question": table.table.title,
+        "axis_rows": grid.axis_rows,
+        "columns": grid.columns,
+        "rows": rows,
+        "metrics": list(dict.fromkeys(cell.metric for cell in table.cells)),
+        "findings": findings(table),
+        "measured": sum(bool(cell.best_known.done) for cell in table.cells),
+        "of": len(table.cells),
+        "chart": details.add_chart(table),
+        "unmatched": [f"{n.dataset} / {n.method}: {published_text(n)}" for n in table.unmatched],
+    }
 
 
 def _places(grid: Grid) -> dict[tuple[str, str], list[JoinedCell]]:
@@ -116,44 +69,40 @@ def _places(grid: Grid) -> dict[tuple[str, str], list[JoinedCell]]:
     return places
 
 
-def _row_view(label: str, grid: Grid, axes: dict[tuple[str, str], Axis | None], details: Details) -> RowView:
+def _row_view(label: str, grid: Grid, axes: dict[tuple[str, str], Axis | None], details: Details) -> View:
     cells = grid.rows[label]
     first = next(iter(cells.values()))
-    views: Sequence[CellView | None] = [
+    views = [
         _cell_view(cell, f"{label}, {column}", axes[column, cell.dataset], details)
         if (cell := cells.get(column))
         else None
         for column in grid.columns
     ]
-    return RowView(label, look(first.method).colour, list(views))
+    return {"label": label, "colour": look(first.method).colour, "cells": views}
 
 
-def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details) -> CellView:
+def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details) -> View:
     sample = cell.best_known
-    verdict = verdict_text(cell).split(" ", 1)[1]
-    mean = number_text(sample.summary.mean, cell.metric) if sample.done else MISSING
-    here, shipped, published = (
-        sample_text(cell.here, cell.metric),
-        sample_text(cell.shipped, cell.metric),
-        numbers_text(cell),
-    )
-    return CellView(
-        number=details.add_cell(cell, name),
-        kind=cell.verdict.kind,
-        sign=SIGNS[cell.verdict.kind],
-        verdict=verdict,
-        reason=cell.verdict.reason,
-        published=published,
-        shipped=shipped,
-        here=here,
-        mean=mean,
-        spread=number_text(sample.summary.sd, cell.metric) if sample.summary.n > 1 else "",
-        origin="here" if cell.here.done else ("shipped" if cell.shipped.done else ""),
-        trouble=_trouble(cell),
-        sort=_sort_values(cell),
-        strip=strip(cell, axis),
-        label=f"{name}: published {published}, shipped {shipped}, here {here}, {verdict}. Show seeds and settings.",
-    )
+    verdict = verdict_text(cell).split(" ", 1)[1]  # the word, with what a reader asks next
+    here, shipped = (sample_text(each, cell.metric) for each in (cell.here, cell.shipped))
+    published = numbers_text(cell)
+    return {
+        "number": details.add_cell(cell, name),  # of its details
+        "kind": cell.verdict.kind,
+        "sign": SIGNS[cell.verdict.kind],
+        "verdict": verdict,
+        "reason": cell.verdict.reason,
+        "published": published,
+        "shipped": shipped,
+        "here": here,
+        "mean": number_text(sample.summary.mean, cell.metric) if sample.done else MISSING,
+        "spread": number_text(sample.summary.sd, cell.metric) if sample.summary.n > 1 else "",
+        "origin": "here" if cell.here.done else ("shipped" if cell.shipped.done else ""),
+        "trouble": _trouble(cell),  # "2 failed", "3 missing", ""
+        "value": _sort_values(cell),
+        "strip": strip(cell, axis),
+        "label": f"{name}: published {published}, shipped {shipped}, here {here}, {verdict}. Show seeds and settings.",
+    }
 
 
 def _trouble(cell: JoinedCell) -> str:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-COLUMNS = (
-    *("table", "dataset", "method", "metric", "value", "spread", "spread_kind", "n"),
-    *("confirmed", "margin", "where", "source", "note"),
-)
 SPREAD_KINDS = ("seeds", "folds", "unknown")
 DEFAULT_MARGIN_PERCENT = 1.0  # percentage points; other units must state their own margin
 
@@ -77,94 +73,52 @@ def _number(path: Path, line: int, header: list[str], fields: list[str]) -> Publ
     if len(fields) != len(header):
         raise ValueError(f"{path}:{line}: {len(fields)} fields where the header has {len(header)}; quote commas")
     text = {name: value.strip() for name, value in zip(header, fields, strict=True)}
-    read = _Reader(path, line, text)
-    for name in ("table", "dataset", "method", "metric"):
-        read(name, _some, "a name")
-    number = Published(
-        table=text["table"],
-        dataset=text["dataset"],
-        method=text["method"],
-        metric=text["metric"],
-        value=read("value", _finite, "a finite number"),
-        spread=read("spread", _optional(_not_negative), "a number of at least 0, or nothing"),
-        spread_kind=read("spread_kind", _one_of("", *SPREAD_KINDS), f"{', '.join(SPREAD_KINDS)}, or nothing"),
-        n=read("n", _optional(_count), "a whole number of at least 1, or nothing"),
-        confirmed=read("confirmed", _one_of("yes", "no"), "yes or no") == "yes",
-        margin=read("margin", _optional(_positive), "a number above 0, or nothing"),
-        where=text["where"],
-        source=text["source"],
-        note=text["note"],
-        value_text=text["value"],
-        spread_text=text["spread"],
-    )
-    return _checked(read, number)
 
+    def error(column: str, possible: str) -> ValueError:
+        return ValueError(f"{path}:{line}: {column} is {text[column]!r}; possible: {possible}")
 
-def _checked(read: _Reader, number: Published) -> Published:
-    """Fills the default margin, and refuses what no single column shows to be wrong."""
-    if number.spread is not None and not number.spread_kind:
-        raise read.error("spread_kind", f"{', '.join(SPREAD_KINDS)}, because a spread is given")
-    if number.margin is None and number.metric.endswith("_percent"):
-        return replace(number, margin=DEFAULT_MARGIN_PERCENT)
-    if number.margin is None and number.confirmed:
-        raise read.error("margin", "a number above 0 in the metric's unit: only percentages have a default")
-    return number
-
-
-class _Reader:
-    """Converts the columns of one line and says what is wrong with one."""
-
-    def __init__(self, path: Path, line: int, text: dict[str, str]) -> None:
-        self.path, self.line, self.text = path, line, text
-
-    def __call__(self, column: str, convert: Callable[[str], Any], possible: str) -> Any:
+    read: dict[str, Any] = {}
+    for column, (convert, possible) in COLUMNS.items():
         try:
-            return convert(self.text[column])
-        except (ValueError, InvalidOperation):
-            raise self.error(column, possible) from None
-
-    def error(self, column: str, possible: str) -> ValueError:
-        return ValueError(f"{self.path}:{self.line}: {column} is {self.text[column]!r}; possible: {possible}")
-
-
-def _some(text: str) -> str:
-    if not text:
-        raise ValueError
-    return text
+            read[column] = convert(text[column])
+        except (ValueError, KeyError, InvalidOperation):
+            raise error(column, possible) from None
+    if read["spread"] is not None and not read["spread_kind"]:
+        raise error("spread_kind", f"{', '.join(SPREAD_KINDS)}, because a spread is given")
+    if read["margin"] is None and read["metric"].endswith("_percent"):
+        read["margin"] = DEFAULT_MARGIN_PERCENT
+    if read["margin"] is None and read["confirmed"]:
+        raise error("margin", "a number above 0 in the metric's unit: only percentages have a default")
+    return Published(**read, value_text=text["value"], spread_text=text["spread"])
 
 
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(Decimal(text))):
-        raise ValueError
-    return value
+def _that(convert: Callable[[str], Any], allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Converts, and raises ValueError where the result is not allowed."""
+
+    def converted(text: str) -> Any:
+        if not allowed(value := convert(text)):
+            raise ValueError
+        return value
+
+    return converted
 
 
-def _not_negative(text: str) -> float:
-    if (value := _finite(text)) < 0:
-        raise ValueError
-    return value
-
-
-def _positive(text: str) -> float:
-    if (value := _finite(text)) <= 0:
-        raise ValueError
-    return value
-
-
-def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise ValueError
-    return value
+def _number_that(allowed: Callable[[float], bool]) -> Callable[[str], Any]:
+    return _that(lambda text: float(Decimal(text)), lambda value: math.isfinite(value) and allowed(value))
 
 
 def _optional(convert: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: convert(text) if text else None
 
 
-def _one_of(*possible: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in possible:
-            raise ValueError
-        return text
-
-    return convert
+# Column -> how its text is read, and what is possible there.
+COLUMNS: dict[str, tuple[Callable[[str], Any], str]] = {
+    **dict.fromkeys(("table", "dataset", "method", "metric"), (_that(str, bool), "a name")),
+    "value": (_number_that(lambda value: True), "a finite number"),
+    "spread": (_optional(_number_that(lambda value: value >= 0)), "a number of at least 0, or nothing"),
+    "spread_kind": (_that(str, ("", *SPREAD_KINDS).__contains__), f"{', '.join(SPREAD_KINDS)}, or nothing"),
+    "n": (_optional(_that(int, lambda value: value >= 1)), "a whole number of at least 1, or nothing"),
+    "confirmed": ({"yes": True, "no": False}.__getitem__, "yes or no"),
+    "margin": (_optional(_number_that(lambda value: value > 0)), "a number above 0, or nothing"),
+    **dict.fromkeys(("where", "source", "note"), (str, "any text")),
+}

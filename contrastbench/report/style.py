@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,38 +117,36 @@ def creator() -> str:
     return f"matplotlib {matplotlib.__version__}"
 
 
+def _written(figure: Figure, canvas: Callable[[Figure], Any], **options: Any) -> bytes:
+    out = io.BytesIO()
+    with styled():
+        canvas(figure)
+        figure.savefig(out, **options)
+    return out.getvalue()
+
+
 def svg_bytes(figure: Figure, source: str = "") -> bytes:
     """The figure as SVG, the same bytes for the same figure (no date, no random ids).
 
     Args:
         source: what it was made from, e.g. the digest of the rows; written into its metadata.
     """
-    out = io.BytesIO()
-    with styled():
-        FigureCanvasSVG(figure)
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": creator(), "Source": source or None})
-    short = _PLACES.sub(lambda match: _DIGITS.sub(rb"\1", match[0]), out.getvalue())
+    information = {"Date": None, "Creator": creator(), "Source": source or None}
+    written = _written(figure, FigureCanvasSVG, format="svg", metadata=information)
+    short = _PLACES.sub(lambda match: _DIGITS.sub(rb"\1", match[0]), written)
     return b"\n".join(line.rstrip() for line in short.splitlines()) + b"\n"
 
 
 def pdf_bytes(figure: Figure, source: str = "") -> bytes:
     """The figure as PDF, the same bytes for the same figure."""
-    out = io.BytesIO()
     information = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": source or None}
-    with styled():
-        FigureCanvasPdf(figure)
-        figure.savefig(out, format="pdf", metadata=information)
-    return out.getvalue()
+    return _written(figure, FigureCanvasPdf, format="pdf", metadata=information)
 
 
 def png_bytes(figure: Figure, source: str = "") -> bytes:
     """The figure as PNG at 200 dots an inch, on white; the same bytes for the same figure."""
-    out = io.BytesIO()
-    with styled():
-        FigureCanvasAgg(figure)
-        information = {"Software": None, "Source": source or None}
-        figure.savefig(out, format="png", dpi=200, facecolor="white", metadata=information)
-    return out.getvalue()
+    information = {"Software": None, "Source": source or None}
+    return _written(figure, FigureCanvasAgg, format="png", dpi=200, facecolor="white", metadata=information)
 
 
 def save(figure: Figure, path: Path, source: str = "") -> list[Path]:

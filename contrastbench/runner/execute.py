@@ -128,7 +128,7 @@ def assist(folder: Path, host: Host) -> None:
 
 
 def _agreement(host: Host) -> Callable[[bool], bool]:
-    """What tells every process of a run whether any of them said yes."""
+    """Tells every process of a run whether any of them said yes."""
     if host.processes == 1:
         return bool
     from contrastbench import distributed

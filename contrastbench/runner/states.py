@@ -15,7 +15,7 @@ FINISHED = ("done", "failed", "diverged", "out_of_memory", "timed_out")
 UNFINISHED = ("new", "queued", "running", "killed", "lost")  # lost: finished, but its artefact is needed and gone
 FAILURES = ("failed", "diverged", "out_of_memory", "timed_out")
 
-# Says of a queued mark whether its launcher still means to start the run; None where it cannot tell.
+# Whether the launcher that queued this run will still start it; None if unknown.
 StillQueued = Callable[[dict[str, Any]], bool | None]
 
 

@@ -32,7 +32,7 @@ def page_of(synthetic, method="SimCLR", dataset="Alpha", **fields) -> str:
     cell = synthetic.cell(method, dataset)
     rows = synthetic.rows(cell, 80.0)[:4] + [synthetic.failure(cell.runs[4], message=fields.pop("message", "nan"))]
     tables = join("toy", {"main": synthetic.table()}, {"main": [cell]}, rows)
-    return html.page(html.ReportInput([html.paper_input("toy", fields.pop("title", "Toy"), tables, rows, **fields)]))
+    return html.page(html.ReportInput([html.PaperInput("toy", fields.pop("title", "Toy"), tables, rows, **fields)]))
 
 
 def test_nothing_comes_from_elsewhere(synthetic):
@@ -115,7 +115,7 @@ def test_ten_thousand_rows_are_a_small_page_soon(synthetic, tmp_path):
     assert len(rows) == 10_000
     started = time.process_time()
     tables = join("toy", {name: synthetic.table() for name in cells}, cells, rows, rows, numbers)
-    path = html.build(html.ReportInput([html.paper_input("toy", "Toy", tables, rows)]), tmp_path / "index.html")
+    path = html.build(html.ReportInput([html.PaperInput("toy", "Toy", tables, rows)]), tmp_path / "index.html")
     assert time.process_time() - started < 10
     assert path.stat().st_size < 5_000_000
 

@@ -37,7 +37,7 @@ def report(synthetic, tmp_path_factory):
     tables = {"main": synthetic.table(), "beta": synthetic.table(title="What does beta do?")}
     joined = join("toy", tables, {"main": grid + flat, "beta": sweep}, rows, rows[:7], numbers)
     figure = html.FigureInput("comparison", "All methods", style.svg_bytes(comparison(joined[1])))
-    paper = html.paper_input("toy", "A paper", joined, rows, figures=[figure])
+    paper = html.PaperInput("toy", "A paper", joined, rows, figures=[figure])
     path = tmp_path_factory.mktemp("page") / "index.html"
     return html.build(html.ReportInput([paper], {"commit": "c0ffee"}, "today"), path)
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from contrastbench.report.comparisons import (
-    Gain,
+    Claim,
     holm,
     paired,
     rank_correlation,
@@ -203,8 +203,6 @@ def test_a_pooled_claim_weighs_every_data_set_alike():
     assert interval == pytest.approx((sum_of_means.low / 2, sum_of_means.high / 2))
 
 
-def test_gain_keeps_sign_and_share():
-    assert Gain(2.0, 1.0).share_kept == 0.5
-    assert Gain(2.0, 1.0).same_sign
-    assert not Gain(2.0, -1.0).same_sign
-    assert math.isnan(Gain(0.0, 1.0).share_kept)
+def test_a_claim_keeps_sign_and_share():
+    ours = {published: Claim(None, None, published, paired({0: 1.0}, {0: 0.0})).kept for published in (2.0, -2.0, None)}
+    assert ours == {2.0: 0.5, -2.0: -0.5, None: None}
