@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from contrastbench.data.graph_batches import GraphBatch, batches
 from contrastbench.data.graphs import GraphSet
-from contrastbench.encoders.graphs import GIN, xavier
+from contrastbench.encoders.gin import GIN, xavier
 from contrastbench.randomness import generator
 from contrastbench.training import TrainingStep
 

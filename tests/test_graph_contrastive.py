@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.graphs import feature_sum, shortest_path_kernel, weisfeiler_leman_kernel
+from baselines.graph_kernels import feature_sum, shortest_path_kernel, weisfeiler_leman_kernel
 from benchmarks.graph_contrastive import clean, graphcl, tables
 from benchmarks.graph_contrastive import train as train_module
 from benchmarks.graph_contrastive.config import Config
@@ -150,7 +150,7 @@ def test_standardising_uses_training_items_alone():
 def test_the_wl_kernel_is_grakels(mutag):
     from grakel.kernels import VertexHistogram, WeisfeilerLehman
 
-    from baselines.graphs import _grakel_graphs
+    from baselines.graph_kernels import _grakel_graphs
 
     some = subset(mutag, 40)
     theirs = WeisfeilerLehman(n_iter=3, base_graph_kernel=VertexHistogram, normalize=True)

@@ -14,7 +14,7 @@ from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.published_pipeline import printed_hcl
 from contrastbench import losses
 from contrastbench.data.augmentation import normalised_views
-from contrastbench.encoders.images import resnet18
+from contrastbench.encoders.resnets import resnet18
 from contrastbench.randomness import generator
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from contrastbench.data.augmentation import draw_views, natural_recipe, normalised_views
-from contrastbench.encoders.images import resnet18
+from contrastbench.encoders.resnets import resnet18
 from contrastbench.losses import hcl
 from contrastbench.randomness import generator
 from contrastbench.training import TrainingStep, _Buffers, batches

@@ -18,7 +18,7 @@ from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.model import Learner
 from contrastbench.data.graph_batches import GraphBatch, whole_batch
 from contrastbench.data.graphs import GraphSet
-from contrastbench.encoders.graphs import GIN, xavier
+from contrastbench.encoders.gin import GIN, xavier
 from contrastbench.losses.graph import graphcl
 from contrastbench.losses.nce import info_nce
 from contrastbench.randomness import generator, random_state

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks.graph_contrastive.config import Config
 from contrastbench.data.graph_batches import GraphBatch
 from contrastbench.data.graphs import GraphSet
-from contrastbench.encoders.graphs import GIN, Discriminator, xavier
+from contrastbench.encoders.gin import GIN, Discriminator, xavier
 from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd
 from contrastbench.randomness import generator
 from contrastbench.training import TrainingStep

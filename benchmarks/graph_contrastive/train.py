@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines import graphs as baselines
+from baselines import graph_kernels as baselines
 from benchmarks.graph_contrastive import graphcl
 from benchmarks.graph_contrastive.clean import train_clean
 from benchmarks.graph_contrastive.config import METHODS, Config

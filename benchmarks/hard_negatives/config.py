@@ -14,7 +14,7 @@ class Config:
     """Defaults are the papers' CIFAR-10 protocol as their code runs it (joshr17/HCL image/ at 7b4647f)."""
 
     dataset: str = "cifar10"
-    encoder: str = "resnet50"  # a name of contrastbench.encoders.images.ENCODERS
+    encoder: str = "resnet50"  # a name of contrastbench.encoders.resnets.ENCODERS
     loss: str = "nt_xent"  # one of LOSSES; what a loss does not use stays at 0
     temperature: float = 0.5
     tau_plus: float = 0.0  # class prior: dcl, hcl and bcl

@@ -12,7 +12,7 @@ from torchvision.transforms.functional import resize
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
 from contrastbench.data.augmentation import draw_views, normalised_views
-from contrastbench.encoders.images import ImageEncoder
+from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.features import image_features
 from contrastbench.evaluation.linear import logistic_top1_percent, probe_loss
 from contrastbench.evaluation.maps import principal_map

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.hard_negatives.config import Config
-from contrastbench.encoders.images import ENCODERS
+from contrastbench.encoders.resnets import ENCODERS
 from contrastbench.randomness import generator
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

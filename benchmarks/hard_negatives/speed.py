@@ -27,7 +27,7 @@ from benchmarks.hard_negatives.published_pipeline import published_steps
 from benchmarks.hard_negatives.steps import contrastive_inputs, contrastive_step
 from contrastbench.data.augmentation import natural_recipe
 from contrastbench.data.images import Split
-from contrastbench.encoders.images import ENCODERS
+from contrastbench.encoders.resnets import ENCODERS
 from contrastbench.randomness import generator
 from contrastbench.runner import machine
 

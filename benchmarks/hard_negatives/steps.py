@@ -16,7 +16,7 @@ from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
 from contrastbench import distributed, losses
 from contrastbench.data.augmentation import draw_views, normalised_views
-from contrastbench.encoders.images import HEAD_OUTPUT, ImageEncoder
+from contrastbench.encoders.resnets import HEAD_OUTPUT, ImageEncoder
 from contrastbench.losses.parts import full_precision
 from contrastbench.randomness import generator
 from contrastbench.training import TrainingStep, batches

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from baselines.images import raw_pixels
 from baselines.moco import KeyQueue
+from baselines.pixels import raw_pixels
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import (
     add_to_curve,
@@ -31,7 +31,7 @@ from benchmarks.hard_negatives.steps import (
     supervised_inputs,
     supervised_step,
 )
-from contrastbench.encoders.images import ENCODERS, ImageEncoder
+from contrastbench.encoders.resnets import ENCODERS, ImageEncoder
 from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.images import raw_pixels
+from baselines.pixels import raw_pixels
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.config import Cluster
 from benchmarks.novel_class_discovery.model import load_encoder

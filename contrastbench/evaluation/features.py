@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from contrastbench.data.augmentation import normalised
-from contrastbench.encoders.images import ImageEncoder
+from contrastbench.encoders.resnets import ImageEncoder
 
 BATCH = 500  # images at a time
 

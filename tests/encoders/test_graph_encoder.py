@@ -7,7 +7,7 @@ from torch import nn
 
 from contrastbench.data.graph_batches import GraphBatch, Linear, batches
 from contrastbench.data.graphs import load_graphs
-from contrastbench.encoders.graphs import GIN, CountedBatchNorm, xavier
+from contrastbench.encoders.gin import GIN, CountedBatchNorm, xavier
 
 
 def in_float64(batch: GraphBatch) -> GraphBatch:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from contrastbench.encoders.images import ENCODERS, resnet18, resnet50, small_resnet
+from contrastbench.encoders.resnets import ENCODERS, resnet18, resnet50, small_resnet
 from contrastbench.randomness import generator
 
 

@@ -35,7 +35,7 @@ def test_equals_grid_search_over_svc_in_every_fold(classes):
 
 
 def test_equals_grid_search_on_embeddings_of_mutag(tmp_path):
-    from baselines.graphs import feature_sum
+    from baselines.graph_kernels import feature_sum
     from contrastbench.data.graphs import load_graphs
 
     mutag = load_graphs("MUTAG", tmp_path)

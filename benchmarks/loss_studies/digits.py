@@ -20,7 +20,7 @@ from contrastbench.data.augmentation import (
 )
 from contrastbench.data.images import Images as Data
 from contrastbench.data.images import Split, fixed_part, load_images
-from contrastbench.encoders.images import ImageEncoder, small_resnet
+from contrastbench.encoders.resnets import ImageEncoder, small_resnet
 from contrastbench.evaluation.features import image_features
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
