@@ -1,13 +1,11 @@
 """The command line as a user meets it: what it prints, how it exits."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from command_line import contrastbench
 from PIL import Image
 
 from contrastbench import papers
@@ -15,17 +13,6 @@ from contrastbench.runner import provenance
 from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.rows import SCHEMA, sealed
 from contrastbench.runner.vocabulary import canonical_json
-
-
-def contrastbench(*arguments, runs=None, results=None, **environment):
-    """Runs the command in a process of its own."""
-    folders = [*(["--runs", str(runs)] if runs else []), *(["--results", str(results)] if results else [])]
-    return subprocess.run(
-        [sys.executable, "-m", "contrastbench.cli", *folders, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200", **environment},
-    )
 
 
 @pytest.mark.parametrize(

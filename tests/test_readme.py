@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import pytest
 import typer
 
@@ -18,26 +19,19 @@ README = (ROOT / "README.md").read_text()
 FILE = re.compile(r"`(benchmarks/temperature/\S+)`[^`]*?\n\n?```\w+\n(.*?)```", re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
     """A folder with the README's paper in it, as a reader would type it, and nothing else."""
-    folder = tmp_path_factory.mktemp("checkout")
     for name, content in FILE.findall(README):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    return folder
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
 
 
 def contrastbench(checkout, *arguments):
-    path = os.pathsep.join([str(checkout), os.environ["PYTHONPATH"]])
-    folders = ["--runs", str(checkout / "runs"), "--results", str(checkout / "results")]
-    return subprocess.run(
-        [sys.executable, "-m", "contrastbench.cli", *folders, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
-        cwd=checkout,
-    )
+    path = os.pathsep.join([str(checkout), os.environ["PYTHONPATH"]])  # for workers
+    return command_line.contrastbench(*arguments, runs=checkout / "runs", results=checkout / "results", PYTHONPATH=path)
 
 
 def test_the_page_on_adding_a_paper_works_as_it_stands(checkout):

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import contrastbench
 
 from contrastbench import papers
 from contrastbench.cli import shipping, verifying
@@ -20,13 +19,14 @@ PROJECT = Path(__file__).parents[1]
 
 
 def verify(runs, results):
-    command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(runs), "--results", str(results), "verify"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return contrastbench("verify", runs=runs, results=results)
 
 
 @pytest.fixture
 def results(tmp_path):
-    return shutil.copytree(PROJECT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("report"))
+    """What is shipped of one paper; `verify` then has no others to look at."""
+    shutil.copytree(PROJECT / "results" / "hard_negatives", tmp_path / "results" / "hard_negatives")
+    return tmp_path / "results"
 
 
 def test_committed_tables_figures_and_readmes_follow_from_the_rows(tmp_path):
@@ -36,7 +36,7 @@ def test_committed_tables_figures_and_readmes_follow_from_the_rows(tmp_path):
 
 
 def test_a_better_number_in_a_row_is_noticed(tmp_path, results):
-    path = results / "graph_contrastive" / "rows.jsonl"
+    path = results / "hard_negatives" / "rows.jsonl"
     first, _, rest = path.read_text().partition("\n")
     row = json.loads(first)
     row["metrics"] = dict.fromkeys(row["metrics"], 99.0)
@@ -116,18 +116,7 @@ def test_a_replaced_row_needs_a_reason(tmp_path):
 def test_rows_made_here_are_compared_with_the_shipped_ones(tmp_path):
     """Equal ones, one that differs on the same machine, and a cell of another machine: off by a little, off by much."""
     runs, results = tmp_path / "runs", tmp_path / "results"
-    command = [
-        sys.executable,
-        "-m",
-        "contrastbench.cli",
-        "--runs",
-        str(runs),
-        "run",
-        "toy/main",
-        "--launcher",
-        "inline",
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    assert contrastbench("run", "toy/main", "--launcher", "inline", runs=runs).returncode == 0
     paths = {path: read_row(path) for path in runs.glob("toy/*/row.json")}
     write_shipped(results, "toy", paths.values())
     for path, row in paths.items():
@@ -154,9 +143,9 @@ def test_rows_made_here_are_compared_with_the_shipped_ones(tmp_path):
 def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_settings_are_not(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "runs", tmp_path / "runs")
     monkeypatch.setattr(places, "results", tmp_path / "results")
-    command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(places.runs), "run", "toy/main/Noise8/Plain"]
     for more in (["--seeds", "5"], ["--set", "size=6"]):
-        subprocess.run([*command, *more, "--launcher", "inline"], check=True, capture_output=True)
+        command = ["run", "toy/main/Noise8/Plain", *more, "--launcher", "inline"]
+        assert contrastbench(*command, runs=places.runs).returncode == 0
     paths = list(places.runs.glob("toy/*/row.json"))
     for path in paths:
         row = read_row(path)

@@ -96,6 +96,7 @@ def start(checkout, *arguments, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -104,11 +105,21 @@ def test_run_all_says_nothing_of_an_installation_that_is_there(checkout):
     assert (said, complaint) == ("reproduce --scale smoke toy\n", "")
 
 
-def test_a_signal_to_run_all_reaches_the_command_itself(checkout):
-    process = start(checkout, SLEEP="60")
-    assert process.stdout.readline() == "reproduce\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == -signal.SIGTERM
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_to_run_all_stops_it_at_once_with_its_runs_saved(checkout, number, code):
+    """The whole of it but the installation. A terminal sends Ctrl-C to every process, a scheduler SIGTERM to one."""
+    script(checkout / ".venv/bin/contrastbench", f'exec {sys.executable} -m contrastbench.cli "$@"')
+    folders = {"CONTRASTBENCH_RUNS": str(checkout / "runs"), "CONTRASTBENCH_RESULTS": str(checkout / "results")}
+    process = start(checkout, "toy/slow", "--seeds", "2", "--slots", "2", **folders)
+    until = time.monotonic() + 60
+    while not list(checkout.glob("runs/toy/*/checkpoint.pt")) and time.monotonic() < until:
+        time.sleep(0.05)
+    asked = time.monotonic()
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    said, complaint = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 10 and process.returncode == code
+    assert complaint == "stopped; nothing is lost, the same command goes on\n"
+    assert list(checkout.glob("runs/toy/*/checkpoint.pt")) and not list(checkout.glob("runs/toy/*/row.json"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

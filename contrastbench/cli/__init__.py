@@ -11,4 +11,4 @@ __all__ = ["app", "cleaning", "cluster", "inspecting", "machine", "main", "repro
 def main() -> None:
     gc.set_threshold(200_000, 20, 20)  # many small rows are read and kept: searching them for garbage finds none
     end_on_sigterm()
-    app()
+    app(prog_name="contrastbench")  # also as `python -m contrastbench.cli`: completion and usage go by it

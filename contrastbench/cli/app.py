@@ -99,7 +99,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*arguments, **options)
         except (ValueError, OSError) as error:
-            complain(_said(error))
+            complain(said(error))
             raise typer.Exit(2) from None
         except KeyboardInterrupt as stop:
             complaints.print("stopped; nothing is lost, the same command goes on")
@@ -108,7 +108,8 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return told
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """The error in one line; of the file system's, the file and what is wrong with it."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'write'}: {error.strerror.lower()}"
     return " ".join(str(error).split())

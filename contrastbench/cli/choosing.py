@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from contrastbench import papers
-from contrastbench.cli.app import complain, places, selections
+from contrastbench.cli import completing
+from contrastbench.cli.app import complain, places, said, selections
 from contrastbench.papers import Selection
 from contrastbench.reading import Members
 from contrastbench.runner import rows
@@ -19,10 +20,16 @@ from contrastbench.runner.vocabulary import SCALES, Cell
 
 Targets = Annotated[
     list[str] | None,
-    typer.Argument(help="PAPER\\[/TABLE\\[/CELL]] or the beginning of a run's key; all papers where none is given"),
+    typer.Argument(
+        help="PAPER\\[/TABLE\\[/CELL]] or the beginning of a run's key; all papers where none is given",
+        autocompletion=completing.targets,
+    ),
 ]
-Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper")]
-AnyScale = Annotated[str | None, typer.Option(help="smoke, quick, lite or paper; every one where not given")]
+Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper", autocompletion=completing.scales)]
+AnyScale = Annotated[
+    str | None,
+    typer.Option(help="smoke, quick, lite or paper; every one where not given", autocompletion=completing.scales),
+]
 Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
 Settings = Annotated[
     list[str] | None,
@@ -86,7 +93,7 @@ def _with_needed(folder: Path) -> Iterator[Path]:
     try:
         needed = needed_folders(read_ticket(folder), folder).values()
     except (ValueError, OSError) as error:
-        complain(str(error))
+        complain(said(error))
         needed = {}.values()
     for need in needed:
         if need.is_dir():
@@ -128,7 +135,7 @@ def _asked_for_by(selection: Selection, scale: str | None) -> Iterator[Path]:
         try:
             ticket = read_ticket(folder)
         except (ValueError, OSError) as error:
-            complain(str(error))
+            complain(said(error))
             continue
         if scale in (None, ticket["scale"]) and members.holds(ticket):
             yield folder

@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers, reading
+from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.cli.choosing import KEY, AnyScale, Seeds, Settings, run_folder, seed_numbers, settings_by_name
 from contrastbench.reading import Filter
@@ -28,7 +29,10 @@ FORMATS = ("table", "csv", "json")
 @app.command("results")
 @one_line_errors
 def list_results(
-    target: Annotated[str | None, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; every paper if not given")] = None,
+    target: Annotated[
+        str | None,
+        typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; every paper if not given", autocompletion=completing.targets),
+    ] = None,
     dataset: Annotated[str, typer.Option(help="a data set, or a pattern such as 'IMDB-*'")] = "",
     method: Annotated[str, typer.Option(help="a method, or a pattern such as 'Hard*'")] = "",
     settings: Settings = None,
@@ -228,8 +232,8 @@ def _value(value: Any) -> str:
 @app.command("compare")
 @one_line_errors
 def compare_runs(
-    first: Annotated[str, typer.Argument(help="a run's key, or PAPER/TABLE/CELL")],
-    second: Annotated[str, typer.Argument(help="the same, for the other side")],
+    first: Annotated[str, typer.Argument(help="a run's key, or PAPER/TABLE/CELL", autocompletion=completing.targets)],
+    second: Annotated[str, typer.Argument(help="the same, for the other side", autocompletion=completing.targets)],
     scale: AnyScale = None,
 ) -> None:
     """Two runs, or two cells seed by seed: where their configs differ, and each metric's difference."""

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from contrastbench.cli import completing
 from contrastbench.cli.app import console, places
 from contrastbench.cli.display import Display
 from contrastbench.data import catalogue
@@ -18,7 +19,12 @@ from contrastbench.runner.launchers import Job, Outcome, inline, local
 from contrastbench.runner.profiles import Profile, read_profile
 from contrastbench.runner.vocabulary import Run, resolved
 
-LauncherName = Annotated[str, typer.Option("--launcher", help="inline (debugging), local (a queue) or slurm")]
+LauncherName = Annotated[
+    str,
+    typer.Option(
+        "--launcher", help="inline (debugging), local (a queue) or slurm", autocompletion=completing.launchers
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(help="inline, local: auto (a GPU where there is one and it is faster), cpu, cuda or cuda:0"),
@@ -28,7 +34,10 @@ Threads = Annotated[
 ]
 Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit where not given")]
 RunsPerGpu = Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")]
-ProfileName = Annotated[str | None, typer.Option("--profile", help="slurm: a file of slurm/ without its .toml")]
+ProfileName = Annotated[
+    str | None,
+    typer.Option("--profile", help="slurm: a file of slurm/ without its .toml", autocompletion=completing.profiles),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="slurm: submit and return; the same command follows later")]
 
 USED_BY = {

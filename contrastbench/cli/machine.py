@@ -16,7 +16,8 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli import completing
+from contrastbench.cli.app import app, complain, console, one_line_errors, places, said
 from contrastbench.data import catalogue
 from contrastbench.runner import provenance
 
@@ -110,7 +111,10 @@ def _slurm() -> list[Check]:
 
 data_commands = typer.Typer(help="The data sets: what there is, where it comes from, whether it is whole.")
 app.add_typer(data_commands, name="data", no_args_is_help=True)
-Names = Annotated[list[str] | None, typer.Argument(help="data sets; every embedded one where none is given")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="data sets; every embedded one where none is given", autocompletion=completing.data_sets),
+]
 
 
 @data_commands.command("list")
@@ -149,7 +153,7 @@ def _load_each(names: list[str] | None, *, download: bool) -> None:
             sha256 = catalogue.load(name, download=download).sha256
             console.print(f"{name}: {sha256[:16]} ({catalogue.copy_of(name, sha256).words})", soft_wrap=True)
         except (ValueError, OSError) as error:
-            complain(f"{name}: {error}")
+            complain(f"{name}: {said(error)}")
             missing += 1
     if missing:
         raise typer.Exit(2)

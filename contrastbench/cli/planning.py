@@ -80,7 +80,7 @@ def costs(
         raise ValueError(f"nothing can be probed on {device!r}: torch sees no GPU here; probe where one is")
     found = prices(planned, device, gpu=gpu, here_only=probe)
     seconds = {key: price.seconds if price else None for key, price in found.items()}
-    unknown = [each.run for each in planned if each.is_to_run and seconds[each.run.key] is None]
+    unknown = [each for each in planned if each.is_to_run and seconds[each.run.key] is None]
     probed = probed_costs(unknown, Host(device), places.runs, seconds=probe_seconds, said=_say) if probe else {}
     return {**seconds, **probed}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,10 +24,10 @@ from contrastbench.cli.launching import Device, Launcher, Options, Slots, Thread
 from contrastbench.cli.measured import metrics_missing
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import files, states
+from contrastbench.runner.execute import folder_of
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import result_of, rows_shipped
-from contrastbench.runner.vocabulary import Run, chain
 
 FINDINGS = 3  # on the screen; the page has all
 LONGEST_FINDING = 150  # characters
@@ -50,10 +51,12 @@ def reproduce(
     data_is_here((each.run for each in to_run), None)
     began = time.monotonic()
     names = list(dict.fromkeys(each.run.paper for each in before))
-    if len(names) > 1 and (first := _first_table(before)):
-        table, runs = first
-        _launch([each for each in to_run if each.run.key in runs], launcher)
-        _print_table(table, scale)
+    from contrastbench.cli.first import first_part
+
+    first = first_part(before) if to_run and len(names) > 1 else None
+    if first and (soon := [each for each in to_run if each.run.key in first.keys]):
+        _launch(soon, launcher)
+        first.print()
     _launch([each for each in before if each.is_to_run and not _has_ended(each)], launcher)
     after = planned_runs(targets, scale, seeds) if to_run else before
     said = _read_or_say(names, targets, scale)
@@ -74,34 +77,8 @@ def _launch(to_run: Sequence[Planned], launcher: Launcher) -> None:
 
 
 def _has_ended(each: Planned) -> bool:
-    """Whether a run that was to do has left its row since it was planned."""
-    return (places.runs / each.run.paper / each.run.key / "row.json").exists()
-
-
-def _first_table(planned: Sequence[Planned]) -> tuple[str, set[str]] | None:
-    """Of the papers' first tables with runs to do the one with the fewest, as PAPER/TABLE, and its runs' keys.
-
-    It is done and shown before all else, so that a newcomer sees a table while the rest is at work.
-    """
-    tables: dict[str, list[Run]] = {}
-    for each in planned:
-        name = each.run.paper
-        first = next(iter(papers.paper(name).tables))
-        if any(table == first for table, _ in each.cells):
-            tables.setdefault(f"{name}/{first}", []).append(each.run)
-    chains = {table: set(chain(runs)) for table, runs in tables.items()}
-    open_keys = {each.run.key for each in planned if each.is_to_run}
-    unfinished = {table: keys for table, keys in chains.items() if keys & open_keys}
-    return min(unfinished.items(), key=lambda item: len(item[1])) if unfinished else None
-
-
-def _print_table(target: str, scale: str) -> None:
-    from contrastbench.cli.gathering import gather
-    from contrastbench.report.tables import sheet, terminal
-
-    selection = papers.select(target)
-    for table in gather(selection.paper).chosen(selection, scale, None, {}):
-        console.print(terminal(sheet(table)))
+    """Whether a run that was to do has left its row since it was planned; no, where its folder cannot be read."""
+    return os.path.exists(folder_of(each.run, places.runs) / "row.json")
 
 
 def _read_or_say(names: Sequence[str], targets: list[str] | None, scale: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from contrastbench import papers
+from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, complaints, console, one_line_errors, places, selections
 from contrastbench.cli.choosing import (
     AnyScale,
@@ -92,7 +93,7 @@ def _is_shown(table: JoinedTable, selection: papers.Selection, scale: str | None
 @app.command("plot")
 @one_line_errors
 def plot_rows(
-    target: Annotated[str, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]")],
+    target: Annotated[str, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]", autocompletion=completing.targets)],
     x: Annotated[str | None, typer.Option(help="a number in the config (beta); all standard figures if none")] = None,
     y: Annotated[str | None, typer.Option(help="a metric; the table's own if none")] = None,
     group: Annotated[str, typer.Option(help="a line for each: method, dataset, variant, or a config field")] = "method",

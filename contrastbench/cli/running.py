@@ -15,6 +15,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
+from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
 from contrastbench.cli.at_work import waiting_lines, work_grid
 from contrastbench.cli.before import by_name_only, data_is_here, left_out, write_each_ticket
@@ -47,7 +48,10 @@ WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue o
 @app.command("list")
 @one_line_errors
 def list_papers(
-    targets: Annotated[list[str] | None, typer.Argument(help="PAPER\\[/TABLE]: with each table's question")] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="PAPER\\[/TABLE]: with each table's question", autocompletion=completing.targets),
+    ] = None,
 ) -> None:
     """The papers, their tables, and how many cells and runs each has at each scale."""
     grid = Grid("paper/table", *papers.SCALES, box=None, padding=(0, 2, 0, 0))
@@ -85,7 +89,10 @@ def show_plan(
     threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
     slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit where not given")] = None,
     runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
-    profile: Annotated[str | None, typer.Option(help="count for a cluster: a file of slurm/ without .toml")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="count for a cluster: a file of slurm/ without .toml", autocompletion=completing.profiles),
+    ] = None,
     probe: Annotated[bool, typer.Option("--probe", help="begin runs that nothing like was measured for")] = False,
 ) -> None:
     """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost.

@@ -1,152 +1,112 @@
-"""The cost of a run that nothing like was measured for: its first epochs are done, and what they took is kept.
+"""The cost of a run that nothing like was measured for: it is begun, and its first epochs are timed.
 
-What a probe measured stays in ``.probes`` of the runs folder, so the same probe is never done twice on a device.
+Those epochs are kept: the run goes on from its checkpoint when it is done in earnest. Only what comes after its last
+epoch is done beside it, in ``.probes`` of the runs folder. The cost stays there, so no probe is done twice on a device.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import math
-import time
-from collections.abc import Callable, Iterable
-from itertools import pairwise
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 from contrastbench.runner import files
-from contrastbench.runner.checkpoint import Interrupted, forget_stop, request_stop
-from contrastbench.runner.execute import Host, execute, folder_of, write_ticket
+from contrastbench.runner.execute import Host, folder_of
+from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.provenance import device_kind
-from contrastbench.runner.rows import read_row
 from contrastbench.runner.vocabulary import Run
 
 EPOCHS = 4  # the first one warms up
-LINES = 2  # of a run that counts folds or blocks, each of which takes as long as many epochs
 PROBES = ".probes"
+STOP_SECONDS = 10.0  # that a run gets to reach its next epoch boundary, where it saves
 
 
 def probed_costs(
-    runs: Iterable[Run],
+    planned: Iterable[Planned],
     host: Host,
     runs_folder: Path,
     *,
     seconds: float = math.inf,
     said: Callable[[str], object] = lambda line: None,
 ) -> dict[str, float]:
-    """Seconds by run key; one probe for all seeds of a dataset and method. Runs that cannot be probed are left out.
+    """Seconds by run key; one probe for all seeds of a dataset and method.
+
+    A run is left out if it has no ``epochs``, needs other runs' artefacts, fails, or is not probed in time. A probe
+    that is cut off goes on the next time.
 
     Args:
-        runs_folder: where the probes are kept.
-        seconds: how long all probes together may take; what is not probed by then is left out.
+        runs_folder: where the runs are begun.
+        seconds: how long all probes together may take.
         said: told of each probe before it begins.
     """
-    until = time.monotonic() + seconds
-    known: dict[tuple[str, ...], float | None] = {}
-    costs: dict[str, float] = {}
-    for run in runs:
-        place = (run.paper, run.stage, run.scale, run.protocol, run.dataset, run.method)
-        if place not in known:
-            known[place] = probed_seconds(run, host, runs_folder, until, said)
-        if (value := known[place]) is not None:
-            costs[run.key] = value
-    return costs
+    kinds: dict[tuple[str, ...], Planned] = {}
+    planned = [each for each in planned if getattr(each.run.config, "epochs", None) and not each.run.needs]
+    for each in planned:
+        kinds.setdefault(_kind(each.run), each)
+    unknown = [each for each in kinds.values() if kept_seconds(each.run, host, runs_folder) is None]
+    if unknown and seconds > 0:
+        _probe_each(unknown, host, runs_folder, seconds, said)
+    known = {kind: kept_seconds(each.run, host, runs_folder) for kind, each in kinds.items()}
+    return {each.run.key: value for each in planned if (value := known[_kind(each.run)]) is not None}
 
 
-def probed_seconds(
-    run: Run,
-    host: Host,
-    runs_folder: Path,
-    until: float = math.inf,
-    said: Callable[[str], object] = lambda line: None,
-) -> float | None:
-    """Seconds of the whole run: what its first epochs took apart from the rest, times its epochs, plus the rest.
-
-    None where it has no ``epochs``, needs other runs' artefacts, fails, or is not through by ``until``
-    (``time.monotonic``). A probe that is cut off goes on from its checkpoint the next time.
-    """
-    if not _can_be_probed(run):
-        return None
-    short = run.with_config(epochs=min(EPOCHS, run.config.epochs))
-    folder = folder_of(short, runs_folder / PROBES)
-    kept = _kept(folder, host)
-    if kept is None and time.monotonic() < until:
-        said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs")
-        try:
-            kept = _measure(short, folder, host, runs_folder, until)
-        except _OtherUnit:
-            return _seconds_by_lines(run, host, runs_folder, until)
-    if kept is None:
-        return None
-    per_epoch = kept["seconds_per_epoch"]
-    return max(0.0, kept["seconds"] - per_epoch * short.config.epochs) + per_epoch * run.config.epochs
+def _kind(run: Run) -> tuple[str, ...]:
+    return run.paper, run.stage, run.scale, run.protocol, run.dataset, run.method
 
 
-class _OtherUnit(Interrupted):
-    """The run's log does not count epochs: a shorter run would not tell what one of its lines takes."""
-
-
-def _seconds_by_lines(run: Run, host: Host, runs_folder: Path, until: float) -> float | None:
-    """Seconds of a run that counts folds, say: its first lines are waited for, and the others taken to be like them."""
-    beats, total = [perf_counter()], [0]
-
-    def heard(line: dict[str, Any]) -> None:
-        total[0] = line.get("total", total[0])
-        beats.extend([perf_counter()] * ("epoch" in line))
-        if len(beats) > LINES or time.monotonic() >= until:
-            raise Interrupted
-
-    with contextlib.suppress(Interrupted):
-        execute(write_ticket(run, runs_folder / PROBES, []), host, watch=heard)
-    each = [after - before for before, after in pairwise(beats)]
-    return sum(each) + median(each) * (total[0] - len(each)) if each else None
-
-
-def _can_be_probed(run: Run) -> bool:
-    return bool(getattr(run.config, "epochs", None)) and not run.needs
-
-
-def _measure(short: Run, folder: Path, host: Host, runs_folder: Path, until: float) -> dict[str, Any] | None:
-    importlib.import_module(f"benchmarks.{short.paper}.train")  # workers pay this once for many runs
-    beats: list[tuple[int, float]] = []  # (epoch, when its line came)
-
-    def heard(line: dict[str, Any]) -> None:
-        if line.get("unit", "epochs") != "epochs":
-            raise _OtherUnit
-        if "epoch" in line:
-            beats.append((line["epoch"], perf_counter()))
-        if time.monotonic() >= until:
-            request_stop()
-
+def _probe_each(
+    planned: Sequence[Planned], host: Host, runs_folder: Path, seconds: float, said: Callable[[str], object]
+) -> None:
+    """Probes in a process of its own, whose end frees the runs; it saves and ends when the time is spent."""
+    jobs = {str(job.folder): job.run for job in write_tickets(planned, runs_folder)}
+    command = [sys.executable, "-m", "contrastbench.runner.probing", *jobs]
+    command += ["--runs", str(runs_folder), "--device", host.device, "--threads", str(host.threads)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(host.threads), "MKL_NUM_THREADS": str(host.threads)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    left = min(seconds, threading.TIMEOUT_MAX / 2)
+    clocks = [threading.Timer(left, process.terminate), threading.Timer(left + STOP_SECONDS, process.kill)]
+    for clock in clocks:
+        clock.daemon = True
+        clock.start()
     try:
-        if execute(write_ticket(short, runs_folder / PROBES, []), host, watch=heard) != "done":
-            return None
-    except _OtherUnit:
-        raise
-    except Interrupted:
-        return None
+        for line in process.stdout or ():
+            run = jobs[line.strip()]
+            said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs, which it goes on from later")
     finally:
-        forget_stop()
-    whole = read_row(folder / "row.json")["seconds"]
-    steps = [(after - at) / (later - epoch) for (epoch, at), (later, after) in pairwise(beats) if later > epoch]
-    per_epoch = median(steps) if steps else whole / short.config.epochs
-    found = {
-        "seconds": whole,
-        "seconds_per_epoch": per_epoch,
-        "device": device_kind(host.device),
-        "threads": host.threads,
-    }
-    files.write_json(folder / "cost.json", found)
-    return found
+        process.terminate()
+        process.wait()
+        for clock in clocks:
+            clock.cancel()
 
 
-def _kept(folder: Path, host: Host) -> dict[str, Any] | None:
-    """What an earlier probe on such a device found."""
+def cost_file(run: Run, runs_folder: Path) -> Path:
+    """Where the cost of the run's kind is kept: with the copy that does what comes after the first epochs."""
+    return folder_of(shortened(run), runs_folder / PROBES) / "cost.json"
+
+
+def shortened(run: Run) -> Run:
+    return run.with_config(epochs=min(EPOCHS, run.config.epochs))
+
+
+def kept_seconds(run: Run, host: Host, runs_folder: Path) -> float | None:
+    """Seconds of the whole run, as an earlier probe on such a device tells: a line's, times their number, and the rest.
+
+    None where there was no such probe.
+    """
     try:
-        found = files.read_object(folder / "cost.json")
+        found = files.read_object(cost_file(run, runs_folder))
     except (OSError, ValueError):
         return None
-    same = (found.get("device"), found.get("threads")) == (device_kind(host.device), host.threads)
-    return found if same else None
+    if any(found.get(name) != value for name, value in where(host).items()) or "seconds_per_line" not in found:
+        return None
+    return found["seconds_apart"] + found["seconds_per_line"] * (found["lines"] or run.config.epochs)
+
+
+def where(host: Host) -> dict[str, Any]:
+    """What a cost holds for."""
+    return {"device": device_kind(host.device), "threads": host.threads}

@@ -1,10 +1,7 @@
 """A runs folder and short ways to plan, do and read toy runs."""
 
-import os
-import subprocess
-import sys
-
 import pytest
+from command_line import contrastbench
 
 from contrastbench import papers
 from contrastbench.runner.execute import folder_of
@@ -37,9 +34,7 @@ class Bench:
         return inline.launch(jobs, watch=lambda job, event: None)
 
     def command(self, *arguments, results=None):
-        folders = ["--runs", str(self.folder), *(["--results", str(results)] if results else [])]
-        command = [sys.executable, "-m", "contrastbench.cli", *folders, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+        return contrastbench(*arguments, runs=self.folder, results=results)
 
     def rows(self, target, seeds=None, settings=None):
         planned = self.plan(target, seeds, settings)

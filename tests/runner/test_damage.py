@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,25 @@ def test_a_file_where_a_run_folder_should_be_is_named(bench):
     folder.write_text("in the way")
     state = states.state_of(folder)
     assert state.problem == f"{folder} cannot be read: not a directory"
+
+
+def test_a_folder_that_nobody_may_read_is_named_and_the_other_runs_go_on(bench):
+    without_roots_powers = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+    if without_roots_powers and not shutil.which("setpriv"):
+        pytest.skip("root may read everything, and no setpriv is here to take that from it")
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    folder.chmod(0)
+    command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(bench.folder), "run", "toy/main"]
+    told = subprocess.run(
+        [*without_roots_powers, *command, "--seeds", "1", "--launcher", "inline"], capture_output=True, text=True
+    )
+    folder.chmod(0o700)
+    assert told.returncode == 1
+    assert told.stderr.splitlines() == [
+        f"error: {folder} cannot be read: permission denied",
+        f"error: {folder / 'config.json'}: permission denied; the other runs go on",
+    ]
+    assert told.stdout.splitlines()[-1] == "now: 3 done, 1 killed"
 
 
 def test_a_run_is_what_its_ticket_says(bench):

@@ -1,0 +1,118 @@
+"""The process that probes: ``python -m contrastbench.runner.probing FOLDER... --runs RUNS``.
+
+It says each run's folder on stdout before it begins it, and leaves each cost in its file. SIGTERM saves the run at its
+next epoch boundary and ends the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import shutil
+import signal
+import sys
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from contrastbench.runner import files
+from contrastbench.runner.checkpoint import Interrupted, forget_stop, request_stop
+from contrastbench.runner.execute import Host, execute, run_of, write_ticket
+from contrastbench.runner.probe import EPOCHS, PROBES, cost_file, shortened, where
+from contrastbench.runner.rows import read_row
+from contrastbench.runner.vocabulary import Run
+
+LINES = 2  # of a run that counts folds or blocks, each of which takes as long as many epochs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Begins runs and keeps what they will cost.")
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: (told.append(number), request_stop()))
+    for folder in arguments.folders:
+        if not told:
+            print(folder, flush=True)
+            try:
+                probe(folder, Host(arguments.device, arguments.threads, "local"), arguments.runs, told)
+            except (OSError, ValueError) as error:  # of this run's folder; the others are probed all the same
+                print(f"{folder} cannot be probed: {error}", file=sys.stderr)
+
+
+def probe(folder: Path, host: Host, runs_folder: Path, told: list[int]) -> None:
+    """Begins one run and keeps what one of its lines takes and, where those are epochs, what the rest of it takes."""
+    run = run_of(folder)
+    importlib.import_module(f"benchmarks.{run.paper}.train")  # workers pay this once for many runs
+    first, status = _First(), "begun"
+    with contextlib.suppress(Interrupted):
+        status = execute(folder, host, watch=first.heard)
+    if told or not first.steps or status not in ("begun", "done"):
+        return
+    forget_stop()
+    per_line = median(first.steps)
+    if status == "done":
+        apart = _beside(folder, per_line, first.epochs)
+    else:
+        apart = 0.0 if first.lines else _seconds_apart(run, per_line, folder, host, runs_folder)
+    if apart is not None:
+        found = {"seconds_apart": apart, "seconds_per_line": per_line, "lines": first.lines}
+        cost_file(run, runs_folder).parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(cost_file(run, runs_folder), {**found, **where(host)})
+
+
+class _First:
+    """Times the first lines of a run's curve, then has it saved and stopped."""
+
+    def __init__(self) -> None:
+        self.epochs = 0  # or folds, that were heard of
+        self.lines: int | None = None  # how many there will be, where they are no epochs
+        self._beats: list[tuple[int, float]] = []
+
+    def heard(self, line: dict[str, Any]) -> None:
+        if line.get("unit", "epochs") != "epochs":
+            self.lines = line["total"]
+            self._beats.append((-1, perf_counter()))  # the first fold is one like the others
+        if "epoch" in line:
+            self.epochs += 1
+            self._beats.append((line["epoch"], perf_counter()))
+        enough = LINES if self.lines else EPOCHS - 1
+        if len(self._beats) > 2 * enough + 1:  # it saves rarely: what it has not saved is done again
+            raise Interrupted
+        if len(self._beats) > enough:
+            request_stop()
+
+    @property
+    def steps(self) -> list[float]:
+        """Seconds of each line but the first."""
+        return [
+            (after - at) / (later - epoch) for (epoch, at), (later, after) in pairwise(self._beats) if later > epoch
+        ]
+
+
+def _seconds_apart(run: Run, per_epoch: float, begun: Path, host: Host, runs_folder: Path) -> float | None:
+    """What the run takes beside its epochs: a copy with few epochs is ended from the checkpoint of the first ones."""
+    folder = write_ticket(shortened(run), runs_folder / PROBES, [])
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy(begun / "checkpoint.pt", folder)
+    epochs: list[int] = []
+    try:
+        status = execute(folder, host, watch=lambda line: epochs.append(line["epoch"]) if "epoch" in line else None)
+    except Interrupted:
+        return None
+    return _beside(folder, per_epoch, len(epochs)) if status == "done" else None
+
+
+def _beside(folder: Path, per_epoch: float, epochs: int) -> float:
+    """What a finished run took beside its epochs."""
+    return max(0.0, read_row(folder / "row.json")["seconds"] - per_epoch * epochs)
+
+
+if __name__ == "__main__":
+    main()
