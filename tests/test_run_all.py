@@ -150,14 +150,14 @@ def test_pip_says_nothing_unless_it_fails(checkout):
     assert "WARNING: Running pip as root" in complaint and "run_all.sh: pip could not install" in complaint
 
 
-@pytest.mark.parametrize("version", ["(3, 10)", "(3, 14)"])
+@pytest.mark.parametrize("version", ["(3, 10)", "(3, 13)"])
 def test_a_python_that_cannot_work_is_refused_in_one_line(checkout, version):
     (checkout / ".venv/installed").unlink()
     (checkout / "bin").mkdir()
     fake = f'exec {sys.executable} -c "import sys; sys.version_info = {version}; exec(sys.argv[1])" "$2"'
-    for name in ("python", "python3", "python3.11", "python3.12", "python3.13"):
+    for name in ("python", "python3", "python3.11", "python3.12"):
         script(checkout / "bin" / name, fake)
     process = start(checkout, NEEDED_GB="0", PATH=f"{checkout / 'bin'}:{os.environ['PATH']}", PYTHON="")
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert complaint.startswith("run_all.sh: no Python 3.11, 3.12 or 3.13 with venv on the path;")
+    assert complaint.startswith("run_all.sh: no Python 3.11 or 3.12 with venv on the path (3.13: grakel has no release for it);")

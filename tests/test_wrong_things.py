@@ -141,7 +141,7 @@ def test_doctor_imports_every_dependency(monkeypatch):
     assert machine._imported("no-such-package") == (False, "no-such-package", "missing: pip install -e .")
 
 
-@pytest.mark.parametrize(("version", "fits"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)])
+@pytest.mark.parametrize(("version", "fits"), [((3, 10), False), ((3, 11), True), ((3, 12), True), ((3, 13), False)])
 def test_doctor_knows_which_pythons_fit(monkeypatch, version, fits):
     monkeypatch.setattr(machine.sys, "version_info", version)
     assert machine._python()[0][0] is fits
