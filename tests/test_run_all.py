@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from contrastbench import papers
 from contrastbench.cli import app, reproducing
 from contrastbench.cli.app import console
+from contrastbench.cli.first import JUDGED, first_part
+from contrastbench.cli.gathering import gather
+from contrastbench.cli.planning import planned_runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,6 +63,24 @@ def test_failures_are_on_the_screen_and_in_the_exit_code(reproduce):
     assert told.exit_code == 1
     assert any(line.startswith("failed: Noise8 Raises, contrastbench show ") for line in told.stdout.splitlines())
     assert len(told.stdout.splitlines()) <= 24
+
+
+def test_the_first_table_is_the_one_with_most_printed_numbers():
+    """Its judged cells, and those that cost little beside them: what a newcomer reads while the rest is at work."""
+    first = first_part(planned_runs(None, "quick"))
+    tables = {(table.paper, table.name, table.scale): table for table in gather(papers.paper(first.place[0])).tables}
+    kinds = {cell.name: cell.verdict.kind for cell in tables[first.place].cells if cell.name in first.cells}
+    assert sum(kind in JUDGED for kind in kinds.values()) > 1
+    assert len(first.keys) < 60, "it must be ready within a minute"
+    assert first_part(planned_runs(["loss_studies"], "quick")) is None, "nothing is judged there"
+
+
+def test_the_first_table_is_printed_before_the_rest_is_done(reproduce, monkeypatch):
+    monkeypatch.setattr("contrastbench.cli.first.JUDGED", ("not run",))
+    lines = reproduce("toy/main", "staged/main", "--seeds", "1").stdout.splitlines()
+    titles = [number for number, line in enumerate(lines) if line.startswith("toy / main (quick scale")]
+    screen = next(number for number, line in enumerate(lines) if "runs of 2 papers at quick scale" in line)
+    assert titles and titles[0] < screen and len(lines) - screen <= 24
 
 
 def test_findings_come_from_each_paper_in_turn_and_are_cut():
@@ -160,4 +182,6 @@ def test_a_python_that_cannot_work_is_refused_in_one_line(checkout, version):
     process = start(checkout, NEEDED_GB="0", PATH=f"{checkout / 'bin'}:{os.environ['PATH']}", PYTHON="")
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert complaint.startswith("run_all.sh: no Python 3.11 or 3.12 with venv on the path (3.13: grakel has no release for it);")
+    assert complaint.startswith(
+        "run_all.sh: no Python 3.11 or 3.12 with venv on the path (3.13: grakel has no release for it);"
+    )

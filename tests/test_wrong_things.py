@@ -201,3 +201,24 @@ def test_a_full_disk_ends_the_queue_in_one_line_and_the_same_command_goes_on(tmp
 def test_completion_can_be_installed():
     told = CliRunner().invoke(app, ["--help"])
     assert "--install-completion" in told.stdout and "--show-completion" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("run toy/ma", ["toy/main", "toy/many"]),
+        ("run toy/main/", ["toy/main/Noise8", "toy/main/Noise16"]),
+        ("plan hard", ["hard_negatives", "hard_negatives/main"]),
+        ("table nothing/", []),
+        ("table toy/nothing/", []),
+        ("status --scale ", ["smoke", "quick", "lite", "paper"]),
+        ("run --launcher l", ["local"]),
+        ("run --profile one", ["one_gpu"]),
+        ("data check MUT", ["MUTAG"]),
+    ],
+)
+def test_the_shell_is_offered_papers_tables_data_sets_and_choices(typed, offered):
+    words = f"contrastbench {typed}"
+    asked = {"_CONTRASTBENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    told = CliRunner().invoke(app, [], env=asked, prog_name="contrastbench")
+    assert told.stdout.split()[: max(1, len(offered))] == offered
