@@ -27,7 +27,7 @@ class Published:
     spread_kind: str = ""  # "seeds", "folds", "unknown"; "" where no spread is printed
     n: int | None = None  # repeats behind the value
     confirmed: bool = True
-    margin: float | None = None  # equivalence margin in the metric's unit, fixed before any run
+    margin: float | None = None  # equivalence margin in the metric's unit
     where: str = ""
     source: str = ""
     note: str = ""
