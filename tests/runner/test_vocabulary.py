@@ -6,7 +6,8 @@ import pytest
 from benchmarks.toy.config import Config
 
 from contrastbench import papers
-from contrastbench.runner import Run, added, execute, product, seeded
+from contrastbench.runner import Cell, Run, added, execute, product, seeded
+from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import chain, key_of, reseeded, resolved
@@ -140,6 +141,14 @@ def test_no_shipped_row_changed_its_key():
 def test_tables_share_runs():
     twice = [*papers.select("toy/main").cells("quick"), *papers.select("toy/main").cells("quick")]
     assert len({run.key for _, cell in twice for run in cell.runs}) == 12
+
+
+def test_a_run_with_two_metrics_in_a_cell_is_planned_and_written_down_once(tmp_path):
+    cells = [("main", Cell(RUN.dataset, RUN.method, metric, (RUN,))) for metric in ("test_top1_percent", "test_loss")]
+    planned = plan([*cells, ("more", cells[0][1])], tmp_path)
+    assert [each.cells for each in planned] == [(("main", cells[0][1].name), ("more", cells[0][1].name))]
+    (job,) = write_tickets(planned, tmp_path)
+    assert execute.read_ticket(job.folder)["cells"] == [["main", cells[0][1].name], ["more", cells[0][1].name]]
 
 
 def test_a_changed_setting_shows_in_the_labels():
