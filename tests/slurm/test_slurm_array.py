@@ -51,7 +51,7 @@ def whereabouts(folder):
 def test_what_is_needed_runs_first_and_failures_have_their_words(site, tmp_path, monkeypatch):
     expected = undisturbed(site, tmp_path, monkeypatch, "toy/chain", [0])
     jobs = site.jobs("toy/chain", [0]) + site.jobs("toy/faults", [0])
-    two = dataclasses.replace(ONE_GPU, runs_per_gpu=2)
+    two = dataclasses.replace(ONE_GPU, runs_per_gpu=2, runs_per_task=5)
     outcome = slurm.launch(jobs, two, site.folder, watch=lambda job, event: None, poll_seconds=0.5)
     assert outcome.problems == {}
     assert site.states("toy/chain", [0]) == ["done"] * 3
@@ -75,16 +75,24 @@ def test_queued_jobs_run_the_code_they_were_submitted_with_and_reach_no_network(
         path = os.pathsep.join([str(paper.parents[1]), os.environ["PYTHONPATH"]])
         held = tmp_path / "held.toml"
         held.write_text('extra = { begin = "now+4" }\n')
-        front = [sys.executable, "-m", "contrastbench.cli", "--runs", str(site.folder), "run", "pinned/main"]
+        front = [
+            sys.executable,
+            "-m",
+            "contrastbench.cli",
+            "--runs",
+            str(site.folder),
+            "run",
+            "pinned/main/Noise8/Plain",
+        ]
         process = subprocess.Popen(
-            [*front, "--seeds", "1", "--launcher", "slurm", "--profile", str(held)],
+            [*front, "pinned/main/Noise8/Plain", "--seeds", "1", "--launcher", "slurm", "--profile", str(held)],
             env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         wait_until(lambda: list(site.folder.glob("pinned/*/queued.json")) or process.poll() is not None, "a mark")
         (paper / "train.py").write_text("raise SystemExit('edited while queued')\n")
         said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     rows = [read_row(path) for path in site.folder.glob("pinned/*/row.json")]
-    assert process.returncode == 0 and len(rows) == 4, said
+    assert process.returncode == 0 and len(rows) == 1, said
     assert {row["status"] for row in rows} == {"done"}, said
     assert {row["metrics"]["reached"] for row in rows} == {0.0}
     (snapshot,) = {row["git"]["snapshot_sha256"] for row in rows}

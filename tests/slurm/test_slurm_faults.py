@@ -3,10 +3,8 @@
 import signal
 from types import SimpleNamespace
 
-import pytest
 from slurm_site import (
     PATIENCE_SECONDS,
-    Site,
     epochs_of,
     job_of_run,
     kill,
@@ -25,12 +23,23 @@ SEEDS = range(8)
 EPOCHS = 6
 
 
-@pytest.fixture(scope="module")
-def story(cluster, tmp_path_factory):
+def test_every_way_to_disturb_a_run_loses_and_doubles_nothing(site, tmp_path, monkeypatch):
+    """One test, since the faults need little time together and much one after the other."""
+    story = eight_runs_with_a_fault_each(site, tmp_path)
+    assert story.state_when_gone == "killed", "without accounting, a killed job is known once it has left the queue"
+    assert "killed" in story.why_killed.lower()
+    only_what_was_killed_for_good_had_to_be_started_again(story)
+    for fault in ("worker_killed", "task_killed", "cancelled", "timed_out"):
+        a_disturbed_run_goes_on_from_its_checkpoint(getattr(story, fault))
+    preempted_runs_and_those_of_a_lost_node_are_requeued_by_slurm(story)
+    expected = undisturbed(site, tmp_path, monkeypatch, "toy/slow", SEEDS, story.settings)
+    assert results(site.folder) == expected, "lost, doubled or different"
+
+
+def eight_runs_with_a_fault_each(site, tmp_path):
     """Eight runs, held in their middle epoch while each gets its fault; the front and the controller get theirs too."""
-    cluster.wait_idle()
-    site = Site(cluster, tmp_path_factory.mktemp("faults") / "runs")
-    profile, gate = site.folder.parent / "one_gpu.toml", site.folder.parent / "gate"
+    cluster = site.cluster
+    profile, gate = tmp_path / "one_gpu.toml", tmp_path / "gate"
     profile.write_text('gpus = 1\ndevice = "cpu"\nhours = 2.0\n')
     settings = {"epochs": str(EPOCHS), "seconds_per_epoch": "0.05", "gate": str(gate)}
     run = ["run", "toy/slow", "--seeds", "8", "--launcher", "slurm", "--profile", str(profile)]
@@ -90,31 +99,19 @@ def stopped(folder):
     return claim is not None and not claim.is_alive() and not (folder / "row.json").exists()
 
 
-def test_every_disturbed_run_ends_with_the_row_of_an_undisturbed_one(story, tmp_path, monkeypatch):
-    expected = undisturbed(story.site, tmp_path, monkeypatch, "toy/slow", SEEDS, story.settings)
-    assert results(story.site.folder) == expected, "lost, doubled or different"
-    assert story.second_code == 0, story.second_front
-
-
-def test_only_what_was_killed_for_good_had_to_be_started_again(story):
+def only_what_was_killed_for_good_had_to_be_started_again(story):
     again = {folder for folder, name in story.states_after.items() if name != "done"}
     assert again == {story.task_killed, story.cancelled}
-    assert "2 to start" in story.second_front
+    assert "2 to start" in story.second_front and story.second_code == 0, story.second_front
 
 
-@pytest.mark.parametrize("fault", ["worker_killed", "task_killed", "cancelled", "timed_out"])
-def test_a_disturbed_run_goes_on_from_its_checkpoint(story, fault):
-    row = read_row(getattr(story, fault) / "row.json")
+def a_disturbed_run_goes_on_from_its_checkpoint(folder):
+    row = read_row(folder / "row.json")
     assert row["attempt"] == 2 and row["resumes"] == 1
-    assert epochs_of(getattr(story, fault)) == EPOCHS
+    assert epochs_of(folder) == EPOCHS
 
 
-def test_preempted_runs_and_those_of_a_lost_node_are_requeued_by_slurm(story):
+def preempted_runs_and_those_of_a_lost_node_are_requeued_by_slurm(story):
     assert len(story.preempted) >= 1 and len(story.on_lost_node) >= 2
     for folder in {*story.preempted, *story.on_lost_node}:
         assert read_row(folder / "row.json")["resumes"] >= 1
-
-
-def test_without_accounting_a_killed_job_is_known_as_killed_once_it_has_left_the_queue(story):
-    assert story.state_when_gone == "killed"
-    assert "Killed" in story.why_killed or "killed" in story.why_killed

@@ -6,37 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from slurm_site import ONE_GPU, at_gate, job_of_run, results, undisturbed, wait_until, worker_of
+from slurm_site import ONE_GPU, results, undisturbed
 
-from contrastbench.runner import states
 from contrastbench.runner.rows import read_row
 
 SLURM = Path(__file__).parents[2] / "slurm"
-
-
-def test_a_run_that_reaches_its_time_limit_too_often_says_so_and_retry_goes_on(site, tmp_path, monkeypatch):
-    gate = tmp_path / "gate"
-    settings = {"epochs": "4", "gate": str(gate)}
-    # The task believes in a limit of 2 minutes, told 100 s before, so that every signal counts as the time limit; Slurm
-    # knows of an hour and sends none of its own. Two attempts, then no more.
-    short = dataclasses.replace(ONE_GPU, hours=1 / 30, signal_seconds=100, attempts=2, extra={"time": "60"})
-    (folder,) = site.folders("toy/slow", [0], settings)
-    site.submit("toy/slow", [0], settings, short)
-    assert site.cluster.command("squeue", "-h", "-o", "%l").strip() == "1:00:00"
-    for attempt in (1, 2):
-        wait_until(lambda n=attempt: (folder / f"claim.{n}").exists() and at_gate(folder, 2), "it to wait at the gate")
-        site.cluster.command("scancel", "--signal=USR2", job_of_run(folder))
-        wait_until(lambda: not worker_of(folder), "the run to be saved")
-    wait_until(lambda: (folder / "row.json").exists(), "its row")
-    row = read_row(folder / "row.json")
-    assert row["status"] == "timed_out" and row["epoch"] == 1 and row["attempt"] == 2
-    assert "not finished in 2 tasks of 0.03 hours" in row["error"]["message"]
-    gate.touch()
-    states.retry(folder)
-    assert (folder / "checkpoint.pt").exists(), "it only needs more time"
-    site.wait_for_end()
-    assert site.launch("toy/slow", [0], settings).problems == {}
-    assert results(site.folder) == undisturbed(site, tmp_path, monkeypatch, "toy/slow", [0], settings)
 
 
 def test_the_plain_scripts_do_their_tables(site, tmp_path, monkeypatch):

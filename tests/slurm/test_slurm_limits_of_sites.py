@@ -37,22 +37,22 @@ def site(other_site, tmp_path):
 
 
 def test_the_queue_is_filled_batch_by_batch_and_never_wider_than_was_asked(site, tmp_path, monkeypatch):
-    """Seven tasks, an sbatch that takes four at once as Slurm does at a limit, arrays of five, three at a time."""
-    narrow = Profile(array_parallelism=3, memory_gb=1.0)
+    """Six tasks, an sbatch that takes three at once as Slurm does at a limit, arrays of five, two at a time."""
+    narrow = Profile(array_parallelism=2, memory_gb=1.0)
     tools, seen = tmp_path / "bin", []
     tools.mkdir()
-    (tools / "sbatch").write_text(FULL_AT_FOUR.format(sbatch=shutil.which("sbatch"), squeue=shutil.which("squeue")))
+    (tools / "sbatch").write_text(FULL_AT_THREE.format(sbatch=shutil.which("sbatch"), squeue=shutil.which("squeue")))
     (tools / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    outcome = site.launch("toy/many", range(7), SETTINGS, narrow, seen=seen)
-    check_batches(site, outcome, seen, 7)
+    outcome = site.launch("toy/many", range(6), SETTINGS, narrow, seen=seen)
+    check_batches(site, outcome, seen, runs=6, most=2)
 
 
-FULL_AT_FOUR = """#!/bin/sh
+FULL_AT_THREE = """#!/bin/sh
 # Says what Slurm says when MaxJobCount is reached, and then tries again for two minutes as sbatch does.
 for script; do :; done
 asked=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
-if [ $(($({squeue} --me --array --noheader | wc -l) + ${{asked:-0}} + 1)) -gt 4 ]; then
+if [ $(($({squeue} --me --array --noheader | wc -l) + ${{asked:-0}} + 1)) -gt 3 ]; then
   echo "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying" >&2
   exec sleep 120
 fi
@@ -60,10 +60,10 @@ exec {sbatch} "$@"
 """
 
 
-def check_batches(site, outcome, seen, runs):
+def check_batches(site, outcome, seen, runs, most):
     assert outcome.problems == {} and set(outcome.ended.values()) == {"done"} and len(outcome.ended) == runs
     at_once = max(sum(begin < moment < end for begin, end in spans(site)) for moment, _ in spans(site))
-    assert at_once <= 3
+    assert at_once <= most
     assert any("temporarily unable to accept job" in event.get("waits", "") for event in seen), seen
 
 
@@ -74,7 +74,7 @@ def test_a_full_queue_of_slurms_own_is_filled_batch_by_batch(tmp_path):
         site, seen = Site(cluster, tmp_path / "runs"), []
         profile = Profile(array_parallelism=3, memory_gb=1.0, mail="me@lab.example")
         outcome = site.launch("toy/many", range(12), SETTINGS, profile, seen=seen)
-        check_batches(site, outcome, seen, 12)
+        check_batches(site, outcome, seen, runs=12, most=3)
         assert outcome.notes == [] or "no mail will be sent" in outcome.notes[0]
 
 
@@ -147,7 +147,7 @@ def test_a_run_killed_for_its_memory_gets_a_row_and_its_neighbours_go_on_alone(s
     assert f"#SBATCH --mem={round(1.5 * 1.2 * 1024)}M\n" in text
 
 
-@pytest.mark.parametrize("neighbours", [0, 1])
+@pytest.mark.parametrize("neighbours", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_step_that_is_killed_whole_for_its_memory_leaves_a_row_and_no_run_undone(site, tmp_path, neighbours):
     """As sbatch --oom-kill-step does in later versions: here the task, stopped before it could see to the kill."""
     gates = [tmp_path / "gate", tmp_path / "other gate"]

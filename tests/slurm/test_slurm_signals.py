@@ -1,16 +1,28 @@
-"""Signals before Python is ready, and preemption that cancels: nothing is lost, and what was cancelled stays so."""
+"""Signals at any time, time limits, and preemption that cancels: nothing is lost, and what was cancelled stays so."""
 
 import dataclasses
 import sys
 import threading
+from types import SimpleNamespace
 
-import pytest
-from slurm_site import ONE_GPU, PATIENCE_SECONDS, at_gate, job_of_run, results, undisturbed, wait_until
+from slurm_site import (
+    ONE_GPU,
+    PATIENCE_SECONDS,
+    at_gate,
+    job_of_run,
+    results,
+    undisturbed,
+    wait_until,
+)
 
+from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm, slurm_queue
 from contrastbench.runner.rows import read_row
 
-SETTINGS = {"epochs": "2", "size": "4"}
+WAITS = "while [ ! -e {go} ]; do sleep 0.1; done"
+# The task believes in a limit of 2 minutes, told 100 s before, so that every signal counts as the time limit; Slurm
+# knows of an hour and sends none of its own. Two attempts, then no more.
+SHORT = dataclasses.replace(ONE_GPU, hours=1 / 30, signal_seconds=100, attempts=2, extra={"time": "60"})
 
 
 def submission_of(folder):
@@ -24,61 +36,103 @@ def restarts(site, folder):
     return int(told.partition("Restarts=")[2].split()[0])
 
 
-@pytest.mark.parametrize("number", ["USR2", "TERM"])
-def test_a_signal_before_python_is_ready_puts_the_job_back(site, tmp_path, number):
-    """The interpreter is a script that waits for a file before it starts Python: there is all time for a signal."""
-    waits = tmp_path / "python"
-    waits.write_text(
-        f'#!/bin/sh\necho waits\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.1; done\nexec {sys.executable} "$@"\n'
-    )
-    waits.chmod(0o755)
-    (folder,) = site.folders("toy/slow", [0], SETTINGS)
-    site.submit("toy/slow", [0], SETTINGS, dataclasses.replace(ONE_GPU, python=str(waits)))
-    wait_until(lambda: "waits" in submission_of(folder), "the interpreter to be called")
-    site.cluster.command("scancel", f"--signal={number}", job_of_run(folder))
-    wait_until(lambda: restarts(site, folder) == 1, lambda: submission_of(folder))
-    (tmp_path / "go").touch()
+def test_runs_that_are_told_to_go_in_eight_ways_at_the_same_time(site, tmp_path, monkeypatch):
+    """One test, since the ways need little time together and much one after the other."""
+    story = eight_runs_told_to_go(site, tmp_path)
+    for name in ("USR2 early", "TERM early"):
+        a_signal_before_python_is_ready_puts_the_job_back(story.folders[name])
+    a_signal_during_setup_puts_the_job_back(story.folders["in setup"])
+    the_task_that_bears_its_arrays_number_goes_back_alone(story)
+    a_job_that_was_cancelled_does_not_come_back(story.folders["cancelled"])
+    a_run_that_reaches_its_time_limit_too_often_says_so(story)
+    retry_goes_on_where_time_ran_out(story, tmp_path, monkeypatch)
+
+
+def eight_runs_told_to_go(site, folder):
+    """What became of eight runs, each told to go in its own way while it waits for a file that comes later."""
+    cluster, go, python = site.cluster, folder / "go", folder / "python"
+    python.write_text(f'#!/bin/sh\necho waits\n{WAITS.format(go=go)}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    settings = {"epochs": "4", "gate": str(folder / "gate")}
+    early = ("USR2 early", "TERM early")
+    names = (*early, "in setup", "cancelled", "limited", "array 0", "array 1", "array 2")
+    folders = dict(zip(names, site.folders("toy/slow", range(8), settings), strict=True))
+    submitted = {
+        (0, 1): dataclasses.replace(ONE_GPU, python=str(python)),
+        (2,): dataclasses.replace(ONE_GPU, setup=("echo setting up", WAITS.format(go=go))),
+        (3,): ONE_GPU,
+        (4,): SHORT,
+        (5, 6, 7): ONE_GPU,
+    }
+    for seeds, profile in submitted.items():
+        site.submit("toy/slow", seeds, settings, profile)
+    wait_until(lambda: all("waits" in submission_of(folders[name]) for name in early), "the interpreter to be called")
+    wait_until(lambda: "setting up" in submission_of(folders["in setup"]), "the setup to begin")
+    wait_until(lambda: all(at_gate(folders[name], 2) for name in names[3:]), lambda: cluster.command("squeue"))
+    array = [folders[name] for name in names[5:]]
+    (carrier,) = (each for each in array if raw_number(site, each) == job_of_run(each).partition("_")[0])
+    for name, number in zip(early, ("USR2", "TERM"), strict=True):
+        cluster.command("scancel", f"--signal={number}", job_of_run(folders[name]))
+    cluster.command("scancel", "--batch", "--signal=USR2", job_of_run(folders["in setup"]))
+    cluster.command("scancel", job_of_run(folders["cancelled"]))
+    limit_shown = cluster.command("squeue", "-h", "-o", "%l", "-j", job_of_run(folders["limited"])).strip()
+    for each in (carrier, folders["limited"]):
+        cluster.command("scancel", "--signal=USR2", job_of_run(each))
+    for each in (*(folders[name] for name in early), carrier, folders["limited"]):
+        wait_until(lambda: restarts(site, each) == 1, lambda: submission_of(each))  # noqa: B023
+    told = SimpleNamespace(site=site, settings=settings, folders=folders, limit_shown=limit_shown, array=array)
+    told.carrier, told.restarts_of_array = carrier, {each: restarts(site, each) for each in array}
+    go.touch()
+    limited = folders["limited"]
+    wait_until(lambda: (limited / "claim.2").exists() and at_gate(limited, 2), "it to wait at the gate again")
+    cluster.command("scancel", "--signal=USR2", job_of_run(limited))
+    wait_until(lambda: (limited / "row.json").exists(), "its row")
+    (folder / "gate").touch()
     site.wait_for_end()
+    return told
+
+
+def raw_number(site, folder):
+    return site.cluster.command("squeue", "-h", "-o", "%A", "-j", job_of_run(folder)).strip()
+
+
+def a_signal_before_python_is_ready_puts_the_job_back(folder):
+    """The interpreter is a script that waits for a file before it starts Python: there is all time for a signal."""
     assert read_row(folder / "row.json")["attempt"] == 1, submission_of(folder)
     assert "told to go before the task was ready" in submission_of(folder)
 
 
-def test_a_signal_during_setup_puts_the_job_back(site, tmp_path):
-    lines = ("echo setting up", f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done")
-    (folder,) = site.folders("toy/slow", [0], SETTINGS)
-    site.submit("toy/slow", [0], SETTINGS, dataclasses.replace(ONE_GPU, setup=lines))
-    wait_until(lambda: "setting up" in submission_of(folder), "the setup to begin")
-    site.cluster.command("scancel", "--batch", "--signal=USR2", job_of_run(folder))
-    (tmp_path / "go").touch()
-    site.wait_for_end()
+def a_signal_during_setup_puts_the_job_back(folder):
     assert read_row(folder / "row.json")["attempt"] == 1
     assert "back to the queue (SIGUSR2 before the task began)" in submission_of(folder)
 
 
-def test_every_task_of_an_array_goes_back_alone(site, tmp_path):
-    """In one of an array's tasks SLURM_JOB_ID is the array's own number, which stands for all of them."""
-    settings = {"epochs": "4", "gate": str(tmp_path / "gate")}
-    folders = site.folders("toy/slow", range(3), settings)
-    site.submit("toy/slow", range(3), settings)
-    wait_until(lambda: all(at_gate(folder, 2) for folder in folders), "the runs to begin")
-    for told, folder in enumerate(folders, start=1):  # one after the other, while the others work
-        site.cluster.command("scancel", "--signal=USR2", job_of_run(folder))
-        wait_until(lambda: restarts(site, folder) == 1, lambda: submission_of(folder))  # noqa: B023
-        assert [restarts(site, each) for each in folders] == [1] * told + [0] * (3 - told)
-    (tmp_path / "gate").touch()
-    site.wait_for_end()
-    assert [read_row(folder / "row.json")["attempt"] for folder in folders] == [2, 2, 2]
+def the_task_that_bears_its_arrays_number_goes_back_alone(story):
+    """In one task of each array SLURM_JOB_ID is the array's own number, which stands for all of its tasks."""
+    assert story.restarts_of_array == {folder: int(folder == story.carrier) for folder in story.array}
+    attempts = {folder: read_row(folder / "row.json")["attempt"] for folder in story.array}
+    assert attempts == {folder: 1 + (folder == story.carrier) for folder in story.array}
 
 
-def test_a_job_that_was_cancelled_does_not_come_back(site, tmp_path):
-    settings = {"epochs": "4", "gate": str(tmp_path / "gate")}
-    (folder,) = site.folders("toy/slow", [0], settings)
-    site.submit("toy/slow", [0], settings)
-    wait_until(lambda: at_gate(folder, 2), "the run to begin")
-    site.cluster.command("scancel", job_of_run(folder))
-    site.wait_for_end()
+def a_job_that_was_cancelled_does_not_come_back(folder):
     assert "back to the queue" not in submission_of(folder)
-    assert site.states("toy/slow", [0], settings) == ["killed"]
+    assert states.state_of(folder, slurm_queue.still_queued()).name == "killed"
+
+
+def a_run_that_reaches_its_time_limit_too_often_says_so(story):
+    row = read_row(story.folders["limited"] / "row.json")
+    assert story.limit_shown == "1:00:00"
+    assert row["status"] == "timed_out" and row["epoch"] == 1 and row["attempt"] == 2
+    assert "not finished in 2 tasks of 0.03 hours" in row["error"]["message"]
+
+
+def retry_goes_on_where_time_ran_out(story, tmp_path, monkeypatch):
+    folder = story.folders["limited"]
+    states.retry(folder)
+    assert (folder / "checkpoint.pt").exists(), "it only needs more time"
+    assert story.site.launch("toy/slow", [4], story.settings).problems == {}
+    expected = undisturbed(story.site, tmp_path, monkeypatch, "toy/slow", [4], story.settings)
+    assert results(story.site.folder)[folder.name] == expected[folder.name]
 
 
 def test_a_run_that_was_preempted_by_cancelling_is_submitted_again(site, tmp_path, monkeypatch):
