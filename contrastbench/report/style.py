@@ -121,6 +121,9 @@ def _written(figure: Figure, canvas: Callable[[Figure], Any], **options: Any) ->
     out = io.BytesIO()
     with styled():
         canvas(figure)
+        if layout := figure.get_layout_engine():  # done by savefig, it draws every figure twice
+            layout.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(out, **options)
     return out.getvalue()
 
