@@ -154,13 +154,28 @@ def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_setting
     rows, problems = shipping.promotable_rows(toy)
     assert len(paths) == 8 and problems == []
     assert sorted(row["seed"] for row in rows.values()) == [0, 1, 2, 3, 4]
-    shipping.ship(toy, rows, places.results)
-    shipping.ship(toy, {}, places.results)  # again, with nothing new: all of them stay
+    assert shipping.ship(toy, rows, places.results)
+    assert not shipping.ship(toy, {}, places.results), "again, with nothing new: all of them stay"
     assert [row["seed"] for row in rows_shipped(places.results, "toy")] == [0, 1, 2, 3, 4]
     changed = next(path for path in paths if path.parent.name in rows)
     write_row(changed, sealed({**read_row(changed), "git": {"commit": "c0ffee", "dirty": True}}))
     with pytest.raises(ValueError, match="1 rows of toy come from a changed checkout"):
         shipping.promotable_rows(toy)
+
+
+def test_only_a_paper_whose_rows_changed_is_drawn_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "results", tmp_path)
+    monkeypatch.setattr(shipping, "generated_files", lambda one: {tmp_path / one.paper.name / "tables" / "a.md": b"1"})
+    shipping.write_generated()
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/tables/a.md")}
+    assert {path.parent.parent.name for path in written} == set(papers.names())
+    shipping.write_generated({"toy"})
+    assert [path.parent.parent.name for path, then in written.items() if path.stat().st_mtime_ns != then] == ["toy"]
+    for path in (tmp_path / "toy" / "tables").iterdir():
+        path.unlink()
+    (tmp_path / "toy" / "tables").rmdir()
+    shipping.write_generated(set())
+    assert (tmp_path / "toy" / "tables" / "a.md").exists(), "what has none is made"
 
 
 def test_shipped_rows_belong_to_papers_that_are_here():

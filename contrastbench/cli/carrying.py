@@ -10,7 +10,7 @@ from contrastbench import papers
 from contrastbench.cli.app import complain, console, places
 from contrastbench.cli.choosing import chosen_folders
 from contrastbench.cli.gathering import Gathered
-from contrastbench.cli.shipping import ship, standing, write_generated
+from contrastbench.cli.shipping import ship, standing
 from contrastbench.papers import Paper
 from contrastbench.runner import files, provenance
 from contrastbench.runner.rows import RESULT_FIELDS, Row, rows_in, rows_shipped, run_folders, sort_key
@@ -41,8 +41,11 @@ def export(
     console.print(f"{out}: {len(rows)} rows{refused}", soft_wrap=True)
 
 
-def collect_files(paths: Iterable[Path], into: Path | None) -> None:
+def collect_files(paths: Iterable[Path], into: Path | None) -> set[str]:
     """Checks rows from elsewhere, says which stand in a table, and ships these where ``into`` is given.
+
+    Returns:
+        The papers whose shipped rows changed.
 
     Raises:
         ValueError: a row cannot be trusted; each is named and none was taken.
@@ -59,11 +62,7 @@ def collect_files(paths: Iterable[Path], into: Path | None) -> None:
         complain(problem)
     if problems:
         raise ValueError(f"{len(problems)} rows cannot be trusted, so none was taken")
-    for name, rows in by_paper.items():
-        _collect(papers.paper(name), rows, into)
-    if into is not None:
-        places.results = into.absolute()
-        write_generated()
+    return {name for name, rows in by_paper.items() if _collect(papers.paper(name), rows, into)}
 
 
 def _problem(row: Row) -> str:
@@ -80,8 +79,11 @@ def _problem(row: Row) -> str:
     return "" if provenance.is_in_history(commit) else f"comes from commit {commit[:12]}, which is not in this history"
 
 
-def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> None:
-    """Takes the finished rows that are new and stand in a table or are needed by such; names the others."""
+def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> bool:
+    """Takes the finished rows that are new and stand in a table or are needed by such; names the others.
+
+    Returns whether the shipped rows changed.
+    """
     shipped = {row["key"]: row for row in rows_shipped(into or places.results, paper.name)}
     standing_keys = standing(Gathered(paper, [*shipped.values(), *(r for k, r in rows.items() if k not in shipped)]))
     reasons: dict[str, list[Row]] = defaultdict(list)
@@ -98,8 +100,10 @@ def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> None:
     console.print(f"{paper.name}: {len(rows)} rows from {devices}", soft_wrap=True)
     for reason, found in reasons.items():
         console.print(f"  {len(found)} {reason}{_examples(found) if reason != TAKEN else ''}", soft_wrap=True)
-    if into is not None and reasons[TAKEN]:
-        console.print(str(ship(paper, {row["key"]: row for row in reasons[TAKEN]}, into)), soft_wrap=True)
+    if into is None or not reasons[TAKEN]:
+        return False
+    console.print(str(into / paper.name / "rows.jsonl"), soft_wrap=True)
+    return ship(paper, {row["key"]: row for row in reasons[TAKEN]}, into)
 
 
 def _examples(rows: Sequence[Row]) -> str:

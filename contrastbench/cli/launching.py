@@ -61,7 +61,10 @@ class Launcher:
 
     @property
     def run_device(self) -> str:
-        return self.site.run_device if self.name == "slurm" else settled(self.device)
+        """ "cpu" or, where there is a GPU, what was asked for: under "auto" a stage may still prefer the CPU."""
+        if self.name == "slurm":
+            return self.site.run_device
+        return "cpu" if settled(self.device) == "cpu" else self.device
 
     def start(self, jobs: Sequence[Job], display: Display, seconds: dict[str, float | None] | None = None) -> Outcome:
         """Does the jobs; ``seconds`` are their estimated costs, which only ``hours = "auto"`` asks for."""

@@ -11,6 +11,7 @@ from contrastbench.cli.app import console, places, selections
 from contrastbench.cli.choosing import keys_and_names, run_folder, seed_numbers, settings_by_name
 from contrastbench.data import catalogue
 from contrastbench.runner import cost
+from contrastbench.runner.devices import device_elsewhere
 from contrastbench.runner.execute import Host, read_ticket, run_of
 from contrastbench.runner.launchers import local, slurm_queue
 from contrastbench.runner.plan import Planned, plan, plan_runs
@@ -19,6 +20,7 @@ from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.states import StillQueued
+from contrastbench.runner.vocabulary import Run
 
 
 def planned_runs(
@@ -73,6 +75,7 @@ def costs(
 ) -> dict[str, float | None]:
     """Estimated seconds per run key, from what the plan found measured here and what the suite shipped.
 
+    ``device`` is "cpu", "cuda" or "auto"; each stage is counted for the device that its paper has it done on.
     With ``probe`` the first epochs of one run of each kind that has no measured cost are timed, for as long as all
     probes together may take; then no other GPU's rows count but this machine's.
     """
@@ -95,7 +98,7 @@ def prices(
     """What rows say that each run costs, by run key, and on which kind of device they were made.
 
     Args:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "auto"; a stage that its paper has done on the CPU is priced by rows from CPUs.
         gpu: a part of the name of the GPU to count for; this machine's, else the one measured most, where not given.
         here_only: only rows from this machine's kind of device count.
     """
@@ -103,8 +106,18 @@ def prices(
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(places.results, name)]
     estimator = cost.Estimator([*here, *shipped])
-    kinds = [device_kind(device)] if device == "cpu" or here_only else _gpus(estimator.devices, gpu)
-    return {each.run.key: estimator.price(each.run, kinds) for each in planned}
+    kinds = {"cpu": [device_kind("cpu")]}
+    if device != "cpu":
+        kinds["cuda"] = [device_kind("cuda")] if here_only else _gpus(estimator.devices, gpu)
+    if device != "cpu" and not here_only:  # a plan for a machine with a GPU, whose CPU need not be this one's
+        kinds["cpu"] += [kind for kind in estimator.devices if kind.startswith("cpu (")]
+    done_on = {each.run.key: _device_of(each.run, device) for each in planned}
+    return {each.run.key: estimator.price(each.run, kinds[done_on[each.run.key]]) for each in planned}
+
+
+def _device_of(run: Run, device: str) -> str:
+    """ "cpu" or "cuda": what does the run where ``device`` is asked for."""
+    return "cpu" if device_elsewhere(run.paper, run.stage, run.config, device) == "cpu" else "cuda"
 
 
 def _gpus(measured: Sequence[str], name: str | None) -> list[str]:

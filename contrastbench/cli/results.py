@@ -151,15 +151,17 @@ def collect_rows(
     """Counts the rows made here, or in files from elsewhere; `--into results` ships them and makes the tables anew.
 
     Rows from elsewhere must be whole, have the key that follows from what they say they are, and come from a clean
-    commit of this history. A row that is shipped already is not replaced by one from elsewhere.
+    commit of this history. A row that is shipped already is not replaced by one from elsewhere. Tables and figures are
+    made anew of papers whose rows changed and of those that are named.
     """
     from contrastbench.cli import carrying, shipping
 
     check_is_results_folder(into)
     paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
-    if paths:
-        carrying.collect_files(paths, into)
     named = [each for each in what or () if Path(each) not in paths]
+    changed = {papers.select(each).paper.name for each in named}
+    if paths:
+        changed |= carrying.collect_files(paths, into)
     for selection in selections(named) if named or not paths else ():
         rows, problems = shipping.promotable_rows(selection.paper)
         if seeds or settings or selection.cell or len(selection.tables) < len(selection.paper.tables):
@@ -169,10 +171,11 @@ def collect_rows(
             complain(problem)
         console.print(f"{selection.paper.name}: {len(rows)} rows here are done and stand in a table")
         if into is not None and rows:
-            console.print(str(shipping.ship(selection.paper, rows, into)), soft_wrap=True)
+            changed |= {selection.paper.name} if shipping.ship(selection.paper, rows, into) else set()
+            console.print(str(into / selection.paper.name / "rows.jsonl"), soft_wrap=True)
     if into is not None:
         places.results = into.absolute()
-        shipping.write_generated()
+        shipping.write_generated(changed)
 
 
 def check_is_results_folder(folder: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from contrastbench import papers
@@ -37,18 +37,23 @@ def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
     return rows, gathered.problems
 
 
-def ship(paper: Paper, rows: dict[str, Row], results: Path) -> Path:
+def ship(paper: Paper, rows: dict[str, Row], results: Path) -> bool:
     """Adds the rows to the shipped ones, those of the same key replaced, those that stand in no table dropped.
+
+    Returns:
+        Whether the shipped rows are others than before.
 
     Raises:
         ValueError: a row that another one needs would be missing; nothing was written.
     """
-    together = {row["key"]: row for row in rows_shipped(results, paper.name)} | rows
+    before = {row["key"]: row for row in rows_shipped(results, paper.name)}
+    together = before | rows
     shown = standing(Gathered(paper, list(together.values())))
     kept = [row for key, row in together.items() if key in shown]
     if problems := checks.check_needs(kept, paper.name):
         raise ValueError(f"{problems[0]}, so nothing was shipped; do the needed run here, or collect its row too")
-    return write_shipped(results, paper.name, kept)
+    write_shipped(results, paper.name, kept)
+    return {row["key"]: row for row in kept} != before
 
 
 def standing(gathered: Gathered) -> set[str]:
@@ -64,10 +69,18 @@ def standing(gathered: Gathered) -> set[str]:
     return found
 
 
-def write_generated() -> None:
-    """Makes the committed tables and figures from the shipped rows, and what Markdown files take from them."""
+def write_generated(changed: Collection[str] | None = None) -> None:
+    """Makes the committed tables and figures from the shipped rows, and what Markdown files take from them.
+
+    Args:
+        changed: the papers whose rows are others than before; all where not given. The tables and figures of another
+            paper are made only if it has none: figures take seconds each.
+    """
     everything = _everything_shipped()
     for gathered in everything:
+        there = any((places.results / gathered.paper.name / kind).is_dir() for kind in ("tables", "figures"))
+        if there and changed is not None and gathered.paper.name not in changed:
+            continue
         for path, content in generated_files(gathered).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)

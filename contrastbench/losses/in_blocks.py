@@ -13,7 +13,8 @@ from torch.autograd.function import once_differentiable
 from contrastbench.losses.negatives import Weigh, loss_and_slopes, mean_of_exponentials
 from contrastbench.losses.parts import along_sphere, full_precision, row_norms, without_autocast
 
-ENTRIES = 2**24  # of the matrix at a time: 64 MB in float32
+ENTRIES = {"cpu": 2**20}  # of the matrix at a time: 4 MB in float32, which fit into a core's cache
+ENTRIES_ELSEWHERE = 2**24  # 64 MB: a GPU must have enough to do
 
 
 def loss_in_blocks(
@@ -31,10 +32,10 @@ def loss_in_blocks(
     Args:
         z_a, z_b: [B, D] embeddings of two views, any norm; checked by the caller.
         weigh, slope: as in :func:`contrastbench.losses.negatives.log_mean_negatives`; ``weigh`` sees some of the rows.
-        rows: views at a time; what ``ENTRIES`` allows where not given.
+        rows: views at a time; what fits into ``ENTRIES`` where not given.
     """
     z_a, z_b = full_precision(z_a), full_precision(z_b)
-    rows = rows or max(1, ENTRIES // (2 * len(z_a)))
+    rows = rows or max(1, ENTRIES.get(z_a.device.type, ENTRIES_ELSEWHERE) // (2 * len(z_a)))
     with without_autocast(z_a):
         return _LossInBlocks.apply(z_a, z_b, temperature, tau_plus, weigh, slope, rows)
 

@@ -27,7 +27,7 @@ class Price(NamedTuple):
 
 
 class Estimator:
-    """Seconds of a run: the median of the measured runs that are most like it.
+    """Seconds of a run: what the measured runs that are most like it took.
 
     Most like: the same config; else the same paper, stage, scale, protocol, dataset, length and method; else
     the same but for the method. The clean protocol trains an encoder a fold, and another stage is other work
@@ -35,19 +35,26 @@ class Estimator:
     another's, so each kind of device has its own prices. Only runs done in one go count: a resumed run's row knows the
     seconds of its last part.
 
+    Runs of one config do the same work under every seed. Where their times differ, the machine was busy with other
+    things, which only adds time: a crowded one has made rows ten times as slow. So their lower quartile counts. Over
+    several configs the median of these counts.
+
     Args:
         rows: finished rows, from here and from the suite.
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        measured: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+        measured: dict[tuple[Any, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         devices: Counter[str] = Counter()
         for row in rows:
             if row["status"] == "done" and not row["resumes"]:
                 devices[row["device"]] += 1
+                config = canonical_json(row["config"])
                 for place in _places(row, row["dataset"], row["method"]):
-                    measured[row["device"], *place].append(row["seconds"])
-        self._seconds = {place: median(values) for place, values in measured.items()}
+                    measured[row["device"], *place][config].append(row["seconds"])
+        self._seconds = {
+            place: median(map(lower_quartile, by_config.values())) for place, by_config in measured.items()
+        }
         self.devices = [device for device, _ in devices.most_common()]  # most measured first
 
     def price(self, run: Run, devices: Iterable[str]) -> Price | None:
@@ -58,6 +65,11 @@ class Estimator:
                 if (seconds := self._seconds.get((device, *place))) is not None:
                     return Price(seconds, device)
         return None
+
+
+def lower_quartile(values: Sequence[float]) -> float:
+    """The measured value that a quarter of the others, rounded down, are below: of up to four values the least."""
+    return sorted(values)[(len(values) - 1) // 4]
 
 
 def _places(identity: Mapping[str, Any], dataset: str, method: str) -> Iterator[tuple[Any, ...]]:

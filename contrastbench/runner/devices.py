@@ -25,12 +25,20 @@ def device_of(paper: str, stage: str, config: Any, asked: str) -> str:
     Raises:
         ValueError: no such device, or a GPU was asked for and there is none.
     """
-    kind = _declared(paper, stage, config)
     check_device(asked)
+    return _settled_for(_declared(paper, stage, config), asked, gpu_count())
+
+
+def device_elsewhere(paper: str, stage: str, config: Any, asked: str) -> str:
+    """As :func:`device_of` on a machine with a GPU, which this one need not be: what a plan counts for."""
+    return _settled_for(_declared(paper, stage, config), asked, gpus=1)
+
+
+def _settled_for(kind: str, asked: str, gpus: int) -> str:
     if asked == "cpu" or kind == CPU_ONLY:
         return "cpu"
     if asked == "auto":
-        return "cuda" if kind == ANY_DEVICE and gpu_count() else "cpu"
+        return "cuda" if kind == ANY_DEVICE and gpus else "cpu"
     return asked
 
 

@@ -2,10 +2,14 @@
 
 Those epochs are kept: the run goes on from its checkpoint when it is done in earnest. Only what comes after its last
 epoch is done beside it, in ``.probes`` of the runs folder. The cost stays there, so no probe is done twice on a device.
+
+A run that needs others cannot begin before they are done, so all of its probe is done in ``.probes``: what it needs
+with few epochs, whose artefacts have the same shapes, and then its own first epochs.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import subprocess
@@ -16,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files
-from contrastbench.runner.execute import Host, folder_of
+from contrastbench.runner.devices import device_of
+from contrastbench.runner.execute import Host, folder_of, write_ticket
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.provenance import device_kind
-from contrastbench.runner.vocabulary import Run
+from contrastbench.runner.vocabulary import Run, chain
 
 EPOCHS = 4  # the first one warms up
 PROBES = ".probes"
@@ -36,16 +41,17 @@ def probed_costs(
 ) -> dict[str, float]:
     """Seconds by run key; one probe for all seeds of a dataset and method.
 
-    A run is left out if it has no ``epochs``, needs other runs' artefacts, fails, or is not probed in time. A probe
-    that is cut off goes on the next time.
+    A run is left out if it has neither ``epochs`` nor needs, fails, needs a run that fails, or is not probed in time. A
+    probe that is cut off goes on the next time.
 
     Args:
+        planned: each after those that it needs.
         runs_folder: where the runs are begun.
         seconds: how long all probes together may take.
         said: told of each probe before it begins.
     """
     kinds: dict[tuple[str, ...], Planned] = {}
-    planned = [each for each in planned if getattr(each.run.config, "epochs", None) and not each.run.needs]
+    planned = [each for each in planned if epochs_of(each.run) or each.run.needs]
     for each in planned:
         kinds.setdefault(_kind(each.run), each)
     unknown = [each for each in kinds.values() if kept_seconds(each.run, host, runs_folder) is None]
@@ -63,7 +69,7 @@ def _probe_each(
     planned: Sequence[Planned], host: Host, runs_folder: Path, seconds: float, said: Callable[[str], object]
 ) -> None:
     """Probes in a process of its own, whose end frees the runs; it saves and ends when the time is spent."""
-    jobs = {str(job.folder): job.run for job in write_tickets(planned, runs_folder)}
+    jobs = {str(_begun(each, runs_folder)): each.run for each in planned}
     command = [sys.executable, "-m", "contrastbench.runner.probing", *jobs]
     command += ["--runs", str(runs_folder), "--device", host.device, "--threads", str(host.threads)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(host.threads), "MKL_NUM_THREADS": str(host.threads)}
@@ -76,7 +82,8 @@ def _probe_each(
     try:
         for line in process.stdout or ():
             run = jobs[line.strip()]
-            said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs, which it goes on from later")
+            after = "behind what it needs in short" if run.needs else "which it goes on from later"
+            said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs, {after}")
     finally:
         process.terminate()
         process.wait()
@@ -89,8 +96,24 @@ def cost_file(run: Run, runs_folder: Path) -> Path:
     return folder_of(shortened(run), runs_folder / PROBES) / "cost.json"
 
 
+def _begun(planned: Planned, runs_folder: Path) -> Path:
+    """The folder, with its ticket, in which the run's first epochs are done: its own, unless it needs others."""
+    if not planned.run.needs:
+        (job,) = write_tickets([planned], runs_folder)
+        return job.folder
+    begun = dataclasses.replace(planned.run, needs=shortened(planned.run).needs)
+    return [write_ticket(run, runs_folder / PROBES, []) for run in chain([begun]).values()][-1]
+
+
 def shortened(run: Run) -> Run:
-    return run.with_config(epochs=min(EPOCHS, run.config.epochs))
+    """The run with few epochs, needing what it needs with few epochs."""
+    few = run.with_config(epochs=min(EPOCHS, epochs_of(run))) if epochs_of(run) else run
+    return dataclasses.replace(few, needs={name: shortened(need) for name, need in run.needs.items()})
+
+
+def epochs_of(run: Run) -> int:
+    """0 where the run's config has none."""
+    return getattr(run.config, "epochs", None) or 0
 
 
 def kept_seconds(run: Run, host: Host, runs_folder: Path) -> float | None:
@@ -102,11 +125,12 @@ def kept_seconds(run: Run, host: Host, runs_folder: Path) -> float | None:
         found = files.read_object(cost_file(run, runs_folder))
     except (OSError, ValueError):
         return None
-    if any(found.get(name) != value for name, value in where(host).items()) or "seconds_per_line" not in found:
+    if any(found.get(name) != value for name, value in where(run, host).items()) or "seconds_per_line" not in found:
         return None
-    return found["seconds_apart"] + found["seconds_per_line"] * (found["lines"] or run.config.epochs)
+    return found["seconds_apart"] + found["seconds_per_line"] * (found["lines"] or epochs_of(run))
 
 
-def where(host: Host) -> dict[str, Any]:
+def where(run: Run, host: Host) -> dict[str, Any]:
     """What a cost holds for."""
-    return {"device": device_kind(host.device), "threads": host.threads}
+    device = device_of(run.paper, run.stage, run.config, host.device)
+    return {"device": device_kind(device), "threads": host.threads}

@@ -19,11 +19,12 @@ from time import perf_counter
 from typing import Any
 
 from contrastbench.runner import files
-from contrastbench.runner.checkpoint import Interrupted, forget_stop, request_stop
-from contrastbench.runner.execute import Host, execute, run_of, write_ticket
-from contrastbench.runner.probe import EPOCHS, PROBES, cost_file, shortened, where
+from contrastbench.runner.checkpoint import Interrupted, forget_stop, lost_artefact, request_stop
+from contrastbench.runner.execute import Host, execute, folder_of, run_of, write_ticket
+from contrastbench.runner.probe import EPOCHS, PROBES, cost_file, epochs_of, shortened, where
 from contrastbench.runner.rows import read_row
-from contrastbench.runner.vocabulary import Run
+from contrastbench.runner.states import redo_if_lost, state_of
+from contrastbench.runner.vocabulary import Run, chain
 
 LINES = 2  # of a run that counts folds or blocks, each of which takes as long as many epochs
 
@@ -50,27 +51,47 @@ def probe(folder: Path, host: Host, runs_folder: Path, told: list[int]) -> None:
     """Begins one run and keeps what one of its lines takes and, where those are epochs, what the rest of it takes."""
     run = run_of(folder)
     importlib.import_module(f"benchmarks.{run.paper}.train")  # workers pay this once for many runs
-    first, status = _First(), "begun"
+    if not all(_is_made(need, host, runs_folder) for need in chain(run.needs.values()).values()):
+        return
+    first, status = _First(bool(epochs_of(run))), "begun"
     with contextlib.suppress(Interrupted):
         status = execute(folder, host, watch=first.heard)
-    if told or not first.steps or status not in ("begun", "done"):
+    if told or status not in ("begun", "done") or not (first.steps or status == "done"):
         return
     forget_stop()
-    per_line = median(first.steps)
+    per_line = median(first.steps) if first.steps else 0.0
     if status == "done":
         apart = _beside(folder, per_line, first.epochs)
     else:
         apart = 0.0 if first.lines else _seconds_apart(run, per_line, folder, host, runs_folder)
     if apart is not None:
-        found = {"seconds_apart": apart, "seconds_per_line": per_line, "lines": first.lines}
+        lines = first.lines or (None if epochs_of(run) else first.epochs)
+        found = {"seconds_apart": apart, "seconds_per_line": per_line, "lines": lines}
         cost_file(run, runs_folder).parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(cost_file(run, runs_folder), {**found, **where(host)})
+        files.write_json(cost_file(run, runs_folder), {**found, **where(run, host)})
+
+
+def _is_made(need: Run, host: Host, runs_folder: Path) -> bool:
+    """Does a shortened run that a probed one needs, unless its own probe did, and says whether it is done."""
+    folder = folder_of(need, runs_folder / PROBES)
+    state = state_of(folder)
+    if state.row and state.name == "done" and lost_artefact(folder, state.row):
+        redo_if_lost(folder)
+    with contextlib.suppress(Interrupted):
+        return execute(folder, host) == "done"
+    return False
 
 
 class _First:
-    """Times the first lines of a run's curve, then has it saved and stopped."""
+    """Times the first lines of a run's curve, then has it saved and stopped.
 
-    def __init__(self) -> None:
+    Args:
+        ends: the run says in its config how many epochs it has. One that never says how many lines there will be is
+            not stopped.
+    """
+
+    def __init__(self, ends: bool) -> None:
+        self.ends = ends
         self.epochs = 0  # or folds, that were heard of
         self.lines: int | None = None  # how many there will be, where they are no epochs
         self._beats: list[tuple[int, float]] = []
@@ -82,6 +103,8 @@ class _First:
         if "epoch" in line:
             self.epochs += 1
             self._beats.append((line["epoch"], perf_counter()))
+        if not (self.ends or self.lines):
+            return
         enough = LINES if self.lines else EPOCHS - 1
         if len(self._beats) > 2 * enough + 1:  # it saves rarely: what it has not saved is done again
             raise Interrupted

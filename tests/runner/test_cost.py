@@ -7,7 +7,7 @@ import pytest
 from contrastbench import papers
 from contrastbench.cli import planning
 from contrastbench.cli.display import cost_of, duration, priced_by
-from contrastbench.runner.cost import Estimator, Slots
+from contrastbench.runner.cost import Estimator, Slots, lower_quartile
 from contrastbench.runner.plan import plan
 
 
@@ -26,13 +26,29 @@ def runs():
     return [run for _, cell in papers.select("toy/main").cells("quick") for run in cell.runs]
 
 
-def test_the_median_of_the_runs_most_like_it_counts(runs):
+def test_a_crowded_machine_does_not_raise_the_price(runs):
+    """Three of five equal runs were ten times as slow as they need be."""
+    run = runs[0]
+    assert seconds_of([row(run, seconds) for seconds in (30.0, 3.0, 29.0, 3.1, 28.0)], run) == 3.1
+    assert lower_quartile([5.0]) == 5.0 and lower_quartile([9.0, 4.0, 8.0, 7.0]) == 4.0
+    assert lower_quartile([float(n) for n in range(9)]) == 2.0
+
+
+def test_over_several_configs_the_median_counts_and_not_the_shortest(runs):
+    """A method nothing is known of is priced by those of its data set, long ones among them."""
+    plain = runs[0]
+    others = [plain.with_config(gain=float(gain)) for gain in (2, 3, 4)]
+    rows = [row(run, seconds) for run, few in zip(others, ((1, 50), (6, 7), (9, 9)), strict=True) for seconds in few]
+    assert seconds_of(rows, dataclasses.replace(plain, method="new")) == 6
+
+
+def test_the_runs_most_like_it_count(runs):
     plain = [run for run in runs if (run.dataset, run.method) == ("Noise8", "Plain")]
     better = next(run for run in runs if (run.dataset, run.method) == ("Noise8", "Better"))
     elsewhere = next(run for run in runs if run.dataset == "Noise16")
     rows = [row(run, seconds) for run, seconds in zip(plain, (1.0, 2.0, 9.0), strict=True)]
-    assert seconds_of(rows, plain[0]) == 2.0
-    assert seconds_of(rows, better) == 2.0  # the same dataset
+    assert seconds_of(rows, plain[0]) == 1.0
+    assert seconds_of(rows, better) == 1.0  # the same dataset
     assert seconds_of(rows, elsewhere) is None
     assert seconds_of(rows, dataclasses.replace(better, protocol="clean")) is None  # an encoder a fold
     assert seconds_of(rows, dataclasses.replace(better, stage="other")) is None
@@ -66,6 +82,22 @@ def test_each_model_of_gpu_has_its_own_prices_and_the_price_says_which(runs):
     prices = [estimator.price(run, ["GPU A", "GPU B"]) for run in (first, first, elsewhere)]
     assert priced_by(prices) == "2 runs are priced by rows from GPU A; 1 run is priced by rows from GPU B"
     assert priced_by([None]) == "no run is priced by rows of a GPU"
+
+
+def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
+    """On a GPU a WL kernel still computes on the CPU; InfoGraph does so too unless it is told otherwise."""
+    monkeypatch.setattr(planning, "has_gpu", lambda: False)
+    monkeypatch.setattr(planning, "device_kind", lambda device: "cpu (A)")
+    cells = [("main", cell) for _, cell in papers.select("graph_contrastive/main/MUTAG").cells("paper", [0])]
+    planned = plan(cells, tmp_path)
+    rows = [
+        row(each.run, seconds, device=kind) for each in planned for kind, seconds in (("GPU B", 5.0), ("cpu (A)", 9.0))
+    ]
+    monkeypatch.setattr(planning, "rows_shipped", lambda results, name: rows)
+    found = planning.prices(planned, "cuda")
+    by_method = {each.run.method: found[each.run.key] for each in planned}
+    assert by_method["WL kernel"] == (9.0, "cpu (A)") and by_method["InfoGraph"] == (5.0, "GPU B")
+    assert planning.prices(planned, "auto") == dict.fromkeys(found, (9.0, "cpu (A)"))
 
 
 @pytest.mark.parametrize(

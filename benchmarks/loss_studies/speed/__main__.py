@@ -49,7 +49,11 @@ def contenders(batch: int) -> dict[str, tuple[tuple[Tensor, ...], dict[str, Cont
         "nt_xent": ((a, b), _two(losses.nt_xent, plain.nt_xent, t) | _others_nt_xent()),
         "dcl": ((a, b), _two(losses.dcl, plain.dcl, debiased)),
         "dcl_many_positives": ((a, b, more), _two(losses.dcl_many_positives, plain.dcl_many_positives, debiased)),
-        "bcl": ((a, b), _two(losses.bcl, plain.bcl, bayes)),
+        "bcl": (
+            (a, b),
+            # HCL in the same turns: what the ranks cost
+            _two(losses.bcl, plain.bcl, bayes) | {"hcl, ours": lambda *x: losses.hcl(*x, **debiased, beta=1.0)},
+        ),
         "info_nce": ((a, b), _two(losses.info_nce, plain.info_nce, t)),
         "infonce_queue": ((a, b, queue), _two(losses.infonce_queue, plain.infonce_queue, t)),
         "sup_con": ((both, labels), _two(losses.sup_con, plain.sup_con, t) | _others_sup_con()),
