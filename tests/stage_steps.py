@@ -28,15 +28,24 @@ computes on the CPU only says so in tables.py instead: DEVICES = {{"{stage}": CP
 
 
 def runs_at_smoke_scale() -> list[Run]:
-    """One run for each paper, stage and method, with the runs that they need."""
-    found: dict[tuple[str, str, str], Run] = {}
+    """One run for each paper, stage and kind of config, with the runs that they need."""
+    found: dict[tuple[Any, ...], Run] = {}
     for name in papers.names():
         if papers.paper(name).folder.parent != PROJECT / "benchmarks":
             continue  # the tests' own toy
         for _, cell in papers.select(name).cells("smoke"):
             for run in _with_needs(cell.runs[0]):
-                found.setdefault((run.paper, run.stage, run.method), run)
+                found.setdefault((run.paper, run.stage, *map(_kind, vars(run.config).values())), run)
     return list(found.values())
+
+
+def _kind(value: Any) -> Any:
+    """What of a setting can change which code runs: words, whether a number is 0, and whether a count is 1."""
+    if isinstance(value, float):
+        return value > 0
+    if isinstance(value, tuple):
+        return len(value)
+    return value if isinstance(value, str | bool) else min(value, 2)
 
 
 def _with_needs(run: Run) -> Iterator[Run]:

@@ -38,24 +38,24 @@ def trained(groups):
     return told | {f"after {name}": value.clone() for name, value in own.state_dict().items()}
 
 
-def in_processes(folder, count, groups):
-    """What each of ``count`` processes under torchrun computed."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+@pytest.fixture(scope="module")
+def in_two_processes(tmp_path_factory):
+    """What each of two processes under torchrun computed, by the number of groups."""
+    folder = tmp_path_factory.mktemp("processes")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, __file__, str(folder), str(groups)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
+        [*command, __file__, str(folder)], capture_output=True, text=True, env=environment, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
+    told = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return {groups: [each[groups] for each in told] for groups in (1, 2)}
 
 
 @pytest.mark.parametrize("groups", [1, 2], ids=["synchronised", "local"])
-def test_two_processes_compute_what_one_does_with_the_whole_batch(tmp_path, groups):
+def test_two_processes_compute_what_one_does_with_the_whole_batch(in_two_processes, groups):
     alone = trained(groups)
-    for told in in_processes(tmp_path, 2, groups):
+    for told in in_two_processes[groups]:
         assert told.keys() == alone.keys()
         for name, value in alone.items():
             if groups == 1 or "running" not in name:  # those are each process's own, and rank 0's are kept
@@ -68,8 +68,8 @@ def test_local_statistics_are_another_computation_than_synchronised_ones():
     assert (trained(1)["loss 1"] - trained(2)["loss 1"]).abs() > 1e-3
 
 
-def test_running_statistics_are_those_of_the_first_group(tmp_path):
-    alone, rank_0 = trained(2), in_processes(tmp_path, 2, 2)[0]
+def test_running_statistics_are_those_of_the_first_group(in_two_processes):
+    alone, rank_0 = trained(2), in_two_processes[2][0]
     for name in (name for name in alone if "running" in name):
         torch.testing.assert_close(rank_0[name], alone[name], rtol=1e-6, atol=1e-6)
 
@@ -83,6 +83,6 @@ def test_one_process_without_groups_keeps_its_encoder():
 
 if __name__ == "__main__":
     distributed.join("cpu")
-    result = trained(int(sys.argv[2]))
+    result = {groups: trained(groups) for groups in (1, 2)}
     torch.save(result, Path(sys.argv[1]) / f"{distributed.rank()}.pt")
     distributed.leave()

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from benchmarks.hard_negatives.sweeps import BAYES, BCL_TAU_PLUS, TAU_PLUS
 from contrastbench.report.style import INK, looks, new_figure
 
 Row = dict[str, Any]
@@ -70,7 +71,7 @@ def _protocols(rows: Sequence[Row]) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         config = row["config"]
-        if row["stage"] == "train" and config["epochs"] and not any(name in config for name in SETTINGS_OF_THEIR_OWN):
+        if row["stage"] == "train" and config["epochs"] and _at_printed_settings(row):
             shared = {n: v for n, v in config.items() if n not in (*LOSS_FIELDS, *LENGTH_FIELDS)}
             groups[json.dumps([row["scale"], row["variant"], shared], sort_keys=True)].append(row)
     titled: dict[str, list[Row]] = {}
@@ -80,6 +81,20 @@ def _protocols(rows: Sequence[Row]) -> dict[str, list[Row]]:
         title = f"{group[0]['dataset']}{images}, {config['encoder']} ({group[0]['scale']})"
         titled[title if title not in titled else f"{title} {len(titled) + 1}"] = group
     return titled
+
+
+def _at_printed_settings(row: Row) -> bool:
+    """Whether the run is SimCLR, or another method at what its paper prints for the data set, beta of HCL apart.
+
+    Those of other tables would stand on the same point under the same name.
+    """
+    config, dataset = row["config"], row["dataset"]
+    if any(name in config for name in SETTINGS_OF_THEIR_OWN):
+        return False
+    if config["loss"] == "bcl":
+        printed = (*BAYES.get(dataset, (config["alpha"], config["beta"])), BCL_TAU_PLUS)
+        return (config["alpha"], config["beta"], config["tau_plus"]) == printed
+    return config["loss"] == "nt_xent" or config["tau_plus"] == TAU_PLUS.get(dataset, config["tau_plus"])
 
 
 def _points(row: Row, metric: str) -> dict[int, float]:

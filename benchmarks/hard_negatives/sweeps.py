@@ -12,6 +12,7 @@ PUBLISHED_BETAS = {"STL10": (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 6.0)}  # 6 is printe
 EARLY_BETAS, EARLY_BETAS_LATER = (0.25, 0.5, 1.0, 2.0, 5.0), (0.5, 1.0)
 TAU_PLUSES = (0.01, 0.05, 0.1, 0.2)
 BATCHES = (16, 32, 64, 128, 256, 512)
+DIGIT_BATCHES = (64, 128, 256, 512)
 TEMPERATURES = (0.1, 0.2, 0.3, 0.5, 1.0)
 ANNEALED_BETAS = (1.0, 2.0, 5.0)
 SAMPLES = (1, 2, 4, 8)  # DCL's M
@@ -24,6 +25,7 @@ ALPHAS = {  # the published ones, and where few are, more
 # MoCo-v2's own are 65,536 keys of 1.3 million images and t = 0.2; MoCHi's 1,024, 1,024 and 128 of 16,384 keys.
 QUEUE, QUEUE_TEMPERATURE = 4096, 0.2
 MOCHI = (256, 256, 32)
+DIGIT_QUEUE, DIGIT_MOCHI = 1024, (64, 64, 8)  # of 3,000 digits
 # The class prior: 1 / classes, which is also what the papers use where it is known (section 8 of the README).
 TAU_PLUS = {"MNIST-5k": 0.1, "CIFAR10": 0.1, "STL10": 0.1, "CIFAR100": 0.05, "TinyImageNet": 0.01}
 # BCL's best printed (alpha, beta) that needs no labels; its README has no MNIST, so there CIFAR-10's are taken.
@@ -108,7 +110,8 @@ def tau_plus(base: Config, dataset: str) -> Swept:
 def negatives(base: Config, dataset: str) -> Swept:
     """BCL's table; of HCL it has on STL-10 the number that HCL's README has for beta = 0.5."""
     losses = compared(base, dataset) | {"HCL": hcl(base, dataset, beta=0.5 if dataset == "STL10" else HCL_BETA)}
-    fitting = [batch for batch in BATCHES if not base.train_images or batch <= base.train_images]
+    batches = DIGIT_BATCHES if dataset == "MNIST-5k" else BATCHES
+    fitting = [batch for batch in batches if not base.train_images or batch <= base.train_images]
     return [
         (f"{method} B={batch}", dataclasses.replace(config, batch=batch), {"B": batch})
         for method, config in losses.items()
@@ -165,8 +168,9 @@ def many_positives(base: Config, dataset: str) -> Swept:
 
 
 def queue(base: Config, dataset: str) -> Swept:
-    few = 0 < base.train_images < QUEUE
-    keys, mochi = (base.train_images // 2, (16, 16, 4)) if few else (QUEUE, MOCHI)
+    keys, mochi = (DIGIT_QUEUE, DIGIT_MOCHI) if dataset == "MNIST-5k" else (QUEUE, MOCHI)
+    if 0 < base.train_images < keys:
+        keys, mochi = base.train_images // 2, (16, 16, 4)
     moco = dataclasses.replace(base, queue=keys, temperature=QUEUE_TEMPERATURE)
     made: Swept = [("MoCo-v2", moco, {"loss": "nt_xent"})]
     for beta in (0.5, 1.0):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from benchmarks.hard_negatives.config import LOSSES, Config
 from benchmarks.hard_negatives.sweeps import HCL_BETA, SWEEPS, compared, early, hcl, untrained
 from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner.vocabulary import SCALES
 
 PAPER = "hard_negatives"
 TITLE = "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, BCL"
@@ -15,6 +16,7 @@ TITLE = "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, B
 # map of its features.
 PROTOCOL_VERSIONS = dict.fromkeys((*LOSSES, "supervised", "raw_pixels_knn"), 2)
 
+BY_NAME = {"only_by_name": ("quick",)}  # half an hour of two cores that a whole quick run has no time for
 TABLES = {
     "main": Table(
         title="Do debiased, hard and Bayesian negatives beat SimCLR's, the untrained encoder and the pixels?",
@@ -25,23 +27,31 @@ TABLES = {
         baseline="HCL beta=0",
     ),
     "length": Table(title="How long does the gain last? Training four times as long", baseline="SimCLR epochs=400"),
-    "tau_plus": Table(title="How many of the negatives should be taken for false ones?", baseline="SimCLR"),
-    "negatives": Table(title="How many negatives does each loss need? Batches of 16 to 512", baseline="SimCLR B=256"),
-    "temperature": Table(title="Is a lower temperature as good as hard negatives?", baseline="SimCLR t=0.5"),
+    "tau_plus": Table(title="How many of the negatives should be taken for false ones?", baseline="SimCLR", **BY_NAME),
+    "negatives": Table(
+        title="How many negatives does each loss need? Batches of 16 to 512", baseline="SimCLR B=256", **BY_NAME
+    ),
+    "temperature": Table(title="Is a lower temperature as good as hard negatives?", baseline="SimCLR t=0.5", **BY_NAME),
     "annealing": Table(
-        title="Should beta fall to 0 during training, as the code does it and as the paper says?", baseline="HCL beta=1"
+        title="Should beta fall to 0 during training, as the code does it and as the paper says?",
+        baseline="HCL beta=1",
+        **BY_NAME,
     ),
     "positives": Table(
         title="What if positives were chosen by their label? (not self-supervised; the paper's oracle)",
         baseline="SimCLR",
+        **BY_NAME,
     ),
     "alpha": Table(
-        title="BCL's alpha: fixed, rising, or estimated with labels (not self-supervised)", baseline="BCL alpha=0.9"
+        title="BCL's alpha: fixed, rising, or estimated with labels (not self-supervised)",
+        baseline="BCL alpha=0.9",
+        **BY_NAME,
     ),
-    "many_positives": Table(title="Does DCL gain by more views of each item (its M)?", baseline="DCL M=1"),
+    "many_positives": Table(title="Does DCL gain by more views of each item (its M)?", baseline="DCL M=1", **BY_NAME),
     "queue": Table(
         title="Do hard negatives help where negatives come from a queue? MoCo-v2, with HCL's loss, and MoCHi as rival",
         baseline="MoCo-v2",
+        **BY_NAME,
     ),
     "variants": Table(
         title="Does it matter that the code's frozen encoder is not frozen, and that every set is taken for CIFAR-10?",
@@ -104,12 +114,11 @@ ASKED: dict[str, tuple[str, ...]] = {
     "copy": ("CIFAR10", "CIFAR100"),
     "early": ("CIFAR10",),
 }
-# The scales of a table; smoke, lite and paper where it is not named. MNIST-5k is asked two questions at quick scale.
+# The scales of a table; all of them where it is not named.
 ASKED_AT = {
-    "main": ("smoke", "quick", "lite", "paper"),
-    "beta": ("smoke", "quick", "lite", "paper"),
     "length": ("smoke", "lite"),  # 1,600 epochs are beyond the papers; their 400 are in the curves of main
     "variants": ("smoke", "paper"),  # the frozen encoder of the lite protocol is frozen
+    "copy": ("smoke", "lite", "paper"),
     "early": ("smoke", "lite"),
 }
 SEEDS: dict[str, Sequence[int]] = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
@@ -118,7 +127,7 @@ OTHER_SEEDS: dict[tuple[str, str], Sequence[int]] = {("main", "quick"): range(5)
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
     """The table's cells at a scale; ``seeds`` replaces the scale's own."""
-    if scale not in ASKED_AT.get(table, ("smoke", "lite", "paper")):
+    if scale not in ASKED_AT.get(table, SCALES):
         return []
     chosen = seeds if seeds is not None else OTHER_SEEDS.get((table, scale), SEEDS[scale])
     make = {"main": _main, "variants": _variants, "early": _early}.get(table, _swept)

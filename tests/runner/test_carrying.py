@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from contrastbench.cli import carrying
+from contrastbench.cli import app, carrying
+from contrastbench.cli.app import console
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import read_row, rows_in, rows_shipped, sealed, write_row, write_shipped
 from contrastbench.runner.vocabulary import canonical_json, key_of
@@ -35,15 +37,21 @@ def carried(elsewhere, tmp_path):
     return Path(shutil.copy(elsewhere.folder.parent / "carried.jsonl", tmp_path))
 
 
-def collect(bench, *arguments, tmp_path):
-    """As on this machine: nothing was run here, and results/ has what was shipped before."""
-    here = type(bench)(tmp_path / "runs here")
-    return here.command(*arguments, results=tmp_path / "results")
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """A command on this machine: nothing was run here, and results/ has what was shipped before."""
+    monkeypatch.setattr(console, "width", 200)
+
+    def invoke(*arguments, runs="runs here"):
+        folders = ["--runs", str(tmp_path / runs), "--results", str(tmp_path / "results")]
+        return CliRunner().invoke(app, [*folders, *map(str, arguments)])
+
+    return invoke
 
 
-def test_what_was_exported_is_collected_with_the_rows_it_needs(elsewhere, carried, tmp_path):
-    done = collect(elsewhere, "collect", str(carried), tmp_path=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_what_was_exported_is_collected_with_the_rows_it_needs(elsewhere, carried, tmp_path, command):
+    done = command("collect", carried)
+    assert done.exit_code == 0, done.stderr
     said = done.stdout.splitlines()
     assert "staged: 11 rows from GPU A" in said
     assert "  10 new, done and in a table or needed by one" in said
@@ -51,22 +59,21 @@ def test_what_was_exported_is_collected_with_the_rows_it_needs(elsewhere, carrie
     assert "toy: 4 rows from GPU A" in said
     assert "  1 not done (diverged): Noise8/Diverges" in said
     assert not (tmp_path / "results").exists(), "it was only asked"
-    into = ("--into", str(tmp_path / "results"))
-    done = collect(elsewhere, "collect", str(carried), *into, tmp_path=tmp_path)
+    done = command("collect", carried, "--into", tmp_path / "results")
     shipped = rows_shipped(tmp_path / "results", "staged")
     assert sorted(row["stage"] for row in shipped) == ["discover"] * 6 + ["mean"] * 2 + ["pretrain"] * 2
     assert all(row["device"] == "GPU A" for row in shipped)
-    again = collect(elsewhere, "collect", str(elsewhere.folder), *into, tmp_path=tmp_path)
+    again = command("collect", elsewhere.folder, "--into", tmp_path / "results")
     assert "  10 already shipped: " in again.stdout, "a runs folder is read as well, and nothing changes"
     assert rows_shipped(tmp_path / "results", "staged") == shipped
 
 
-def test_a_shipped_row_is_not_replaced_by_one_from_elsewhere(elsewhere, carried, tmp_path):
+def test_a_shipped_row_is_not_replaced_by_one_from_elsewhere(elsewhere, carried, tmp_path, command):
     (row,) = [row for row in rows_in(carried) if row["stage"] == "mean" and row["seed"] == 0]
     own = sealed({**row, "device": "cpu", "metrics": {"test_mean_percent": 1.0}})
     others = [row for row in rows_in(carried) if row["paper"] == "staged" and row["key"] != own["key"]]
     write_shipped(tmp_path / "results", "staged", [own, *others])
-    done = collect(elsewhere, "collect", str(carried), "--into", str(tmp_path / "results"), tmp_path=tmp_path)
+    done = command("collect", carried, "--into", tmp_path / "results")
     assert "  1 shipped already, made elsewhere: noise8/Plain" in done.stdout
     assert own in rows_shipped(tmp_path / "results", "staged")
 
@@ -110,19 +117,19 @@ def test_a_row_that_cannot_be_trusted_is_named_and_none_is_taken(elsewhere, carr
     assert not (tmp_path / "results").exists()
 
 
-def test_a_folder_without_rows_and_a_name_that_is_neither_are_told(bench, tmp_path):
+def test_a_folder_without_rows_and_a_name_that_is_neither_are_told(tmp_path, command):
     (tmp_path / "empty").mkdir()
-    done = bench.command("collect", str(tmp_path / "empty"))
-    assert (done.returncode, "there are no rows in" in done.stderr) == (2, True)
-    done = bench.command("collect", "nothing")
-    assert (done.returncode, "unknown paper 'nothing'" in done.stderr) == (2, True)
+    done = command("collect", tmp_path / "empty")
+    assert (done.exit_code, "there are no rows in" in done.stderr) == (2, True)
+    done = command("collect", "nothing")
+    assert (done.exit_code, "unknown paper 'nothing'" in done.stderr) == (2, True)
 
 
-def test_export_says_what_collect_will_refuse(elsewhere, tmp_path):
+def test_export_says_what_collect_will_refuse(elsewhere, tmp_path, command):
     bench = type(elsewhere)(shutil.copytree(elsewhere.folder, tmp_path / "runs"))
     path = next(bench.folder.glob("staged/*/row.json"))
     write_row(path, sealed({**read_row(path), "git": {"commit": COMMIT, "dirty": True}}))
-    done = bench.command("export", str(tmp_path / "out.jsonl"), "staged")
+    done = command("export", tmp_path / "out.jsonl", "staged", runs="runs")
     assert "11 rows; 1 come from a changed checkout, which `collect` refuses" in done.stdout
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert len(lines) == 11 and all(json.loads(line)["paper"] == "staged" for line in lines)

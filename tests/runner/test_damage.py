@@ -135,8 +135,11 @@ def wait_for(path_of, seconds=60):
     return found[0]
 
 
-@pytest.mark.parametrize("launcher", ["inline", "local"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("launcher", "number", "code"),
+    [("local", signal.SIGINT, 130), ("inline", signal.SIGTERM, 143), ("local", signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "SIGTERM inline", "SIGTERM"],
+)
 def test_a_signal_ends_the_command_with_its_runs_saved(bench, launcher, number, code):
     command = [
         sys.executable,
