@@ -1,6 +1,6 @@
 """A whole step of hard_negatives against the printed formulas, and the script that times steps."""
 
-import json
+import csv
 import math
 import sys
 from pathlib import Path
@@ -97,9 +97,10 @@ def test_the_published_pipeline_has_the_loss_of_the_suite() -> None:
 def test_the_speed_of_a_step_is_written_with_device_and_commit(tmp_path: Path, monkeypatch) -> None:
     command = ["speed", "--encoders", "small_resnet", "--device", "cpu"]
     command += ["--precisions", "float32", "--contenders", "published", "eager", "--batch", "8", "--images", "16"]
-    command += ["--steps", "1", "--turns", "1", "--workers", "0", "--output", str(tmp_path / "speed.json")]
+    command += ["--steps", "1", "--turns", "1", "--workers", "0", "--output", str(tmp_path / "speed.csv")]
     monkeypatch.setattr(sys, "argv", command)
     speed.main()
-    written = json.loads((tmp_path / "speed.json").read_text())
-    assert {line["contender"] for line in written["steps"]} == {"published", "eager"}
-    assert written["device"].startswith("cpu") and "commit" in written["git"]
+    lines = list(csv.DictReader((tmp_path / "speed.csv").open()))
+    assert [line["contender"] for line in lines] == ["published", "eager"]
+    assert all(line["device"].startswith("cpu") and line["commit"] for line in lines)
+    assert all(float(line["milliseconds"]) > 0 for line in lines)

@@ -1,17 +1,17 @@
 """Milliseconds of a training step: ours eager, captured and compiled, and a pipeline as the papers published theirs.
 
-    python -m benchmarks.hard_negatives.speed --output speed.json
+    python -m benchmarks.hard_negatives.speed --output results/hard_negatives/speed.csv
     python -m benchmarks.hard_negatives.speed --encoders resnet18 --batch 16 --steps 2 --turns 3 --workers 1
 
 The second line is for a CPU, where nothing can be captured. Images are noise, whose content costs nothing. The
-contenders take turns, so that a busy machine disturbs all alike; the median of the turns counts. The file names the
-device and the commit.
+contenders take turns, so that a busy machine disturbs all alike; the median of the turns counts. Each line of the file
+names the device and the commit.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import csv
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -122,10 +122,23 @@ def main() -> None:
             for line in measured(config, chosen):
                 lines.append(line)
                 print(*(str(value).ljust(12) for value in line.values()))
-    facts = {**machine(chosen.device), "threads": torch.get_num_threads(), "workers": chosen.workers, "steps": lines}
     if chosen.output:
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        with open(chosen.output, "w", newline="") as file:
+            facts = _facts(chosen.device, chosen.workers)
+            writer = csv.DictWriter(file, [*lines[0], *facts], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({**line, **facts} for line in lines)
+
+
+def _facts(device: str, workers: int) -> dict[str, Any]:
+    """What each line of the file says of where it was measured."""
+    known = machine(device)
+    commit = f"{known['git']['commit']}{' and changes' if known['git']['dirty'] else ''}"
+    about = {"device": known["device"], "torch": known["versions"]["torch"], "commit": commit}
+    if known["gpu"]:
+        about |= {name: known["gpu"][name] for name in ("cuda", "cudnn", "driver", "tf32_convolutions")}
+    return {**about, "threads": torch.get_num_threads(), "workers": workers}
 
 
 if __name__ == "__main__":
