@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import shutil
 import signal
 import sys
@@ -18,7 +19,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from contrastbench.runner import files
+from contrastbench.runner import claims, files
 from contrastbench.runner.checkpoint import Interrupted, forget_stop, lost_artefact, request_stop
 from contrastbench.runner.execute import Host, execute, folder_of, run_of, write_ticket
 from contrastbench.runner.probe import EPOCHS, PROBES, cost_file, epochs_of, shortened, where
@@ -75,8 +76,13 @@ def _is_made(need: Run, host: Host, runs_folder: Path) -> bool:
     """Does a shortened run that a probed one needs, unless its own probe did, and says whether it is done."""
     folder = folder_of(need, runs_folder / PROBES)
     state = state_of(folder)
-    if state.row and state.name == "done" and lost_artefact(folder, state.row):
+    if state.row and state.name == "done":
+        if not lost_artefact(folder, state.row):
+            return True
         redo_if_lost(folder)
+    claim = claims.latest(folder)
+    if claim and claim.owner.get("pid") == os.getpid():  # this process began it, and has let go of it since
+        (folder / f"claim.{claim.number}").unlink()
     with contextlib.suppress(Interrupted):
         return execute(folder, host) == "done"
     return False
