@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from benchmarks.hard_negatives.config import LOSSES, Config
 from benchmarks.hard_negatives.sweeps import HCL_BETA, SWEEPS, compared, early, hcl, untrained
 from contrastbench.runner import Cell, Run, Table, seeded
-from contrastbench.runner.vocabulary import SCALES
 
 PAPER = "hard_negatives"
 TITLE = "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, BCL"
@@ -127,7 +126,7 @@ OTHER_SEEDS: dict[tuple[str, str], Sequence[int]] = {("main", "quick"): range(5)
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
     """The table's cells at a scale; ``seeds`` replaces the scale's own."""
-    if scale not in ASKED_AT.get(table, SCALES):
+    if scale not in ASKED_AT.get(table, tuple(DATA_SETS)):
         return []
     chosen = seeds if seeds is not None else OTHER_SEEDS.get((table, scale), SEEDS[scale])
     make = {"main": _main, "variants": _variants, "early": _early}.get(table, _swept)
