@@ -36,7 +36,7 @@ Line = dict[str, str | int | float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="a CSV file; without it the table alone is printed")
+    parser.add_argument("--output", type=Path, help="a CSV file; without it the times are printed alone")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=25)
     chosen = parser.parse_args()
@@ -45,24 +45,12 @@ def main() -> None:
     facts = {"threads": chosen.threads, "turns": chosen.turns, "cpu": there["host"]["cpu"]}
     facts |= {"torch": there["versions"]["torch"], "commit": there["git"]["commit"], "dirty": there["git"]["dirty"]}
     lines = [{**line, **facts} for name in SIZES for line in timed(name, chosen.threads, chosen.turns)]
-    print(markdown(lines))
+    print(*(f"{line['setting']}, {line['way']}: {line['milliseconds']} ms" for line in lines), sep="\n")
     if chosen.output:
         with open(chosen.output, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(lines)
-
-
-def markdown(lines: list[Line]) -> str:
-    """The lines as the README has them: milliseconds, and how many times those of the cosines."""
-    text = ["| setting | " + " | ".join(WAYS) + " |", "| --- |" + " ---: |" * len(WAYS)]
-    for name in SIZES:
-        found = {line["way"]: line for line in lines if line["setting"] == name}
-        each = [
-            f"{float(found[way]['milliseconds']):.1f} ms ({float(found[way]['times_cosines']):.2f})" for way in WAYS
-        ]
-        text.append(f"| {name} | " + " | ".join(each) + " |")
-    return "\n".join(text)
 
 
 def timed(name: str, threads: int, turns: int) -> list[Line]:

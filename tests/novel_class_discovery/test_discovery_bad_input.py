@@ -8,6 +8,8 @@ from discovery_stages import TASK, Handed, result
 
 from benchmarks.novel_class_discovery.config import Cluster, Estimate, Pretrain, Supervise, Uno
 from benchmarks.novel_class_discovery.protocols import SMOKE
+from benchmarks.novel_class_discovery.task import load_task, mixed_batches
+from contrastbench.runner import Log
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,6 @@ from benchmarks.novel_class_discovery.protocols import SMOKE
         ({"known": "zero"}, "known must be class numbers like 0-4 or 0-2,7, got 'zero'"),
         ({"neighbours": 129}, r"neighbours must be in \[1, 128\], the length of the queue, got 129"),
         ({"queue": 20, "neighbours": 5}, r"queue must hold a batch's \d+ images, got 20"),
-        ({"batch": 2, "queue": 2000}, "has no .*labelled image; a batch of 2 is too small"),
         ({"batch": 4000}, "batch must be at most 1500, the number of training images; got 4000"),
         ({"batch": 64, "unlabelled_batch": 64}, "a batch of 64 with 64 unlabelled images cannot be made of 900"),
         ({"clusters": 1}, "clusters must be at least 2, or 0 for the number of novel classes; got 1"),
@@ -62,3 +63,10 @@ def test_a_bad_setting_of_another_stage_gets_one_line(
     with pytest.raises(ValueError, match=message) as caught:
         result(stage, config, Handed(artefacts))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("known", "novel", "kind"), [("0-7", "8-9", "unlabelled"), ("0", "1-9", "labelled")])
+def test_a_batch_without_one_of_the_two_kinds_gets_one_line(known: str, novel: str, kind: str) -> None:
+    task = load_task(dataclasses.replace(SMOKE.discover, known=known, novel=novel), "cpu", Log())
+    with pytest.raises(ValueError, match=f"batch [0-9]+ of epoch 0 has no {kind} image; a batch of 4 is too small"):
+        mixed_batches(task, 4, 0, seed=0, epoch=0)

@@ -21,7 +21,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
     root, rng = tmp_path / "imagenet", generator(0, "pictures")
-    for split, count in (("train", 6), ("val", 3)):
+    for split, count in (("train", 3), ("val", 2)):
         for name in ("n01", "n02", "n03", "n04", "n05", "n06"):
             (root / split / name).mkdir(parents=True)
             for number in range(count):
@@ -39,11 +39,11 @@ def test_imagenet_comes_from_a_folder_and_goes_through_both_stages(pictures: Pat
     protocol = PROTOCOLS["paper"]["ImageNet-882/30"]
     small = {"known": "0-2", "novel": "3-4", "epochs": 1}
     second = Handed()
-    supervised = result("supervise", dataclasses.replace(protocol.supervise, **small, batch=8), second)
+    supervised = result("supervise", dataclasses.replace(protocol.supervise, **small, batch=4), second)
     assert 0 <= supervised["test_known_accuracy_percent"] <= 100
     discover = dataclasses.replace(
         protocol.discover,
-        **{**small, "batch": 8, "unlabelled_batch": 4, "queue": 16, "labelled_queue": 16, "neighbours": 4, "safe": 4},
+        **{**small, "batch": 4, "unlabelled_batch": 2, "queue": 16, "labelled_queue": 16, "neighbours": 4, "safe": 4},
         **{"keep": 20, "ncl_from_epoch": 0, "hard_from_epoch": 0},
     )
     log = Log()

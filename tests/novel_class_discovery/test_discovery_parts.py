@@ -9,7 +9,7 @@ from discovery_stages import TASK, Handed, result
 
 from benchmarks.novel_class_discovery import discover as stage3
 from benchmarks.novel_class_discovery import estimate as numbers
-from benchmarks.novel_class_discovery import tables
+from benchmarks.novel_class_discovery import speed, tables
 from benchmarks.novel_class_discovery.config import Estimate, Mean
 from benchmarks.novel_class_discovery.model import ENCODERS, Block, network
 from benchmarks.novel_class_discovery.protocols import SMOKE
@@ -18,6 +18,8 @@ from benchmarks.novel_class_discovery.uno import sinkhorn
 from benchmarks.novel_class_discovery.views import VIEWS, rotated
 from contrastbench.randomness import generator
 from contrastbench.runner import Log
+
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 def test_views_are_shifts_and_mirror_images() -> None:
@@ -96,3 +98,13 @@ def test_a_mean_over_subsets_is_the_mean_of_their_rows() -> None:
 def test_class_numbers_are_ranges_and_lists() -> None:
     assert class_numbers("known", "0-2,7") == [0, 1, 2, 7]
     assert sorted(ENCODERS) == ["resnet18", "resnet18_cifar", "small"]
+
+
+def test_the_loop_the_mixed_vectors_and_the_cosines_are_timed_at_one_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(speed.SIZES, "small", (8, 60, 16, 5, 2, 12, 6))
+    lines = speed.timed("small", threads=1, turns=1)
+    assert [line["way"] for line in lines] == [*speed.WAYS]
+    original = speed.one_by_one
+    monkeypatch.setattr(speed, "one_by_one", lambda *given: 1.001 * original(*given))
+    with pytest.raises(AssertionError, match="not equal|not close"):
+        speed.timed("small", threads=1, turns=1)

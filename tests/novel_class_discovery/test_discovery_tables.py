@@ -3,14 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks.novel_class_discovery import figures, tables
 from benchmarks.novel_class_discovery.protocols import PROTOCOLS
 from contrastbench import papers
+from contrastbench.cli.before import by_name_only
+from contrastbench.cli.planning import planned_runs
 from contrastbench.report.published import read_published
 from contrastbench.runner import Run
 from contrastbench.runner.execute import Host, execute, write_ticket
 from contrastbench.runner.rows import read_row
 from contrastbench.runner.vocabulary import SCALES, chain
+
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 def done(run: Run, folder: Path, rows: dict[str, Any]) -> None:
@@ -83,6 +89,15 @@ def test_a_whole_quick_run_has_the_comparison_and_the_curve_over_k() -> None:
     assert {table for table, _ in one.cells("quick")} == {"alpha"}
     assert {*whole.left_out("quick")} == {*tables.TABLES} - {"main", "k"}
     assert {table for table, _ in whole.cells("paper")} == {*tables.TABLES} and whole.left_out("paper") == []
+
+
+def test_a_plan_says_which_tables_are_run_by_name_and_a_status_has_them() -> None:
+    alpha = "novel_class_discovery/alpha"
+    assert alpha in by_name_only(["novel_class_discovery"], "quick") and alpha in by_name_only(None, "quick")
+    assert by_name_only([alpha], "quick") == by_name_only(["0123456789ab"], "quick") == []
+    asked = {table for each in planned_runs(["novel_class_discovery"], "quick") for table, _ in each.cells}
+    everything = planned_runs(["novel_class_discovery"], "quick", every_table=True)
+    assert asked == {"main", "k"} and {table for each in everything for table, _ in each.cells} == {*tables.TABLES}
 
 
 def test_the_curve_over_k_has_the_published_choice() -> None:

@@ -15,6 +15,8 @@ from benchmarks.novel_class_discovery.stages import Seen
 from benchmarks.novel_class_discovery.task import load_task
 from contrastbench.runner import Log
 
+pytestmark = pytest.mark.usefixtures("few_digits")
+
 
 @pytest.mark.parametrize("stage", THREE_EPOCHS)
 def test_a_resumed_run_ends_as_an_undisturbed_one(stage: str, artefacts: dict[str, Any], tmp_path: Path) -> None:

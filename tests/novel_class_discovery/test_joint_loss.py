@@ -20,6 +20,8 @@ from contrastbench.randomness import generator
 from contrastbench.runner import Log
 from contrastbench.training import TrainingStep
 
+pytestmark = pytest.mark.usefixtures("few_digits")
+
 
 class ReachedError(Exception):
     """The epoch's steps are taken."""
