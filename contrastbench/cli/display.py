@@ -125,23 +125,38 @@ WIDE_ENOUGH = 100  # characters; a narrower terminal gets no column for device h
 def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None], slots: Slots, width: int = 160) -> Grid:
     """One line per cell: how many of its runs are done here, shipped, failed and to run, and what those would cost.
 
-    Columns in which nothing is counted are left out, so that a plan fits 80 characters.
+    One line per table where the cells would fill more than a screen. Columns in which nothing is counted are left out,
+    so that a plan fits 80 characters.
     """
     tables = _by_table_and_cell(planned)
+    if has_many_cells(planned):
+        tables = {"": {heading: _together(cells.values()) for heading, cells in tables.items()}}
     everything = [_plan_counts(runs.values()) for cells in tables.values() for runs in cells.values()]
     shown = [name for name in PLAN_COUNTS if any(counts[name] for counts in everything)]
     hours = [f"{slots.unit} hours"] if width >= WIDE_ENOUGH else []
     grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in ("cell", *shown, *hours, "wall time"):
-        grid.add_column(column, justify="left" if column == "cell" else "right", overflow="fold")
+    for column in ("table" if "" in tables else "cell", *shown, *hours, "wall time"):
+        grid.add_column(column, justify="left" if column in ("table", "cell") else "right", overflow="fold")
     for heading, cells in tables.items():
-        grid.add_row(Text(heading, "bold"))
+        if heading:
+            grid.add_row(Text(heading, "bold"))
         for name, runs in cells.items():
             counts = _plan_counts(runs.values())
             spent = cost_of([each for each in runs.values() if each.is_to_run], costs, slots)
             numbers = (str(counts[column] or "") for column in shown)
-            grid.add_row(f"  {name}", *numbers, *spent[:1] * len(hours), spent[1])
+            grid.add_row(f"  {name}" if heading else name, *numbers, *spent[:1] * len(hours), spent[1])
     return grid
+
+
+MOST_CELLS = 60  # that a plan shows one by one
+
+
+def has_many_cells(planned: Iterable[Planned]) -> bool:
+    return sum(len(cells) for cells in _by_table_and_cell(planned).values()) > MOST_CELLS
+
+
+def _together(cells: Iterable[dict[str, Planned]]) -> dict[str, Planned]:
+    return {key: each for runs in cells for key, each in runs.items()}
 
 
 def _by_table_and_cell(planned: Iterable[Planned]) -> dict[str, dict[str, dict[str, Planned]]]:

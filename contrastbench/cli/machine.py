@@ -22,6 +22,7 @@ from contrastbench.data import catalogue
 from contrastbench.runner import provenance
 
 NEEDED_DISK_GB = 5.0
+WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from and its terms
 
 
 @app.command("doctor")
@@ -123,12 +124,19 @@ def list_data() -> None:
     """Every data set: first those that are here, your own in the data root among them, then those to be had."""
     here = [*filter(catalogue.is_here, catalogue.DATA_SETS.values()), *catalogue.found()]
     elsewhere = [entry for entry in catalogue.DATA_SETS.values() if entry not in here]
-    grid = Grid("name", "kind", "size", "from", "terms", box=None)
-    for title, entries in ((f"here (data root: {catalogue.data_root()})", here), ("not here", elsewhere)):
+    columns = ("name", "kind", "size", "from", "terms")[: 5 if console.width >= WIDE_ENOUGH else 3]
+    grid = Grid(box=None)
+    longest = max(len(entry.name) for entry in (*here, *elsewhere))
+    for column in columns:
+        grid.add_column(column, no_wrap=len(columns) < 5, min_width={"name": longest, "kind": 10}.get(column))
+    for title, entries in (("here", here), ("not here", elsewhere)):
         grid.add_row(Text(title, "bold"))
         for entry in entries:
-            grid.add_row(entry.name, entry.kind, entry.size, entry.origin, entry.terms)
+            grid.add_row(*(entry.name, entry.kind, entry.size, entry.origin, entry.terms)[: len(columns)])
     console.print(grid)
+    if len(columns) < 5:
+        console.print(f"where each comes from and its terms: in {WIDE_ENOUGH} columns", style="dim")
+    console.print(f"data root: {catalogue.data_root()}", style="dim", soft_wrap=True)
 
 
 @data_commands.command("fetch")

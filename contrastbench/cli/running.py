@@ -20,7 +20,7 @@ from contrastbench.cli.app import app, complain, console, one_line_errors, place
 from contrastbench.cli.at_work import waiting_lines, work_grid
 from contrastbench.cli.before import by_name_only, data_is_here, left_out, write_each_ticket
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
-from contrastbench.cli.display import COLOURS, Display, cost_of, counted, duration, plan_grid, priced_by
+from contrastbench.cli.display import COLOURS, Display, cost_of, counted, duration, has_many_cells, plan_grid, priced_by
 from contrastbench.cli.launching import (
     Detach,
     Device,
@@ -109,6 +109,8 @@ def show_plan(
     hours, wall = cost_of(to_run, seconds, there)
     about = f": about {hours} {there.unit} hours, {wall} with {there.count} at a time" if to_run else ""
     console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
+    if has_many_cells(planned):
+        console.print("`contrastbench plan PAPER/TABLE` shows a table's cells", style="dim")
     if kind == "cuda":
         found = prices(planned, kind, gpu=gpu, here_only=probe)
         console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
