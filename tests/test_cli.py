@@ -141,6 +141,23 @@ def test_list_names_every_paper_and_table():
         assert all(f"{name}/{table}" in said for table in papers.paper(name).tables)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "lines"), [(["list"], 70), (["plan"], 40), (["data", "list"], 70), (["status"], 50)], ids=str
+)
+def test_what_a_newcomer_asks_first_fits_80_columns_and_a_screen_or_two(tmp_path, arguments, lines):
+    said = contrastbench(*arguments, runs=tmp_path, width=80).stdout.splitlines()
+    said = [line for line in said if not line.startswith(("by name only:", "data root:"))]  # which the terminal wraps
+    assert max(len(line.rstrip()) for line in said) <= 80 and len(said) <= lines
+
+
+def test_a_plan_shows_cells_where_they_fit_and_tables_where_they_do_not(tmp_path):
+    whole = contrastbench("plan", runs=tmp_path).stdout
+    assert "loss_studies/map, quick scale" in whole and "MUTAG/InfoGraph" not in whole
+    assert "`contrastbench plan PAPER/TABLE` shows a table's cells" in whole
+    table = contrastbench("plan", "graph_contrastive/main", runs=tmp_path).stdout
+    assert "MUTAG/InfoGraph" in table and "shows a table's cells" not in table
+
+
 @pytest.fixture(scope="module")
 def ten_thousand(tmp_path_factory):
     """A runs folder with 10,000 finished toy rows."""

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import contrastbench
 from typer.testing import CliRunner
 
 from contrastbench import papers
 from contrastbench.cli import app, reproducing
-from contrastbench.cli.app import console
+from contrastbench.cli.app import console, places
 from contrastbench.cli.first import JUDGED, first_part
 from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import planned_runs
@@ -28,27 +29,38 @@ def reproduce(tmp_path, monkeypatch):
     return lambda *arguments: CliRunner().invoke(app, [*folders, "reproduce", *arguments, "--slots", "1"])
 
 
-def test_it_ends_with_one_screen_about_what_was_asked_for(reproduce, tmp_path):
-    told = reproduce("toy/main", "--seeds", "1")
-    assert told.exit_code == 0, told.stdout + told.stderr
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """One seed of a table, done by the command: its folder, and what it said."""
+    folder = tmp_path_factory.mktemp("once")
+    return folder, again(folder)
+
+
+def again(folder):
+    arguments = ("reproduce", "toy/main", "--seeds", "1", "--slots", "1")
+    return contrastbench(*arguments, runs=folder / "runs", results=folder / "results", width=80)
+
+
+def test_it_ends_with_one_screen_about_what_was_asked_for(once):
+    folder, told = once
+    assert told.returncode == 0, told.stdout + told.stderr
     lines = told.stdout.splitlines()
     assert len(lines) <= 24 and max(len(line.rstrip()) for line in lines if "report:" not in line) <= 80
     assert lines[0].startswith("4 runs of toy at quick scale in ")
     assert lines[1].split() == ["paper", "done", "before", "failed", "as", "shipped", "✓", "✗", "?", "○"]
     assert lines[2].split() == ["toy", "4", "0", "0", "-", "4"]
-    assert lines[-3] == f"report: {tmp_path / 'results/report/index.html'}"
+    assert lines[-3] == f"report: {folder / 'results/report/index.html'}"
     assert "graph_contrastive" not in told.stdout
 
 
-def test_a_second_start_writes_no_page_and_starts_nothing(reproduce, tmp_path, monkeypatch):
-    reproduce("toy/main", "--seeds", "1")
-    written = (tmp_path / "results/report/index.html").stat().st_mtime_ns
+def test_a_second_start_writes_no_page_and_starts_nothing(once, monkeypatch):
+    folder, _ = once
+    written = (folder / "results/report/index.html").stat().st_mtime_ns
     monkeypatch.setattr(reproducing, "_say", lambda *given: pytest.fail("nothing has changed"))
-    told = reproduce("toy/main", "--seeds", "1")
-    lines = told.stdout.splitlines()
+    lines = again(folder).stdout.splitlines()
     assert lines[0] == "4 runs of toy at quick scale, all from before"
     assert lines[2].split() == ["toy", "0", "4", "0", "-", "4"]
-    assert (tmp_path / "results/report/index.html").stat().st_mtime_ns == written
+    assert (folder / "results/report/index.html").stat().st_mtime_ns == written
 
 
 def test_a_new_row_makes_the_page_anew(reproduce, tmp_path):
@@ -65,8 +77,10 @@ def test_failures_are_on_the_screen_and_in_the_exit_code(reproduce):
     assert len(told.stdout.splitlines()) <= 24
 
 
-def test_the_first_table_is_the_one_with_most_printed_numbers():
+def test_the_first_table_is_the_one_with_most_printed_numbers(tmp_path, monkeypatch):
     """Its judged cells, and those that cost little beside them: what a newcomer reads while the rest is at work."""
+    monkeypatch.setattr(places, "runs", tmp_path)
+    monkeypatch.setattr(places, "results", ROOT / "results")
     first = first_part(planned_runs(None, "quick"))
     tables = {(table.paper, table.name, table.scale): table for table in gather(papers.paper(first.place[0])).tables}
     kinds = {cell.name: cell.verdict.kind for cell in tables[first.place].cells if cell.name in first.cells}

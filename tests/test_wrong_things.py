@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from command_line import contrastbench
 from typer.testing import CliRunner
 
 from contrastbench.cli import app, machine
@@ -157,9 +158,7 @@ def test_logs_follow_a_run_to_its_end(tmp_path):
     while not list(tmp_path.glob("toy/*/claim.1")) and time.monotonic() < until:
         time.sleep(0.05)
     (folder,) = tmp_path.glob("toy/*")
-    said = subprocess.run(
-        [*command, "logs", folder.name[:12], "-f"], capture_output=True, text=True, timeout=120
-    ).stdout
+    said = contrastbench("logs", folder.name[:12], "-f", runs=tmp_path).stdout
     assert front.wait(timeout=60) == 0
     assert said.count('"loss"') == 6 and said.splitlines()[-1] == "now: done"
 

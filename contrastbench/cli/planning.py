@@ -97,6 +97,8 @@ def prices(
 ) -> dict[str, cost.Price | None]:
     """What rows say that each run costs, by run key, and on which kind of device they were made.
 
+    Rows made here count before shipped ones: the latter were made on a machine that did other things too.
+
     Args:
         device: "cpu", "cuda" or "auto"; a stage that its paper has done on the CPU is priced by rows from CPUs.
         gpu: a part of the name of the GPU to count for; this machine's, else the one measured most, where not given.
@@ -105,14 +107,17 @@ def prices(
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(places.results, name)]
-    estimator = cost.Estimator([*here, *shipped])
+    own, estimator = cost.Estimator(here), cost.Estimator([*here, *shipped])
     kinds = {"cpu": [device_kind("cpu")]}
     if device != "cpu":
         kinds["cuda"] = [device_kind("cuda")] if here_only else _gpus(estimator.devices, gpu)
     if device != "cpu" and not here_only:  # a plan for a machine with a GPU, whose CPU need not be this one's
         kinds["cpu"] += [kind for kind in estimator.devices if kind.startswith("cpu (")]
-    done_on = {each.run.key: _device_of(each.run, device) for each in planned}
-    return {each.run.key: estimator.price(each.run, kinds[done_on[each.run.key]]) for each in planned}
+    there = {each.run.key: kinds[_device_of(each.run, device)] for each in planned}
+    return {
+        each.run.key: own.price(each.run, there[each.run.key]) or estimator.price(each.run, there[each.run.key])
+        for each in planned
+    }
 
 
 def _device_of(run: Run, device: str) -> str:

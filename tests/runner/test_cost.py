@@ -100,6 +100,16 @@ def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
     assert planning.prices(planned, "auto") == dict.fromkeys(found, (9.0, "cpu (A)"))
 
 
+def test_rows_made_here_price_runs_before_shipped_ones(bench, runs, monkeypatch):
+    """The shipped rows were made on a busy machine; one row made here tells more."""
+    bench.run_inline("toy/main/Noise8/Plain", seeds=[0])
+    busy = [row(run, 1000.0, device=planning.device_kind("cpu")) for run in runs]
+    monkeypatch.setattr(planning, "rows_shipped", lambda *given: busy)
+    prices = planning.prices(bench.plan("toy/main", [0, 1]), "cpu")
+    told = {(run.dataset, run.seed): prices[run.key].seconds for run in runs if run.key in prices}
+    assert told["Noise8", 1] < 100 and told["Noise16", 1] == 1000.0
+
+
 @pytest.mark.parametrize(
     ("slots", "device_hours", "wall_hours"),
     [

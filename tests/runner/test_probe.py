@@ -1,5 +1,6 @@
 """Estimated costs: a run's first epochs tell what the whole run takes, and are not done again."""
 
+import importlib
 import json
 import time
 
@@ -16,11 +17,12 @@ def test_a_probe_tells_what_the_whole_run_takes_and_its_epochs_are_kept(bench, t
     begun = [json.loads(line)["epoch"] for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
     assert begun[:4] == [0, 1, 2, 3] and len(begun) < 10
     again: list[int] = []
+    importlib.import_module("benchmarks.toy.train")  # not what is timed here
     began = time.monotonic()
     assert execute(job.folder, Host(), watch=lambda line: again.append(line["epoch"])) == "done"
     taken = time.monotonic() - began
     assert again == list(range(len(begun), 40))
-    assert taken / 2 < told < 2 * taken + 1, (told, taken)
+    assert 40 * 0.05 <= told < 2 * taken + 2, (told, taken)
     (undisturbed,) = type(bench)(tmp_path / "others").jobs("toy/slow", [0], settings)
     execute(undisturbed.folder, Host())
     assert result_of(read_row(job.folder / "row.json")) == result_of(read_row(undisturbed.folder / "row.json"))
