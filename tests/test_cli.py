@@ -27,6 +27,7 @@ from contrastbench.runner.vocabulary import canonical_json
         (["run", "toy", "--set", "epochs"], "--set takes key=value, got 'epochs'"),
         (["run", "toy", "--set", "epochs=many"], "setting epochs must be of type int, got 'many'"),
         (["run", "toy", "--seeds", "-1"], "seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7)"),
+        (["plan", "toy", "--seeds", "99999999999"], "10,000 at most; got '99999999999'"),
         (["run", "toy/main", "--launcher", "cloud"], "unknown launcher 'cloud'; there are: inline, local, slurm"),
         (["run", "toy/main", "--budget", "long"], "a budget is a number and s, m, h or d (30m, 8h), got 'long'"),
         (["plan", "toy/main", "--device", "gpu"], "device must be cpu, cuda or cuda:0, got 'gpu'"),

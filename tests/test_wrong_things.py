@@ -86,6 +86,7 @@ def test_collect_and_export_take_seeds_and_settings(invoke, tmp_path):
     assert f"{tmp_path / 'rows.jsonl'}: 4 rows" in told.stdout
     told = invoke("export", str(tmp_path / "own.jsonl"), "toy/main/Noise8/Plain", "--seeds", "1", "--set", "gain=2")
     assert f"{tmp_path / 'own.jsonl'}: 1 rows" in told.stdout
+    assert only_line(invoke("export", str(tmp_path), "toy")) == f"error: {tmp_path}: is a directory"
 
 
 def test_a_damaged_line_of_shipped_rows_says_how_the_file_comes_back(tmp_path):

@@ -111,7 +111,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def said(error: Exception) -> str:
     """The error in one line; of the file system's, the file and what is wrong with it."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'write'}: {error.strerror.lower()}"
+        return f"{error.filename2 or error.filename or 'write'}: {error.strerror.lower()}"  # 2: what it was to become
     return " ".join(str(error).split())
 
 

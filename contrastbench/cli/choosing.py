@@ -35,6 +35,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="a config field to change: key=value, or key=1,2,3 for a sweep; repeatable"),
 ]
+MOST_SEEDS = 10_000
 KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key, long enough to be no paper's name
 
 
@@ -145,16 +146,21 @@ def seed_numbers(text: str | None) -> list[int] | None:
     """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
     if text is None:
         return None
+    given = text
     try:
         if text.isdigit() and int(text) > 0:
-            return list(range(int(text)))
+            text = f"0-{int(text) - 1}"
         first, dash, last = text.partition("-")
+        if dash and int(last) - int(first) >= MOST_SEEDS:
+            raise ValueError
         seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
         if seeds and min(seeds) >= 0 and ("," in text or dash):
             return seeds
     except ValueError:
         pass
-    raise ValueError(f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), got {text!r}")
+    raise ValueError(
+        f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), {MOST_SEEDS:,} at most; got {given!r}"
+    )
 
 
 def settings_by_name(pairs: Sequence[str] | None) -> dict[str, str]:
