@@ -38,7 +38,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: (told.append(number), request_stop()))
+
+    def stop(number: int, frame: object) -> None:
+        told.append(number)
+        request_stop()
+
+    signal.signal(signal.SIGTERM, stop)
     for folder in arguments.folders:
         if not told:
             print(folder, flush=True)
@@ -61,6 +66,7 @@ def probe(folder: Path, host: Host, runs_folder: Path, told: list[int]) -> None:
         return
     forget_stop()
     per_line = median(first.steps) if first.steps else 0.0
+    apart: float | None
     if status == "done":
         apart = _beside(folder, per_line, first.epochs)
     else:
