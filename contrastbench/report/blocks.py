@@ -126,13 +126,16 @@ class _Known:
 
 
 def _cell(table: JoinedTable, parts: Sequence[str]) -> JoinedCell:
-    """The measured cell of (data set, method[, metric])."""
-    named = (("dataset", "method", "metric")[number] for number in range(len(parts)))
-    wanted = list(zip(named, parts, strict=True))
-    found = [cell for cell in table.cells if all(getattr(cell, name) == value for name, value in wanted)]
+    """The measured cell of (data set, method[, metric]); a method is named alone or by its whole label."""
+    found = [cell for cell in table.cells if _is_named(cell, parts)]
     if not found or not found[0].best_known.done:
         raise ValueError(f"no measured cell {' | '.join(parts)} in {table.paper}/{table.name}/{table.scale}")
     return found[0]
+
+
+def _is_named(cell: JoinedCell, parts: Sequence[str]) -> bool:
+    possible = ((cell.dataset,), (cell.method, cell.label), (cell.metric,))
+    return all(part in names for part, names in zip(parts, possible, strict=False))
 
 
 def _ends(value: float, interval: Interval | None) -> Values:

@@ -154,6 +154,14 @@ def test_a_sentence_can_compare_two_spreads(synthetic):
     assert filled.startswith("2.0 [0.6, 6.2]<!--")
 
 
+def test_a_sentence_can_name_a_variant(synthetic):
+    paper, code = (synthetic.cell("HCL", "Alpha", variant=variant) for variant in ("as_paper", "as_code"))
+    rows = synthetic.rows(paper, 80.0, 0.0) + synthetic.rows(code, 83.0, 0.0)
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": [paper, code]}, [], rows)
+    filled = blocks.fill("+0.0<!--= gain | main | Alpha | HCL (as_code) | HCL -->", [table], "README.md", "toy")
+    assert filled.startswith("+3.0<!--")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
