@@ -98,7 +98,8 @@ def show_plan(
     """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost.
 
     The cost comes from rows measured on the same kind of CPU or, with --device cuda, on this machine's GPU, else on
-    the GPU that most rows came from; with --probe it comes from a run's first epochs where no row tells it.
+    the GPU that most rows came from; a stage that computes on the CPU only is priced by rows from CPUs. With --probe
+    it comes from a run's first epochs where no row tells it, in a chain behind short runs of what it needs.
     """
     planned = planned_runs(targets, scale, seeds, settings)
     there = slots_for(device, slots, threads, runs_per_gpu, profile)
