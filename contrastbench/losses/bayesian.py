@@ -97,7 +97,7 @@ def bayesian_weights(
 def weights_by_rank(scores: Tensor, by_rank: Tensor) -> Tensor:
     """``by_rank[r - 1]`` for each score, r being the number of scores in its row that are at most as large.
 
-    Exact ranks want a sort of every row. On a CPU this is a third of the loss's time.
+    Exact ranks want a sort of every row, which on a CPU takes most of the loss's time.
 
     Args:
         scores: [rows, columns], no NaN.
