@@ -53,7 +53,14 @@ def commands(page):
     text = page.read_text()
     blocks = [*re.findall(r"```(?:bash|sh)\n(.*?)```", text, re.DOTALL), *re.findall(r"^    (.*)$", text, re.MULTILINE)]
     lines = "\n".join(blocks).splitlines()
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("contrastbench ")]
+    typed = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("contrastbench ")]
+    return [[each for word in words for each in expanded(word)] for words in typed]
+
+
+def expanded(word):
+    """``a/{b,c}`` is two words, as in the shell."""
+    found = re.fullmatch(r"(.*)\{([^{}]*,[^{}]*)\}(.*)", word)
+    return [f"{found[1]}{each}{found[3]}" for each in found[2].split(",")] if found else [word]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
