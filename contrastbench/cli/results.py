@@ -38,7 +38,7 @@ def show_tables(
     format: Annotated[str, typer.Option(help="terminal, markdown, latex or csv")] = "terminal",
     layout: Annotated[str, typer.Option(help="long (a line a cell), grid (the paper's own) or auto")] = "auto",
 ) -> None:
-    """Published | shipped | here | verdict, for every measured cell, at the largest scale with rows; then your own."""
+    """Prints measured cells: published | shipped | here | verdict, at the largest scale with rows; then your own."""
     from contrastbench.report.tables import FORMATS, csv_text, latex, markdown, sheet, terminal
 
     if format not in FORMATS:
@@ -100,7 +100,7 @@ def plot_rows(
     scale: AnyScale = None,
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
-    """Figures from rows: with --x a curve of a metric over it, a line a method; else every standard figure."""
+    """Draws figures from rows: with --x a curve of a metric over it, a line a method; else every standard figure."""
     from contrastbench.cli import drawing
     from contrastbench.cli.gathering import gather
 
@@ -219,7 +219,7 @@ def damaged_here(name: str) -> list[str]:
 @app.command("verify")
 @one_line_errors
 def verify_results() -> None:
-    """Whether rows are whole, committed tables and figures follow from them, and here agrees with shipped."""
+    """Checks that rows are whole, tables, figures and READMEs follow from them, and here agrees with shipped."""
     from contrastbench.cli import shipping
 
     problems = shipping.stale_results()

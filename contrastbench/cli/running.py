@@ -93,7 +93,9 @@ def show_plan(
         str | None,
         typer.Option(help="count for a cluster: a file of slurm/ without .toml", autocompletion=completing.profiles),
     ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="begin runs that nothing like was measured for")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="time first epochs where nothing similar was measured")
+    ] = False,
 ) -> None:
     """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost.
 

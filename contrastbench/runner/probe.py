@@ -1,4 +1,4 @@
-"""The cost of a run that nothing like was measured for: it is begun, and its first epochs are timed.
+"""Begins a run when no similar one was measured, and estimates its cost from its first epochs.
 
 Those epochs are kept: the run goes on from its checkpoint when it is done in earnest. Only what comes after its last
 epoch is done beside it, in ``.probes`` of the runs folder. The cost stays there, so no probe is done twice on a device.
