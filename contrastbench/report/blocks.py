@@ -147,6 +147,12 @@ def _mean(table: JoinedTable, parts: Sequence[str]) -> Values:
     return _ends(sample.summary.mean, sample.interval)
 
 
+def _first(table: JoinedTable, parts: Sequence[str]) -> Values:
+    *cell, count = parts
+    values = [value for seed, value in _cell(table, cell).best_known.by_seed.items() if seed < int(count)]
+    return (statistics.fmean(values),)
+
+
 def _off(table: JoinedTable, parts: Sequence[str]) -> Values:
     verdict = _cell(table, parts).verdict
     if verdict.difference is None:
@@ -181,6 +187,7 @@ def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
 
 OF_TABLES: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "mean": _mean,  # table | data set | method [| metric], with the interval of the mean
+    "first": _first,  # table | data set | method [| metric] | n: the mean of the seeds below n
     "sd": lambda table, parts: (_cell(table, parts).best_known.summary.sd,),
     "n": lambda table, parts: (float(_cell(table, parts).best_known.summary.n),),
     # the median seconds of the cell's runs

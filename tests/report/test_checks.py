@@ -189,6 +189,14 @@ def test_what_a_readme_finds_is_read_as_plain_text(tmp_path):
     assert blocks.findings_of(tmp_path / "none.md") == []
 
 
+def test_the_mean_of_the_first_seeds_leaves_out_the_others(synthetic):
+    cell = synthetic.cell("SimCLR")
+    rows = [synthetic.row(run, float(run.seed)) for run in cell.runs]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": [cell]}, [], rows)
+    text = blocks.fill("9.9<!--= first | main | Alpha | SimCLR | 2 -->", [table], "README.md", "toy")
+    assert text.startswith("0.5<!--")
+
+
 SPEED = """loss,batch,contender,milliseconds
 hcl,64,ours,2.0
 hcl,64,"formula, plain",5.0
