@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from contrastbench.runner import provenance
 from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.rows import SCHEMA, sealed
 from contrastbench.runner.vocabulary import canonical_json
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +152,16 @@ def test_what_a_newcomer_asks_first_fits_80_columns_and_a_screen_or_two(tmp_path
     said = contrastbench(*arguments, runs=tmp_path, width=80).stdout.splitlines()
     said = [line for line in said if not line.startswith(("by name only:", "data root:"))]  # which the terminal wraps
     assert max(len(line.rstrip()) for line in said) <= 80 and len(said) <= lines
+
+
+def test_a_narrow_table_keeps_the_numbers_of_a_cell_together(tmp_path):
+    said = contrastbench("table", "graph_contrastive/main/WL kernel", runs=tmp_path, results=ROOT / "results", width=80)
+    lines = [line.split() for line in said.stdout.splitlines()]
+    first = next(number for number, words in enumerate(lines) if words[:2] == ["WL", "kernel"])
+    assert lines[first][2] == "published" and lines[first + 1][0] == "shipped" and lines[first + 2][0] == "here"
+    wide = contrastbench("table", "graph_contrastive/main/MUTAG/WL kernel", runs=tmp_path, results=ROOT / "results")
+    header = next(line.split() for line in wide.stdout.splitlines() if "method" in line)
+    assert header == ["method", "dataset", "published", "shipped", "here", "verdict"]
 
 
 def test_a_plan_shows_cells_where_they_fit_and_tables_where_they_do_not(tmp_path):

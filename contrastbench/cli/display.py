@@ -148,6 +148,11 @@ def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None], slots:
     return grid
 
 
+def layout_for(width: int) -> str:
+    """A table's layout for a terminal: in a narrow one a line a number, so that a cell's numbers stand together."""
+    return "auto" if width >= WIDE_ENOUGH else "grid"
+
+
 MOST_CELLS = 60  # that a plan shows one by one
 
 

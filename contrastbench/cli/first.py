@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from contrastbench import papers
 from contrastbench.cli.app import console
+from contrastbench.cli.display import layout_for
 from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import prices
 from contrastbench.report.join import JoinedTable
@@ -34,7 +35,8 @@ class First:
         """Prints these cells as `table` does."""
         (table,) = (each for each in gather(papers.paper(self.place[0])).tables if _place(each) == self.place)
         cells = [cell for cell in table.cells if cell.name in self.cells]
-        console.print(terminal(sheet(dataclasses.replace(table, cells=cells))))
+        shown = dataclasses.replace(table, cells=cells, unmatched=())
+        console.print(terminal(sheet(shown, layout_for(console.width))))
 
 
 def first_part(planned: Sequence[Planned]) -> First | None:

@@ -23,6 +23,7 @@ from contrastbench.cli.choosing import (
     seed_numbers,
     settings_by_name,
 )
+from contrastbench.cli.display import layout_for
 
 if TYPE_CHECKING:
     from contrastbench.report.join import JoinedTable
@@ -50,7 +51,8 @@ def show_tables(
         typer.echo(csv_text(tables), nl=False)
         return
     for table in tables:
-        shown = sheet(table, layout)
+        narrow = layout == "auto" and format == "terminal"
+        shown = sheet(table, layout_for(console.width) if narrow else layout)
         if format == "terminal":
             console.print(terminal(shown))
         else:
