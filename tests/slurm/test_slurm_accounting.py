@@ -15,6 +15,7 @@ LIMITS = {  # QOS -> what it limits
     "brief": "MaxWall=00:05:00",
     "strict": "MaxWall=00:05:00 Flags=DenyOnLimit",
     "narrow": "MaxTRESPerJob=cpu=1",
+    "large": "MinTRESPerJob=cpu=4",
     "shared": "GrpTRES=cpu=2",
     "mine": "MaxTRESPerUser=cpu=2",
 }
@@ -78,10 +79,11 @@ def test_the_queue_is_filled_as_a_limit_on_submitted_jobs_allows(site):
         (Profile(name="mine", qos="brief"), "(QOSMaxWallDurationPerJobLimit): the key hours of profile mine is wrong"),
         (Profile(name="mine", qos="strict"), "sbatch refused: sbatch: error: QOSMaxWallDurationPerJobLimit"),
         (Profile(name="mine", qos="narrow", cpus=2), "(QOSMaxCpuPerJobLimit): the key cpus of profile mine is wrong"),
+        (Profile(name="mine", qos="large"), "(QOSMinCpuNotSatisfied): the key cpus of profile mine is wrong"),
         (Profile(name="mine", qos="unheard"), "Invalid qos specification"),
         (Profile(name="mine", account="unheard"), "Invalid account or account/partition combination"),
     ],
-    ids=["wall time", "wall time, denied", "cpus", "unknown qos", "unknown account"],
+    ids=["wall time", "wall time, denied", "cpus", "few cpus", "unknown qos", "unknown account"],
 )
 def test_what_an_account_may_never_have_ends_the_wait_in_slurms_words(site, profile, said):
     outcome = site.launch("toy/slow", [0], SHORT, profile)

@@ -93,6 +93,8 @@ def test_a_held_job_is_told_and_left_to_its_holder(site, tmp_path):
         ("QOSMaxCpuPerJobLimit", "the key cpus"),
         ("QOSMaxGRESPerJob", "the key gpus"),
         ("AssocMaxMemPerJob", "the key memory_gb"),
+        ("QOSMinCpuNotSatisfied", "the key cpus"),
+        ("QOSMinGRES", "the key gpus"),
         ("JobHeldAdmin", "scontrol release 7_1"),
         ("Priority", ""),
         ("Resources", ""),

@@ -37,22 +37,22 @@ def site(other_site, tmp_path):
 
 
 def test_the_queue_is_filled_batch_by_batch_and_never_wider_than_was_asked(site, tmp_path, monkeypatch):
-    """Six tasks, an sbatch that takes three at once as Slurm does at a limit, arrays of five, two at a time."""
-    narrow = Profile(array_parallelism=2, memory_gb=1.0)
+    """Four tasks, an sbatch that takes two at once as Slurm does at a limit, one at a time."""
+    narrow = Profile(array_parallelism=1, memory_gb=1.0)
     tools, seen = tmp_path / "bin", []
     tools.mkdir()
-    (tools / "sbatch").write_text(FULL_AT_THREE.format(sbatch=shutil.which("sbatch"), squeue=shutil.which("squeue")))
+    (tools / "sbatch").write_text(FULL_AT_TWO.format(sbatch=shutil.which("sbatch"), squeue=shutil.which("squeue")))
     (tools / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    outcome = site.launch("toy/many", range(6), SETTINGS, narrow, seen=seen)
-    check_batches(site, outcome, seen, runs=6, most=2)
+    outcome = site.launch("toy/many", range(4), SETTINGS, narrow, seen=seen)
+    check_batches(site, outcome, seen, runs=4, most=1)
 
 
-FULL_AT_THREE = """#!/bin/sh
+FULL_AT_TWO = """#!/bin/sh
 # Says what Slurm says when MaxJobCount is reached, and then tries again for two minutes as sbatch does.
 for script; do :; done
 asked=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
-if [ $(($({squeue} --me --array --noheader | wc -l) + ${{asked:-0}} + 1)) -gt 3 ]; then
+if [ $(($({squeue} --me --array --noheader | wc -l) + ${{asked:-0}} + 1)) -gt 2 ]; then
   echo "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying" >&2
   exec sleep 120
 fi
@@ -62,7 +62,7 @@ exec {sbatch} "$@"
 
 def check_batches(site, outcome, seen, runs, most):
     assert outcome.problems == {} and set(outcome.ended.values()) == {"done"} and len(outcome.ended) == runs
-    at_once = max(sum(begin < moment < end for begin, end in spans(site)) for moment, _ in spans(site))
+    at_once = max(sum(begin <= moment < end for begin, end in spans(site)) for moment, _ in spans(site))
     assert at_once <= most
     assert any("temporarily unable to accept job" in event.get("waits", "") for event in seen), seen
 
@@ -156,10 +156,10 @@ def test_a_step_that_is_killed_whole_for_its_memory_leaves_a_row_and_no_run_undo
     site.submit_jobs([greedy, *others], Profile(name="packed", cpus=2, runs_per_task=2, memory_gb=1.2))
     folders = [job.folder for job in (greedy, *others)]
     wait_until(lambda: all(at_gate(folder, 2) for folder in folders), lambda: log_of(greedy.folder))
-    task = psutil.Process(task_of(greedy.folder))
+    worker, task = psutil.Process(worker_of(greedy.folder)), psutil.Process(task_of(greedy.folder))
     task.suspend()
     gates[0].touch()
-    wait_until(lambda: not worker_of(greedy.folder), "the kernel to kill the run")
+    wait_until(lambda: worker.status() == psutil.STATUS_ZOMBIE, "the kernel to kill the run")
     task.kill()
     gates[1].touch()
     site.wait_for_end()

@@ -53,6 +53,7 @@ NEVER = {
     "InvalidAccount/QOS": ("account", "not known, or not yours"),
 }
 NEVER_PER_JOB = re.compile(r"(?:QOS|Assoc)Max\w*(?:PerJob|PerNode)\w*")  # what one job asks for, whoever else waits
+TOO_LITTLE = re.compile(r"QOSMin\w+")
 KEY_OF_LIMIT = (
     *(("Wall", "hours"), ("Cpu", "cpus"), ("CPU", "cpus"), ("GRES", "gpus"), ("Mem", "memory_gb")),
     *(("Node", "nodes_per_run"), ("", "qos")),
@@ -146,9 +147,10 @@ def never(task: QueuedTask, profile: str = "the profile") -> str:
         return f"Slurm job {task.job} is held ({task.reason}); `scontrol release {task.job}` lets it go"
     if task.reason in NEVER:
         key, what = NEVER[task.reason]
-    elif NEVER_PER_JOB.fullmatch(task.reason):
+    elif NEVER_PER_JOB.fullmatch(task.reason) or TOO_LITTLE.fullmatch(task.reason):
         key = next(key for part, key in KEY_OF_LIMIT if part in task.reason)
-        what = "more than a limit of the site allows one job"
+        little = TOO_LITTLE.fullmatch(task.reason)
+        what = "less than its QOS wants of each job" if little else "more than a limit of the site allows one job"
     else:
         return ""
     return f"Slurm would never start it ({task.reason}): the key {key} of {profile} is wrong ({what})"
