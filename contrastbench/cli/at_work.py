@@ -12,7 +12,8 @@ from contrastbench.cli.app import places
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Log
 from contrastbench.runner.execute import folder_of
-from contrastbench.runner.launchers.slurm_queue import Queue, mark_of, never
+from contrastbench.runner.launchers.slurm_queue import Queue, mark_of
+from contrastbench.runner.launchers.slurm_reasons import never
 from contrastbench.runner.plan import Planned
 
 

@@ -13,6 +13,7 @@ from contrastbench.cli.app import app, console, one_line_errors, places
 from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, chosen_folders
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
+from contrastbench.runner.launchers.slurm_reasons import never
 
 
 @app.command("cancel")
@@ -64,7 +65,7 @@ def _show_log(folder: Path) -> None:
         console.print(path.read_text(errors="replace"), soft_wrap=True)
     task = queue.of(slurm_queue.mark_of(folder)) if queue else None
     if task and task.waits:
-        reason = slurm_queue.never(task, "its profile") or f"Slurm job {task.job} waits: {task.reason}"
+        reason = never(task, "its profile") or f"Slurm job {task.job} waits: {task.reason}"
         console.print(reason, soft_wrap=True)
     if state.name == "killed":
         console.print(slurm_queue.why_it_ended(folder), soft_wrap=True)

@@ -49,7 +49,7 @@ def test_a_look_asks_squeue_once_and_needs_no_file_of_a_run_that_waits(tmp_path,
 
 
 @pytest.mark.slow
-def test_a_look_at_a_thousand_waiting_runs_makes_no_call_of_the_file_system(tmp_path):
+def test_a_look_at_a_thousand_waiting_runs_makes_the_file_system_calls_of_one_squeue(tmp_path):
     """Counted by strace: what four looks make more than two."""
     if not shutil.which("strace"):
         pytest.skip("needs apt-get install strace")
@@ -59,7 +59,8 @@ def test_a_look_at_a_thousand_waiting_runs_makes_no_call_of_the_file_system(tmp_
     (tmp_path / "squeue").chmod(0o755)
     counts = {looks: file_calls(tmp_path, looks) for looks in (2, 4)}
     print(f"\nfile-system calls with 1,000 waiting runs: {counts}, {(counts[4] - counts[2]) / 2:.1f} a look")
-    assert counts[4] == counts[2] > 1000, "the marks are read once, at the beginning"
+    assert counts[2] > 1000, "the marks are read once, at the beginning"
+    assert counts[4] - counts[2] <= 2 * 5, "a look starts squeue and no more"
 
 
 LOOKS = """

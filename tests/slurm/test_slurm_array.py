@@ -17,7 +17,8 @@ from slurm_site import ONE_GPU, PATIENCE_SECONDS, job_of_run, results, undisturb
 
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm, slurm_queue
-from contrastbench.runner.launchers.slurm_arrays import Submitter, max_array_size
+from contrastbench.runner.launchers.slurm_arrays import Submitter
+from contrastbench.runner.launchers.slurm_sbatch import max_array_size
 from contrastbench.runner.rows import read_row
 
 TOY = Path(__file__).parents[1] / "toy" / "benchmarks" / "toy"

@@ -10,7 +10,8 @@ from slurm_site import PATIENCE_SECONDS, Site, at_gate, job_of_run, queue_is_emp
 
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
-from contrastbench.runner.launchers.slurm_queue import QueuedTask, never
+from contrastbench.runner.launchers.slurm_queue import QueuedTask
+from contrastbench.runner.launchers.slurm_reasons import never
 from contrastbench.runner.rows import read_row
 
 

@@ -13,7 +13,8 @@ from contrastbench import papers
 from contrastbench.runner import files, states
 from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.launchers import Job, slurm_queue
-from contrastbench.runner.launchers.slurm_arrays import Array, dry_run, is_no_room, lanes_of
+from contrastbench.runner.launchers.slurm_arrays import Array, dry_run, lanes_of
+from contrastbench.runner.launchers.slurm_sbatch import is_no_room
 from contrastbench.runner.launchers.slurm_script import Ask, ask_for, auto_hours
 from contrastbench.runner.profiles import AUTO_HOURS, Profile
 from contrastbench.runner.rows import SCHEMA, read_row, sealed, write_row

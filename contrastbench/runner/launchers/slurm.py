@@ -17,17 +17,16 @@ from contrastbench.runner.launchers import Job, Outcome, Watch, readiness
 from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.launchers.slurm_notes import was_told_to_go
 from contrastbench.runner.launchers.slurm_queue import (
-    HELD,
     Queue,
     QueuedTask,
     ask,
     mark_of,
-    never,
     read_queue,
     release_failed_launches,
     still_queued,
     why_it_ended,
 )
+from contrastbench.runner.launchers.slurm_reasons import HELD, never
 from contrastbench.runner.profiles import Profile
 
 POLL_SECONDS = 30.0  # squeue is asked this often, and more often in the first minutes

@@ -10,7 +10,6 @@ before sbatch is called, and squeue shows the path of each job's script, which i
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,46 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files
+from contrastbench.runner.launchers.slurm_reasons import first_cause
 from contrastbench.runner.launchers.slurm_script import JOB_NAME
 from contrastbench.runner.states import StillQueued
 
 SCRIPT = "job.sh"  # in the folder of a submission
 COMMAND_SECONDS = 20.0  # a controller that is down or restarting may not hold up a status for longer
 SHOWN = "--format=%F|%K|%T|%r|%N|%o"  # array job, task, state, reason, nodes, script
-FIRST_CAUSE = re.compile(  # what is worth telling of a log; the first such line, as later ones follow from it
-    r"contrastbench: .*|(?:slurmstepd|srun|sbatch)\S*: (?:error|fatal|info): .*|.*oom[-_ ]kill.*"
-    r"|.*No module named .*|.*execve\(\).*|.*: command not found.*|.*No such file or directory.*|.*Permission denied.*"
-    r"|FATAL: .*|\w*(?:Error|Exception)\b.*",
-    re.IGNORECASE,
-)
-FOLLOWS = re.compile(r"srun: (?:got SIGCONT|Job step aborted|Terminating|launch/|forcing)|.*Exited with exit code")
 # Variables that change what Slurm's commands do. A profile says what is asked for, and not the shell that submits.
 INHERITED = ("SLURM_", "SLURMD_", "SRUN_", "SBATCH_", "SALLOC_", "SQUEUE_", "SCANCEL_", "SACCT_", "SCONTROL_", "PMI_")
 OF_PROCESS_GROUPS = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-
-# Reasons for which a job waits until somebody changes something: what is wrong, and the profile's key for it.
-NEVER = {
-    "PartitionTimeLimit": ("hours", "more than its partition allows"),
-    "PartitionNodeLimit": ("nodes_per_run", "more than its partition allows"),
-    "PartitionConfig": ("partition", "has no such resources, or may not be used by this account"),
-    "PartitionInactive": ("partition", "takes no jobs"),
-    "BadConstraints": ("constraint", "no node can fulfil it together with the rest that is asked for"),
-    "InvalidAccount": ("account", "not known, or not yours"),
-    "AccountNotAllowed": ("account", "may not use this partition"),
-    "InvalidQOS": ("qos", "not known, or not yours"),
-    "QOSNotAllowed": ("qos", "may not be used in this partition or by this account"),
-    "QOSJobLimit": ("qos", "allows no such job"),
-    "AccountingPolicy": ("account", "its limits allow no such job"),
-    "DependencyNeverSatisfied": ("extra", "what it waits for can no longer happen"),
-    "InvalidAccount/QOS": ("account", "not known, or not yours"),
-}
-NEVER_PER_JOB = re.compile(r"(?:QOS|Assoc)Max\w*(?:PerJob|PerNode)\w*")  # what one job asks for, whoever else waits
-TOO_LITTLE = re.compile(r"QOSMin\w+")
-KEY_OF_LIMIT = (
-    *(("Wall", "hours"), ("Cpu", "cpus"), ("CPU", "cpus"), ("GRES", "gpus"), ("Mem", "memory_gb")),
-    *(("Node", "nodes_per_run"), ("", "qos")),
-)
-HELD = ("JobHeldUser", "JobHeldAdmin", "job held")
 
 
 @dataclass(frozen=True)
@@ -139,21 +108,6 @@ def release_failed_launches(queue: Queue) -> None:
     held = [task.job for task in queue if "launch failed requeued held" in task.reason.replace("_", " ")]
     if held:
         ask("scontrol", "release", ",".join(held))
-
-
-def never(task: QueuedTask, profile: str = "the profile") -> str:
-    """Why a waiting task will never start, in one line that names the key to change; empty where it may."""
-    if task.reason in HELD:
-        return f"Slurm job {task.job} is held ({task.reason}); `scontrol release {task.job}` lets it go"
-    if task.reason in NEVER:
-        key, what = NEVER[task.reason]
-    elif NEVER_PER_JOB.fullmatch(task.reason) or TOO_LITTLE.fullmatch(task.reason):
-        key = next(key for part, key in KEY_OF_LIMIT if part in task.reason)
-        little = TOO_LITTLE.fullmatch(task.reason)
-        what = "less than its QOS wants of each job" if little else "more than a limit of the site allows one job"
-    else:
-        return ""
-    return f"Slurm would never start it ({task.reason}): the key {key} of {profile} is wrong ({what})"
 
 
 class MarkReader:
@@ -272,12 +226,3 @@ def why_it_ended(folder: Path) -> str:
     details = [first_cause(said), accounted.strip().splitlines()[-1] if accounted and accounted.strip() else ""]
     told = "; ".join(filter(None, details)) or "Slurm left no reason; see `contrastbench logs`"
     return f"Slurm job {job} ended: {told}"
-
-
-def first_cause(lines: Iterable[str]) -> str:
-    """The first line of a job's last start that says what went wrong; what follows from it is not the cause."""
-    last_start: list[str] = []
-    for line in lines:
-        last_start = [] if line.startswith("contrastbench: back to the queue") else [*last_start, line.strip()]
-    causes = [line for line in last_start if FIRST_CAUSE.match(line) and not FOLLOWS.match(line)]
-    return next((line for line in causes if line.startswith("contrastbench: a setup line")), (causes or [""])[0])
