@@ -9,7 +9,8 @@
     sudo python slurm/one_machine.py stop /tmp/cluster
 
 Options of `start`: --hostnames (each node has a host name of its own), --memory-limits (jobs are held to the memory
-that they ask for, by control groups), --gpu-type a100, --max-array-size, --max-job-count, --min-job-age, --accounting.
+that they ask for, by control groups), --gpu-type a100, --max-array-size, --max-job-count, --min-job-age,
+--node-timeout, --accounting.
 Needs root and Debian's `apt-get install --no-install-recommends slurm-wlm munge`; with --accounting also
 `slurmdbd mariadb-server`. Nothing under /etc is touched, except one line in /etc/hosts where the machine cannot
 resolve its own name. Several clusters can live side by side: each has its own ports, keys and folders.

@@ -49,11 +49,11 @@ JobRequeue=1
 MaxArraySize={max_array_size}
 KillWait=5
 MinJobAge={min_job_age}
-SlurmdTimeout=300
+SlurmdTimeout={node_timeout}
 SlurmctldTimeout=300
 MessageTimeout=30
 TCPTimeout=60
-BatchStartTimeout=300
+BatchStartTimeout={node_timeout}
 UnkillableStepTimeout=600
 InactiveLimit=0
 MpiDefault=none
@@ -102,6 +102,8 @@ class Options:
     max_array_size: int = 11
     max_job_count: int = 10_000
     min_job_age: int = 300  # seconds for which an ended job is still known, and counts for max_job_count
+    node_timeout: int = 300  # seconds without an answer after which a node is lost; a job that ended while the
+    # controller was down is missed after about seven times as long
     accounting: bool = False  # with slurmdbd and MariaDB
     hostnames: bool = False  # each node sees a host name of its own
     memory_limits: bool = False  # control groups hold jobs to the memory that they ask for
@@ -129,6 +131,7 @@ def write_configuration(folder: Path, ports: list[int], options: Options) -> Non
         max_array_size=options.max_array_size,
         max_job_count=options.max_job_count,
         min_job_age=options.min_job_age,
+        node_timeout=options.node_timeout,
         task_plugin="task/cgroup" if options.memory_limits else "task/none",
         accounting=ACCOUNTING.format(port=ports[1], folder=folder) if options.accounting else "",
         cpus=CPUS,
