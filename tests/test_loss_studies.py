@@ -5,7 +5,7 @@ import importlib
 import pytest
 import torch
 
-from benchmarks.loss_studies import config, figures, images, tables, train
+from benchmarks.loss_studies import config, digits, figures, tables, train
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.runner.vocabulary import canonical_json, resolved
 
@@ -120,7 +120,7 @@ def test_another_seed_gives_another_result():
 
 def test_annealing_goes_from_beta_to_zero_in_nine_steps():
     settings = config.Images(loss="hcl", beta=2.0, annealed=True, epochs=18)
-    betas = [images.hardness(settings, epoch) for epoch in range(18)]
+    betas = [digits.hardness(settings, epoch) for epoch in range(18)]
     assert betas[0] == 2.0 and betas[-1] == 0.0
     assert len(set(betas)) == 9 and betas == sorted(betas, reverse=True)
 
