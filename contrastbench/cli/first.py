@@ -32,11 +32,11 @@ class First:
     keys: frozenset[str]  # of their runs, and of the runs that those need
 
     def print(self) -> None:
-        """Prints these cells as `table` does."""
+        """Prints these cells as `table` does, without tests: those are over the whole table's claims."""
         (table,) = (each for each in gather(papers.paper(self.place[0])).tables if _place(each) == self.place)
         cells = [cell for cell in table.cells if cell.name in self.cells]
         shown = dataclasses.replace(table, cells=cells, unmatched=())
-        console.print(terminal(sheet(shown, layout_for(console.width))))
+        console.print(terminal(sheet(shown, layout_for(console.width), analysis=False)))
 
 
 def first_part(planned: Sequence[Planned]) -> First | None:

@@ -29,7 +29,7 @@ def print_measured(targets: Sequence[str] | None, scale: str, seeds: str | None,
             if same not in printed and (values := _values(cell)):
                 printed.add(same)
                 spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-                grid.add_row(cell.name, cell.metric, f"{statistics.mean(values):.4g}{spread} ({len(values)})")
+                grid.add_row(cell.name, cell.metric, f"{statistics.mean(values):#.4g}{spread} ({len(values)})")
     if grid.row_count:
         console.print(grid)
 
