@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.sentence_embeddings import figures, speed, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
-from benchmarks.sentence_embeddings import tables
 from benchmarks.sentence_embeddings import train as stages
 from benchmarks.sentence_embeddings.config import QuickThoughts, SimCSE, Words
 from contrastbench import training
 from contrastbench.data.text import Vocabulary
+from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import two_encoders
+from contrastbench.evaluation.sentences import text_features
 from contrastbench.randomness import generator
 from contrastbench.report.published import read_published
 from contrastbench.runner import Checkpoint, Log, Run
@@ -194,6 +196,78 @@ def test_a_training_step_goes_through_on_device_meta(loss, encoder):
     step = training.TrainingStep(qt.loss_of(config, encoders), optimizer, modules=[encoders], device="meta")
     rows = [np.ones(length, dtype=np.int64) for length in range(1, 9)]
     step(**qt.in_pieces(rows, 2, 30))
+
+
+@pytest.fixture(scope="module")
+def tiny_bert(tmp_path_factory) -> Path:
+    """A BERT of one layer with random weights, and a tokenizer."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+        BertModel(BertConfig(vocab_size=60, **sizes)).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" + "\n".join(f"w{n}" for n in range(55)))
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+def texts_of(count: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    return [" ".join(f"w{number}" for number in rng.integers(0, 55, length)) for length in rng.integers(1, 20, count)]
+
+
+def test_speed_compares_equal_embeddings(tiny_bert):
+    encoder, tokenize = pretrained_encoder(tiny_bert, pooler="avg", longest=32, rng=generator(0, "weights"))
+    rows = tokenize(texts_of(150))
+    np.testing.assert_allclose(speed.padded_features(encoder, rows), text_features(encoder, rows), atol=1e-5)
+
+
+def test_speed_compares_equal_losses_with_sentence_transformers(tiny_bert):
+    """``training`` fails where the three ways disagree on the first batch."""
+    pytest.importorskip("sentence_transformers")
+    config = dataclasses.replace(speed.SETTINGS, batch=8, data="SNLI")
+    texts = texts_of(48)
+    ways, sentences = speed.training(config, [texts[:16], texts[16:32], texts[32:]], tiny_bert)
+    assert ways.keys() == {speed.OURS, speed.PADDED, speed.THEIRS} and sentences == 48
+    lines = speed.timed("training", {name: ways[name] for name in (speed.OURS, speed.PADDED)}, sentences, turns=1)
+    assert [line["way"] for line in lines] == [speed.OURS, speed.PADDED] and lines[1]["times_padded"] == "1.00"
+
+
+def row(seed: int, config: Any, stage: str = "simcse", **metrics: float) -> dict[str, Any]:
+    settings = dataclasses.asdict(config)
+    return {"status": "done", "stage": stage, "scale": "lite", "seed": seed, "config": settings, "metrics": metrics}
+
+
+def test_figures_show_gains_in_pairs_by_seed_and_the_greatest_scale_alone():
+    plain = tables.UNSUPERVISED["lite"]
+    hard = dataclasses.replace(plain, loss="hcl", tau_plus=0.01, beta=1.0)
+    start = dataclasses.replace(plain, epochs=0)
+    values = {start: (20.0, 21.0), plain: (18.0, 22.0), hard: (24.0, 27.0)}
+    rows = [
+        row(seed, config, test_sts_average_x100=each[seed], test_sts12_spearman_x100=1.0)
+        for config, each in values.items()
+        for seed in range(2)
+    ]
+    rows.append({**row(0, hard, test_sts_average_x100=99.0), "scale": "smoke"})
+    rows.append({**row(0, hard, test_sts_average_x100=99.0), "status": "failed"})
+    lift, gains = figures.figure_lift(rows), figures.figure_gains(rows)
+    assert dots(lift) == {(4.0, 6.0), (-2.0, 1.0), (0.0, 0.0)} and dots(gains) == {(6.0, 5.0), (0.0, 0.0)}
+    assert all(draw([]) is None for draw in figures.FIGURES.values())
+
+
+def dots(figure: Any) -> set[tuple[float, ...]]:
+    """The seeds that a figure shows, a line of dots each."""
+    return {tuple(map(float, line.get_xdata())) for line in figure.axes[0].lines if line.get_marker() == "."}
+
+
+def test_a_setting_is_drawn_over_its_values():
+    config = tables.SUPERVISED["lite"]
+    rows = [row(0, dataclasses.replace(config, temperature=t), test_sts_average_x100=100 * t) for t in (1.0, 0.05, 0.1)]
+    (panel,) = figures.figure_settings(rows).axes
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["0.05", "0.1", "1"]
+    assert panel.lines[0].get_ydata().tolist() == pytest.approx([5, 10, 100])
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ SEEDS = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(
 # By scale. No setting of smoke, quick and lite was chosen by a result: sizes follow from the time a run takes.
 PAPERS_TESTS = tuple(name for name in TRANSFER if name != "SST2")  # those of Quick-Thoughts, DCL and HCL
 ALL_STS = (*STS, "STSB-dev")
-PAPER_QT = QuickThoughts(precision="bf16", tests=PAPERS_TESTS)
+PAPER_QT = QuickThoughts(pieces=4, precision="bf16", tests=PAPERS_TESTS)
 LITE_QT = QuickThoughts(
     corpus="books",
     sentences=12_800,
@@ -83,12 +83,12 @@ UNSUPERVISED = {
         data="books", sentences=3_200, model="", pieces=2, learning_rate=3e-4, evaluate_every=10, selection="last",
         tests=ALL_STS,
     ),
-    "paper": SimCSE(precision="bf16", tests=ALL_STS),
+    "paper": SimCSE(pieces=4, precision="bf16", tests=ALL_STS),
 }  # fmt: skip
 SUPERVISED = {
     "lite": dataclasses.replace(UNSUPERVISED["lite"], data="SNLI", sentences=0, epochs=1),
     "paper": SimCSE(
-        data="SNLI", pooler="cls", batch=512, epochs=3, learning_rate=5e-5, precision="bf16", tests=ALL_STS
+        data="SNLI", pooler="cls", batch=512, epochs=3, learning_rate=5e-5, pieces=4, precision="bf16", tests=ALL_STS
     ),
 }
 # A small transformer that was trained here has one way to pool; ways are compared on a pretrained model, cut short.

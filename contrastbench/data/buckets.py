@@ -1,7 +1,9 @@
 """Batches of sentences of mixed length: cut by length into pieces, so that little padding is computed.
 
 A contrastive batch must stay whole, since its members are each other's negatives. So the batch is drawn first; only its
-way through the encoder is cut: the shortest sentences go together, and so on, each piece padded to its own longest.
+way through the encoder is cut: the shortest sentences go together, and so on, each piece padded to its own longest,
+rounded up to one of a few widths. A GPU prepares a step for every combination of widths that it meets: in up to four
+pieces there are at most 126 of them, however many lengths the sentences have.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from contrastbench.data.text import padded
 
-MULTIPLE = 8  # pieces are padded to a multiple of so many words, so that there are few shapes
+WIDTHS = (8, 16, 24, 32, 64, 128)  # words
 
 
 def in_pieces(rows: Sequence[np.ndarray], pieces: int, longest: int, padding: int = 0) -> dict[str, Tensor]:
@@ -23,7 +25,7 @@ def in_pieces(rows: Sequence[np.ndarray], pieces: int, longest: int, padding: in
     Args:
         rows: word numbers of each sentence.
         pieces: how many; 1 pads the batch to its longest. Pieces of one batch differ by at most one sentence.
-        longest: no piece is padded beyond it.
+        longest: no row is longer, and no piece is padded beyond it.
 
     Returns:
         ``tokens0`` [N / pieces, T], ``lengths0``, ``tokens1``, ...; and ``order`` [N], where each row now stands.
@@ -36,10 +38,15 @@ def in_pieces(rows: Sequence[np.ndarray], pieces: int, longest: int, padding: in
     order[sorted_rows] = np.arange(len(rows))
     inputs = {"order": torch.from_numpy(order)}
     for place, part in enumerate(np.array_split(sorted_rows, pieces)):
-        width = min(longest, -(-int(lengths[part].max()) // MULTIPLE) * MULTIPLE) if longest else 0
+        width = rounded_up(int(lengths[part].max()), longest)
         inputs[f"tokens{place}"] = torch.from_numpy(padded([rows[row] for row in part], width, padding))
         inputs[f"lengths{place}"] = torch.from_numpy(lengths[part])
     return inputs
+
+
+def rounded_up(words: int, longest: int) -> int:
+    """The width of a piece whose longest sentence has so many words: the next of ``WIDTHS``, or ``longest``."""
+    return next((width for width in WIDTHS if words <= width < longest), longest)
 
 
 def through_pieces(encode: Callable[[Tensor, Tensor], Tensor], inputs: dict[str, Tensor]) -> Tensor:

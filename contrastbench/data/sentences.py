@@ -122,25 +122,25 @@ def load_task(name: str, root: str | os.PathLike[str] | None = None, *, download
     return readers[name](name, folder) if name in readers else _sts(name, folder)
 
 
-def load_labelled(name: str, root: str | os.PathLike[str] | None = None) -> Labelled:
+def load_labelled(name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None) -> Labelled:
     """``load_task`` for a test that classifies."""
-    task = load_task(name, root)
+    task = load_task(name, root, download=download)
     if not isinstance(task, Labelled):
         raise ValueError(f"{name} does not classify sentences")
     return task
 
 
-def load_scored(name: str, root: str | os.PathLike[str] | None = None) -> Scored:
+def load_scored(name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None) -> Scored:
     """``load_task`` for a test of similarity."""
-    task = load_task(name, root)
+    task = load_task(name, root, download=download)
     if not isinstance(task, Scored):
         raise ValueError(f"{name} does not score pairs of sentences")
     return task
 
 
-def load_triplets(name: str, root: str | os.PathLike[str] | None = None) -> Triplets:
+def load_triplets(name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None) -> Triplets:
     """``load_task`` for triplets."""
-    task = load_task(name, root)
+    task = load_task(name, root, download=download)
     if not isinstance(task, Triplets):
         raise ValueError(f"{name} has no triplets")
     return task

@@ -22,9 +22,9 @@ from contrastbench.data.installed import package_file
 
 LONGEST_LINE = 1_000_000  # characters; a longer line is no prose, and splitting it would take minutes
 WINDOW_WORDS = 20  # text without sentence marks is cut into pieces of so many words
-HUB = {  # corpus -> what `datasets` loads: path, name, split, column
-    "bookcorpus": ("bookcorpus/bookcorpus", None, "train", "text"),
-    "wikipedia_1m": ("princeton-nlp/datasets-for-simcse", "wiki1m_for_simcse.txt", "train", "text"),
+HUB = {  # corpus -> what `datasets` loads: path, file, revision; the first is a script, of which the hub has a copy
+    "bookcorpus": ("bookcorpus/bookcorpus", None, "refs/convert/parquet"),
+    "wikipedia_1m": ("princeton-nlp/datasets-for-simcse", "wiki1m_for_simcse.txt", None),
 }
 PADDING, UNKNOWN = 0, 1  # word numbers
 
@@ -172,12 +172,13 @@ def _gensim_text() -> list[str]:
 def _from_hub(name: str, folder: Path) -> list[str]:
     import datasets
 
-    path, file, split, column = HUB[name]
+    path, file, revision = HUB[name]
+    cache = str(folder / "datasets")
     try:
-        table = datasets.load_dataset(path, data_files=file, split=split, cache_dir=str(folder / "datasets"))
+        table = datasets.load_dataset(path, data_files=file, split="train", revision=revision, cache_dir=cache)
     except Exception as error:  # the hub's client raises many kinds
         raise ValueError(f"{name} could not be downloaded ({str(error).splitlines()[0][:120]})") from error
-    return [text for text in table[column] if text.strip()]
+    return [text for text in table["text"] if text.strip()]
 
 
 @dataclass(frozen=True)

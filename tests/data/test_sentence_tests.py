@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 
@@ -90,47 +91,85 @@ def test_a_missing_or_broken_test_gets_one_line(tmp_path):
         load_task("STSB", tmp_path)
 
 
-HUB = {  # what the hub's copies look like, two rows a split
-    "MR": {"train": [{"text": "a  b", "label": 0}], "test": [{"text": "c", "label": 1}]},
-    "TREC": {
-        "train": [{"text": "Who ?", "label_coarse": 3}, {"text": "When ?", "label_coarse": 5}],
-        "test": [{"text": "Where ?", "label_coarse": 3}],
-    },
-    "MRPC": {
-        split: [{"sentence1": "a", "sentence2": "b", "label": 1, "idx": 0}] for split in ("train", "validation", "test")
-    },
-    "SST2": {split: [{"text": "x\ty", "label": 1}] for split in ("train", "validation", "test")},
-    "STS13": {"test": [{"sentence1": f"s{i}", "sentence2": "t", "score": i / 2} for i in range(3)]},
-    "STSB": {
-        split: [{"sentence1": f"s{i}", "sentence2": "t", "score": float(i)} for i in range(2)]
-        for split in ("train", "validation", "test")
-    },
-    "SICK-R-all": {
-        split: [{"id": i, "sentence_A": "a", "sentence_B": "b", "relatedness_score": float(i)} for i in range(2)]
-        for split in ("train", "validation", "test")
-    },
-    "SNLI": {
-        split: [{"premise": "p", "hypothesis": f"h{label}", "label": label} for label in (0, 1, 2, -1)]
-        for split in ("train", "validation", "test")
-    },
+def on_the_hub(columns: dict[str, list], classes: dict[str, list[str]], *splits: str):
+    """A set as `datasets` gives it: every split has the same rows, and classes are numbers with names."""
+    table = datasets.Dataset.from_dict(columns)
+    for name, names in classes.items():
+        table = table.cast_column(name, datasets.ClassLabel(names=names))
+    return datasets.DatasetDict(dict.fromkeys(splits, table))
+
+
+ALL = ("train", "validation", "test")
+PAIR = {"sentence1": ["a  b", "c\td"], "sentence2": ["e", "f"]}
+TREC_CLASSES = ["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"]
+HUB = {  # test -> the set with the columns of the hub's copy, and how many items are read from it
+    "MR": (on_the_hub({"text": ["a  b", "c"], "label": [0, 1]}, {"label": ["neg", "pos"]}, *ALL), 6),
+    "CR": (on_the_hub({"text": ["a", "b"], "label": [0, 1], "label_text": ["negative", "positive"]}, {}, *ALL[::2]), 4),
+    "SUBJ": (on_the_hub({"text": ["a", "b"], "label": [0, 1], "label_text": ["o", "s"]}, {}, *ALL[::2]), 4),
+    "TREC": (
+        on_the_hub(
+            {"text": ["Who ?", "When ?"], "coarse_label": [3, 5], "fine_label": [0, 1]},
+            {"coarse_label": TREC_CLASSES},
+            *ALL[::2],
+        ),
+        4,
+    ),
+    "MRPC": (
+        on_the_hub({**PAIR, "label": [1, 0], "idx": [0, 1]}, {"label": ["not_equivalent", "equivalent"]}, *ALL),
+        6,
+    ),
+    "SST2": (on_the_hub({"text": ["x\ty", "z"], "label": [1, 0], "label_text": ["p", "n"]}, {}, *ALL), 6),
+    "STS13": (on_the_hub({**PAIR, "score": [0.5, 4.0]}, {}, "test"), 2),
+    "STSB": (on_the_hub({"genre": ["news"] * 2, **PAIR, "score": [0.0, 5.0]}, {}, *ALL), 2),
+    "STSB-dev": (on_the_hub({"genre": ["news"] * 2, **PAIR, "score": [0.0, 5.0]}, {}, *ALL), 2),
+    "SICK-R-all": (
+        on_the_hub(
+            {"id": ["1", "2"], "sentence_A": ["a", "b"], "sentence_B": ["c", "d"], "relatedness_score": [1.5, 3.0]},
+            {},
+            *ALL,
+        ),
+        6,
+    ),
+    "SNLI": (  # -1: the annotators did not agree
+        on_the_hub(
+            {"premise": ["p"] * 4, "hypothesis": ["h0", "h1", "h2", "h"], "label": [0, 1, 2, -1]},
+            {"label": ["entailment", "neutral", "contradiction"]},
+            *ALL,
+        ),
+        2,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", HUB)
 def test_what_is_fetched_can_be_read(name, tmp_path, monkeypatch):
-    import datasets
-
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, configuration: HUB[name])
+    splits, items = HUB[name]
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, configuration, revision: splits)
     task = load_task(name, tmp_path, download=True)
-    counts = {"MR": 2, "TREC": 3, "MRPC": 3, "SST2": 3, "STS13": 3, "STSB": 2, "SICK-R-all": 6}
-    assert len(getattr(task, "first", getattr(task, "premise", ()))) == counts.get(name, 2)
+    assert len(task.premise if name == "SNLI" else task.first) == items
     assert load_task(name, tmp_path).sha256 == task.sha256
 
 
-def test_a_failed_download_gets_one_line_and_leaves_no_folder(tmp_path, monkeypatch):
-    import datasets
+def test_classes_scores_and_splits_of_the_hub_arrive(tmp_path, monkeypatch):
+    asked: dict[str, str | None] = {}
 
-    def fail(path, configuration):
+    def load(path, configuration, revision):
+        asked[path] = revision
+        return HUB[{hub: name for name, (hub, _) in sentence_hub.HUB.items() if name in HUB}[path]][0]
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    mr, mrpc, trec = (load_labelled(name, tmp_path, download=True) for name in ("MR", "MRPC", "TREC"))
+    assert mr.labels.tolist() == [0, 0, 0, 1, 1, 1] and mr.first[0] == "a b"
+    assert mrpc.labels.tolist() == [1, 0] * 3 and mrpc.split.tolist() == ["train"] * 4 + ["test"] * 2
+    assert len(set(trec.labels)) == 2 and trec.first[0] == "Who ?"
+    assert load_scored("STSB", tmp_path, download=True).scores.tolist() == [0.0, 5.0]
+    snli = load_triplets("SNLI", tmp_path, download=True)
+    assert (snli.entailed[0], snli.contradiction[0]) == ("h0", "h2")
+    assert asked["CogComp/trec"] == "refs/convert/parquet" and asked["nyu-mll/glue"] is None
+
+
+def test_a_failed_download_gets_one_line_and_leaves_no_folder(tmp_path, monkeypatch):
+    def fail(path, configuration, revision):
         raise ConnectionError("no route\nto the hub")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)

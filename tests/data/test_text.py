@@ -3,11 +3,12 @@
 import zipfile
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
 
-from contrastbench.data.buckets import in_pieces, through_pieces
+from contrastbench.data.buckets import WIDTHS, in_pieces, rounded_up, through_pieces
 from contrastbench.data.text import (
     PADDING,
     UNKNOWN,
@@ -19,6 +20,7 @@ from contrastbench.data.text import (
     words,
     words_of_each,
 )
+from contrastbench.training import GRAPHS
 
 
 def corpus_file(root: Path, content: bytes, name: str = "mine.txt") -> str:
@@ -62,6 +64,20 @@ def test_a_folder_and_a_zip_of_it_are_the_same_corpus(tmp_path):
     assert folder.sha256 == packed.sha256 and folder.sentences[0] == "This is a.txt."
 
 
+def test_a_corpus_of_the_hub_keeps_its_order_and_no_empty_line(tmp_path, monkeypatch):
+    table = datasets.Dataset.from_dict({"text": ["one .", " ", "two ."]})
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, **more: asked.update(more, path=path) or table)
+    assert load_corpus("bookcorpus", tmp_path, download=True).sentences == ("one .", "two .")
+    assert (asked["path"], asked["split"], asked["revision"]) == (
+        "bookcorpus/bookcorpus",
+        "train",
+        "refs/convert/parquet",
+    )
+    assert load_corpus("wikipedia_1m", tmp_path, download=True).origin == "Hugging Face"
+    assert (asked["data_files"], asked["revision"]) == ("wiki1m_for_simcse.txt", None)
+
+
 def test_the_embedded_corpus_needs_no_data_root(tmp_path):
     corpus = load_corpus("gensim_text", tmp_path)
     assert len(corpus.sentences) > 19_000 and corpus.origin == "embedded"
@@ -84,6 +100,11 @@ def test_padding_fills_up_to_the_longest_or_the_width():
     assert padded(rows, 3).shape == (2, 3)
 
 
+def test_a_piece_is_padded_to_the_next_width_and_not_beyond_the_longest_allowed():
+    assert [rounded_up(words, 30) for words in (1, 8, 9, 24, 25, 30)] == [8, 8, 16, 24, 30, 30]
+    assert [rounded_up(words, 128) for words in (32, 33, 65, 128)] == [32, 64, 128, 128]
+
+
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7])
 def test_pieces_come_back_in_the_batch_s_order(pieces):
     rows = [np.arange(1, length + 1) for length in (5, 30, 1, 12, 7, 30, 2)]
@@ -100,6 +121,20 @@ def test_pieces_pad_less():
         return sum(value.numel() for name, value in in_pieces(rows, pieces, 30).items() if "tokens" in name)
 
     assert places(5) < places(1) / 1.4
+
+
+@pytest.mark.parametrize(("longest", "pieces", "most"), [(30, 1, 4), (32, 4, 35), (128, 1, 6), (128, 4, 126)])
+def test_sentences_of_every_length_make_few_shapes(longest, pieces, most):
+    """A GPU prepares a step for each combination of shapes."""
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for _ in range(400):
+        lengths = np.clip(rng.lognormal(3, 0.8, 24).astype(int), 1, longest)
+        inputs = in_pieces([np.ones(length, dtype=np.int64) for length in lengths], pieces, longest)
+        kinds.add(tuple((name, tuple(value.shape)) for name, value in inputs.items()))
+    widths = {shape[1] for kind in kinds for name, shape in kind if name.startswith("tokens")}
+    assert len(kinds) <= most < GRAPHS
+    assert widths <= {*WIDTHS, longest}
 
 
 @pytest.mark.parametrize(
