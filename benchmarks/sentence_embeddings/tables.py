@@ -231,7 +231,7 @@ def _tau_plus(scale: str) -> list[Cell]:
     if scale == "quick":
         return []
     family = "embedded" if scale == "smoke" else "transfer"
-    values = {"lite": (0.005, 0.01, 0.1), "paper": (0.005, 0.01, 0.05, 0.1)}.get(scale, (0.01,))
+    values = {"paper": (0.005, 0.01, 0.05, 0.1)}.get(scale, (0.01,))
     made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only=["average"])
     for tau_plus in values:
         run = quick_thoughts(scale, f"DCL tau={tau_plus:g}", loss="dcl", tau_plus=tau_plus)
@@ -247,19 +247,22 @@ def _temperature(scale: str) -> list[Cell]:
 
 def _pooler(scale: str) -> list[Cell]:
     if scale == "lite":
-        return [cell for pooler in POOLERS if pooler != "avg_top2" for cell in _pooled(pooler)]
+        return _pooled()
     poolers = POOLERS if scale == "paper" else ()
     made = _simcse_axis(scale, UNSUPERVISED, "pooler", {name: name for name in poolers})
     return made + _simcse_axis(scale, SUPERVISED, "pooler", {f"{name}, supervised": name for name in poolers})
 
 
-def _pooled(pooler: str) -> list[Cell]:
-    """The pooler after training, and before it where it has no layer of its own that is still random."""
-    config = dataclasses.replace(POOLED, pooler=pooler)
-    made = [simcse("lite", pooler, config)]
-    if pooler != "cls":
-        made.insert(0, simcse("lite", f"{pooler}, start", dataclasses.replace(config, epochs=0)))
-    return [cell for run in made for cell in _cells(run, "sts", {"pooler": pooler}, only=("STSB", "STSB dev"))]
+def _pooled() -> list[Cell]:
+    """Poolers of a pretrained model before training, and two of them after it."""
+    made = []
+    for pooler in ("cls_before_pooler", "avg", "avg_first_last"):
+        config = dataclasses.replace(POOLED, pooler=pooler)
+        made.append(simcse("lite", f"{pooler}, start", dataclasses.replace(config, epochs=0)))
+        if pooler != "avg_first_last":
+            made.append(simcse("lite", pooler, config))
+    only = ("STSB", "STSB dev")
+    return [cell for run in made for cell in _cells(run, "sts", {"pooler": run.config.pooler}, only=only)]
 
 
 def _selection(scale: str) -> list[Cell]:
