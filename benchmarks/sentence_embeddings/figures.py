@@ -6,13 +6,15 @@ seeds, and every seed is a point.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
 
-from contrastbench.report.statistics import summarise, t_interval
 from contrastbench.report.style import INK, PALETTE, looks, new_figure
 
 Row = dict[str, Any]
@@ -147,10 +149,10 @@ def _draw_gains(panel: Any, methods: Mapping[str, Mapping[int, Row]], baseline: 
             if not gains:
                 continue
             panel.plot(gains, [place + shift] * len(gains), ".", color=look.colour, alpha=0.45, markersize=3)
-            if interval := t_interval(summarise(gains)):
+            if interval := _interval(gains):
                 panel.plot(interval, [place + shift] * 2, color=look.colour, alpha=0.6, linewidth=1)
             label = method if place == 0 else None
-            panel.plot(summarise(gains).mean, place + shift, marker=look.marker, color=look.colour, label=label)
+            panel.plot(np.mean(gains), place + shift, marker=look.marker, color=look.colour, label=label)
     panel.axvline(0, color=INK, linewidth=0.8)
     panel.set_yticks(range(len(tests)), [TESTS[test] for test in tests])
     panel.invert_yaxis()
@@ -160,9 +162,17 @@ def _draw_gains(panel: Any, methods: Mapping[str, Mapping[int, Row]], baseline: 
 def _draw_curve(panel: Any, points: Mapping[float, Sequence[float]], colour: str) -> None:
     """Values stand at equal distances, since they grow by factors."""
     places = range(len(points))
-    panel.plot(places, [summarise(values).mean for values in points.values()], "o-", color=colour)
+    panel.plot(places, [np.mean(values) for values in points.values()], "o-", color=colour)
     for place, values in zip(places, points.values(), strict=True):
         panel.plot([place] * len(values), values, ".", color=colour, alpha=0.45)
-        if interval := t_interval(summarise(values)):
+        if interval := _interval(values):
             panel.vlines(place, *interval, color=colour, alpha=0.35, linewidth=3)
     panel.set_xticks(places, [f"{value:g}" for value in points])
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % t-interval of the mean; none of a single value."""
+    if len(values) < 2:
+        return None
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    return float(np.mean(values) - half), float(np.mean(values) + half)
