@@ -165,17 +165,16 @@ def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_setting
 
 def test_only_a_paper_whose_rows_changed_is_drawn_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "results", tmp_path)
-    monkeypatch.setattr(shipping, "generated_files", lambda one: {tmp_path / one.paper.name / "tables" / "a.md": b"1"})
+    for made in ("generated_tables", "generated_files"):
+        monkeypatch.setattr(shipping, made, lambda one: {tmp_path / one.paper.name / "tables" / "a.md": b"1"})
     shipping.write_generated()
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/tables/a.md")}
     assert {path.parent.parent.name for path in written} == set(papers.names())
     shipping.write_generated({"toy"})
     assert [path.parent.parent.name for path, then in written.items() if path.stat().st_mtime_ns != then] == ["toy"]
-    for path in (tmp_path / "toy" / "tables").iterdir():
-        path.unlink()
-    (tmp_path / "toy" / "tables").rmdir()
+    (tmp_path / "toy" / "tables" / "a.md").write_bytes(b"0")
     shipping.write_generated(set())
-    assert (tmp_path / "toy" / "tables" / "a.md").exists(), "what has none is made"
+    assert (tmp_path / "toy" / "tables" / "a.md").read_bytes() == b"1", "what does not follow is made"
 
 
 def test_shipped_rows_belong_to_papers_that_are_here():

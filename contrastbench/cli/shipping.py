@@ -73,13 +73,13 @@ def write_generated(changed: Collection[str] | None = None) -> None:
     """Makes the committed tables and figures from the shipped rows, and what Markdown files take from them.
 
     Args:
-        changed: the papers whose rows are others than before; all where not given. The tables and figures of another
-            paper are made only if it has none: figures take seconds each.
+        changed: the papers whose rows are others than before; all where not given. The figures of another paper, which
+            take seconds each, are drawn only if its tables do not follow from its rows.
     """
     everything = _everything_shipped()
     for gathered in everything:
-        there = any((places.results / gathered.paper.name / kind).is_dir() for kind in ("tables", "figures"))
-        if there and changed is not None and gathered.paper.name not in changed:
+        same = changed is not None and gathered.paper.name not in changed
+        if same and not checks.check_generated(generated_tables(gathered)):
             continue
         for path, content in generated_files(gathered).items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +91,12 @@ def write_generated(changed: Collection[str] | None = None) -> None:
 
 def generated_files(gathered: Gathered) -> dict[Path, bytes]:
     """A paper's committed tables and figures, made anew: path -> content."""
+    digest, folder = checks.rows_digest(gathered.shipped), places.results / gathered.paper.name / "figures"
+    figures = standard_figures(gathered).items()
+    return generated_tables(gathered) | {folder / f"{name}.svg": svg_bytes(figure, digest) for name, figure in figures}
+
+
+def generated_tables(gathered: Gathered) -> dict[Path, bytes]:
     folder = places.results / gathered.paper.name
     made: dict[Path, bytes] = {}
     for table in gathered.measured:
@@ -99,9 +105,6 @@ def generated_files(gathered: Gathered) -> dict[Path, bytes]:
         made[folder / "tables" / f"{table.name}-{table.scale}.tex"] = latex(shown).encode()
     if gathered.measured:
         made[folder / "tables" / "cells.csv"] = csv_text(gathered.measured).encode()
-    digest = checks.rows_digest(gathered.shipped)
-    for name, figure in standard_figures(gathered).items():
-        made[folder / "figures" / f"{name}.svg"] = svg_bytes(figure, digest)
     return made
 
 
