@@ -232,7 +232,7 @@ def test_every_scale_and_table_has_cells_of_its_own_name():
 def test_quick_runs_are_runs_of_the_published_protocol():
     paper = {run.key for cell in tables.cells("main", "paper") for run in cell.runs}
     quick = {run.key for cell in tables.cells("main", "quick") for run in cell.runs}
-    assert len(quick) == 120 and quick <= paper
+    assert len(quick) == 60 and quick <= paper
 
 
 def test_tables_share_runs():
