@@ -130,12 +130,12 @@ def sample_text(sample: Sample, metric: str) -> str:
     return f"{number_text(mean, metric)}{spread} ({', '.join(counts)})"
 
 
-def published_text(number: Published | None) -> str:
-    """The printed number with its own digits; ``unconfirmed`` where it is."""
+def published_text(number: Published | None, unconfirmed: str = " (unconfirmed)") -> str:
+    """The printed number with its own digits, and ``unconfirmed`` where nobody confirmed it."""
     if number is None:
         return MISSING
     spread = f" ± {number.spread_text or format(number.spread, 'g')}" if number.spread is not None else ""
-    return f"{number.value_text or format(number.value, 'g')}{spread}" + (" (unconfirmed)" * (not number.confirmed))
+    return f"{number.value_text or format(number.value, 'g')}{spread}" + unconfirmed * (not number.confirmed)
 
 
 def numbers_text(cell: JoinedCell) -> str:

@@ -31,6 +31,8 @@ from contrastbench.report.statistics import Interval
 LAYOUTS = ("auto", "long", "grid", "brief")
 PLACES = ("shipped", "here")
 SIGNS_SAID = f"{SIGNS['not comparable']} not comparable, {SIGNS['not run']} not run."
+VERDICTS_SAID = "; ".join(f"{SIGNS[kind]} {kind}" for kind in ("reproduced", "differs", "undecided", "not comparable"))
+UNCONFIRMED = "*"
 FORMATS = ("terminal", "markdown", "latex", "csv")
 COLOURS = {"reproduced": "green", "differs": "red", "undecided": "yellow", "not comparable": "dim", "not run": "dim"}
 
@@ -87,22 +89,32 @@ def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
     ]
     notes = ["Ours: mean ± sd (seeds)."]
     if any(cell.judged for cell in table.cells):
-        notes = [f"{notes[0]} In brackets every published number, and the verdict on the first."]
+        notes = [f"{notes[0]} In brackets the published numbers, and the verdict on the first: {VERDICTS_SAID}."]
+    if any(UNCONFIRMED in text for line in lines for text in line.texts):
+        notes += [f"{UNCONFIRMED} not confirmed, so not judged."]
     if any("by seed" in text for line in lines for text in line.texts):
         notes += [f"By seed: the difference to {table.table.baseline} over the seeds that both have, where n differs."]
-    notes += _data_marks(table)
+    notes += [*_what_would_decide(grid), *_data_marks(table)]
     return Sheet(title, (grid.axis_rows, *measured), tuple(lines), (*notes, *summary(table)), labels=1)
 
 
 def _brief_text(cell: JoinedCell, table: JoinedTable) -> str:
-    ours = sample_text(cell.best_known, cell.metric)
-    ours += _difference_text(cell, table)
-    return f"{ours} [{numbers_text(cell)} {_verdict_on_first(cell)}]" if cell.judged else ours
+    ours = sample_text(cell.best_known, cell.metric) + _difference_text(cell, table)
+    if not cell.judged:
+        return ours
+    printed = (published_text(number, UNCONFIRMED) for number in (cell.judged, *(number for number, _ in cell.others)))
+    verdict = SIGNS[cell.verdict.kind] + (f" {cell.verdict.hint}" if cell.verdict.kind == "differs" else "")
+    return f"{ours} [{', '.join(dict.fromkeys(printed))} {verdict}]"
 
 
-def _verdict_on_first(cell: JoinedCell) -> str:
-    verdict = cell.verdict
-    return f"{SIGNS[verdict.kind]} {verdict.kind}" + (f": {verdict.hint}" if verdict.hint else "")
+def _what_would_decide(grid: Grid) -> list[str]:
+    hints = [
+        f"{label}, {column}: {cell.verdict.hint}"
+        for label, row in grid.rows.items()
+        for column, cell in row.items()
+        if cell.verdict.kind == "undecided" and cell.verdict.hint
+    ]
+    return [f"What would decide the undecided: {'; '.join(hints)}."] if hints else []
 
 
 def _difference_text(cell: JoinedCell, table: JoinedTable) -> str:

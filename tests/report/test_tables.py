@@ -64,6 +64,20 @@ def test_brief_layout_has_one_line_a_method_and_only_measured_columns(table):
     assert made.header == ("method", "Alpha")
     assert len(made.lines) == len({cell.label for cell in table.cells})
     assert "(3/5, 1 failed)" in markdown(made) and "verdict" in made.notes[0]
+    assert "84.0\\*" in markdown(made) and "* not confirmed, so not judged." in made.notes
+
+
+def test_brief_layout_says_below_what_would_decide_a_cell(synthetic):
+    cell = synthetic.cell("SimCLR")
+    number = Published("main", "Alpha", "SimCLR", METRIC, 81.0, None, "", None, True, 1.0, value_text="81.0")
+    again = Published("main", "Alpha", "SimCLR", METRIC, 81.0, None, "", None, False, 1.0, value_text="81.0")
+    (made,) = join(
+        "toy", {"main": synthetic.table()}, {"main": [cell]}, [], synthetic.rows(cell, 80.0), [number, again]
+    )
+    brief = sheet(made, "brief")
+    assert brief.lines[0].texts[1] == "80.00 ± 1.00 (5) [81.0, 81.0* ?]"
+    (hint,) = {each.verdict.hint for each in made.cells}
+    assert hint and f"What would decide the undecided: SimCLR, Alpha: {hint}." in brief.notes
 
 
 def test_an_unknown_layout_is_refused(table):
