@@ -57,6 +57,13 @@ def test_a_table_keeps_to_its_cell_and_to_the_largest_scale(invoke):
     assert told.exit_code == 2 and "unknown cell 'nothing'; there are: Noise8/Plain" in told.stderr
 
 
+def test_a_part_of_a_table_is_not_tested(invoke):
+    """Holm's correction over the claims that happen to be shown would call a chance significant."""
+    run(invoke, "toy/main", "--seeds", "3")
+    assert "Gain of Better over Plain" in invoke("table", "toy/main").stdout
+    assert "Gain of Better over Plain" not in invoke("table", "toy/main/Noise8").stdout
+
+
 def test_a_table_under_settings_and_seeds_shows_exactly_those(invoke):
     run(invoke, "toy/main/Noise8/Plain", "--seeds", "3", "--set", "gain=2")
     told = invoke("table", "toy/main/Noise8/Plain", "--set", "gain=2", "--seeds", "2").stdout

@@ -48,11 +48,11 @@ def show_tables(
         raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(papers.SCALES)}")
     tables = _tables(targets, scale, seeds, settings)
     if format == "csv":
-        typer.echo(csv_text(tables), nl=False)
+        typer.echo(csv_text([table for table, _ in tables]), nl=False)
         return
-    for table in tables:
+    for table, is_whole in tables:
         narrow = layout == "auto" and format == "terminal"
-        shown = sheet(table, layout_for(console.width) if narrow else layout)
+        shown = sheet(table, layout_for(console.width) if narrow else layout, analysis=is_whole)
         if format == "terminal":
             console.print(terminal(shown))
         else:
@@ -65,8 +65,11 @@ def show_tables(
 
 def _tables(
     targets: list[str] | None, scale: str | None, seeds: str | None, settings: list[str] | None
-) -> list[JoinedTable]:
-    """The selected tables, each followed by what the user's own settings gave there; told on stderr: other scales."""
+) -> list[tuple[JoinedTable, bool]]:
+    """The selected tables, each followed by what the user's own settings gave there; told on stderr: other scales.
+
+    Beside each: whether it has all its cells. A part is not tested, since Holm's correction is over all the claims.
+    """
     from contrastbench.cli.gathering import gather
     from contrastbench.cli.own import own_tables
 
@@ -78,7 +81,9 @@ def _tables(
             complain(problem)
         chosen = gathered.chosen(selection, scale, numbers, changes)
         own = [] if numbers or changes else own_tables(gathered)
-        found += [*chosen, *(table for table in own if _is_shown(table, selection, scale))]
+        cells = {(table.name, table.scale): len(table.cells) for table in gathered.tables}
+        found += [(table, len(table.cells) == cells[table.name, table.scale]) for table in chosen]
+        found += [(table, True) for table in own if _is_shown(table, selection, scale)]
         others = {(table.name, table.scale) for table in gathered.measured} - {(t.name, t.scale) for t in chosen}
         other_scales = sorted({where for name, where in others if name in selection.tables}, key=papers.SCALES.index)
         if other_scales and not scale:
