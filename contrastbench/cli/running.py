@@ -125,7 +125,7 @@ def show_plan(
 def _say_by_name(targets: Sequence[str] | None, scale: str) -> None:
     """Which tables of whole papers a command leaves out, since they are run by name."""
     if tables := by_name_only(targets, scale):
-        console.print(f"by name only: {', '.join(tables)}", style="dim", soft_wrap=True)
+        console.print(f"by name only: {', '.join(tables)}", style="dim")
 
 
 @app.command("run")
