@@ -123,9 +123,10 @@ def show_plan(
 
 
 def _say_by_name(targets: Sequence[str] | None, scale: str) -> None:
-    """Which tables of whole papers a command leaves out, since they are run by name."""
-    if tables := by_name_only(targets, scale):
-        console.print(f"by name only: {', '.join(tables)}", style="dim")
+    """How many tables of whole papers a command leaves out, since they are run by name."""
+    if counts := Counter(name.partition("/")[0] for name in by_name_only(targets, scale)):
+        said = ", ".join(f"{count} tables of {paper}" for paper, count in counts.items())
+        console.print(f"run by name only: {said} (`contrastbench list` has their names)", style="dim")
 
 
 @app.command("run")
