@@ -231,7 +231,7 @@ def _tau_plus(scale: str) -> list[Cell]:
     if scale == "quick":
         return []
     family = "embedded" if scale == "smoke" else "transfer"
-    values = {"paper": (0.005, 0.01, 0.05, 0.1)}.get(scale, (0.01,))
+    values = {"paper": (0.005, 0.01, 0.05, 0.1), "lite": (0.005, 0.01, 0.1)}.get(scale, (0.01,))
     made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only=["average"])
     for tau_plus in values:
         run = quick_thoughts(scale, f"DCL tau={tau_plus:g}", loss="dcl", tau_plus=tau_plus)
