@@ -184,9 +184,10 @@ class Cluster:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _remove_control_groups(self) -> None:
-        """Removes the empty control groups that Slurm leaves behind."""
+        """Removes the empty control groups that Slurm leaves, if this cluster limits memory: names are alike in all."""
+        limits_memory = self.conf.exists() and "task/cgroup" in self.conf.read_text()
         hosts = self.folder / "hosts.json"
-        for node in self.nodes() if hosts.exists() else ():
+        for node in self.nodes() if limits_memory and hosts.exists() else ():
             for folder, _, _ in os.walk(f"/sys/fs/cgroup/memory/slurm_{node}", topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)

@@ -1,6 +1,7 @@
 """What the Slurm tests share: a cluster of their own, and a site on it to submit, watch and disturb toy runs."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ sys.path.append(str(Path(__file__).parents[2] / "slurm"))  # no package: its scr
 import one_machine  # noqa: E402
 
 PATIENCE_SECONDS = 240  # a limit for what takes seconds on an idle machine; no test measures with it
+MEMORY_LOCK = "/tmp/contrastbench-memory-groups.lock"  # Slurm names a job's memory group by node and number alone
 PATHS = os.environ["PATH"] + ":/usr/sbin"
 ONE_GPU = Profile(name="one_gpu", gpus=1, device="cpu", hours=2.0)
 
@@ -40,14 +42,17 @@ def running_cluster(**options):
     cluster = one_machine.Cluster(folder)
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(cluster.conf)
-    try:
-        yield cluster.start(options)
-    finally:
-        os.environ.pop("SLURM_CONF")
-        if before:
-            os.environ["SLURM_CONF"] = before
-        cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with open(MEMORY_LOCK, "w") as lock:
+        if options.memory_limits:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield cluster.start(options)
+        finally:
+            os.environ.pop("SLURM_CONF")
+            if before:
+                os.environ["SLURM_CONF"] = before
+            cluster.stop()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_until(condition, what, seconds=PATIENCE_SECONDS):
