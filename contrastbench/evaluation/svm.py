@@ -133,21 +133,9 @@ def _accuracies(
     kernel_of: KernelOf, labels: np.ndarray, training: np.ndarray, test: np.ndarray, cs: Sequence[float]
 ) -> list[float]:
     """Accuracy on ``test`` of a machine fitted to ``training``, for every C."""
+    from sklearn.svm import SVC
+
     kernel = kernel_of(training)
     between, across = kernel(training, training), kernel(test, training)
-    return [float(np.mean(_fit_and_predict(between, labels[training], across, c) == labels[test])) for c in cs]
-
-
-def _fit_and_predict(between: np.ndarray, labels: np.ndarray, across: np.ndarray, c: float) -> np.ndarray:
-    """What ``SVC(C=c, kernel="precomputed").fit(between, labels).predict(across)`` returns.
-
-    This is the library that SVC calls (libsvm, in scikit-learn's own binding), with SVC's settings. SVC's checks of its
-    arguments take four times as long as a fit to 150 items.
-    """
-    from sklearn.svm import _libsvm
-
-    _libsvm.set_verbosity_wrap(0)  # it prints a line per fit unless told otherwise
-    classes, targets = np.unique(labels, return_inverse=True)
-    settings = {"svm_type": 0, "kernel": "precomputed", "cache_size": 200.0}
-    model = _libsvm.fit(between, targets.astype(np.float64), C=c, tol=1e-3, **settings)[:7]
-    return classes[_libsvm.predict(across, *model, **settings).astype(np.int64)]
+    machines = [SVC(C=c, kernel="precomputed").fit(between, labels[training]) for c in cs]
+    return [float(np.mean(machine.predict(across) == labels[test])) for machine in machines]
