@@ -41,8 +41,8 @@ class Chains:
 
     def discover(self, method: str, *, needs: dict[str, Run] | None = None, variant: str = "as_code", **changes) -> Run:
         config = dataclasses.replace(self.protocol.discover, **changes)
-        if config.hard_from_epoch > 1 and config.dataset == "mnist5k":
-            config = dataclasses.replace(config, hard_from_epoch=1)  # of the few epochs there
+        if config.hard_from_epoch > self.protocol.hard_from:
+            config = dataclasses.replace(config, hard_from_epoch=self.protocol.hard_from)
         return self.run("discover", config, method, {"supervise": self.supervise(), **(needs or {})}, variant=variant)
 
     def uno(self) -> Run:

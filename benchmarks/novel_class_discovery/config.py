@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contrastbench.runner import added
+
 
 @dataclass(frozen=True)
 class Task:
@@ -20,6 +22,7 @@ class Task:
     views: str = "crop"  # "crop", "reflect", "digits" or "imagenet"; see views.py
     statistics: str = "own"  # mean and deviation of the pixels: "own", or "code": those printed in the authors' code
     precision: str = "float32"  # of the encoder: "float32", or "bf16" for its convolutions and matrix products
+    train_images: int = added(0)  # random training images of all classes, the same ones in every run; 0: all images
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ RANGES = {
     "views": ("crop", "reflect", "digits", "imagenet"),
     "statistics": ("own", "code"),
     "precision": ("float32", "bf16"),
+    "train_images": "[0, inf)",
     "epochs": "[0, inf)",
     "batch": "[2, inf)",
     "unlabelled_batch": "[0, inf)",

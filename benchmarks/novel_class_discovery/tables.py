@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.novel_class_discovery.chains import PROTOCOL_VERSIONS, Chains
 from benchmarks.novel_class_discovery.config import Cluster, Mean
-from benchmarks.novel_class_discovery.protocols import PROTOCOLS, Protocol, imagenet_protocol
+from benchmarks.novel_class_discovery.protocols import BESIDE_PHOTOGRAPHS, PROTOCOLS, Protocol, imagenet_protocol
 from contrastbench.runner import ANY_DEVICE, CPU_ONLY, Cell, Run, Table, seeded
 
 __all__ = ["DEVICES", "PROTOCOL_VERSIONS", "TABLES", "TITLE", "cells"]  # what the suite reads
@@ -37,6 +37,14 @@ TABLES = {
     "shared": Table("How much spread does one checkpoint for all seeds hide?", baseline=WITHOUT_HARD, **ON_DEMAND),
     "variants": Table("Does it matter where the authors' code departs from the paper?", baseline=FULL, **ON_DEMAND),
     "unknown_number": Table("How many classes are there? AutoNovel's estimate, and what its error costs", **ON_DEMAND),
+    # The claim, declared before the first row on photographs: NCL minus BCE, pooled over both data sets.
+    "photographs": Table(
+        "Does NCL beat its baseline on photographs as on digits, and do generated hard negatives help?",
+        baseline=BASELINE,
+        claims=((FULL, WITHOUT_HARD),),
+        **ON_DEMAND,
+    ),
+    "photographs_k": Table("How many neighbours on photographs, beside digits?", baseline=WITHOUT_HARD, **ON_DEMAND),
 }
 TRAIN, TEST = "train_novel_accuracy_percent", "test_novel_accuracy_percent"
 KNOWN, AGNOSTIC = "test_known_accuracy_percent", "test_agnostic_accuracy_percent"
@@ -50,11 +58,17 @@ def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Ce
     """The table's cells at a scale; ``seeds`` replaces the scale's own."""
     chosen = OTHER_SEEDS.get((table, scale), SEEDS[scale]) if seeds is None else seeds
     made = []
-    for dataset in PROTOCOLS[scale]:
-        if dataset.startswith("ImageNet") and table != "main":
-            continue
-        made += MAKERS[table](Chains(dataset, scale, PROTOCOLS[scale][dataset]), chosen)
+    for dataset, protocol in protocols_of(table, scale).items():
+        made += MAKERS[table](Chains(dataset, scale, protocol), chosen)
     return [cell for cell in made if cell.runs]
+
+
+def protocols_of(table: str, scale: str) -> dict[str, Protocol]:
+    """What runs in a table at a scale, by data set. ImageNet stands in ``main`` alone."""
+    if table.startswith("photographs"):
+        return BESIDE_PHOTOGRAPHS.get(scale, {})
+    everything = PROTOCOLS[scale]
+    return {name: each for name, each in everything.items() if table == "main" or not name.startswith("ImageNet")}
 
 
 NO_CONTRAST = {"ncl": 0.0, "scl": 0.0}
@@ -100,6 +114,13 @@ def _main(chains: Chains, seeds: Sequence[int]) -> list[Cell]:
     made += _cells(chains.cluster("stage 2", chains.supervise()), seeds, NOVEL)
     for method, changes in METHODS.items():
         made += _cells(chains.discover(method, **changes), seeds, ALL)
+    return made + _cells(chains.uno(), seeds, ALL)
+
+
+def _photographs(chains: Chains, seeds: Sequence[int]) -> list[Cell]:
+    runs = _stages_alone(chains)
+    runs += [chains.discover(method, **changes) for method, changes in METHODS.items() if method != "RS"]
+    made = [cell for run in runs for cell in _cells(run, seeds, ALL if run.stage == "discover" else NOVEL)]
     return made + _cells(chains.uno(), seeds, ALL)
 
 
@@ -160,11 +181,16 @@ def _k(chains: Chains, seeds: Sequence[int]) -> list[Cell]:
     return made
 
 
-def _stages(chains: Chains, seeds: Sequence[int]) -> list[Cell]:
+def _stages_alone(chains: Chains) -> list[Run]:
+    """k-means on pixels, on an untrained network's features, and on those of stages 1 and 2."""
     runs = [chains.cluster("pixels"), chains.cluster("untrained")]
     if first := chains.pretrain():
         runs.append(chains.cluster("stage 1", first))
-    runs.append(chains.cluster("stage 2", chains.supervise()))
+    return [*runs, chains.cluster("stage 2", chains.supervise())]
+
+
+def _stages(chains: Chains, seeds: Sequence[int]) -> list[Cell]:
+    runs = _stages_alone(chains)
     runs.append(chains.discover(WITHOUT_HARD))
     runs.append(
         chains.discover(f"{WITHOUT_HARD} without stage 1", needs={"supervise": chains.supervise(from_nothing=True)})
@@ -219,4 +245,6 @@ MAKERS = {
     "shared": _shared,
     "variants": _variants,
     "unknown_number": _unknown_number,
+    "photographs": _photographs,
+    "photographs_k": _k,
 }

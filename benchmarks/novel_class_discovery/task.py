@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.pictures import InMemory, Pictures, imagenet
-from contrastbench.data.images import Split, load_images
+from contrastbench.data.images import Split, fixed_part, load_images
 from contrastbench.randomness import generator
 from contrastbench.runner import Log
 
@@ -88,7 +88,8 @@ def load_task(config: settings.Task, device: str, log: Log) -> Task:
     images = load_images(config.dataset)
     log.data(config.dataset, images.sha256)
     known, novel = chosen_classes(config, images.classes)
-    parts = [_of_classes(split, classes) for split in (images.train, images.test) for classes in (known, novel)]
+    splits = fixed_part(images.train, config.train_images), images.test
+    parts = [_of_classes(split, classes) for split in splits for classes in (known, novel)]
     labelled, unlabelled, test_known, test_novel = parts
     mean, std = _statistics(config, images.mean, images.std)
     return Task(

@@ -79,6 +79,9 @@ def test_every_table_has_cells_at_every_scale() -> None:
     for scale in SCALES:
         for table in tables.TABLES:
             made = tables.cells(table, scale)
+            if table.startswith("photographs") and scale in ("lite", "paper"):
+                assert not made  # main and k are of photographs there
+                continue
             assert made and {run.scale for cell in made for run in cell.runs} == {scale}
     assert all(run.protocol == "clean" for cell in tables.cells("main", "quick") for run in cell.runs)
 
@@ -88,7 +91,8 @@ def test_a_whole_quick_run_has_the_comparison_and_the_curve_over_k() -> None:
     assert {table for table, _ in whole.cells("quick")} == {"main", "k"}
     assert {table for table, _ in one.cells("quick")} == {"alpha"}
     assert {*whole.left_out("quick")} == {*tables.TABLES} - {"main", "k"}
-    assert {table for table, _ in whole.cells("paper")} == {*tables.TABLES} and whole.left_out("paper") == []
+    of_all_scales = {table for table in tables.TABLES if not table.startswith("photographs")}
+    assert {table for table, _ in whole.cells("paper")} == of_all_scales and whole.left_out("paper") == []
 
 
 def test_a_plan_says_which_tables_are_run_by_name_and_a_status_has_them() -> None:
@@ -98,6 +102,21 @@ def test_a_plan_says_which_tables_are_run_by_name_and_a_status_has_them() -> Non
     asked = {table for each in planned_runs(["novel_class_discovery"], "quick") for table, _ in each.cells}
     everything = planned_runs(["novel_class_discovery"], "quick", every_table=True)
     assert asked == {"main", "k"} and {table for each in everything for table, _ in each.cells} == {*tables.TABLES}
+
+
+def test_photographs_are_set_beside_the_digits_of_main_and_k() -> None:
+    """The same runs of the digits, and as many seeds of the same methods on a fifth of CIFAR-10."""
+    for table, other in (("photographs", "main"), ("photographs_k", "k")):
+        cells = tables.cells(table, "quick")
+        digits, photographs = (
+            {cell.method: cell for cell in cells if cell.dataset.startswith(name) and cell.metric == tables.TRAIN}
+            for name in ("MNIST-5k", "CIFAR-10")
+        )
+        shared = {run.key for cell in tables.cells(other, "quick") for run in cell.runs}
+        assert {run.key for cell in digits.values() if "stage 1" not in cell.method for run in cell.runs} <= shared
+        assert len(digits) == len(photographs) and {len(cell.runs) for cell in photographs.values()} == {5}
+        runs = chain(run for cell in photographs.values() for run in cell.runs).values()
+        assert {(run.config.dataset, run.config.train_images) for run in runs} == {("cifar10", 10_000)}
 
 
 def test_the_curve_over_k_has_the_published_choice() -> None:
