@@ -25,8 +25,9 @@ from IPython.display import Markdown, display
 from contrastbench import papers
 from contrastbench.cli.gathering import gather
 from contrastbench.losses import hcl, nt_xent
+from contrastbench.report.formats import markdown
 from contrastbench.report.join import join
-from contrastbench.report.tables import markdown, sheet
+from contrastbench.report.tables import sheet
 from contrastbench.runner import Table
 
 # %% [markdown]

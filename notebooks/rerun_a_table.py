@@ -26,8 +26,9 @@ from IPython.display import Markdown, display
 
 from contrastbench import papers
 from contrastbench.cli.gathering import gather
+from contrastbench.report.formats import markdown
 from contrastbench.report.published import Published
-from contrastbench.report.tables import markdown, sheet
+from contrastbench.report.tables import sheet
 from contrastbench.report.verdict import verdict
 
 paper = papers.paper("graph_contrastive")

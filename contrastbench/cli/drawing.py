@@ -15,7 +15,7 @@ from contrastbench.cli.gathering import Gathered
 from contrastbench.cli.own import own_tables, without_setting
 from contrastbench.papers import Paper, Selection
 from contrastbench.report import blocks, html, plots, run_plots, style
-from contrastbench.report.join import JoinedCell
+from contrastbench.report.cells import JoinedCell
 from contrastbench.runner import files
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row

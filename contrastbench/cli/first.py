@@ -12,8 +12,9 @@ from contrastbench.cli.app import console
 from contrastbench.cli.display import layout_for
 from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import prices
-from contrastbench.report.join import JoinedTable
-from contrastbench.report.tables import sheet, terminal
+from contrastbench.report.cells import JoinedTable
+from contrastbench.report.formats import terminal
+from contrastbench.report.tables import sheet
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.vocabulary import Run, chain
 
@@ -36,7 +37,7 @@ class First:
         (table,) = (each for each in gather(papers.paper(self.place[0])).tables if _place(each) == self.place)
         cells = [cell for cell in table.cells if cell.name in self.cells]
         shown = dataclasses.replace(table, cells=cells, unmatched=())
-        console.print(terminal(sheet(shown, layout_for(console.width), analysis=False)))
+        console.print(terminal(sheet(shown, layout_for(console.width), analysis=False), console.width))
 
 
 def first_part(planned: Sequence[Planned]) -> First | None:

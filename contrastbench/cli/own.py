@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
-from contrastbench.report.join import JoinedTable, join
+from contrastbench.report.cells import JoinedTable
+from contrastbench.report.join import join
 from contrastbench.runner.execute import run_of
 from contrastbench.runner.rows import Row
 from contrastbench.runner.vocabulary import Cell, Run

@@ -26,7 +26,9 @@ from contrastbench.cli.choosing import (
 from contrastbench.cli.display import layout_for
 
 if TYPE_CHECKING:
-    from contrastbench.report.join import JoinedTable
+    from contrastbench.report.cells import JoinedTable
+
+FORMATS = ("terminal", "markdown", "latex", "csv")
 
 
 @app.command("table")
@@ -40,7 +42,8 @@ def show_tables(
     layout: Annotated[str, typer.Option(help="long (a line a cell), grid (the paper's own) or auto")] = "auto",
 ) -> None:
     """Prints measured cells: published | shipped | here | verdict, at the largest scale with rows; then your own."""
-    from contrastbench.report.tables import FORMATS, csv_text, latex, markdown, sheet, terminal
+    from contrastbench.report.formats import latex, markdown, terminal
+    from contrastbench.report.tables import csv_text, sheet
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
@@ -54,7 +57,7 @@ def show_tables(
         narrow = layout == "auto" and format == "terminal"
         shown = sheet(table, layout_for(console.width) if narrow else layout, analysis=is_whole)
         if format == "terminal":
-            console.print(terminal(shown))
+            console.print(terminal(shown, console.width))
         else:
             typer.echo(markdown(shown) if format == "markdown" else latex(shown))
     if not tables:

@@ -13,9 +13,10 @@ from contrastbench.cli.drawing import standard_figures
 from contrastbench.cli.gathering import Gathered, gather
 from contrastbench.papers import Paper
 from contrastbench.report import blocks, checks, style
-from contrastbench.report.join import JoinedCell
+from contrastbench.report.cells import JoinedCell
+from contrastbench.report.formats import latex, markdown
 from contrastbench.report.style import svg_bytes
-from contrastbench.report.tables import csv_text, latex, markdown, sheet
+from contrastbench.report.tables import csv_text, sheet
 from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, rows_shipped, write_shipped

@@ -27,10 +27,11 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from contrastbench.report.cells import JoinedCell, JoinedTable
 from contrastbench.report.comparisons import Pooled, gain_in_pairs, pooled_claims
-from contrastbench.report.join import JoinedCell, JoinedTable
+from contrastbench.report.formats import markdown
 from contrastbench.report.statistics import Interval, spread_ratio
-from contrastbench.report.tables import LAYOUTS, markdown, sheet
+from contrastbench.report.tables import LAYOUTS, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from contrastbench.report.join import JoinedCell
+from contrastbench.report.cells import JoinedCell
 from contrastbench.report.statistics import LEVEL, Printed, difference, difference_interval
 from contrastbench.runner.rows import Row, content_sha256
 from contrastbench.runner.vocabulary import canonical_json, key_of

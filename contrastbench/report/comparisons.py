@@ -6,26 +6,17 @@ methods share weights, order and splits under one seed, so the seed and not the 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from contrastbench.report.join import JoinedCell, JoinedTable
+from contrastbench.report.cells import JoinedCell, JoinedTable, grouped
 from contrastbench.report.layout import Grid
+from contrastbench.report.pairs import LEVEL_OF_TEST, Paired, holm, paired, stratified, with_holm
 from contrastbench.report.published import Published
-from contrastbench.report.statistics import LEVEL, Interval, summarise, t_interval, t_quantile, welch_degrees
-
-LEVEL_OF_TEST = 0.05
-MOST_EXACT = 13  # pairs: 2**13 sign patterns are enumerated; more pairs are sampled
-PATTERNS = 99_999  # sampled sign patterns: a p of 0.01 is then known to 0.0003
-
-BySeed = Mapping[int, float]  # seed -> value
+from contrastbench.report.statistics import Interval
 
 
 class Order(NamedTuple):
@@ -35,22 +26,6 @@ class Order(NamedTuple):
     metric: str
     tau: float
     methods: int
-
-
-@dataclass(frozen=True)
-class Paired:
-    """One method minus another over the seeds that both have."""
-
-    n: int
-    mean: float  # in the metric's unit
-    interval: Interval | None  # 95 % t-interval of the mean difference; None below 2 pairs
-    p: float  # two-sided sign-flip test, before Holm
-    p_holm: float = math.nan
-    impossible: str = ""  # why no result could have been significant, "" where one could
-
-    @property
-    def significant(self) -> bool:
-        return not self.impossible and self.p_holm <= LEVEL_OF_TEST
 
 
 @dataclass(frozen=True)
@@ -94,9 +69,7 @@ class Analysis:
 
 def analyse(table: JoinedTable) -> Analysis:
     """The analysis of one table at one scale."""
-    groups: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
-    for cell in table.cells:
-        groups[cell.dataset, cell.metric].append(cell)
+    groups = grouped(table.cells, lambda cell: (cell.dataset, cell.metric))
     orders = [order for place, cells in groups.items() if (order := _order(*place, cells))]
     claims = [claim for cells in groups.values() for claim in _claims(table.table.baseline, cells)]
     adjusted = with_holm([claim.paired for claim in claims])
@@ -151,101 +124,23 @@ def _claim(cell: JoinedCell, baseline: JoinedCell) -> Claim:
     number, other = _measured_and_confirmed(cell), _measured_and_confirmed(baseline)
     if not (number and other and pairs.n):
         return Claim(cell, baseline, None, pairs)
-    sign = -1 if cell.better == "lower" else 1
-    return Claim(cell, baseline, sign * (number.value - other.value) or None, pairs)
+    return Claim(cell, baseline, _sign(cell) * (number.value - other.value) or None, pairs)
+
+
+def _sign(cell: JoinedCell) -> int:
+    return -1 if cell.better == "lower" else 1
 
 
 def gain_in_pairs(cell: JoinedCell, baseline: JoinedCell) -> Paired:
     """The cell minus the baseline in pairs by seed, positive where it is better, also where lower is better."""
-    ours, theirs = same_place(cell, baseline)
-    return paired(theirs, ours) if cell.better == "lower" else paired(ours, theirs)
+    return paired(_gains(cell, baseline))
 
 
-def same_place(cell: JoinedCell, other: JoinedCell) -> tuple[BySeed, BySeed]:
-    """Values by seed of both cells from one place: here if both were measured here, else shipped; never mixed."""
-    if cell.here.done and other.here.done:
-        return cell.here.by_seed, other.here.by_seed
-    return cell.shipped.by_seed, other.shipped.by_seed
-
-
-def paired(method: BySeed, baseline: BySeed) -> Paired:
-    """Differences in pairs by seed (same seed, same splits), with the sign-flip test of their mean."""
-    differences = _differences(method, baseline)
-    summary = summarise(differences)
-    return Paired(summary.n, summary.mean, t_interval(summary), sign_flip_p(differences))
-
-
-def _differences(method: BySeed, baseline: BySeed) -> tuple[float, ...]:
-    return tuple(method[seed] - baseline[seed] for seed in sorted(method.keys() & baseline.keys()))
-
-
-@lru_cache(maxsize=4096)
-def sign_flip_p(differences: tuple[float, ...]) -> float:
-    """Two-sided p of the sum of the differences when each could as well have had the other sign.
-
-    Assumes no distribution. All 2^n patterns are counted up to n = 13; beyond, 99,999 drawn ones and the one seen.
-    The smallest p that n pairs can give is 2^(1 - n): 0.25 for 3.
-    """
-    if not differences:
-        return math.nan
-    values = np.asarray(differences, dtype=float)
-    sums = np.abs(_signs(len(values)) @ values)
-    return float(np.mean(sums >= abs(values.sum()) - 1e-12 * np.abs(values).sum()))
-
-
-@lru_cache(maxsize=32)
-def _signs(n: int) -> np.ndarray:
-    """[P, n] patterns of +1 and -1, the first one all +1 (what was seen).
-
-    scipy.stats.permutation_test makes its patterns one by one: 0.3 s a claim with 50 pairs, where this takes 0.01 s.
-    """
-    if n <= MOST_EXACT:
-        return 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    drawn = np.random.default_rng(n).integers(0, 2, size=(PATTERNS + 1, n), dtype=np.int8) * 2 - 1
-    drawn[0] = 1
-    return drawn
-
-
-def smallest_p(n: int) -> float:
-    """The smallest p that the sign-flip test can give with n pairs."""
-    if n > MOST_EXACT:
-        return 1 / (PATTERNS + 1)
-    return 2.0 ** (1 - n) if n else 1.0
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the order given; NaN stays NaN and does not count."""
-    adjusted = iter(_holm_of(tuple(p for p in p_values if not math.isnan(p))))
-    return [p if math.isnan(p) else next(adjusted) for p in p_values]
-
-
-@functools.cache  # statsmodels collects garbage at each call, a quarter of a second beside a table of 10,000 rows
-def _holm_of(p_values: tuple[float, ...]) -> tuple[float, ...]:
-    if not p_values:
-        return ()
-    from statsmodels.stats.multitest import multipletests
-
-    return tuple(multipletests(p_values, method="holm")[1].tolist())
-
-
-def with_holm(comparisons: Sequence[Paired]) -> list[Paired]:
-    """The comparisons of one table with their adjusted p, and a word where no result could have been significant."""
-    tested = [comparison.n for comparison in comparisons if comparison.n]
-    first_step_fails = min(map(smallest_p, tested), default=1.0) * len(tested) > LEVEL_OF_TEST
-    return [
-        replace(comparison, p_holm=p, impossible=_impossible(comparison.n, len(tested), first_step_fails))
-        for comparison, p in zip(comparisons, holm([comparison.p for comparison in comparisons]), strict=True)
-    ]
-
-
-def _impossible(n: int, comparisons: int, first_step_fails: bool) -> str:
-    if n == 0:
-        return "no seed in common with the baseline"
-    if smallest_p(n) > LEVEL_OF_TEST:
-        return f"one data set alone cannot show significance at n = {n}: the smallest p is {smallest_p(n):.2g}"
-    if first_step_fails:
-        return f"one data set alone cannot show significance at n = {n} with {comparisons} comparisons"
-    return ""
+def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
+    """By seed; from one place: here if both were measured here, else shipped; never mixed."""
+    is_here = cell.here.done and baseline.here.done
+    ours, theirs = (each.here.by_seed if is_here else each.shipped.by_seed for each in (cell, baseline))
+    return {seed: _sign(cell) * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())}
 
 
 # ------------------------------------------------------------------------------------------- over all data sets
@@ -283,25 +178,9 @@ def _clustered(method: str, other: str, cells: Sequence[JoinedCell]) -> tuple[fl
     by_seed: dict[int, list[float]] = defaultdict(list)
     for cell in cells:
         if cell.method == method and (baseline := baseline_of(cell, other, cells)):
-            ours, theirs = same_place(cell, baseline)
-            sign = -1 if cell.better == "lower" else 1
-            for seed in ours.keys() & theirs.keys():
-                by_seed[seed].append(sign * (ours[seed] - theirs[seed]))
+            for seed, gain in _gains(cell, baseline).items():
+                by_seed[seed].append(gain)
     return tuple(math.fsum(by_seed[seed]) / len(by_seed[seed]) for seed in sorted(by_seed))
-
-
-def stratified(strata: Sequence[Sequence[float]]) -> tuple[float, Interval, float]:
-    """Mean over strata of the strata's means, its 95 % interval (Welch) and the p of the stratified sign-flip test.
-
-    Args:
-        strata: the differences of each data set, two at least.
-    """
-    summaries = [summarise(values) for values in strata]
-    mean = math.fsum(summary.mean for summary in summaries) / len(strata)
-    variances = [(summary.sd / len(strata)) ** 2 / summary.n for summary in summaries]
-    half = t_quantile(0.5 + LEVEL / 2, welch_degrees(variances, [s.n - 1 for s in summaries])) * sum(variances) ** 0.5
-    weighted = tuple(value / (len(values) * len(strata)) for values in strata for value in values)
-    return mean, Interval(mean - half, mean + half), sign_flip_p(weighted)
 
 
 # ------------------------------------------------------------------------------------------------------ in words

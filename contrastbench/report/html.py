@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from contrastbench.report.join import JoinedTable, Row
+from contrastbench.report.cells import JoinedTable, Row
 from contrastbench.report.layout import SIGNS, published_text, words
 from contrastbench.report.page import Details, script_json, table_view
 from contrastbench.report.published import Published

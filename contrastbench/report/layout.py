@@ -6,7 +6,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
-from contrastbench.report.join import JoinedCell, JoinedTable, Sample
+from contrastbench.report.cells import JoinedCell, JoinedTable, Sample, grouped
 from contrastbench.report.published import Published
 
 MISSING = "–"
@@ -73,9 +73,7 @@ class Grid:
     @cached_property
     def _settings_shown(self) -> dict[str, list[str]]:
         """Per method, the settings that tell apart cells which would otherwise stand in the same place."""
-        places: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
-        for cell in self.table.cells:
-            places[self._plain_row(cell), self.column_label(cell)].append(cell)
+        places = grouped(self.table.cells, lambda cell: (self._plain_row(cell), self.column_label(cell)))
         shown: dict[str, list[str]] = {}
         for cells in places.values():
             names = dict.fromkeys(name for cell in cells for name in cell.settings)

@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from contrastbench.report.cells import JoinedCell, JoinedTable, Row, Sample, grouped
 from contrastbench.report.comparisons import findings
-from contrastbench.report.join import JoinedCell, JoinedTable, Row, Sample
 from contrastbench.report.layout import (
     MISSING,
     SIGNS,
@@ -39,7 +39,9 @@ View = dict[str, Any]  # what the template shows of a table, a line or a cell
 def table_view(table: JoinedTable, details: Details) -> View:
     """Lays out one table and registers its cells and its curves with ``details``."""
     grid = Grid(table)
-    axes = {place: axis_of(cells) for place, cells in _places(grid).items()}
+    # The strips of one column and one data set share an axis.
+    places = grouped(table.cells, lambda cell: (grid.column_label(cell), cell.dataset))
+    axes = {place: axis_of(cells) for place, cells in places.items()}
     rows = [_row_view(label, grid, axes, details) for label in grid.rows]
     return {
         "number": details.next_table(),
@@ -58,15 +60,6 @@ def table_view(table: JoinedTable, details: Details) -> View:
         "chart": details.add_chart(table),
         "unmatched": [f"{n.dataset} / {n.method}: {published_text(n)}" for n in table.unmatched],
     }
-
-
-def _places(grid: Grid) -> dict[tuple[str, str], list[JoinedCell]]:
-    """The cells whose strips share an axis: those of one column and one data set."""
-    places: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
-    for cells in grid.rows.values():
-        for column, cell in cells.items():
-            places[column, cell.dataset].append(cell)
-    return places
 
 
 def _row_view(label: str, grid: Grid, axes: dict[tuple[str, str], Axis | None], details: Details) -> View:

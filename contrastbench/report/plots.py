@@ -6,17 +6,16 @@ Every function takes rows or a joined table and returns a matplotlib ``Figure``,
 
 from __future__ import annotations
 
-import itertools
 import math
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from contrastbench.report.join import JoinedCell, JoinedTable, Row
+from contrastbench.report.cells import JoinedCell, JoinedTable, Row, grouped
 from contrastbench.report.layout import Grid, words
 from contrastbench.report.statistics import summarise, t_interval
 from contrastbench.report.style import INK, Look, looks, new_figure, styled
@@ -123,29 +122,33 @@ def ablation(table: JoinedTable, x: str) -> Figure | None:
 
     None where no method was measured at two values of ``x``.
     """
-    panels = [panel for panel in panels_of(table) if _is_swept(panel, x)]
-    if not panels:
+    swept = [cells for cells in panels_of(table) if _is_swept(cells, x)]
+    if not swept:
         return None
-    columns = min(len(panels), 3)
-    lines = math.ceil(len(panels) / columns)
     with styled():
-        figure, axes = new_figure(4.2 * columns + 2.2, 3.2 * lines + 0.2, nrows=lines, ncols=columns, squeeze=False)
-        for drawn, cells in itertools.zip_longest(axes.flat, panels):
-            if cells is None:
-                drawn.set_visible(False)
-                continue
-            _draw_curves(drawn, *_curves_of_cells(cells, x), x, cells[0].metric, legend=False)
-            drawn.set_title(cells[0].dataset)
-        _shared_legend(figure, axes.flat)
+        figure, panels = _panels(len(swept), 3, lambda columns, lines: (4.2 * columns + 2.2, 3.2 * lines + 0.2))
+        for panel, cells in zip(panels, swept, strict=True):
+            _draw_curves(panel, *_curves_of_cells(cells, x), x, cells[0].metric, legend=False)
+            panel.set_title(cells[0].dataset)
+        _shared_legend(figure, panels)
     return figure
+
+
+def _panels(
+    count: int, widest: int, size: Callable[[int, int], tuple[float, float]], **options: Any
+) -> tuple[Figure, Sequence[Any]]:
+    """A figure of ``count`` panels, ``widest`` in a line at most; ``size`` gives its inches from columns and lines."""
+    columns = min(count, widest)
+    lines = math.ceil(count / columns)
+    figure, axes = new_figure(*size(columns, lines), nrows=lines, ncols=columns, squeeze=False, **options)
+    for spare in axes.flat[count:]:
+        spare.set_visible(False)
+    return figure, axes.flat[:count]
 
 
 def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
     """The table's cells by metric and data set, in the order declared."""
-    panels: dict[tuple[str, str], list[JoinedCell]] = defaultdict(list)
-    for cell in table.cells:
-        panels[cell.metric, cell.dataset].append(cell)
-    return list(panels.values())
+    return list(grouped(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
 
 
 def _is_swept(cells: Sequence[JoinedCell], x: str) -> bool:
@@ -196,16 +199,14 @@ def comparison(table: JoinedTable) -> Figure | None:
     rows = [row for row, cells in grid.rows.items() if any(c.best_known.done or c.judged for c in cells.values())]
     if not rows:
         return None
-    styles = looks(rows)
+    styles, longest = looks(rows), max(map(len, rows))
+
+    def size(columns: int, lines: int) -> tuple[float, float]:
+        return 0.6 + 0.075 * longest + 2.4 * columns, 0.5 + lines * (0.7 + 0.3 * len(rows))
+
     with styled():
-        columns = min(len(grid.columns), 4)
-        lines = math.ceil(len(grid.columns) / columns)
-        size = (0.6 + 0.075 * max(map(len, rows)) + 2.4 * columns, 0.5 + lines * (0.7 + 0.3 * len(rows)))
-        figure, panels = new_figure(*size, nrows=lines, ncols=columns, sharey=True, squeeze=False)
-        for panel, column in itertools.zip_longest(panels.flat, grid.columns):
-            if column is None:
-                panel.set_visible(False)
-                continue
+        figure, panels = _panels(len(grid.columns), 4, size, sharey=True)
+        for panel, column in zip(panels, grid.columns, strict=True):
             for place, row in enumerate(rows):
                 if cell := grid.rows[row].get(column):
                     _draw_dot(panel, place, cell, styles[row])

@@ -14,14 +14,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from contrastbench.report.join import Row
-from contrastbench.report.layout import words
+from contrastbench.report.cells import Row, grouped
 from contrastbench.report.style import MARKERS, PALETTE, looks, new_figure, styled
 
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[3]
@@ -48,39 +48,28 @@ def run_figures(rows: Iterable[Row], curve_of: Callable[[Row], Sequence[Mapping[
         curve_of: a row's curve, as ``read_curve`` finds it in the run's folder; empty where there is none.
     """
     figures: dict[str, Figure] = {}
-    for (dataset, scale, stage), group in _grouped(rows).items():
+    by_method = itemgetter("method")
+    finished = (row for row in rows if row["status"] == "done")
+    for (dataset, scale, stage), group in grouped(finished, itemgetter("dataset", "scale", "stage")).items():
         place = re.sub(r"[^A-Za-z0-9_]+", "-", f"{stage}-{dataset}-{scale}")
-        curves = {method: [curve_of(row) for row in own] for method, own in _by_method(group).items()}
+        curves = {method: [curve_of(row) for row in own] for method, own in grouped(group, by_method).items()}
         if any(sum("loss" in line for line in curve) > 1 for seeds in curves.values() for curve in seeds):
             figures[f"training-{place}"] = training_curves(curves)
         if any("positive_density" in row["series"] for row in group):
             figures[f"similarities-{place}"] = similarity_histograms(group)
-        for method, own in _by_method(row for row in group if "x" in row["series"] and "y" in row["series"]).items():
+        mapped = (row for row in group if "x" in row["series"] and "y" in row["series"])
+        for method, own in grouped(mapped, by_method).items():
             figures[re.sub(r"[^A-Za-z0-9_]+", "-", f"map-{place}-{method}")] = embedding_map(own[0])
     return figures
 
 
-def _grouped(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        if row["status"] == "done":
-            groups.setdefault((row["dataset"], row["scale"], row["stage"]), []).append(row)
-    return groups
-
-
-def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]], y: str = "loss") -> Figure:
-    """A value along training: every seed a thin line, their mean a thick one.
+def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -> Figure:
+    """The loss along training: every seed a thin line, their mean a thick one.
 
     Args:
         runs: method -> its runs' curves, as ``read_curve`` gives them.
-        y: which of the logged values.
-
-    Raises:
-        ValueError: no run logged ``y``; the message lists what was logged.
     """
-    curves = {name: [_points(run, y) for run in seeds] for name, seeds in runs.items()}
-    if not any(points for seeds in curves.values() for points in seeds):
-        raise ValueError(f"no run logged {y!r}; logged: {', '.join(_logged(runs)) or 'nothing'}")
+    curves = {name: [_losses(run) for run in seeds] for name, seeds in runs.items()}
     with styled():
         figure, axes = new_figure()
         for name, style in looks(curves).items():
@@ -90,13 +79,13 @@ def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]], y
             axes.plot(list(mean), list(mean.values()), color=style.colour, label=name)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_ylabel(words(y))
+        axes.set_ylabel("loss")
         axes.legend()
     return figure
 
 
-def _points(run: Sequence[Mapping[str, Any]], y: str) -> dict[int, float]:
-    return {line["epoch"]: float(line[y]) for line in run if y in line and math.isfinite(line[y])}
+def _losses(run: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    return {line["epoch"]: float(line["loss"]) for line in run if "loss" in line and math.isfinite(line["loss"])}
 
 
 def _mean(seeds: Sequence[Mapping[int, float]]) -> dict[int, float]:
@@ -106,19 +95,9 @@ def _mean(seeds: Sequence[Mapping[int, float]]) -> dict[int, float]:
     return {epoch: sum(points[epoch] for points in started) / len(started) for epoch in sorted(common)}
 
 
-def _logged(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -> list[str]:
-    return sorted({name for seeds in runs.values() for run in seeds for line in run for name in line} - {"epoch"})
-
-
 def similarity_histograms(rows: Iterable[Row]) -> Figure:
-    """Cosines of positives against negatives, one panel a method, the mean density of its rows.
-
-    Raises:
-        ValueError: no row keeps densities.
-    """
-    panels = _by_method(row for row in rows if "positive_density" in row["series"])
-    if not panels:
-        raise ValueError("no row keeps similarities; wanted in its series: positive_density, negative_density")
+    """Cosines of positives against negatives, one panel a method, the mean density of its rows that keep them."""
+    panels = grouped((row for row in rows if "positive_density" in row["series"]), itemgetter("method"))
     with styled():
         figure, axes = new_figure(2.6 * len(panels) + 0.6, 2.6, ncols=len(panels), sharey=True, squeeze=False)
         for panel, (method, kept) in zip(axes.flat, panels.items(), strict=True):
@@ -134,22 +113,9 @@ def similarity_histograms(rows: Iterable[Row]) -> Figure:
     return figure
 
 
-def _by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    methods: dict[str, list[Row]] = {}
-    for row in rows:
-        methods.setdefault(row["method"], []).append(row)
-    return methods
-
-
 def embedding_map(row: Row) -> Figure:
-    """One run's embeddings in two dimensions, a colour and a marker per class.
-
-    Raises:
-        ValueError: the row keeps no map.
-    """
+    """The embeddings of a run that keeps a map, in two dimensions, a colour and a marker per class."""
     series = row["series"]
-    if "x" not in series:
-        raise ValueError(f"run {row['key'][:12]} keeps no map; wanted in its series: x, y, label")
     x, y = np.asarray(series["x"]), np.asarray(series["y"])
     labels = np.asarray(series.get("label", np.zeros(len(x))))
     with styled():

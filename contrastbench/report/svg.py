@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from contrastbench.report.join import JoinedCell
+from contrastbench.report.cells import JoinedCell
 from contrastbench.report.style import GRID, INK
 
 WIDTH, HEIGHT = 116, 16

@@ -183,6 +183,15 @@ def test_where_lower_is_better_a_fall_is_a_gain(synthetic):
     assert (claim.published, claim.paired.mean) == pytest.approx((1.0, 0.5))
 
 
+def test_pairs_are_made_by_seed(synthetic):
+    cells = [synthetic.cell(method, seeds=seeds) for method, seeds in (("SimCLR", (2, 1, 0)), ("DCL", (0, 1, 7)))]
+    values = {"SimCLR": {0: 1.5, 1: 1.0, 2: 0.0}, "DCL": {0: 2.0, 1: 3.0, 7: 9.0}}
+    rows = [synthetic.row(run, values[cell.method][run.seed]) for cell in cells for run in cell.runs]
+    (table,) = joined(synthetic, cells, rows)
+    (claim,) = analyse(table).claims
+    assert (claim.paired.n, claim.paired.mean) == (2, pytest.approx(1.25))
+
+
 def test_three_seeds_get_a_word_and_no_star(synthetic):
     cells, rows = measured(synthetic, {"SimCLR": 80.0, "DCL": 90.0}, seeds=range(3))
     (table,) = joined(synthetic, cells, rows)

@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from contrastbench.data import catalogue
+from contrastbench.report.formats import latex, markdown, terminal
 from contrastbench.report.join import join
 from contrastbench.report.layout import Grid
 from contrastbench.report.published import Published
-from contrastbench.report.tables import csv_text, latex, markdown, sheet, terminal
+from contrastbench.report.tables import csv_text, sheet
 
 METRIC = "test_top1_percent"
 NASTY = "A_100%|<b>{x}\\&#$~^ β [red]"
@@ -94,7 +95,7 @@ def test_markdown_keeps_names_as_text(table):
 
 def test_terminal_takes_no_markup_from_names(table):
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(terminal(sheet(table)))
+    console.print(terminal(sheet(table), console.width))
     assert NASTY in console.export_text()
 
 
@@ -136,7 +137,7 @@ def test_a_wide_table_is_cut_between_columns(synthetic):
     cells = [synthetic.cell("SimCLR", f"Dataset {number}") for number in range(12)]
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells})
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(terminal(sheet(table)))
+    console.print(terminal(sheet(table), console.width))
     text = console.export_text()
     assert all(f"Dataset {number} " in text for number in range(12))
     assert text.count("SimCLR") == text.count(" method ") > 1
