@@ -8,9 +8,10 @@ from typing import Any
 
 from benchmarks.novel_class_discovery.cluster import cluster
 from benchmarks.novel_class_discovery.config import Discover, Pretrain, Supervise, Uno
-from benchmarks.novel_class_discovery.discover import Memory, counted, discover, discovering
+from benchmarks.novel_class_discovery.discover import counted, discover, discovering
 from benchmarks.novel_class_discovery.estimate import estimate
 from benchmarks.novel_class_discovery.mean import mean
+from benchmarks.novel_class_discovery.queues import Memory
 from benchmarks.novel_class_discovery.stages import Training, built, pretrain, pretraining, supervise, supervising
 from benchmarks.novel_class_discovery.task import load_task
 from benchmarks.novel_class_discovery.uno import classifying, uno

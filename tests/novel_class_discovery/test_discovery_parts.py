@@ -11,6 +11,7 @@ from benchmarks.novel_class_discovery import discover as stage3
 from benchmarks.novel_class_discovery import estimate as numbers
 from benchmarks.novel_class_discovery import speed, tables
 from benchmarks.novel_class_discovery.config import Estimate, Mean
+from benchmarks.novel_class_discovery.joint import ramp
 from benchmarks.novel_class_discovery.model import ENCODERS, Block, network
 from benchmarks.novel_class_discovery.protocols import SMOKE
 from benchmarks.novel_class_discovery.task import class_numbers, load_task
@@ -66,7 +67,7 @@ def test_sinkhorn_gives_images_to_clusters_of_one_size() -> None:
 
 
 def test_the_ramp_is_the_papers() -> None:
-    assert stage3.ramp(0, 50) == pytest.approx(0.006737947) and stage3.ramp(50, 50) == stage3.ramp(80, 50) == 1.0
+    assert ramp(0, 50) == pytest.approx(0.006737947) and ramp(50, 50) == ramp(80, 50) == 1.0
 
 
 def test_the_estimate_finds_the_number_of_classes_that_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ import torch
 from discovery_stages import THREE_EPOCHS, Handed, moved, network_of, result
 from torch.nn.functional import cross_entropy, mse_loss, normalize
 
-from benchmarks.novel_class_discovery import discover as stage3
 from benchmarks.novel_class_discovery.config import Discover
+from benchmarks.novel_class_discovery.joint import Joint, ramp
 from benchmarks.novel_class_discovery.protocols import SMOKE
+from benchmarks.novel_class_discovery.queues import Memory, Plan
 from benchmarks.novel_class_discovery.stages import Seen
 from benchmarks.novel_class_discovery.tables import as_paper
 from benchmarks.novel_class_discovery.task import load_task, mixed_batches
@@ -52,8 +53,8 @@ def test_a_whole_epoch_of_steps_goes_through_on_the_meta_device(
 def test_all_steps_of_a_run_have_the_same_shapes() -> None:
     task = load_task(SMOKE.discover, "cpu", Log())
     config = dataclasses.replace(SMOKE.discover, epochs=3, hard_from_epoch=0, ncl_from_epoch=0, mixing="random")
-    plan = stage3.Plan(config, task, seed=0)
-    joint = stage3.Joint(config, Seen(config, task), network_of(task), stage3.Memory(config, 64, 0), plan)
+    plan = Plan(config, task, seed=0)
+    joint = Joint(config, Seen(config, task), network_of(task), Memory(config, 64, 0), plan)
     shapes = set()
     for epoch in range(3):
         rng = generator(0, "augmentation", epoch)
@@ -73,9 +74,9 @@ def test_the_masked_joint_loss_is_the_loss_of_the_rows_themselves(hard: bool, pa
         ncl=0.7,
     )
     task = load_task(config, "cpu", Log())
-    model, seen, memory = network_of(task), Seen(config, task), stage3.Memory(config, 64, 0)
-    plan = stage3.Plan(config, task, seed=0)
-    joint = stage3.Joint(config, seen, model, memory, plan)
+    model, seen, memory = network_of(task), Seen(config, task), Memory(config, 64, 0)
+    plan = Plan(config, task, seed=0)
+    joint = Joint(config, seen, model, memory, plan)
     queue, other, queue_labels = (part.clone() for part in (memory.unlabelled, memory.labelled, memory.labels))
     for number, batch in enumerate(mixed_batches(task, config.batch, 0, 0, 0)[:3]):
         given = joint.inputs(batch, 0, number, generator(0, "augmentation", number))
@@ -93,7 +94,7 @@ def test_the_masked_joint_loss_is_the_loss_of_the_rows_themselves(hard: bool, pa
         )
         for head in ("known", "novel"):
             p, p_bar = (model.heads[head](features).softmax(dim=1) for features in (z, z_bar))
-            expected = expected + config.consistency * stage3.ramp(0, config.ramp_epochs) * mse_loss(p, p_bar)
+            expected = expected + config.consistency * ramp(0, config.ramp_epochs) * mse_loss(p, p_bar)
         options = {"neighbours": config.neighbours, "variant": config.neighbour_search}
         if hard:
             partners = given["partners"][:n]
