@@ -22,7 +22,6 @@ NAMES = {
 }
 TAUS = (0.0, 0.1, 0.5)
 DEPTHS = (1, 2, 3, 5, 8)
-TRAINED_DEPTHS = {"IMDB-MULTI": (2, 3), "ENZYMES": (3,)}  # the other sets: DEPTHS
 LARGE = ("NCI1", "DD", "REDDIT-BINARY", "COLLAB")
 TAU_PLUS = 0.5  # fixed in HCL's code; its paper names no value for graphs
 PAPER_DECAY = 1e-6  # HCL's paper; its code has none
@@ -43,8 +42,7 @@ def _tau(dataset: str) -> dict[str, Config]:
 
 
 def _depth(dataset: str) -> dict[str, Config]:
-    depths = TRAINED_DEPTHS.get(dataset, DEPTHS)
-    trained = {f"InfoGraph, depth {layers}": Config(layers=layers) for layers in depths}
+    trained = {f"InfoGraph, depth {layers}": Config(layers=layers) for layers in DEPTHS}
     return {**trained, **{f"Untrained GIN, depth {layers}": untrained(layers=layers) for layers in DEPTHS}}
 
 
