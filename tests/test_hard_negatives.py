@@ -5,21 +5,16 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from benchmarks.hard_negatives import figures, tables
+from benchmarks.hard_negatives import tables
 from benchmarks.hard_negatives import train as stages
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import Prepared, prepared
-from benchmarks.hard_negatives.schedules import alpha_step, beta_of_epoch, estimated_alpha, linear_alpha
 from benchmarks.hard_negatives.steps import contrastive_inputs
 from contrastbench.data.images import Split, load_images
-from contrastbench.report.published import read_published
 from contrastbench.runner import Checkpoint, Log, Run
-from contrastbench.runner.rows import rows_shipped
-from contrastbench.runner.vocabulary import SCALES
 
 TINY = dataclasses.replace(tables.DATA_SETS["smoke"]["MNIST-5k"], epochs=3, train_images=128, batch=32)
 TINY_WITHOUT_CURVE = dataclasses.replace(TINY, curve_epochs=())
@@ -65,10 +60,6 @@ def result(
     return stages.train(config, seed=seed, device="cpu", checkpoint=checkpoint or Checkpoint(), log=log or Log())
 
 
-def runs_of(scale: str) -> dict[str, Run]:
-    return {run.key: run for table in tables.TABLES for cell in tables.cells(table, scale) for run in cell.runs}
-
-
 @functools.cache
 def undisturbed(name: str) -> dict[str, Any]:
     """Of a variant, on every tenth test image."""
@@ -92,51 +83,6 @@ def test_every_table_runs_at_smoke_scale(table: str, few_test_images: None) -> N
         metrics = smoke_metrics(run)
         assert all(0 <= value <= 100 for value in metrics.values() if isinstance(value, float))
         assert cell.metric in metrics, cell.name
-
-
-def test_tables_share_runs() -> None:
-    main = {run.key for cell in tables.cells("main", "quick") if cell.method == "DCL" for run in cell.runs}
-    beta = {run.key for cell in tables.cells("beta", "quick") if cell.settings["beta"] == 0 for run in cell.runs}
-    assert beta < main
-    trained = [run for run in runs_of("quick").values() if run.config.epochs]
-    assert len(trained) == 176 and len(runs_of("quick")) == 182
-    whole = {run.key for table in ("main", "beta") for cell in tables.cells(table, "quick") for run in cell.runs}
-    assert len(whole) == 38, "what a command for the whole paper does"
-    others = [name for name, table in tables.TABLES.items() if tables.cells(name, "quick") and not table.only_by_name]
-    assert others == ["main", "beta"]
-
-
-def test_every_scale_and_table_gives_cells_or_an_empty_list() -> None:
-    for scale in SCALES:
-        for table in tables.TABLES:
-            for cell in tables.cells(table, scale):
-                assert {run.scale for run in cell.runs} == {scale}
-    assert [table for table in tables.TABLES if not tables.cells(table, "quick")] == [
-        "length",
-        "variants",
-        "copy",
-        "early",
-        "photographs",
-    ]
-    assert len(tables.cells("main", "quick", seeds=[7])[-1].runs) == 1
-
-
-def test_quick_runs_choose_nothing_on_test_images() -> None:
-    for run in runs_of("quick").values():
-        assert run.protocol == "clean" and run.config.validation == 0
-
-
-def test_published_numbers_belong_to_cells_or_to_no_table_of_ours() -> None:
-    places = {
-        (table, cell.dataset, cell.method, cell.metric)
-        for table in tables.TABLES
-        for cell in tables.cells(table, "paper")
-    }
-    numbers = read_published(Path(tables.__file__).with_name("published.csv"))
-    assert len(numbers) > 100
-    assert all(number.place in places for number in numbers if number.table in tables.TABLES)
-    confirmed = {number.place for number in numbers if number.confirmed and number.table in tables.TABLES}
-    assert len(confirmed) > 10
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -237,45 +183,6 @@ def test_a_bad_setting_gets_one_line(change: dict[str, Any], message: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_beta_falls_as_the_papers_code_has_it() -> None:
-    """The code's loop, line by line (image/main.py: nine values, the first step keeps beta)."""
-    config = Config(loss="hcl", beta=2.0, anneal="as_code", epochs=400)
-    values, beta = iter(np.linspace(2.0, 0, 9)), 2.0
-    for epoch in range(1, 401):
-        assert beta_of_epoch(config, epoch - 1) == pytest.approx(beta)
-        if epoch % int(400 / 9) == 0:
-            beta = next(values)
-    assert [beta_of_epoch(config, epoch) for epoch in (0, 87, 88, 395, 396)] == [2.0, 2.0, 1.75, 0.25, 0.0]
-
-
-def test_beta_falls_in_nine_equal_segments_as_the_paper_says() -> None:
-    config = Config(loss="hcl", beta=1.0, anneal="as_paper", epochs=90)
-    betas = [beta_of_epoch(config, epoch) for epoch in range(90)]
-    assert betas[0] == 1.0 and betas[-1] == 0.0
-    assert [betas.count(value) for value in dict.fromkeys(betas)] == [10] * 9
-    assert beta_of_epoch(dataclasses.replace(config, anneal="none"), 50) == 1.0
-
-
-def test_alpha_rises_every_twenty_epochs_of_four_hundred() -> None:
-    config = Config(loss="bcl", alpha=0.9, beta=0.9, alpha_from="linear", epochs=400)
-    expected = np.linspace(0.501, 0.9, 20)
-    assert [linear_alpha(config, epoch) for epoch in (0, 19, 20, 399)] == pytest.approx(list(expected[[0, 0, 1, 19]]))
-    assert {alpha_step(dataclasses.replace(config, epochs=3), epoch) for epoch in range(3)} == {0, 6, 13}
-
-
-def test_estimated_alpha_is_the_mean_area_under_the_curve() -> None:
-    from sklearn.metrics import roc_auc_score
-
-    rng = torch.Generator().manual_seed(0)
-    labels = torch.randint(3, (60,), generator=rng)
-    bank = torch.randn(60, 5, generator=rng) + torch.eye(3, 5)[labels]
-    cosine = torch.nn.functional.normalize(bank[:20], dim=1) @ torch.nn.functional.normalize(bank, dim=1).T
-    same = labels[:20, None] == labels
-    theirs = np.mean([roc_auc_score(same[i], cosine[i]) for i in range(20)])
-    assert estimated_alpha(bank[:20], labels[:20], bank, labels) == pytest.approx(theirs)
-    assert theirs > 0.6
-
-
 def test_positives_by_label_are_of_the_same_class_and_differ_from_epoch_to_epoch() -> None:
     config = VARIANTS["beta annealed, positives by label"]
     data = prepared(config, 0, "cpu", Log())
@@ -306,57 +213,3 @@ def test_a_supervised_encoder_beats_the_untrained_one() -> None:
     trained = stages.supervised(config, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
     untrained = result(dataclasses.replace(config, epochs=0))
     assert trained["test_linear_top1_percent"] > untrained["test_linear_top1_percent"] + 3
-
-
-def test_paper_and_lite_scale_are_the_protocols_that_the_readme_describes() -> None:
-    lite = tables.DATA_SETS["lite"]["CIFAR10"]
-    assert (lite.encoder, lite.precision, lite.epochs, lite.batch, lite.train_images) == (
-        "resnet18",
-        "bf16",
-        100,
-        256,
-        0,
-    )
-    paper = tables.DATA_SETS["paper"]
-    assert list(paper) == ["CIFAR10", "CIFAR100", "STL10", "TinyImageNet"]
-    assert all((each.encoder, each.epochs, each.train_images) == ("resnet50", 400, 0) for each in paper.values())
-
-
-def test_every_run_of_a_table_with_published_numbers_is_at_paper_scale() -> None:
-    for table in tables.TABLES:
-        if table not in ("length", "early", "photographs"):  # questions of ours
-            assert tables.cells(table, "paper"), table
-
-
-def row_of(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the figures read of a row."""
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    series = {name: value for name, value in metrics.items() if isinstance(value, list)}
-    labels = {name: getattr(run, name) for name in ("stage", "scale", "variant", "dataset", "method", "seed")}
-    return {**labels, "config": run.identity["config"], "metrics": numbers, "series": series}
-
-
-def test_the_gain_over_the_length_is_paired_by_seed_and_comes_from_the_curves() -> None:
-    runs = [run for cell in tables.cells("main", "lite") if cell.metric == tables.KNN for run in cell.runs]
-    rows = []
-    for run in (run for run in runs if run.dataset == "CIFAR10" and run.config.epochs and run.stage == "train"):
-        gain = {"SimCLR": 0.0, "DCL": 1.0, "HCL": 2.0, "BCL": 3.0}[run.method]
-        values = [40.0 + run.seed + gain, 50.0 + 2 * run.seed + 2 * gain]
-        curve = {"curve_epochs": [10, 100], f"curve_{tables.KNN}": values}
-        rows.append(row_of(run, {tables.KNN: values[-1], **curve}))
-    gains = figures.gains_over_simclr(rows, tables.KNN)
-    assert gains["HCL beta=1"] == {10: [2.0] * 3, 100: [4.0] * 3} and gains["BCL"][10] == [3.0] * 3
-    (other,) = [row for row in rows if row["method"] == "HCL" and row["seed"] == 0]
-    config = {**other["config"], "tau_plus": 0.01}
-    rows.append({**other, "config": config, "metrics": {tables.KNN: 99.0}, "series": {}})
-    (drawn,) = figures._protocols(rows).values()
-    assert figures.gains_over_simclr(drawn, tables.KNN) == gains, "another table's run is not taken for HCL's"
-    figure = figures.figure_length(rows)
-    assert figure is not None and "gain over SimCLR" in figure.axes[0].get_ylabel()
-    assert figures.figure_length([row for row in rows if row["method"] != "SimCLR"]) is None
-
-
-def test_the_shipped_rows_of_an_h100_are_the_runs_that_early_declares() -> None:
-    declared = {run.key for cell in tables.cells("early", "lite") for run in cell.runs}
-    shipped = rows_shipped(Path(tables.__file__).parents[2] / "results", "hard_negatives")
-    assert declared == {row["key"] for row in shipped if "H100" in row["device"]} and len(declared) == 33

@@ -30,7 +30,7 @@ def contrastive_step(
     """Two views of a batch (more with DCL's M), the encoder on one after the other (batch norm sees one at a time, as
     in the authors' code), the loss and an update. Processes that share the run have a part of each batch."""
     model = distributed.spread(encoder, config.batchnorm_groups)
-    make_views = compiled(config, encoder)
+    make_views = compiled(config, encoder, data.pretrain.device)
 
     def loss_of(
         index: Tensor,
@@ -57,12 +57,15 @@ def contrastive_step(
     return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device), capture=alone)
 
 
-def compiled(config: Config, encoder: ImageEncoder) -> Callable[..., list[Tensor]]:
-    """What makes the views; it and the encoder go through torch.compile if the config asks for it."""
+def compiled(config: Config, encoder: ImageEncoder, device: torch.device) -> Callable[..., list[Tensor]]:
+    """What makes the views; it and the encoder go through torch.compile if the config asks for it.
+
+    On a CPU the encoder alone: there only some images' hue is turned, and each number of them would be compiled anew.
+    """
     if not config.compile:
         return normalised_views
     encoder.compile(dynamic=False)
-    return torch.compile(normalised_views, dynamic=False)
+    return normalised_views if device.type == "cpu" else torch.compile(normalised_views, dynamic=False)
 
 
 def queue_step(
@@ -75,7 +78,7 @@ def queue_step(
     if config.mochi and (config.loss != "nt_xent" or len(config.mochi) != 3):
         raise ValueError(f"mochi is three numbers and goes with loss nt_xent, got {config.mochi} and {config.loss!r}")
 
-    make_views = compiled(config, encoder)
+    make_views = compiled(config, encoder, data.pretrain.device)
 
     def loss_of(index: Tensor, beta: float = config.beta, **draws: Any) -> Tensor:
         mixing = {name: draws.pop(name) for name in MOCHI_DRAWS if name in draws}
