@@ -7,6 +7,8 @@ what an undisturbed run would have drawn; no sampler state is saved anywhere.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -25,3 +27,12 @@ def generator(seed: int, purpose: str, epoch: int | None = None, *, device: str 
 def random_state(seed: int, purpose: str, epoch: int | None = None) -> int:
     """The same idea for scikit-learn and numpy: a seed below 2**32."""
     return derived_seed(seed, purpose, epoch, bits=32)
+
+
+@contextmanager
+def seeded_dropout(seed: int, epoch: int, device: str) -> Iterator[None]:
+    """Dropout draws from the global generators; inside, what they draw follows from the seed and the epoch."""
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(derived_seed(seed, "dropout", epoch))
+        yield

@@ -19,7 +19,7 @@ from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
 from contrastbench.encoders.text import TextEncoder, expand_words, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
-from contrastbench.randomness import derived_seed, generator
+from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
 
@@ -188,15 +188,6 @@ class ClippedAdam(torch.optim.Adam):
         weights = [weight for group in self.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, self.clip)
         return super().step(closure)
-
-
-@contextlib.contextmanager
-def seeded_dropout(seed: int, lap: int, device: str) -> Iterator[None]:
-    """Dropout draws from the global generators; for these steps they follow from the seed and the lap."""
-    devices = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(derived_seed(seed, "dropout", lap))
-        yield
 
 
 def _steps(config: QuickThoughts, sentences: int, seed: int) -> list[int]:

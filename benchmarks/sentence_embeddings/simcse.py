@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.sentence_embeddings.config import SimCSE
-from benchmarks.sentence_embeddings.quick_thoughts import LAP, blocks_of, products_in, seeded_dropout, tokenizer
+from benchmarks.sentence_embeddings.quick_thoughts import LAP, blocks_of, products_in, tokenizer
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.pretrained import load_pretrained
@@ -21,7 +21,7 @@ from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, word
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
-from contrastbench.randomness import generator
+from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
 

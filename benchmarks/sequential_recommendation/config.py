@@ -1,0 +1,67 @@
+"""Every setting of one run. No torch here: planning reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Train:
+    """SASRec and the contrastive methods on top of it. Defaults are S3-Rec's fine-tuning (run_finetune_full.py)."""
+
+    dataset: str = "LastFM"  # a set of `contrastbench data list`, or a file of the data root
+    users: int = 0  # the first so many; 0 takes all
+    loss: str = "bce"  # "bce": one random negative a place; "ce": all items compete
+    sequences: str = "whole"  # one row a user, every place has a target; or "prefixes": a row for each target
+    negatives: str = "unseen"  # bce: never an item of the user, held-out ones too; "untrained": never a training item
+    views: str = "none"  # "none", "cl4srec" (two random operations) or "duorec" (dropout, and the same target)
+    contrast: str = "nt_xent"  # "nt_xent", "dcl" or "hcl"
+    weight: float = 0.1  # lambda, of the contrastive loss
+    temperature: float = 1.0
+    similarity: str = "dot"  # or "cosine"
+    tau_plus: float = 0.0  # class prior: dcl and hcl
+    beta: float = 0.0  # hardness: hcl
+    crop: float = 0.6  # cl4srec: share of the items that are kept
+    mask: float = 0.3  # cl4srec: share of the items that are hidden
+    reorder: float = 0.6  # cl4srec: share of the items that are shuffled
+    longest: int = 50  # items; earlier ones are cut off
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.5
+    batch: int = 256
+    pieces: int = 3  # into which a batch is cut by length by length on its way through the encoder
+    epochs: int = 200  # at most
+    patience: int = 10  # epochs without a better validation score
+    selection: str = "ndcg20_zeroed"  # the validation score; or "mrr10_unmasked" (DuoRec's), or "last" (the last epoch)
+    learning_rate: float = 1e-3  # Adam, constant
+
+
+@dataclass(frozen=True)
+class Count:
+    """What needs no training: counts over the training sequences."""
+
+    dataset: str = "LastFM"
+    users: int = 0
+    method: str = "popularity"  # or "transitions": what came right after the last item
+
+
+_SELECTED = ("ndcg20_zeroed", "mrr10_unmasked")
+_VIEWS = ("cl4srec", "duorec")
+RANGES = {
+    **{"users": "[0, inf)", "loss": ("bce", "ce"), "sequences": ("whole", "prefixes")},
+    **{"negatives": ("unseen", "untrained"), "views": ("none", *_VIEWS), "contrast": ("nt_xent", "dcl", "hcl")},
+    **{"weight": "[0, inf)", "temperature": "(0, inf)", "similarity": ("dot", "cosine"), "tau_plus": "[0, 1)"},
+    **{"beta": "[0, 1000]", "crop": "(0, 1]", "mask": "[0, 1]", "reorder": "[0, 1]", "longest": "[1, 10000]"},
+    **{"width": "[1, inf)", "layers": "[1, inf)", "heads": "[1, inf)", "dropout": "[0, 1)", "batch": "[8, inf)"},
+    **{"pieces": "[1, 8]", "epochs": "[1, inf)", "patience": "[1, inf)", "selection": (*_SELECTED, "last")},
+    **{"learning_rate": "(0, inf)", "method": ("popularity", "transitions")},
+}
+USED_BY = {
+    "negatives": {"loss": ("bce",)},
+    **dict.fromkeys(("contrast", "weight", "temperature", "similarity"), {"views": _VIEWS}),
+    "tau_plus": {"views": _VIEWS, "contrast": ("dcl", "hcl")},
+    "beta": {"views": _VIEWS, "contrast": ("hcl",)},
+    **dict.fromkeys(("crop", "mask", "reorder"), {"views": ("cl4srec",)}),
+    "patience": {"selection": _SELECTED},
+}

@@ -1,0 +1,155 @@
+"""SASRec, alone or with a contrastive loss beside it: one training loop for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, logsigmoid, normalize
+
+from benchmarks.sequential_recommendation.batches import VIEWS, Task, load_task
+from benchmarks.sequential_recommendation.config import Train
+from contrastbench import losses
+from contrastbench.data.interactions import left_padded
+from contrastbench.encoders.sequences import PADDING, SequenceEncoder, sequence_encoder
+from contrastbench.evaluation.ranking import RULES, ranking_metrics
+from contrastbench.randomness import generator, seeded_dropout
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
+
+
+def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Trains until the validation score has not risen for some epochs, then tests the best epoch."""
+    task = load_task(config)
+    log.data(config.dataset, task.split.data.sha256)
+    encoder = built(config, task, seed).to(device)
+    step = training_step(config, encoder, device)
+    best: dict[str, Any] = {}
+    parts = {"encoder": encoder, "optimizer": step.optimizer, "best": best}
+    log.total(config.epochs)
+    for epoch in range(checkpoint.restore(**parts), config.epochs):
+        if is_over(config, best, epoch):
+            break
+        encoder.train()
+        with seeded_dropout(seed, epoch, device):
+            for inputs in task.epoch(seed, epoch):
+                step(**inputs)
+        loss = step.mean_loss(epoch)
+        if config.selection == "last":
+            log(epoch, loss=loss)
+        else:
+            log(epoch, loss=loss, **keep_best(best, config, encoder, task, epoch, device))
+        checkpoint.save(epoch + 1, **parts)
+    if best:
+        encoder.load_state_dict(best["state"])
+    log.selected_by(f"best epoch by validation {config.selection}" if best else "last epoch")
+    found = ranked(encoder, task, "test", RULES, device)
+    return {**found, "selected_epoch": best.get("epoch", config.epochs - 1) + 1}
+
+
+def built(config: Train, task: Task, seed: int) -> SequenceEncoder:
+    sizes = {"width": config.width, "layers": config.layers, "heads": config.heads, "dropout": config.dropout}
+    return sequence_encoder(task.items, config.longest, **sizes, rng=generator(seed, "weights"))
+
+
+def training_step(config: Train, encoder: SequenceEncoder, device: str) -> TrainingStep:
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
+    return TrainingStep(loss_of(config, encoder), optimizer, modules=[encoder], device=device)
+
+
+def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
+    """The training step of a run, and its inputs."""
+    task = load_task(config)
+    encoder = built(config, task, seed).to(device).train()
+    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch))
+    return training_step(config, encoder, device), inputs
+
+
+def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
+    """The step's loss, as a function of a batch in pieces."""
+    next_item = {"bce": binary, "ce": among_all}[config.loss]
+
+    def loss(**inputs: Tensor) -> Tensor:
+        pieces = range(config.pieces)
+        sums, counts = [], []
+        for number in pieces:
+            targets = inputs[f"target{number}"]
+            states = encoder(inputs[f"main{number}"])[:, -targets.shape[1] :]
+            sums.append(next_item(encoder, states, targets, inputs.get(f"negative{number}")))
+            counts.append((targets != PADDING).sum())
+        total = torch.stack(sums).sum() / torch.stack(counts).sum()
+        if config.views == "none":
+            return total
+        z_a, z_b = (torch.cat([encoder(inputs[f"{view}{n}"])[:, -1] for n in pieces]) for view in VIEWS)
+        return total + config.weight * contrastive(config, z_a, z_b)
+
+    return loss
+
+
+def binary(encoder: SequenceEncoder, states: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+    """Sum over the targets of -log sigmoid(score) - log sigmoid(-score of one negative)."""
+    assert negatives is not None
+    score, other = ((states * encoder.items(numbers)).sum(dim=2) for numbers in (targets, negatives))
+    each = -logsigmoid(score) - logsigmoid(-other)
+    return torch.where(targets != PADDING, each, 0.0).sum()
+
+
+def among_all(encoder: SequenceEncoder, states: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+    """Sum over the targets of -log softmax over padding and all items, as RecBole; the mask does not compete."""
+    scores = encoder.scores(states)[..., :-1].flatten(0, 1)
+    return cross_entropy(scores, targets.flatten(), ignore_index=PADDING, reduction="sum")
+
+
+def contrastive(config: Train, z_a: Tensor, z_b: Tensor) -> Tensor:
+    """NT-Xent, DCL or HCL between the last places of two views, by dot product or cosine."""
+    z = torch.cat([z_a, z_b])
+    if config.similarity == "cosine":
+        z = normalize(z, dim=1)
+    rows, items = len(z), len(z_a)
+    scores = z @ (z / config.temperature).T
+    places = torch.arange(rows, device=z.device)
+    keep = (places[:, None] - places) % items != 0
+    return losses.hard_info_nce(
+        scores.diagonal(items).repeat(2),
+        scores,
+        tau_plus=config.tau_plus if config.contrast != "nt_xent" else 0.0,
+        beta=config.beta if config.contrast == "hcl" else 0.0,
+        log_floor=-1 / config.temperature if config.similarity == "cosine" else -float("inf"),
+        keep=keep,
+    )
+
+
+def is_over(config: Train, best: dict[str, Any], epoch: int) -> bool:
+    """Whether the validation score has not risen for ``patience`` epochs."""
+    return bool(best) and epoch - 1 - best["epoch"] >= config.patience
+
+
+def keep_best(
+    best: dict[str, Any], config: Train, encoder: SequenceEncoder, task: Task, epoch: int, device: str
+) -> dict[str, float]:
+    """Keeps the weights if their validation score is the best so far; of equals, the first. Returns the score."""
+    rule = config.selection.partition("_")[2]
+    found = ranked(encoder, task, "validation", (rule,), device)
+    name = f"validation_{config.selection}_percent"
+    if not best or found[name] > best["score"]:
+        state = {key: value.detach().cpu().clone() for key, value in encoder.state_dict().items()}
+        best.update(score=found[name], epoch=epoch, state=state)
+    return {name: found[name]}
+
+
+@torch.no_grad()
+def ranked(encoder: SequenceEncoder, task: Task, part: str, rules: tuple[str, ...], device: str) -> dict[str, float]:
+    """The metrics of "validation" or "test"."""
+    histories, targets = task.split.asked(part)
+    rows = left_padded(histories, task.config.longest)
+    encoder.eval()
+
+    def scores_of(users: np.ndarray) -> Tensor:
+        some = torch.from_numpy(rows[users])
+        trimmed = some[:, (some != PADDING).any(dim=0)]
+        return encoder.scores(encoder(trimmed.to(device))[:, -1])
+
+    return ranking_metrics(scores_of, histories, targets, split=part, rules=rules)

@@ -1,0 +1,197 @@
+"""The tables of sequential recommendation, as data: which runs fill which cells, at each scale."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from benchmarks.sequential_recommendation.config import Count, Train
+from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
+
+PAPER = "sequential_recommendation"
+TITLE = "Sequential recommendation: SASRec, CL4SRec and DuoRec, each beside SASRec with the same loss"
+STAGES = ("train", "count")
+PROTOCOL_VERSIONS = dict.fromkeys(STAGES, 1)  # a stage's is raised when a change of code changes its results
+DEVICES = {"count": CPU_ONLY}
+
+TABLES = {
+    "main": Table(
+        title="Do contrastive views help SASRec find the next item?",
+        baseline="SASRec",
+        claims=(("CL4SRec, CE", "SASRec, CE"), ("DuoRec", "SASRec, CE")),
+    ),
+    "rules": Table(title="What is the treatment of seen items worth? Three rules of full ranking", baseline="SASRec"),
+    "negatives": Table(
+        title="What is it worth that the item of the test is never drawn as a negative?", baseline="SASRec"
+    ),
+    "loss": Table(
+        title="One random negative, or all items? SASRec and both contrastive methods under both losses",
+        baseline="SASRec",
+        claims=(("CL4SRec, CE", "CL4SRec"), ("DuoRec", "DuoRec, BCE")),
+    ),
+    "prefixes": Table(title="DuoRec's protocol: a row for each target, cross-entropy, no mask", baseline="SASRec, CE"),
+    "beta": Table(title="How hard should negatives be? HCL and DCL on CL4SRec's views", baseline="NT-Xent"),
+    "lambda": Table(title="How much should the contrastive loss of CL4SRec weigh?", baseline="lambda=0"),
+    "temperature": Table(title="CL4SRec over the temperature, by dot product and cosine", baseline="dot, t=1"),
+}
+CUTS = (5, 10, 20)
+# Declared before any run, by time alone: on LastFM an epoch of SASRec takes 1.2 seconds of one core, of CL4SRec 2.7, of
+# SASRec with cross-entropy 3.9 and of DuoRec 5.9.
+SEEDS = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(5)}
+SEEDS_OF_LASTFM = {"SASRec": range(10), "SASRec, clean negatives": range(10)}
+
+# By scale. No setting of smoke, quick and lite was chosen by a result: sizes follow from the time a run takes.
+PAPER_RUN = Train()
+QUICK_RUN = Train(dataset="gensim_sequences", users=300, longest=20, width=32, batch=64, epochs=6, patience=3)
+BASE = {
+    "smoke": dataclasses.replace(QUICK_RUN, users=60, longest=12, width=8, batch=24, epochs=2, pieces=2),
+    "quick": QUICK_RUN,
+    "lite": dataclasses.replace(PAPER_RUN, epochs=30),
+    "paper": PAPER_RUN,
+}
+LARGE = ("Beauty", "Sports", "Toys", "Yelp")  # these need a GPU
+# DuoRec's seq.yaml: a row for each target, at most 50 epochs, chosen by the validation MRR@10 without a mask.
+PREFIXES = {"sequences": "prefixes", "epochs": 50, "selection": "mrr10_unmasked"}
+
+METHODS: dict[str, dict[str, object]] = {
+    "SASRec": {},
+    "SASRec, clean negatives": {"negatives": "untrained"},
+    "CL4SRec": {"views": "cl4srec"},
+    "DuoRec, BCE": {"views": "duorec"},
+    "SASRec, CE": {"loss": "ce"},
+    "CL4SRec, CE": {"loss": "ce", "views": "cl4srec"},
+    "DuoRec": {"loss": "ce", "views": "duorec"},
+}
+COUNTED = {"PopRec": "popularity", "Transitions": "transitions"}
+
+
+def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
+    """The table's cells at a scale; ``seeds`` replaces the scale's own."""
+    make: dict[str, Callable[[str], list[Cell]]] = {
+        "main": _main,
+        "rules": _rules,
+        "negatives": _negatives,
+        "loss": _loss,
+        "prefixes": _prefixes,
+        "beta": _beta,
+        "lambda": _lambda,
+        "temperature": _temperature,
+    }
+    return [_with_seeds(cell, seeds) for cell in make[table](scale)]
+
+
+def _with_seeds(cell: Cell, seeds: Sequence[int] | None) -> Cell:
+    """The cell under the seeds; what has nothing random in it takes one."""
+    (run,) = cell.runs
+    declared = SEEDS[run.scale]
+    if run.scale == "paper" and run.dataset == "LastFM":
+        declared = SEEDS_OF_LASTFM.get(run.method, declared)
+    chosen = tuple(declared if seeds is None else seeds)
+    return dataclasses.replace(cell, runs=seeded(run, chosen[:1] if run.stage == "count" else chosen))
+
+
+def trained(scale: str, method: str, dataset: str = "", **changes: object) -> Run:
+    """A run of the stage ``train`` under a name for people."""
+    config = dataclasses.replace(BASE[scale], **changes)  # type: ignore[arg-type]
+    if dataset:
+        config = dataclasses.replace(config, dataset=dataset)
+    protocol = "clean" if config.negatives == "untrained" else "published"
+    return _run(scale, method, config, "train", protocol)
+
+
+def counted(scale: str, method: str, dataset: str = "") -> Run:
+    base = BASE[scale]
+    return _run(scale, method, Count(dataset or base.dataset, base.users, COUNTED[method]), "count", "clean")
+
+
+def _run(scale: str, method: str, config: Train | Count, stage: str, protocol: str) -> Run:
+    return Run(
+        PAPER, config, 0, scale, config.dataset, method, stage=stage, protocol=protocol, variant="as_code",
+        protocol_version=PROTOCOL_VERSIONS[stage],
+    )  # fmt: skip
+
+
+def columns(rule: str, cuts: Sequence[int] = CUTS) -> list[str]:
+    return [f"test_{name}{cut}_{rule}_percent" for cut in cuts for name in ("hr", "ndcg")]
+
+
+def _cells(run: Run, metrics: Sequence[str], **settings: object) -> list[Cell]:
+    return [Cell(run.dataset, run.method, metric, (run,), {"method": run.method, **settings}) for metric in metrics]
+
+
+def _main(scale: str) -> list[Cell]:
+    if scale == "lite":
+        return []
+    on_small = ("SASRec", "CL4SRec", "SASRec, CE", "CL4SRec, CE", "DuoRec")
+    runs = [
+        *(counted(scale, method) for method in COUNTED),
+        *(trained(scale, name, **METHODS[name]) for name in on_small),
+    ]
+    for dataset in LARGE if scale == "paper" else ():
+        runs += [counted(scale, method, dataset) for method in COUNTED]
+        runs += [trained(scale, name, dataset, **METHODS[name]) for name in on_small[:2]]
+    return [cell for run in runs for cell in _cells(run, columns("zeroed"))]
+
+
+def _rules(scale: str) -> list[Cell]:
+    if scale == "lite":
+        return []
+    runs = [counted(scale, "PopRec"), *(trained(scale, name, **METHODS[name]) for name in ("SASRec", "SASRec, CE"))]
+    metrics = [metric for rule in ("zeroed", "unmasked", "excluded") for metric in columns(rule, (10,))]
+    return [cell for run in runs for cell in _cells(run, metrics)]
+
+
+def _negatives(scale: str) -> list[Cell]:
+    if scale == "lite":
+        return []
+    runs = [trained(scale, name, **METHODS[name]) for name in ("SASRec", "SASRec, clean negatives")]
+    return [cell for run in runs for cell in _cells(run, columns("zeroed", (10, 20)))]
+
+
+def _loss(scale: str) -> list[Cell]:
+    if scale == "lite":
+        return []
+    names = [name for name in METHODS if name != "SASRec, clean negatives"]
+    runs = [trained(scale, name, **METHODS[name]) for name in names]
+    metrics = [*columns("zeroed", (10,)), *columns("unmasked", (10,))]
+    return [cell for run in runs for cell in _cells(run, metrics)]
+
+
+def _prefixes(scale: str) -> list[Cell]:
+    datasets = {"smoke": ("",), "paper": LARGE}.get(scale, ())
+    changes = {**PREFIXES, **({"epochs": 1, "users": 20} if scale == "smoke" else {})}
+    names = ("SASRec, CE", "CL4SRec, CE", "DuoRec")
+    runs = [trained(scale, name, each, **METHODS[name], **changes) for each in datasets for name in names]
+    return [cell for run in runs for cell in _cells(run, columns("unmasked"))]
+
+
+def _beta(scale: str) -> list[Cell]:
+    losses: dict[str, dict[str, object]] = {
+        "NT-Xent": {},
+        "DCL tau=0.1": {"contrast": "dcl", "tau_plus": 0.1},
+        **{f"HCL beta={beta:g}": {"contrast": "hcl", "beta": beta} for beta in (0.5, 1.0, 2.0)},
+    }
+    return _axis(scale, losses, "beta", 0.0)
+
+
+def _lambda(scale: str) -> list[Cell]:
+    values = {f"lambda={weight:g}": {"weight": weight} for weight in (0.05, 0.1, 0.2, 0.5)}
+    return _axis(scale, {"lambda=0": {"views": "none"}, **values}, "weight", 0.1)
+
+
+def _temperature(scale: str) -> list[Cell]:
+    values = {f"dot, t={t:g}": {"temperature": t} for t in (0.5, 1.0, 2.0)}
+    cosine = {f"cosine, t={t:g}": {"temperature": t, "similarity": "cosine"} for t in (0.1, 0.5, 1.0)}
+    return _axis(scale, {**values, **cosine}, "temperature", 1.0)
+
+
+def _axis(scale: str, methods: dict[str, dict[str, object]], name: str, default: float) -> list[Cell]:
+    """CL4SRec with one setting changed: HR@10 and NDCG@10."""
+    if scale == "quick":
+        return []
+    made = []
+    for method, changes in methods.items():
+        run = trained(scale, method, **{"views": "cl4srec", **changes})
+        value = 0.0 if changes.get("views") == "none" else changes.get(name, default)
+        made += _cells(run, columns("zeroed", (10,)), **{name: value})
+    return made

@@ -1,0 +1,40 @@
+"""The stages of the paper, by the names that runs call them by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from baselines.next_item import Transitions, popularity
+from benchmarks.sequential_recommendation.batches import read_interactions
+from benchmarks.sequential_recommendation.config import Count
+from benchmarks.sequential_recommendation.sasrec import step_of_a_run, train
+from contrastbench.data.interactions import Split
+from contrastbench.evaluation.ranking import ranking_metrics
+from contrastbench.runner import Checkpoint, Log
+
+__all__ = ["count", "train"]
+TRAINING_STEPS = {"train": (step_of_a_run,)}
+
+
+def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Ranks by counts over the training sequences. Computed on the CPU."""
+    data = read_interactions(config.dataset).first(config.users)
+    log.data(config.dataset, data.sha256)
+    log.selected_by("nothing to select")
+    split = Split(data)
+    histories, targets = split.asked("test")
+    if config.method == "popularity":
+        popular = popularity(split.training, data.items)
+
+        def scores_of(users: np.ndarray) -> Tensor:
+            return popular.repeat(len(users), 1)
+    else:
+        after = Transitions(split.training, data.items)
+
+        def scores_of(users: np.ndarray) -> Tensor:
+            return after.scores(np.array([histories[user][-1] for user in users]))
+
+    return ranking_metrics(scores_of, histories, targets)

@@ -1,0 +1,195 @@
+"""Sequences of items, one a user, in time order: loading, the leave-one-out split, and left padding.
+
+Dimensions: U users, T places.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from contrastbench.data import catalogue
+from contrastbench.data.installed import package_file
+from contrastbench.data.kinds.interactions import places
+
+PADDING = 0  # no item has this number
+FEWEST = 3  # items of a user: one to train on, one for validation, one for the test
+RAREST = 5  # documents that a word of the embedded set must occur in
+LARGEST = 2**31  # an item's number is an index into a table of embeddings
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Users' items in time order. Items have the numbers 1 to ``items``; 0 is padding, ``items + 1`` the mask."""
+
+    name: str
+    sequences: tuple[np.ndarray, ...]  # int64, of each user
+    origin: str  # "data root" or "embedded"
+
+    @cached_property
+    def items(self) -> int:
+        """The largest item number: what stands between numbers that occur counts as an item, as in the papers' code."""
+        return max(int(sequence.max()) for sequence in self.sequences)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the numbers, whatever file they came from."""
+        digest = hashlib.sha256()
+        for sequence in self.sequences:
+            digest.update(" ".join(map(str, sequence.tolist())).encode() + b"\n")
+        return digest.hexdigest()
+
+    def first(self, users: int) -> Interactions:
+        """The first users alone; 0 keeps all."""
+        return Interactions(self.name, self.sequences[:users], self.origin) if users else self
+
+
+@dataclass(frozen=True)
+class Split:
+    """Leave-one-out: of each user the last item is for the test, the one before it for validation."""
+
+    data: Interactions
+
+    @cached_property
+    def training(self) -> list[np.ndarray]:
+        return [sequence[:-2] for sequence in self.data.sequences]
+
+    def asked(self, part: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """What stands before the held-out item of "validation" or "test", and that item [U]."""
+        held_out = {"validation": -2, "test": -1}[part]
+        histories = [sequence[:held_out] for sequence in self.data.sequences]
+        return histories, np.array([sequence[held_out] for sequence in self.data.sequences])
+
+    def prefixes(self, longest: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Each training item but a user's first, and up to ``longest`` items before it (RecBole's augmentation)."""
+        before, after = [], []
+        for sequence in self.training:
+            for place in range(1, len(sequence)):
+                before.append(sequence[max(0, place - longest) : place])
+                after.append(sequence[place])
+        return before, np.array(after)
+
+
+def left_padded(sequences: Sequence[np.ndarray], width: int) -> np.ndarray:
+    """int64 [N, ``width``]: the last items of each sequence, the very last in the last place."""
+    rows = np.full((len(sequences), width), PADDING, dtype=np.int64)
+    for row, sequence in zip(rows, sequences, strict=True):
+        if len(sequence):
+            row[-len(sequence[-width:]) :] = sequence[-width:]
+    return rows
+
+
+def load_interactions(
+    name: str, root: str | os.PathLike[str] | None = None, *, download: bool | None = None
+) -> Interactions:
+    """Loads a set of the catalogue, or a file of the data root by its name.
+
+    Two layouts: "user item item ..." in time order, a line for each user (NAME.txt), and RecBole's table of single
+    actions with user_id, item_id and timestamp (NAME.inter), whose items are numbered here in the order of the file.
+
+    Args:
+        name: a name of ``contrastbench data list``.
+        root: the data root; None means $CONTRASTBENCH_DATA, or ~/.cache/contrastbench.
+        download: nothing is downloaded, whatever it says.
+
+    Raises:
+        ValueError: no such set, or a file that holds no sequences; in one line.
+    """
+    folder = catalogue.data_root(root)
+    if name == "gensim_sequences":
+        return Interactions(name, tuple(_gensim_sequences()), "embedded")
+    looked_at = places(name, folder)
+    there = [path for path in looked_at if path.is_file()]
+    if not there:
+        catalogue.described(name, "interactions", root)
+        raise ValueError(f"sequences {name!r} not found in {folder} (looked for recsys/seq/{looked_at[0].name})")
+    read = _lines_of_users if there[0].suffix == ".txt" else _recbole_table
+    sequences = tuple(read(there[0]))
+    if len(sequences) < 2:
+        raise ValueError(f"{there[0]} has {len(sequences)} users; at least 2 are needed")
+    return Interactions(name, sequences, "data root")
+
+
+def _lines_of_users(path: Path) -> list[np.ndarray]:
+    sequences = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        if line.strip():
+            sequences.append(_checked(_integers(line, f"{path}:{number}")[1:], f"{path}:{number}"))
+    return sequences
+
+
+def _integers(line: str, where: str) -> np.ndarray:
+    try:
+        return np.array([int(word) for word in line.split()], dtype=np.int64)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{where}: a line must be integers 'user item item ...', got {line[:40]!r}") from None
+
+
+def _checked(items: np.ndarray, where: str) -> np.ndarray:
+    if len(items) < FEWEST:
+        raise ValueError(
+            f"{where}: a user needs at least {FEWEST} items (training, validation, test), got {len(items)}"
+        )
+    if items.min() < 1 or items.max() >= LARGEST:
+        bad = items[(items < 1) | (items >= LARGEST)][0]
+        raise ValueError(f"{where}: item numbers must be in [1, {LARGEST}), since 0 is padding; got {bad}")
+    return items
+
+
+def _recbole_table(path: Path) -> list[np.ndarray]:
+    """The items of each user by time; of equal times in the file's order. Users and items by first appearance."""
+    header, *lines = _text(path).splitlines()
+    columns = [column.partition(":")[0] for column in header.split("\t")]
+    if missing := [column for column in ("user_id", "item_id", "timestamp") if column not in columns]:
+        raise ValueError(f"{path}:1: the header lacks {', '.join(missing)}; it has: {', '.join(columns)}")
+    user, item, time = (columns.index(column) for column in ("user_id", "item_id", "timestamp"))
+    numbers: dict[str, int] = {}
+    actions: dict[str, list[tuple[float, int]]] = {}
+    for number, line in enumerate(lines, start=2):
+        fields = line.split("\t")
+        try:
+            action = (float(fields[time]), numbers.setdefault(fields[item], len(numbers) + 1))
+            actions.setdefault(fields[user], []).append(action)
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"{path}:{number}: a line must have {len(columns)} fields and a time, got {line[:40]!r}"
+            ) from None
+    by_time = (sorted(made, key=lambda action: action[0]) for made in actions.values())
+    return [
+        _checked(np.array([item for _, item in made]), f"{path}, user {user}")
+        for user, made in zip(actions, by_time, strict=True)
+    ]
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 (byte {error.start})") from None
+    if not text.strip():
+        raise ValueError(f"{path} is empty")
+    return text
+
+
+def _gensim_sequences() -> list[np.ndarray]:
+    """Documents as users, words as items: the words of at least 5 documents, each where it first occurs."""
+    files = ("lee_background.cor", "head500.noblanks.cor")
+    texts = [package_file("gensim", f"test/test_data/{file}").decode("utf-8") for file in files]
+    documents = [list(dict.fromkeys(_words(line))) for text in texts for line in text.splitlines()]
+    counts = Counter(word for document in documents for word in document)
+    numbers: dict[str, int] = {}
+    kept = (
+        [numbers.setdefault(word, len(numbers) + 1) for word in each if counts[word] >= RAREST] for each in documents
+    )
+    return [np.array(each, dtype=np.int64) for each in kept if len(each) >= FEWEST]
+
+
+def _words(line: str) -> Iterable[str]:
+    return (word for word in line.lower().split() if word.isalpha())

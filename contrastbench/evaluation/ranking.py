@@ -1,0 +1,108 @@
+"""Full ranking of the next item: hit rate, NDCG and mean reciprocal rank under three rules for what a user has seen.
+
+Dimensions: U users, b users of a batch, I items. Numbers 1 to I are items; 0 is padding and I + 1 the mask.
+
+The three rules, by the names that metrics carry:
+
+* ``zeroed``: the scores of seen items become 0; all I + 2 numbers compete. S3-Rec, CoSeRec, ICLRec (trainers.py: copied
+  from HGN). Where the target's score is negative, seen items beat it; a target that was seen gets 0 as well.
+* ``unmasked``: nothing is changed; the I items compete. DuoRec, RecBole's sequential models, SELFRec.
+* ``excluded``: seen items other than the target cannot win. What most readers expect; no paper here does it.
+
+Equal scores: the metrics' expected value over a random order of the equal ones. The papers' code takes whatever order a
+sort leaves, which depends on the machine; "worst place" would punish counting methods, whose scores are often equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+RULES = ("zeroed", "unmasked", "excluded")
+CUTS = (5, 10, 20)
+
+
+def ranking_metrics(
+    scores_of: Callable[[np.ndarray], Tensor],
+    histories: Sequence[np.ndarray],
+    targets: np.ndarray,
+    *,
+    split: str = "test",
+    rules: Sequence[str] = RULES,
+    batch: int = 256,
+) -> dict[str, float]:
+    """HR and NDCG at 5, 10 and 20, MRR at 10 and MRR, in percent: ``test_ndcg10_zeroed_percent`` and so on.
+
+    Args:
+        scores_of: the scores [b, I + 2] of all numbers for the users with these places in ``histories``.
+        histories: what each of the U users has seen, as numbers.
+        targets: int64 [U], the item to be found.
+        split: the first word of the metrics' names.
+        batch: users at a time; no [U, I] matrix is kept.
+
+    Raises:
+        ValueError: an unknown rule, or a score that is NaN.
+    """
+    if unknown := [rule for rule in rules if rule not in RULES]:
+        raise ValueError(f"unknown rule {unknown[0]!r}; there are: {', '.join(RULES)}")
+    order = np.argsort([len(history) for history in histories], kind="stable")  # users of one length come together
+    found: dict[str, list[Tensor]] = {rule: [] for rule in rules}
+    size = 0
+    for users in np.split(order, range(batch, len(order), batch)):
+        scores = scores_of(users)
+        size = scores.shape[1]
+        seen = _seen([histories[user] for user in users], scores)
+        wanted = torch.from_numpy(targets[users]).to(scores.device)
+        for rule in rules:
+            found[rule].append(_better_and_equal(scores, seen, wanted, rule))
+    metrics = {}
+    for rule in rules:
+        better, equal = torch.cat(found[rule], dim=1).cpu()
+        for name, value in metrics_of_ranks(better, equal, size).items():
+            metrics[f"{split}_{name}_{rule}_percent"] = value
+    return metrics
+
+
+def metrics_of_ranks(better: Tensor, equal: Tensor, size: int) -> dict[str, float]:
+    """The means over users, in percent, of what ``better`` [U] greater and ``equal`` [U] other equal scores give.
+
+    The target's rank is one of better, ..., better + equal (from 0), each as likely. A gain is therefore the mean of
+    the gains at these ranks, read off a running sum.
+    """
+    ranks = torch.arange(size, dtype=torch.float64)
+    gains = {f"hr{cut}": (ranks < cut).double() for cut in CUTS}
+    gains |= {f"ndcg{cut}": torch.where(ranks < cut, 1 / torch.log2(ranks + 2), 0.0) for cut in CUTS}
+    gains |= {"mrr10": torch.where(ranks < 10, 1 / (ranks + 1), 0.0), "mrr": 1 / (ranks + 1)}
+    means = {}
+    for name, gain in gains.items():
+        sums = torch.cat([torch.zeros(1, dtype=torch.float64), gain.cumsum(0)])
+        each = (sums[better + equal + 1] - sums[better]) / (equal + 1)
+        means[name] = 100 * float(each.mean())
+    return means
+
+
+def _seen(histories: Sequence[np.ndarray], scores: Tensor) -> Tensor:
+    """Boolean [b, I + 2]: the numbers that each user has seen."""
+    users = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    places = torch.from_numpy(users * scores.shape[1] + np.concatenate(histories)).to(scores.device)
+    seen = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
+    return seen.index_fill_(0, places, True).view(scores.shape)
+
+
+def _better_and_equal(scores: Tensor, seen: Tensor, wanted: Tensor, rule: str) -> Tensor:
+    """int64 [2, b]: how many candidates score higher than the target, and how many others equal to it."""
+    if scores.isnan().any():
+        raise ValueError("a score is NaN: the ranking means nothing")
+    if rule == "zeroed":
+        scores = scores.masked_fill(seen, 0.0)
+        candidates = torch.ones_like(seen)
+    else:
+        candidates = torch.ones_like(seen) if rule == "unmasked" else ~seen
+        candidates = candidates.scatter(1, wanted[:, None], True)
+        candidates[:, 0] = candidates[:, -1] = False
+    own = scores.gather(1, wanted[:, None])
+    better = ((scores > own) & candidates).sum(dim=1)
+    return torch.stack([better, ((scores == own) & candidates).sum(dim=1) - 1])

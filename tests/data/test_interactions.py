@@ -1,0 +1,105 @@
+"""Facts about sequences of items: layouts, the split, prefixes, padding, and bad files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contrastbench.data import catalogue
+from contrastbench.data.interactions import Interactions, Split, left_padded, load_interactions
+
+SEQUENCES = (np.array([5, 2, 7, 1, 3]), np.array([4, 4, 6]))
+
+
+def split() -> Split:
+    return Split(Interactions("mine", SEQUENCES, "data root"))
+
+
+def file(root: Path, content: str, name: str = "mine.txt") -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(content)
+
+
+def test_the_last_item_is_for_the_test_and_the_one_before_it_for_validation():
+    validation, validation_targets = split().asked("validation")
+    test, test_targets = split().asked("test")
+    assert [each.tolist() for each in split().training] == [[5, 2, 7], [4]]
+    assert [each.tolist() for each in validation] == [[5, 2, 7], [4]] and validation_targets.tolist() == [1, 4]
+    assert [each.tolist() for each in test] == [[5, 2, 7, 1], [4, 4]] and test_targets.tolist() == [3, 6]
+
+
+def test_prefixes_end_before_each_training_item_but_the_first():
+    before, after = split().prefixes(longest=1)
+    assert [each.tolist() for each in before] == [[5], [2]] and after.tolist() == [2, 7]
+
+
+def test_padding_stands_on_the_left_and_the_last_items_are_kept():
+    assert left_padded([*SEQUENCES, np.array([], dtype=int)], 4).tolist() == [[2, 7, 1, 3], [0, 4, 4, 6], [0, 0, 0, 0]]
+
+
+def test_a_file_of_lines_and_recboles_table_give_the_same_sequences(tmp_path):
+    file(tmp_path, "1 1 2 3\n2 2 4 1\n", "recsys/seq/lines.txt")
+    table = (
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu\tc\t5\t9\nv\tb\t1\t3\nu\ta\t1\t1\nu\tb\t2\t4\n"
+    )
+    file(tmp_path, table + "v\tc\t1\t8\nv\td\t1\t7.5\n", "table/table.inter")
+    lines, table = (load_interactions(name, tmp_path) for name in ("lines", "table"))
+    assert [each.tolist() for each in lines.sequences] == [[1, 2, 3], [2, 4, 1]] and lines.items == 4
+    assert [each.tolist() for each in table.sequences] == [[3, 2, 1], [2, 4, 1]]
+    assert {each.name for each in catalogue.found(tmp_path) if each.kind == "interactions"} == {"lines", "table"}
+
+
+def test_a_shelved_set_is_found_under_its_short_name(tmp_path):
+    file(tmp_path, "1 1 2 3\n2 2 4 1\n", "recsys/seq/Toys_and_Games.txt")
+    assert load_interactions("Toys", tmp_path).items == 4
+    assert not [each for each in catalogue.found(tmp_path) if each.kind == "interactions"]
+
+
+def test_the_embedded_set_has_every_word_once_a_document(tmp_path):
+    data = load_interactions("gensim_sequences", tmp_path)
+    assert len(data.sequences) == 550 and data.items == 6419 and data.origin == "embedded"
+    assert all(len(set(each.tolist())) == len(each) for each in data.sequences)
+    documents = np.bincount(np.concatenate(data.sequences), minlength=data.items + 1)
+    assert documents[0] == 0 and documents[1:].min() == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "mine.txt is empty"),
+        ("1 1 2 3\n", "mine.txt has 1 users; at least 2 are needed"),
+        ("1 1 2 3\n2 5\n", r"mine.txt:2: a user needs at least 3 items \(training, validation, test\), got 1"),
+        ("1 1 2 3\n2 5 a 3\n", r"mine.txt:2: a line must be integers 'user item item ...', got '2 5 a 3'"),
+        ("1 1 2 3\n2 5 -4 3\n", r"mine.txt:2: item numbers must be in \[1, 2147483648\), since 0 is padding; got -4"),
+        ("1 1 2 3\n2 5 0 3\n", "since 0 is padding; got 0"),
+        (f"1 1 2 3\n2 5 {10**30} 3\n", "a line must be integers"),
+    ],
+)
+def test_a_bad_file_gets_one_line(content, message, tmp_path):
+    file(tmp_path, content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_interactions("mine", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("user_id\titem_id\na\tb", "mine.inter:1: the header lacks timestamp; it has: user_id, item_id"),
+        ("user_id\titem_id\ttimestamp\na\tb\tnoon", "mine.inter:2: a line must have 3 fields and a time, got"),
+        ("user_id\titem_id\ttimestamp\na\tb\t1", "mine.inter, user a: a user needs at least 3 items"),
+    ],
+)
+def test_a_bad_table_gets_one_line(content, message, tmp_path):
+    file(tmp_path, content, "mine.inter")
+    with pytest.raises(ValueError, match=message):
+        load_interactions("mine", tmp_path)
+
+
+def test_a_set_that_is_not_here_is_told_where_to_lie(tmp_path):
+    with pytest.raises(ValueError, match="'LastFM' not found in .*looked for recsys/seq/LastFM.txt"):
+        load_interactions("LastFM", tmp_path)
+    with pytest.raises(
+        ValueError, match="unknown data set of interactions 'nowhere'; there are: gensim_sequences, LastFM"
+    ):
+        load_interactions("nowhere", tmp_path)

@@ -1,0 +1,300 @@
+"""The paper sequential_recommendation: tables run, runs repeat bit for bit, and a killed run ends as if it was not."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.next_item import Transitions, popularity
+from benchmarks.sequential_recommendation import batches, sasrec, tables, views
+from benchmarks.sequential_recommendation import train as stages
+from benchmarks.sequential_recommendation.config import Train
+from contrastbench.encoders.sequences import sequence_encoder
+from contrastbench.randomness import generator
+from contrastbench.report.published import read_published
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.runner.vocabulary import SCALES, chain
+
+TINY = tables.BASE["smoke"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Bit for bit is promised on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def result(config: Any, *, seed: int = 0, checkpoint: Checkpoint | None = None, log: Log | None = None) -> dict:
+    stage = stages.train if isinstance(config, Train) else stages.count
+    return stage(config, seed=seed, device="cpu", checkpoint=checkpoint or Checkpoint(), log=log or Log())
+
+
+def test_the_metrics_of_the_cells_are_those_that_the_runs_give():
+    seen: dict[str, dict[str, Any]] = {}
+    for table in tables.TABLES:
+        for cell in tables.cells(table, "smoke", seeds=[0]):
+            (run,) = cell.runs
+            if run.key not in seen:
+                seen[run.key] = result(run.config)
+            assert cell.metric in seen[run.key], cell.name
+    assert len(seen) > 15
+
+
+def test_every_scale_gives_cells_whose_runs_are_of_that_scale():
+    for scale in SCALES:
+        made = [cell for table in tables.TABLES for cell in tables.cells(table, scale)]
+        assert {run.scale for run in chain(run for cell in made for run in cell.runs).values()} == {scale}
+    (lastfm,) = {cell.runs for cell in tables.cells("negatives", "paper") if cell.method == "SASRec"}
+    assert len(lastfm) == 10 and {run.protocol for run in lastfm} == {"published"}
+
+
+def test_tables_share_runs():
+    def keys(table):
+        return {run.key for cell in tables.cells(table, "paper") for run in cell.runs}
+
+    assert keys("rules") < keys("main") and len(keys("negatives") - keys("main")) == 10
+
+
+def test_published_numbers_belong_to_cells_or_to_no_table_of_ours():
+    places = {
+        (table, cell.dataset, cell.method, cell.metric)
+        for table in tables.TABLES
+        for cell in tables.cells(table, "paper")
+    }
+    numbers = read_published(Path(tables.__file__).with_name("published.csv"))
+    assert len(numbers) == 699
+    assert all(number.place in places for number in numbers if number.table in tables.TABLES)
+    judged = [number for number in numbers if number.dataset == "LastFM" and number.table == "main"]
+    assert len(judged) == 12 and all(number.confirmed for number in judged)
+    assert all(number.margin == pytest.approx(max(0.05, number.value / 10), abs=0.006) for number in judged)
+
+
+CHANGES = [
+    {},
+    {"negatives": "untrained"},
+    {"views": "cl4srec", "contrast": "hcl", "beta": 1.0},
+    {"loss": "ce", "views": "duorec"},
+    {"loss": "ce", "sequences": "prefixes", "users": 12, "selection": "mrr10_unmasked", "epochs": 1},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(change):
+    config = dataclasses.replace(TINY, learning_rate=1e-2, **change)
+    assert result(config) == result(config) != result(config, seed=1)
+
+
+class KilledError(Exception):
+    """Stands for a kill at an epoch's end."""
+
+
+@pytest.mark.parametrize("change", [{}, {"loss": "ce", "views": "duorec", "selection": "last"}], ids=str)
+def test_an_interrupted_run_ends_as_an_undisturbed_one(change, tmp_path):
+    config = dataclasses.replace(TINY, epochs=5, patience=2, learning_rate=1e-2, **change)
+
+    def kill(line: dict[str, Any]) -> None:
+        if line.get("epoch") == 2:
+            raise KilledError
+
+    def attempt(watch: Any) -> dict[str, float]:
+        log = Log(tmp_path, watch)
+        return result(config, checkpoint=Checkpoint(tmp_path, log, every_seconds=0), log=log)
+
+    with pytest.raises(KilledError):
+        attempt(kill)
+    epochs: list[int] = []
+    metrics = attempt(lambda line: epochs.append(line["epoch"]) if "epoch" in line else None)
+    assert epochs[0] == 2
+    assert metrics == result(config)
+
+
+def test_training_stops_when_the_validation_score_stays_and_the_best_epoch_is_tested(monkeypatch):
+    scores = iter([3.0, 5.0, 5.0, 4.0, 4.5, 9.0])
+    ranked = sasrec.ranked
+
+    def given(encoder, task, part, *arguments):
+        if part == "validation":
+            return {"validation_ndcg20_zeroed_percent": next(scores)}
+        return ranked(encoder, task, part, *arguments)
+
+    monkeypatch.setattr(sasrec, "ranked", given)
+    epochs: list[int] = []
+    log = Log(watch=lambda line: epochs.append(line["epoch"]) if "epoch" in line else None)
+    config = dataclasses.replace(TINY, epochs=9, patience=3)
+    metrics = result(config, log=log)
+    assert epochs == [0, 1, 2, 3, 4] and metrics["selected_epoch"] == 2
+    assert log.selection == "best epoch by validation ndcg20_zeroed"
+    two = result(dataclasses.replace(config, epochs=2, selection="last"))
+    assert {name: value for name, value in two.items() if name in metrics} == metrics
+
+
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+def test_sasrec_learns_sequences_that_always_go_on_alike(loss, tmp_path, monkeypatch):
+    """Items 1, 2, ... 12 in a circle: after some epochs the next item is found."""
+    lines = [" ".join(str((start + step) % 12 + 1) for step in range(-1, 9)) for start in range(24)]
+    (tmp_path / "circle.txt").write_text("\n".join(f"{user} {line}" for user, line in enumerate(lines, start=1)))
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    batches.read_interactions.cache_clear()
+    config = dataclasses.replace(
+        TINY, dataset="circle", loss=loss, users=0, width=16, epochs=60, patience=60, dropout=0.0, learning_rate=1e-2
+    )
+    metrics = result(config)
+    assert metrics["test_ndcg5_unmasked_percent"] > 90
+
+
+def test_the_binary_loss_and_cross_entropy_equal_their_formulas():
+    encoder = sequence_encoder(9, 4, width=8, rng=generator(0, "weights")).double().eval()
+    with torch.no_grad():
+        encoder.items.weight.mul_(10)
+    rows, targets = torch.tensor([[0, 3, 4, 5], [0, 0, 0, 7]]), torch.tensor([[0, 4, 5, 6], [0, 0, 0, 8]])
+    negatives = torch.tensor([[1, 2, 2, 1], [1, 9, 9, 9]])
+    inputs = {"main0": rows, "target0": targets, "negative0": negatives}
+    scores = encoder.scores(encoder(rows)).tolist()
+    places = [(0, 1), (0, 2), (0, 3), (1, 3)]
+
+    def sigmoid(x):
+        return 1 / (1 + math.exp(-x))
+
+    binary = entropy = 0.0
+    for row, place in places:
+        given, wanted, other = scores[row][place], int(targets[row, place]), int(negatives[row, place])
+        binary -= math.log(sigmoid(given[wanted])) + math.log(1 - sigmoid(given[other]))
+        entropy -= math.log(math.exp(given[wanted]) / sum(math.exp(x) for x in given[:-1]))
+    config = dataclasses.replace(TINY, pieces=1)
+    for loss, expected in (("bce", binary), ("ce", entropy)):
+        found = sasrec.loss_of(dataclasses.replace(config, loss=loss), encoder)(**inputs)
+        assert found.item() == pytest.approx(expected / 4)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_the_contrastive_loss_is_nt_xent_over_2b_minus_2_negatives(similarity):
+    rng = torch.Generator().manual_seed(0)
+    z_a, z_b = (torch.randn(5, 3, dtype=torch.float64, generator=rng) for _ in range(2))
+    config = dataclasses.replace(TINY, views="cl4srec", similarity=similarity, temperature=0.7)
+    z = torch.cat([z_a, z_b])
+    if similarity == "cosine":
+        z = z / z.norm(dim=1, keepdim=True)
+    total = 0.0
+    for row in range(10):
+        scores = [float(z[row] @ other) / 0.7 for other in z]
+        total -= scores[(row + 5) % 10] - math.log(sum(math.exp(s) for n, s in enumerate(scores) if n != row))
+    assert float(sasrec.contrastive(config, z_a, z_b)) == pytest.approx(total / 10)
+    none_hard = dataclasses.replace(config, contrast="hcl", beta=0.0)
+    assert float(sasrec.contrastive(none_hard, z_a, z_b)) == pytest.approx(total / 10)
+
+
+def test_pieces_change_no_loss():
+    encoder = sequence_encoder(60, 12, width=8, rng=generator(0, "weights")).double().eval()
+    rng = np.random.default_rng(0)
+    rows = torch.zeros(20, 12, dtype=torch.long)
+    for row in rows:
+        length = int(rng.integers(1, 13))
+        row[-length:] = torch.from_numpy(rng.integers(1, 60, length))
+    rows = rows[views.lengths_of(rows).argsort()]
+    columns = {"main": rows, "target": rows, "negative": rows.flip(0).clamp_min(1), "a": rows, "b": rows}
+    losses = []
+    for pieces in (1, 3):
+        config = dataclasses.replace(TINY, pieces=pieces, views="cl4srec")
+        inputs = batches.in_pieces(columns, pieces)
+        losses.append(sasrec.loss_of(config, encoder)(**inputs).item())
+    assert inputs["main0"].shape[1] == 10 and losses[0] == pytest.approx(losses[1])
+
+
+ROWS = torch.tensor([[0, 0, 1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 0, 0, 9], [1, 2, 3, 4, 5, 6, 7, 8]])
+
+
+def items(row) -> list[int]:
+    return [item for item in row.tolist() if item]
+
+
+def test_crop_keeps_a_run_mask_hides_a_share_and_reorder_shuffles_a_run():
+    starts, windows = set(), set()
+    for seed in range(60):
+        rng = generator(seed, "augmentation")
+        cropped = views.crop(ROWS, 0.6, rng)
+        run = items(cropped[0])
+        starts.add(run[0])
+        assert run == list(range(run[0], run[0] + 3)) and cropped[0, :5].sum() == 0
+        masked = views.mask(ROWS, 0.3, 99, rng)
+        assert (masked == 99).sum(dim=1).tolist() == [1, 0, 2]
+        assert ((masked == ROWS) | (masked == 99)).all()
+        shuffled = views.reorder(ROWS, 0.6, rng)
+        assert sorted(items(shuffled[2])) == list(range(1, 9)) and torch.equal(shuffled[1], ROWS[1])
+        moved = [place for place, item in enumerate(items(shuffled[2])) if item != place + 1]
+        assert not moved or max(moved) - min(moved) < 4
+        windows.update(moved)
+    assert starts == {1, 2, 3, 4} and windows == set(range(8))
+
+
+def test_two_views_are_of_two_different_operations():
+    for seed in range(20):
+        shares = {"crop_share": 0.5, "mask_share": 0.5, "reorder_share": 0.9}
+        made = views.two_views(ROWS, **shares, number=99, rng=generator(seed, "augmentation"))
+        assert all(items(view[1]) == [9] for view in made)
+        kinds = ["crop" if len(items(v[2])) == 4 else "mask" if 99 in items(v[2]) else "reorder" for v in made]
+        assert kinds[0] != kinds[1]
+
+
+def test_negatives_are_never_the_user_s_items_and_everything_else_is_drawn():
+    avoided = batches.Avoided([np.array([1, 2, 5]), np.array([3])], items=6)
+    drawn = avoided.draw(torch.tensor([0, 1]), 400, generator(0, "augmentation"))
+    assert set(drawn[0].tolist()) == {3, 4, 6, 7} and set(drawn[1].tolist()) == {1, 2, 4, 5, 6, 7}
+    with pytest.raises(ValueError, match="a user has all 3 items, so that no negative is left to draw"):
+        batches.Avoided([np.array([1, 2, 3])], items=3)
+
+
+def test_clean_negatives_may_be_the_item_of_the_test_and_published_ones_may_not():
+    for negatives, possible in (("unseen", False), ("untrained", True)):
+        task = batches.load_task(dataclasses.replace(TINY, negatives=negatives))
+        users = torch.arange(len(task.rows))
+        test_items = torch.from_numpy(task.split.asked("test")[1])
+        assert bool(task.avoided.has(users, test_items).all()) != possible
+
+
+def test_duorecs_partner_has_the_same_target_and_is_another_sequence_where_there_is_one():
+    task = batches.load_task(dataclasses.replace(TINY, views="duorec", users=120))
+    index = torch.arange(len(task.rows))
+    partners = task.rows_of_same_target(index, generator(0, "augmentation"))
+    before, after = task.split.prefixes(TINY.longest)
+    by_target: dict[int, list[list[int]]] = {}
+    for prefix, target in zip(before, after.tolist(), strict=True):
+        by_target.setdefault(target, []).append(prefix.tolist())
+    alone = 0
+    for row, partner, target in zip(task.rows, partners, task.targets[:, -1].tolist(), strict=True):
+        possible = by_target[target]
+        assert items(partner) in possible
+        if torch.equal(row, partner):
+            assert len(possible) == 1 or possible.count(items(row)) > 1  # two documents that are the same
+        alone += len(possible) == 1
+    assert 0 < alone < len(task.rows) / 2
+
+
+def test_popularity_counts_training_items_and_transitions_come_before_it():
+    training = [np.array([1, 2, 3]), np.array([4, 2, 3]), np.array([2, 4])]
+    assert popularity(training, 5).tolist() == [-math.inf, 1, 3, 2, 2, 0, -math.inf]
+    scores = Transitions(training, 5).scores(np.array([2, 5]))
+    assert scores[0].argsort(descending=True).tolist()[:3] == [3, 4, 2]
+    assert scores[1].argsort(descending=True).tolist()[0] == 2 and scores[0, 3] == 2 + 2 / 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "nowhere"}, "unknown data set of interactions 'nowhere'"),
+        ({"width": 9}, "width must be a multiple of heads, got 9 and 2"),
+        ({"dataset": "short"}, "short has nothing to train on: no user has more than 3 items"),
+    ],
+)
+def test_a_bad_setting_gets_one_line(change, message, tmp_path, monkeypatch):
+    (tmp_path / "short.txt").write_text("1 1 2 3\n2 2 3 1\n")
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=message) as caught:
+        result(dataclasses.replace(TINY, **change))
+    assert "\n" not in str(caught.value)
