@@ -28,5 +28,6 @@ def test_a_raised_version_changes_the_keys_of_its_method_alone(name, monkeypatch
 
 
 def test_the_papers_of_the_suite_have_a_version_a_method():
-    suite = {"graph_contrastive", "hard_negatives", "loss_studies", "novel_class_discovery", "sentence_embeddings"}
+    suite = {"graph_contrastive", "hard_negatives", "loss_studies", "novel_class_discovery"}
+    suite |= {"sentence_embeddings", "sequential_recommendation"}
     assert suite <= set(PAPERS)

@@ -137,16 +137,16 @@ def test_training_stops_when_the_validation_score_stays_and_the_best_epoch_is_te
 
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_sasrec_learns_sequences_that_always_go_on_alike(loss, tmp_path, monkeypatch):
-    """Items 1, 2, ... 12 in a circle: after some epochs the next item is found."""
-    lines = [" ".join(str((start + step) % 12 + 1) for step in range(-1, 9)) for start in range(24)]
+    """Items 1, 2, ... 40 in a circle: after some epochs the next item is found."""
+    lines = [" ".join(str((start + step) % 40 + 1) for step in range(-1, 9)) for start in range(80)]
     (tmp_path / "circle.txt").write_text("\n".join(f"{user} {line}" for user, line in enumerate(lines, start=1)))
     monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
     batches.read_interactions.cache_clear()
     config = dataclasses.replace(
-        TINY, dataset="circle", loss=loss, users=0, width=16, epochs=60, patience=60, dropout=0.0, learning_rate=1e-2
+        TINY, dataset="circle", loss=loss, users=0, width=16, epochs=20, patience=20, dropout=0.0, learning_rate=1e-2
     )
     metrics = result(config)
-    assert metrics["test_ndcg5_unmasked_percent"] > 90
+    assert metrics["test_ndcg5_unmasked_percent"] > 50  # by chance 7
 
 
 def test_the_binary_loss_and_cross_entropy_equal_their_formulas():
