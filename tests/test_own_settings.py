@@ -146,6 +146,28 @@ def test_the_readmes_curve_is_one_line_over_six_betas(monkeypatch):
     assert lines_of(figure) == {"HCL": [0.0, 0.25, 0.5, 1.0, 2.0, 5.0]}
 
 
+@pytest.mark.parametrize("x", ["k", "neighbours"])
+def test_a_curve_takes_the_tables_word_and_the_configs(monkeypatch, x):
+    monkeypatch.setattr(places, "results", PROJECT / "results")
+    selection = papers.select("novel_class_discovery/k")
+    figure, _ = curve_over(gather(selection.paper, with_here=False), selection, x, None, "method", "quick")
+    assert lines_of(figure) == {"BCE + NCL + SCL": [5.0, 15.0, 50.0, 150.0, 300.0]}
+
+
+def test_a_curve_of_several_data_sets_has_a_panel_each(monkeypatch):
+    monkeypatch.setattr(places, "results", PROJECT / "results")
+    selection = papers.select("graph_contrastive/beta")
+    figure, _ = curve_over(gather(selection.paper, with_here=False), selection, "beta", None, "method", "paper")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["MUTAG", "PTC_MR", "IMDB-BINARY", "IMDB-MULTI", "ENZYMES", "PROTEINS"]
+    assert lines_of(figure)["Hard (paper)"] == [0.0, 1.0, 2.0, 10.0] and not figure.axes[0].get_legend()
+
+
+def test_several_figures_do_not_go_into_one_file(invoke, tmp_path):
+    told = invoke("plot", "toy", "--out", str(tmp_path / "all.png"))
+    assert told.exit_code == 2 and "is one file, and without --x there are several" in told.stderr
+
+
 @pytest.mark.parametrize(
     ("label", "without"),
     [

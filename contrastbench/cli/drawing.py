@@ -16,10 +16,13 @@ from contrastbench.cli.own import own_tables, without_setting
 from contrastbench.papers import Paper, Selection
 from contrastbench.report import blocks, html, plots, run_plots, style
 from contrastbench.report.cells import JoinedCell
+from contrastbench.report.verdict import is_finite
 from contrastbench.runner import files
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row
 from contrastbench.runner.vocabulary import SCALES
+
+LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
 
 
 def standard_figures(gathered: Gathered) -> dict[str, Figure]:
@@ -86,11 +89,17 @@ def curve_over(
         )
     y = y or next((cell.metric for cell in cells), "")
     wanted = {row["key"] for cell in cells for row in cell.best_known.done}
-    plots.curves_of_rows(
-        [row for row in gathered.rows if row["key"] in wanted], x, y, group
-    )  # are x, y and group known?
-    lines, published = _lines(cells, x, y, group)
-    return plots.curve(lines, x, y, published), y
+    finished = [row for row in gathered.rows if row["key"] in wanted]
+    of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
+    plots.check_known(finished, x, y, group, of_tables)
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells)) if group == "method" else [""]
+    panels = {name: _lines([cell for cell in cells if name in ("", cell.dataset)], x, y, group) for name in datasets}
+    panels = {name: (lines, published) for name, (lines, published) in panels.items() if lines}
+    names = {name for lines, published in panels.values() for name in (*lines, *published)}
+    if len(panels) == 1 and len(names) <= LEGEND_INSIDE:
+        ((lines, published),) = panels.values()
+        return plots.curve(lines, x, y, published), y
+    return plots.curve_panels(panels, x, y), y
 
 
 def _has_row(cell: JoinedCell) -> bool:
@@ -101,15 +110,14 @@ def _lines(
     cells: Sequence[JoinedCell], x: str, y: str, group: str
 ) -> tuple[dict[str, dict[float, list[float]]], dict[str, dict[float, float]]]:
     """Line -> x -> one value a seed, and line -> x -> the published value; each row once, whatever cells share it."""
-    several = len({cell.dataset for cell in cells}) > 1
     marked = len({(cell.variant, cell.protocol) for cell in cells}) > 1
     lines: dict[str, dict[float, dict[str, float]]] = {}
     published: dict[str, dict[float, float]] = {}
     for cell in cells:
-        name = _line_name(cell, x, group, several=several, marked=marked)
         for row in cell.best_known.done:
-            at, value = row["config"].get(x), row["metrics"].get(y)
-            if isinstance(at, (int, float)) and value is not None:
+            at, value = cell.settings.get(x, row["config"].get(x)), row["metrics"].get(y)
+            if is_finite(at) and is_finite(value):
+                name = _line_name(cell, row, x, group, marked=marked)
                 lines.setdefault(name, {}).setdefault(float(at), {})[row["key"]] = value
                 if cell.judged and cell.metric == y and group == "method":
                     published.setdefault(name, {})[float(at)] = cell.judged.value
@@ -117,13 +125,17 @@ def _lines(
     return found, published
 
 
-def _line_name(cell: JoinedCell, x: str, group: str, *, several: bool, marked: bool) -> str:
-    """By method: its name without the value of x, with the data set, variant and protocol where there are several."""
-    if group == "method":
-        label = cell.label if marked else cell.method
-        return without_setting(label, x) + (f", {cell.dataset}" if several else "")
-    row = cell.best_known.done[0]
-    return str(row[group] if group in row else row["config"].get(group))
+def _line_name(cell: JoinedCell, row: Row, x: str, group: str, *, marked: bool) -> str:
+    """By method: its name without the value of x, by whatever word the table calls it; else the group's value.
+
+    With the variant and the protocol where there are several.
+    """
+    if group != "method":
+        return str(row[group] if group in row else row["config"].get(group))
+    label = without_setting(cell.label if marked else cell.method, x)
+    for word in (name for name, value in cell.settings.items() if value == row["config"].get(x)):
+        label = without_setting(label, word)
+    return label
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
@@ -158,6 +170,7 @@ def _paper_input(gathered: Gathered) -> html.PaperInput:
     paper = gathered.paper
     shown = [table for table in gathered.tables if table.scale == "paper" or table in gathered.measured]
     shown += own_tables(gathered)
+    shown.sort(key=lambda table: table.scale == "smoke")  # its numbers mean nothing, so they come last
     figures = [
         html.FigureInput(name, name.replace("-", " ").replace("_", " "), style.svg_bytes(figure))
         for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()

@@ -118,6 +118,8 @@ def plot_rows(
     gathered = gather(selection.paper)
     folder = places.results / "report" / "figures" / selection.paper.name
     if x is None:
+        if out and out.suffix in (".svg", ".pdf", ".png"):
+            raise ValueError(f"--out {out} is one file, and without --x there are several; give a folder, or --x")
         written = drawing.save_standard_figures(gathered, selection, out or folder)
         if not written:
             raise ValueError(f"nothing of {target} is measured yet, so there is nothing to draw")

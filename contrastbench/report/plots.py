@@ -37,9 +37,7 @@ def curves_of_rows(rows: Iterable[Row], x: str, y: str, group: str = "method") -
         ValueError: no row has ``x``, ``y`` or ``group``, or the rows are of several scales.
     """
     finished = [row for row in rows if row["status"] == "done"]
-    _check_known("x", x, {name for row in finished for name, value in row["config"].items() if is_finite(value)})
-    _check_known("y", y, {name for row in finished for name in row["metrics"]})
-    _check_known("group", group, {name for row in finished for name in (*row["config"], *GROUPS)})
+    check_known(finished, x, y, group)
     scales = sorted({row["scale"] for row in finished})
     if len(scales) > 1:
         raise ValueError(f"rows of several scales never share a curve, got {', '.join(scales)}; choose one")
@@ -52,6 +50,15 @@ def curves_of_rows(rows: Iterable[Row], x: str, y: str, group: str = "method") -
 
 
 GROUPS = ("method", "dataset", "variant", "protocol", "stage")
+
+
+def check_known(rows: Iterable[Row], x: str, y: str, group: str, of_tables: Iterable[str] = ()) -> None:
+    """Raises ValueError unless some row has ``x``, ``y`` and ``group``; a table's own words for ``x`` are known too."""
+    rows = list(rows)
+    numbers = {name for row in rows for name, value in row["config"].items() if is_finite(value)}
+    _check_known("x", x, numbers | set(of_tables))
+    _check_known("y", y, {name for row in rows for name in row["metrics"]})
+    _check_known("group", group, {name for row in rows for name in (*row["config"], *GROUPS)})
 
 
 def _check_known(what: str, name: str, known: set[str]) -> None:
@@ -68,6 +75,21 @@ def curve(curves: Curves, x: str, y: str, published: Mapping[str, Mapping[float,
     with styled():
         figure, axes = new_figure()
         _draw_curves(axes, curves, published or {}, x, y)
+    return figure
+
+
+def curve_panels(panels: Mapping[str, tuple[Curves, Mapping[str, Mapping[float, float]]]], x: str, y: str) -> Figure:
+    """As ``curve``: a panel for each title, and the lines named once, beside the panels.
+
+    Args:
+        panels: title -> curves, and published numbers.
+    """
+    with styled():
+        figure, axes = _panels(len(panels), 3, lambda columns, lines: (4.2 * columns + 2.2, 3.2 * lines + 0.2))
+        for drawn, (title, (curves, published)) in zip(axes, panels.items(), strict=True):
+            _draw_curves(drawn, curves, published, x, y, legend=False)
+            drawn.set_title(title)
+        _shared_legend(figure, axes)
     return figure
 
 

@@ -71,7 +71,8 @@ def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -
     """
     curves = {name: [_losses(run) for run in seeds] for name, seeds in runs.items()}
     with styled():
-        figure, axes = new_figure()
+        many = len(curves) > 8  # then named beside the axes, in columns of 20
+        figure, axes = new_figure(6.4 + 2.0 * math.ceil(len(curves) / 20) * many)
         for name, style in looks(curves).items():
             for points in curves[name]:
                 axes.plot(list(points), list(points.values()), color=style.colour, alpha=0.3, linewidth=0.8)
@@ -80,7 +81,10 @@ def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("loss")
-        axes.legend()
+        if many:
+            figure.legend(loc="outside right upper", ncols=math.ceil(len(curves) / 20), fontsize=6)
+        else:
+            axes.legend()
     return figure
 
 

@@ -129,6 +129,13 @@ def test_training_curves_show_seeds_and_their_mean():
     assert len(axes.lines) == 3
 
 
+def test_training_curves_of_many_methods_leave_room_for_the_curves():
+    runs = {f"method {n}": [[{"epoch": e, "loss": 3.0 - e} for e in range(3)]] for n in range(60)}
+    figure = run_plots.training_curves(runs)
+    style.svg_bytes(figure)  # lays it out; where nothing is left for the axes, matplotlib warns
+    assert figure.axes[0].get_position().width > 0.4 and not figure.axes[0].get_legend()
+
+
 def test_a_cut_off_curve_is_read_up_to_the_cut(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 0, "loss": 1.0}\n{"epoch": 1, "lo')
     assert run_plots.read_curve(tmp_path / "metrics.jsonl") == [{"epoch": 0, "loss": 1.0}]
