@@ -12,7 +12,7 @@ import torch
 from baselines.next_item import Transitions, popularity
 from benchmarks.sequential_recommendation import batches, sasrec, tables, views
 from benchmarks.sequential_recommendation import train as stages
-from benchmarks.sequential_recommendation.config import Train
+from benchmarks.sequential_recommendation.config import Count, Train
 from contrastbench.encoders.sequences import sequence_encoder
 from contrastbench.randomness import generator
 from contrastbench.report.published import read_published
@@ -298,3 +298,12 @@ def test_a_bad_setting_gets_one_line(change, message, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=message) as caught:
         result(dataclasses.replace(TINY, **change))
     assert "\n" not in str(caught.value)
+
+
+def test_all_actions_count_the_item_of_the_test(tmp_path, monkeypatch):
+    (tmp_path / "few.txt").write_text("1 1 2 9\n2 2 1 9\n3 1 3 9\n")
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    batches.read_interactions.cache_clear()
+    config = Count("few")
+    ranks = [result(each)["test_mrr_excluded_percent"] for each in (config, dataclasses.replace(config, actions="all"))]
+    assert ranks[0] < 50 and ranks[1] == 100

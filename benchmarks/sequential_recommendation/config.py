@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contrastbench.runner import added
+
 
 @dataclass(frozen=True)
 class Train:
@@ -44,6 +46,7 @@ class Count:
     dataset: str = "LastFM"
     users: int = 0
     method: str = "popularity"  # or "transitions": what came right after the last item
+    actions: str = added("training")  # that are counted; or "all", the held-out ones of validation and test too
 
 
 _SELECTED = ("ndcg20_zeroed", "mrr10_unmasked")
@@ -55,7 +58,7 @@ RANGES = {
     **{"beta": "[0, 1000]", "crop": "(0, 1]", "mask": "[0, 1]", "reorder": "[0, 1]", "longest": "[1, 10000]"},
     **{"width": "[1, inf)", "layers": "[1, inf)", "heads": "[1, inf)", "dropout": "[0, 1)", "batch": "[8, inf)"},
     **{"pieces": "[1, 8]", "epochs": "[1, inf)", "patience": "[1, inf)", "selection": (*_SELECTED, "last")},
-    **{"learning_rate": "(0, inf)", "method": ("popularity", "transitions")},
+    **{"learning_rate": "(0, inf)", "method": ("popularity", "transitions"), "actions": ("training", "all")},
 }
 USED_BY = {
     "negatives": {"loss": ("bce",)},

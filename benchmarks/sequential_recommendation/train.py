@@ -20,19 +20,20 @@ TRAINING_STEPS = {"train": (step_of_a_run,)}
 
 
 def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
-    """Ranks by counts over the training sequences. Computed on the CPU."""
+    """Ranks by counts over the sequences. Computed on the CPU."""
     data = read_interactions(config.dataset).first(config.users)
     log.data(config.dataset, data.sha256)
     log.selected_by("nothing to select")
     split = Split(data)
     histories, targets = split.asked("test")
+    counted = data.sequences if config.actions == "all" else split.training
     if config.method == "popularity":
-        popular = popularity(split.training, data.items)
+        popular = popularity(counted, data.items)
 
         def scores_of(users: np.ndarray) -> Tensor:
             return popular.repeat(len(users), 1)
     else:
-        after = Transitions(split.training, data.items)
+        after = Transitions(counted, data.items)
 
         def scores_of(users: np.ndarray) -> Tensor:
             return after.scores(np.array([histories[user][-1] for user in users]))
