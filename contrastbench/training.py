@@ -11,13 +11,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 WARM_UP_STEPS = 3  # before a capture, as PyTorch's notes on CUDA graphs ask for
-GRAPHS = 256  # kept at most
+GRAPHS = 256  # kept at most; with more kinds of inputs than that in use, the others' steps are eager
 ALIGNMENT = 64  # bytes; where each input begins in the buffer
 RATES = "learning rates"  # the input that a step adds to its own: one for each parameter group
 
@@ -69,7 +70,8 @@ class TrainingStep:
         self._total, self._last, self._finite_steps = (torch.zeros((), device=self.device) for _ in range(3))
         self.last_loss = float("nan")  # of the last step before ``mean_loss`` was asked for
         self._steps = 0
-        self._captured: dict[Any, tuple[_Buffers, Any]] = {}  # kind of inputs -> where they go, and the graph
+        self._taken = 0  # steps in all
+        self._captured: dict[Any, _Captured] = {}  # by the kind of inputs, the last used last
         self._captured_for: Any = None  # the optimiser's state that the graphs write to
         self._pool: Any = None
 
@@ -81,11 +83,12 @@ class TrainingStep:
                 its values gets a graph of its own; in a step that is not captured, what has a method ``to`` is moved.
         """
         self._steps += 1
+        self._taken += 1
         if self.device.type == "cuda":
             with torch.cuda.device(self.device):
                 self._step_on_gpu(inputs)
         elif self.device.type == "meta":
-            self._settle_optimizer(fused=False)
+            self._settle_optimizer(fused=False, capturable=False)
             self._update({name: _moved(value, self.device) for name, value in inputs.items()})
         else:
             self._update(inputs)
@@ -130,27 +133,51 @@ class TrainingStep:
     def _step_on_gpu(self, inputs: dict[str, Any]) -> None:
         rates = torch.tensor([group["lr"] for group in self.optimizer.param_groups], dtype=torch.float32)
         if not self.capture:
-            self._settle_optimizer(fused=True)
-            self._update({name: _moved(value, self.device) for name, value in inputs.items()}, rates.to(self.device))
+            self._settle_optimizer(fused=True, capturable=False)
+            self._eager_step_on_gpu(inputs, rates)
             return
         if self.optimizer.state is not self._captured_for:  # a checkpoint was restored: the graphs know other tensors
             self._captured.clear()
+            self._pool = None  # PyTorch refuses a pool that no graph uses any more
         tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)} | {RATES: rates}
         constants = {name: value for name, value in inputs.items() if name not in tensors}
         settings = [setting for group in self.optimizer.param_groups for setting in _settings(group)]
         kind = (_shapes(tensors), tuple(constants.items()), tuple(settings))
+        if kind not in self._captured and not self._has_room():
+            self._eager_step_on_gpu(inputs, rates)
+            return
         if kind not in self._captured:
-            if len(self._captured) >= GRAPHS:
-                self._captured.pop(next(iter(self._captured)))  # the oldest: a schedule's constant does not come back
             self._captured[kind] = self._captured_step(tensors, constants)
             self._captured_for = self.optimizer.state
-        buffers, graph = self._captured[kind]
-        buffers.load(tensors)
-        graph.replay()
+        step = self._captured[kind] = self._captured.pop(kind)  # the last used stands last
+        step.used = self._taken
+        step.buffers.load(tensors)
+        step.graph.replay()
 
-    def _captured_step(self, tensors: dict[str, Tensor], constants: dict[str, Any]) -> tuple[_Buffers, Any]:
-        """A graph that takes the step for inputs of one kind, and the buffers that it reads them from."""
-        self._settle_optimizer(fused=True)
+    def _eager_step_on_gpu(self, inputs: dict[str, Any], rates: Tensor) -> None:
+        self._update({name: _moved(value, self.device) for name, value in inputs.items()}, rates.to(self.device))
+
+    def _has_room(self) -> bool:
+        """Whether another graph may be made, if need be for the one unused the longest: a schedule's old constant.
+
+        Where all are in use, as with more batches of graphs than ``GRAPHS``, making room would mean to capture at every
+        step.
+        """
+        if len(self._captured) < GRAPHS:
+            return True
+        oldest = next(iter(self._captured))
+        if self._taken - self._captured[oldest].used < 4 * GRAPHS:
+            return False
+        del self._captured[oldest]
+        return True
+
+    def _captured_step(self, tensors: dict[str, Tensor], constants: dict[str, Any]) -> _Captured:
+        """A graph that takes the step for inputs of one kind, and the buffers that it reads them from.
+
+        Raises:
+            Exception: what stopped the capture, and not what PyTorch says of a capture that was stopped.
+        """
+        self._settle_optimizer(fused=True, capturable=True)
         buffers = _Buffers(tensors, self.device)
         buffers.load(tensors)
         static = dict(buffers.static)
@@ -159,9 +186,12 @@ class TrainingStep:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            self._update({**static, **constants}, rates)
-        return buffers, graph
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                self._update({**static, **constants}, rates)
+        except Exception as error:
+            raise _first(error) from None
+        return _Captured(buffers, graph, self._taken)
 
     def _warm_up(self, update: Callable[[], None]) -> None:
         """Steps on a side stream; then weights, buffers, optimiser state, sums and the GPU's random stream are again
@@ -195,8 +225,11 @@ class TrainingStep:
         everything += [self._total, self._last, self._finite_steps]
         yield from {id(value): value for value in everything if isinstance(value, Tensor)}.values()
 
-    def _settle_optimizer(self, *, fused: bool) -> None:
-        """The kernels of the update: fused ones that read step and learning rate on the device."""
+    def _settle_optimizer(self, *, fused: bool, capturable: bool) -> None:
+        """The kernels of the update: fused ones that read step and learning rate on the device.
+
+        A checkpoint that another kind of device saved has its counts of steps on the CPU; they are moved.
+        """
         if not isinstance(self.optimizer, torch.optim.Adam | torch.optim.AdamW | torch.optim.SGD):
             raise TypeError(f"a step needs Adam, AdamW or SGD, got {type(self.optimizer).__name__}")
         for group in self.optimizer.param_groups:
@@ -204,7 +237,10 @@ class TrainingStep:
                 raise ValueError(f"a step needs SGD without dampening, got {group['dampening']}")
             group["fused"], group["foreach"] = fused, False
             if "capturable" in group:
-                group["capturable"] = fused and self.capture
+                group["capturable"] = capturable
+        for parameter, state in self.optimizer.state.items():
+            if isinstance(state.get("step"), Tensor):
+                state["step"] = state["step"].to(parameter.device)
 
     @contextmanager
     def _learning_rates(self, rates: Tensor) -> Iterator[None]:
@@ -218,6 +254,15 @@ class TrainingStep:
         finally:
             for group, number in zip(groups, numbers, strict=True):
                 group["lr"] = number
+
+
+@dataclass
+class _Captured:
+    """A captured step."""
+
+    buffers: _Buffers
+    graph: Any
+    used: int  # at which step the last time
 
 
 class _Buffers:
@@ -256,6 +301,11 @@ class _Buffers:
         self._on_device.copy_(self._pinned[turn], non_blocking=True)
         if self._copied:
             self._copied[turn].record()
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that came first where one followed from another."""
+    return error if error.__context__ is None else _first(error.__context__)
 
 
 def _shapes(tensors: dict[str, Tensor]) -> tuple[Any, ...]:

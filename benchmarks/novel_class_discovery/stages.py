@@ -143,9 +143,9 @@ class Seen:
 
     def features(self, model: Network, images: Tensor) -> Tensor:
         """float32 [N, width] of normalised images."""
-        if not self.low:
-            return model.features(images)
-        with torch.autocast(images.device.type, torch.bfloat16):
+        if not self.low or images.device.type == "meta":  # where autocast is not known
+            return model.features(images).float()
+        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):  # for graph capture
             return model.features(images).float()
 
     @torch.no_grad()

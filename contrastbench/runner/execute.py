@@ -289,11 +289,16 @@ def _config(ticket: dict[str, Any]) -> Any:
 def _settle(host: Host) -> None:
     """Threads and deterministic kernels for this process. The global seed is only a net for code we do not own."""
     import torch
+    from torch.backends import cuda
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(host.threads)
     if host.device != "cpu":
-        torch.cuda.set_device(host.device)
+        torch.cuda.set_device(torch.device(host.device).index or 0)  # which does not take "cuda"
+        # Their gradients differ from run to run where a missing deterministic kernel is a warning only; the plain one's
+        # do not.
+        for set_kernel in (cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp):
+            set_kernel(False)
     # As torch.use_deterministic_algorithms, which also imports the compiler: 1.2 s of CPU in every worker.
     torch.set_deterministic_debug_mode("error" if host.device == "cpu" else "warn")
     # Filling fresh memory costs time; reading it would show as rows that differ, which the tests look for.
