@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for a job in the bac
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("CONTRASTBENCH_DATA", None)
 os.environ.pop("CONTRASTBENCH_RUNS", None)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Bit for bit is promised on one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -20,12 +20,7 @@ SMOKE = {run.key: run for name in tables.TABLES for cell in tables.cells(name, "
 SHORT = {"epochs": 3, "evaluate_at": (0,), "folds": 3, "inner_folds": 3}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def done(config: Config, seed: int = 0, folder: Path | None = None, stage: str = "train"):

@@ -3,7 +3,6 @@
 import importlib
 
 import pytest
-import torch
 
 from benchmarks.loss_studies import config, digits, figures, tables, train
 from contrastbench.runner import Checkpoint, Log
@@ -21,12 +20,7 @@ TRAINED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,7 @@ from contrastbench.runner.vocabulary import SCALES, chain
 TINY = tables.BASE["smoke"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Bit for bit is promised on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def result(config: Any, *, seed: int = 0, checkpoint: Checkpoint | None = None, log: Log | None = None) -> dict:
@@ -62,15 +56,8 @@ def test_tables_share_runs():
     assert keys("rules") < keys("main") and len(keys("negatives") - keys("main")) == 10
 
 
-def test_published_numbers_belong_to_cells_or_to_no_table_of_ours():
-    places = {
-        (table, cell.dataset, cell.method, cell.metric)
-        for table in tables.TABLES
-        for cell in tables.cells(table, "paper")
-    }
+def test_the_judged_numbers_are_confirmed_and_have_a_tenth_as_margin():
     numbers = read_published(Path(tables.__file__).with_name("published.csv"))
-    assert len(numbers) == 699
-    assert all(number.place in places for number in numbers if number.table in tables.TABLES)
     judged = [number for number in numbers if number.dataset == "LastFM" and number.table == "main"]
     assert len(judged) == 12 and all(number.confirmed for number in judged)
     assert all(number.margin == pytest.approx(max(0.05, number.value / 10), abs=0.006) for number in judged)

@@ -1,7 +1,6 @@
 """Fixtures of the tests of novel class discovery."""
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,17 +12,8 @@ from benchmarks.novel_class_discovery.protocols import SMOKE
 from contrastbench.data.images import Split, load_images
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bit for bit is promised on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
-def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_digits(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     """60 training digits of each class instead of 300: an epoch is four steps, and goes the same ways."""
     monkeypatch.setattr(task, "load_images", _few)
 

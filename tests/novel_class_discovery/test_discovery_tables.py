@@ -10,7 +10,6 @@ from benchmarks.novel_class_discovery.protocols import PROTOCOLS
 from contrastbench import papers
 from contrastbench.cli.before import by_name_only
 from contrastbench.cli.planning import planned_runs
-from contrastbench.report.published import read_published
 from contrastbench.runner import Run
 from contrastbench.runner.execute import Host, execute, write_ticket
 from contrastbench.runner.rows import read_row
@@ -124,15 +123,3 @@ def test_the_curve_over_k_has_the_published_choice() -> None:
         for name, protocol in PROTOCOLS[scale].items():
             if scale != "smoke" and not name.startswith("ImageNet"):
                 assert protocol.published_k in protocol.ks and protocol.discover.neighbours == protocol.published_k
-
-
-def test_published_numbers_belong_to_cells_or_to_no_table_of_ours() -> None:
-    places = {
-        (table, cell.dataset, cell.method, cell.metric)
-        for table in tables.TABLES
-        for cell in tables.cells(table, "paper")
-    }
-    numbers = read_published(Path(tables.__file__).with_name("published.csv"))
-    assert len(numbers) > 80
-    assert all(number.place in places for number in numbers if number.table in tables.TABLES)
-    assert sum(number.confirmed for number in numbers if number.place in places) >= 8

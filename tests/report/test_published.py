@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from contrastbench import papers
 from contrastbench.report.published import COLUMNS, read_published
 
 GOOD = "main,MUTAG,InfoGraph,test_svm_percent,89.01,1.13,seeds,5,yes,,Table 1,the paper,"
@@ -59,3 +60,23 @@ def test_a_bad_header_says_what_is_missing_and_what_is_unknown(tmp_path):
     path = written(tmp_path, header=HEADER.replace("margin", "tolerance"))
     with pytest.raises(ValueError, match="lacks margin and has unknown tolerance"):
         read_published(path)
+
+
+EVERY_NUMBER_HAS_A_CELL = {  # at least so many numbers, and so many confirmed: a file cut short is noticed
+    "hard_negatives": (100, 10),
+    "novel_class_discovery": (80, 8),
+    "sentence_embeddings": (300, 20),
+    "sequential_recommendation": (699, 12),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_NUMBER_HAS_A_CELL)
+def test_published_numbers_belong_to_cells_or_to_no_table_of_ours(name):
+    """The other papers name numbers beside their tables, which a table lists as published and not measured."""
+    paper = papers.paper(name)
+    places = {(table, cell.dataset, cell.method, cell.metric) for table, cell in papers.select(name).cells("paper")}
+    numbers = read_published(paper.folder / "published.csv")
+    assert {number.place for number in numbers if number.table in paper.tables} <= places
+    confirmed = {number.place for number in numbers if number.confirmed} & places
+    least, least_confirmed = EVERY_NUMBER_HAS_A_CELL[name]
+    assert len(numbers) >= least and len(confirmed) >= least_confirmed
