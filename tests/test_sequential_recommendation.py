@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from baselines.next_item import Transitions, popularity
-from benchmarks.sequential_recommendation import batches, sasrec, tables, views
+from benchmarks.sequential_recommendation import batches, coserec, sasrec, tables, views
 from benchmarks.sequential_recommendation import train as stages
 from benchmarks.sequential_recommendation.config import Count, Train
 from contrastbench.encoders.sequences import sequence_encoder
@@ -68,6 +68,7 @@ CHANGES = [
     {"negatives": "untrained"},
     {"views": "cl4srec", "contrast": "hcl", "beta": 1.0},
     {"loss": "ce", "views": "duorec"},
+    {"views": "coserec", "warm_up": 0},
     {"loss": "ce", "sequences": "prefixes", "users": 12, "selection": "mrr10_unmasked", "epochs": 1},
 ]
 
@@ -294,3 +295,58 @@ def test_all_actions_count_the_item_of_the_test(tmp_path, monkeypatch):
     config = Count("few")
     ranks = [result(each)["test_mrr_excluded_percent"] for each in (config, dataclasses.replace(config, actions="all"))]
     assert ranks[0] < 50 and ranks[1] == 100
+
+
+def test_similar_items_by_counts_equal_their_formula():
+    sequences = [np.array([1, 2, 3]), np.array([2, 3]), np.array([3, 1, 1, 4]), np.array([6])]
+    best, score = coserec.by_counts(sequences, items=6)
+    users = {item: [set(each.tolist()) for each in sequences if item in each] for item in range(1, 7)}
+    scores = {
+        (i, j): sum(1 / math.log(1 + len(user)) for user in users[i] if j in user)
+        / math.sqrt(len(users[i]) * len(users[j]))
+        for i in users
+        for j in users
+        if i != j and any(j in user for user in users[i])
+    }
+    low, high = min(scores.values()), max(scores.values())
+    for item in range(1, 5):
+        own = {j: value for (i, j), value in scores.items() if i == item}
+        assert own[int(best[item])] == pytest.approx(max(own.values()))
+        assert score[item].item() == pytest.approx((max(own.values()) - low) / (high - low))
+    assert best[[0, 5, 6, 7]].tolist() == [0, 0, 0, 0] and score[6] == 0
+
+
+def test_similar_items_by_embeddings_leave_the_item_itself_out_and_join_after_the_warm_up():
+    weight = torch.tensor([[0.0, 0.0], [3.0, 0.0], [2.0, 1.0], [0.0, 2.0], [-1.0, 0.0]])
+    best, score = coserec.by_embeddings(weight)
+    assert best.tolist()[1:4] == [2, 1, 2] and score[1].item() == pytest.approx((6 + 3) / (9 + 3))
+    encoder = sequence_encoder(3, 4, width=2, heads=1, rng=generator(0, "weights"))
+    with torch.no_grad():
+        encoder.items.weight.copy_(weight)
+    similar = coserec.SimilarItems([np.array([1, 3]), np.array([2, 3])], items=3)
+    config = dataclasses.replace(TINY, views="coserec", warm_up=5)
+    assert similar.at(config, encoder, 5).tolist() == [0, 3, 3, 1, 0]
+    later = similar.at(config, encoder, 6)
+    assert all(later[n] == (similar.best if similar.score[n] >= score[n] else best)[n] for n in range(5))
+
+
+def test_substitute_replaces_a_share_and_insert_puts_similar_items_before_theirs():
+    similar = torch.arange(12) + 100
+    for seed in range(10):
+        rng = generator(seed, "augmentation")
+        replaced = coserec.substitute(ROWS, 0.3, similar, rng)
+        assert (replaced != ROWS).sum(dim=1).tolist() == [1, 1, 2] and (replaced[1] != ROWS[1]).any()
+        longer = items(coserec.insert(ROWS, 0.4, similar, rng)[2])
+        assert [item for item in longer if item < 100] == items(ROWS[2]) and len(longer) == 11
+        assert all(longer[place + 1] == item - 100 for place, item in enumerate(longer) if item >= 100)
+
+
+def test_a_short_sequence_takes_only_the_operations_for_short_ones():
+    similar = torch.full((12,), 50)
+    config = dataclasses.replace(TINY, short=6, short_operations="SI", longest=8, crop=0.2, mask=0.7, insert=0.4)
+    lengths = set()
+    for seed in range(40):
+        for view in coserec.two_views(ROWS, config, similar, generator(seed, "augmentation")):
+            assert view.shape == (3, 8) and 50 in items(view[0]) and 50 in items(view[1])
+            lengths.add(len(items(view[2])))
+    assert min(lengths) == 1 and max(lengths) == 8, "the long one is cropped to one item, too"

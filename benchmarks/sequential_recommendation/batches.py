@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.sequential_recommendation import coserec
 from benchmarks.sequential_recommendation.config import Train
 from benchmarks.sequential_recommendation.views import lengths_of, two_views
 from contrastbench.data.interactions import Split, left_padded, load_interactions
+from contrastbench.encoders.sequences import SequenceEncoder
 from contrastbench.randomness import generator
 from contrastbench.training import batches
 
@@ -43,26 +45,30 @@ class Task:
     def items(self) -> int:
         return self.split.data.items
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
-        """The inputs of each step of an epoch."""
+    def epoch(self, seed: int, epoch: int, encoder: SequenceEncoder) -> Iterator[dict[str, Tensor]]:
+        """The inputs of each step of an epoch; ``encoder`` is asked at its beginning which items it finds similar."""
+        similar = self.similar.at(self.config, encoder, epoch) if self.config.views == "coserec" else None
         rng = generator(seed, "augmentation", epoch)
         order = batches(len(self.rows), self.config.batch, generator(seed, "order", epoch), drop_last=False)
         for index in order:
             if len(index) >= FEWEST:
-                yield self.inputs(index, rng)
+                yield self.inputs(index, rng, similar)
 
-    def inputs(self, index: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def inputs(self, index: Tensor, rng: torch.Generator, similar: Tensor | None = None) -> dict[str, Tensor]:
         """The rows ``index`` by length, in pieces: ``main0``, ``target0``, ``negative0``, ``a0``, ``b0``, ``main1``."""
         index = index[self.lengths[index].argsort(stable=True)]
         columns = {"main": self.rows[index], "target": self.targets[index]}
         if self.config.loss == "bce":
             columns["negative"] = self.avoided.draw(self.users[index], columns["target"].shape[1], rng)
         if self.config.views != "none":
-            columns |= dict(zip(VIEWS, self.views(index, rng), strict=True))
-        return in_pieces(columns, self.config.pieces)
+            columns |= dict(zip(VIEWS, self.views(index, rng, similar), strict=True))
+        return in_pieces(columns, self.config.pieces, whole_views=self.config.views == "coserec")
 
-    def views(self, index: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def views(self, index: Tensor, rng: torch.Generator, similar: Tensor | None) -> Sequence[Tensor]:
         config = self.config
+        if similar is not None:
+            longest = int(self.whole_lengths[index].max())
+            return coserec.two_views(self.whole[index, -max(longest, 1) :], config, similar, rng)
         if config.views == "duorec":
             return self.rows[index], self.rows_of_same_target(index, rng)
         shares = {"crop_share": config.crop, "mask_share": config.mask, "reorder_share": config.reorder}
@@ -82,6 +88,20 @@ class Task:
     @functools.cached_property
     def lengths(self) -> Tensor:
         return lengths_of(self.rows)
+
+    @functools.cached_property
+    def whole(self) -> Tensor:
+        """int64 [U, longest of all]: the rows before they were cut to ``config.longest``."""
+        inputs = [sequence[:-1] for sequence in self.split.training]
+        return torch.from_numpy(left_padded(inputs, max(map(len, inputs))))
+
+    @functools.cached_property
+    def whole_lengths(self) -> Tensor:
+        return lengths_of(self.whole)
+
+    @functools.cached_property
+    def similar(self) -> coserec.SimilarItems:
+        return coserec.SimilarItems([sequence[:-1] for sequence in self.split.training], self.items)
 
     @functools.cached_property
     def avoided(self) -> Avoided:
@@ -135,13 +155,16 @@ class Avoided:
         return self.keys[place] == keys
 
 
-def in_pieces(columns: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
-    """Columns [B, T] cut into pieces of rows; leading places that are padding in all rows of a piece are left out."""
+def in_pieces(columns: dict[str, Tensor], pieces: int, *, whole_views: bool = False) -> dict[str, Tensor]:
+    """Columns [B, T] cut into pieces of rows; leading places that are padding in all rows of a piece are left out.
+
+    With ``whole_views`` the views keep all places: CoSeRec compares the outputs of all of them, padding's too.
+    """
     made = {}
     for number, places in enumerate(torch.arange(len(columns["main"])).tensor_split(pieces)):
         width = _width(columns["main"][places])
         for name, column in columns.items():
-            kept = _width(column[places]) if name in VIEWS else width
+            kept = (column.shape[1] if whole_views else _width(column[places])) if name in VIEWS else width
             made[f"{name}{number}"] = column[places, -kept:].contiguous()
     return made
 

@@ -35,7 +35,7 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
             break
         encoder.train()
         with seeded_dropout(seed, epoch, device):
-            for inputs in task.epoch(seed, epoch):
+            for inputs in task.epoch(seed, epoch, encoder):
                 step(**inputs)
         loss = step.mean_loss(epoch)
         if config.selection == "last":
@@ -63,14 +63,18 @@ def training_step(config: Train, encoder: SequenceEncoder, device: str) -> Train
 def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
     """The training step of a run, and its inputs."""
     task = load_task(config)
+    start = built(config, task, seed)
     encoder = built(config, task, seed).to(device).train()
-    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch))
+    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch, start))
     return training_step(config, encoder, device), inputs
 
 
 def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces."""
     next_item = {"bce": binary, "ce": among_all}[config.loss]
+
+    def compared(states: Tensor) -> Tensor:
+        return states.flatten(1) if config.views == "coserec" else states[:, -1]
 
     def loss(**inputs: Tensor) -> Tensor:
         pieces = range(config.pieces)
@@ -83,7 +87,7 @@ def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
         total = torch.stack(sums).sum() / torch.stack(counts).sum()
         if config.views == "none":
             return total
-        z_a, z_b = (torch.cat([encoder(inputs[f"{view}{n}"])[:, -1] for n in pieces]) for view in VIEWS)
+        z_a, z_b = (torch.cat([compared(encoder(inputs[f"{view}{n}"])) for n in pieces]) for view in VIEWS)
         return total + config.weight * contrastive(config, z_a, z_b)
 
     return loss
@@ -104,7 +108,7 @@ def among_all(encoder: SequenceEncoder, states: Tensor, targets: Tensor, negativ
 
 
 def contrastive(config: Train, z_a: Tensor, z_b: Tensor) -> Tensor:
-    """NT-Xent, DCL or HCL between the last places of two views, by dot product or cosine."""
+    """NT-Xent, DCL or HCL between two views [B, D], by dot product or cosine."""
     z = torch.cat([z_a, z_b])
     if config.similarity == "cosine":
         z = normalize(z, dim=1)

@@ -19,10 +19,14 @@ def lengths_of(rows: Tensor) -> Tensor:
     return (rows != PADDING).cummax(dim=1).values.sum(dim=1)
 
 
-def crop(rows: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """A random run of floor(share * length) items, moved to the end."""
+def crop(rows: Tensor, share: float, rng: torch.Generator, *, to_end: bool = True) -> Tensor:
+    """A random run of floor(share * length) items, at least one, moved to the end.
+
+    With ``to_end=False`` the run never holds the last item, as in CoSeRec's code.
+    """
     lengths, width = lengths_of(rows), rows.shape[1]
-    start, count = _window(lengths, share, rng)
+    start, count = _window(lengths, share, rng, to_end)
+    count = count.clamp_min(1)
     places = torch.arange(width) - (width - count)[:, None]
     source = (width - lengths + start)[:, None] + places
     return torch.where(places >= 0, rows.gather(1, source.clamp(0, width - 1)), PADDING)
@@ -36,10 +40,10 @@ def mask(rows: Tensor, share: float, number: int, rng: torch.Generator) -> Tenso
     return rows.masked_fill(noise.argsort(dim=1).argsort(dim=1) < _share(lengths, share)[:, None], number)
 
 
-def reorder(rows: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """A random run of floor(share * length) items, shuffled."""
+def reorder(rows: Tensor, share: float, rng: torch.Generator, *, to_end: bool = True) -> Tensor:
+    """A random run of floor(share * length) items, shuffled; ``to_end`` as in :func:`crop`."""
     lengths, width = lengths_of(rows), rows.shape[1]
-    start, count = _window(lengths, share, rng)
+    start, count = _window(lengths, share, rng, to_end)
     first = (width - lengths + start)[:, None]
     places = torch.arange(width).expand_as(rows)
     inside = (places >= first) & (places < first + count[:, None])
@@ -65,9 +69,9 @@ def _share(lengths: Tensor, share: float) -> Tensor:
     return (lengths.double() * share).floor().long()
 
 
-def _window(lengths: Tensor, share: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def _window(lengths: Tensor, share: float, rng: torch.Generator, to_end: bool) -> tuple[Tensor, Tensor]:
     """Where a run of floor(share * length) items begins, each place as likely, and its length."""
     count = _share(lengths, share)
-    free = lengths - count + 1
+    free = (lengths - count + to_end).clamp_min(1)
     start = (torch.rand(len(lengths), generator=rng, dtype=torch.float64) * free).long()
     return start.clamp(max=free - 1), count
