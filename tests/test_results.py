@@ -35,6 +35,14 @@ def test_committed_tables_figures_and_readmes_follow_from_the_rows(tmp_path):
     assert "shipped rows, tables and figures: no problems" in done.stdout
 
 
+def test_results_elsewhere_are_not_held_against_what_the_project_shipped(tmp_path, results):
+    (results / "hard_negatives" / "rows.jsonl").write_text("")
+    done = verify(tmp_path / "runs", results)
+    assert "shipped once" not in done.stderr and "follows from no row" in done.stderr
+    done = verify(tmp_path / "runs", tmp_path / "nowhere")
+    assert done.returncode == 2 and "nowhere: no PAPER/rows.jsonl is there" in " ".join(done.stderr.split())
+
+
 def test_a_better_number_in_a_row_is_noticed(tmp_path, results):
     path = results / "hard_negatives" / "rows.jsonl"
     first, _, rest = path.read_text().partition("\n")
@@ -65,7 +73,7 @@ def problems(rows, monkeypatch, results):
     """What verify says of these rows of hard_negatives, their tables and figures apart."""
     monkeypatch.setattr(places, "results", results)
     gathered = Gathered(papers.paper("hard_negatives"), rows)
-    return verifying.problems_of_rows(gathered, shipping.standing(gathered))
+    return verifying.problems_of_rows(gathered, shipping.standing(gathered), history=True)
 
 
 def test_seeds_that_were_shipped_once_cannot_be_left_out(monkeypatch, results):

@@ -234,6 +234,8 @@ def verify_results() -> None:
     """Checks that rows are whole, tables, figures and READMEs follow from them, and here agrees with shipped."""
     from contrastbench.cli import shipping
 
+    if not any(places.results.glob("*/rows.jsonl")):
+        raise ValueError(f"no results in {places.results}: no PAPER/rows.jsonl is there")
     problems = shipping.stale_results()
     console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
     for name in papers.names():

@@ -114,7 +114,7 @@ def stale_results() -> list[str]:
     everything = _everything_shipped()
     problems = []
     for gathered in everything:
-        problems += verifying.problems_of_rows(gathered, standing(gathered))
+        problems += verifying.problems_of_rows(gathered, standing(gathered), history=_are_the_projects_own())
         problems += stale_files(gathered)
     tables = [table for gathered in everything for table in gathered.tables]
     return problems + [
@@ -187,12 +187,17 @@ def _everything_shipped() -> list[Gathered]:
     return [gather(papers.paper(name), with_here=False) for name in papers.names()]
 
 
+def _are_the_projects_own() -> bool:
+    """Whether the results folder is the one that is committed with the suite, and not one given by ``--results``."""
+    return places.results.resolve() == PROJECT / "results"
+
+
 def _markdown_files() -> Iterator[tuple[Path, str]]:
     """The Markdown files that take tables and numbers from rows, each with its paper ("" for the project's).
 
     They are the project's, so they are filled from and compared with its own results only.
     """
-    if places.results.resolve() != PROJECT / "results":
+    if not _are_the_projects_own():
         return
     yield PROJECT / "README.md", ""
     for name in papers.names():

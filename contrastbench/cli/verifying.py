@@ -18,18 +18,20 @@ from contrastbench.runner.rows import Row
 REPLACED = "replaced.csv"  # beside rows.jsonl: rows that a later commit replaced although no version was raised
 
 
-def problems_of_rows(gathered: Gathered, standing: set[str]) -> list[str]:
+def problems_of_rows(gathered: Gathered, standing: set[str], *, history: bool) -> list[str]:
     """One line for everything that is wrong with a paper's shipped rows.
 
     Args:
         standing: keys of the rows that some cell shows, or that such a row needs.
+        history: whether they are the project's own, of which no row may go that an earlier commit shipped.
     """
     where = f"results/{gathered.paper.name}/rows.jsonl"
     problems = checks.check_rows(gathered.shipped, where)
     problems += checks.check_seeds(gathered.shipped, where)
     problems += checks.check_needs(gathered.shipped, where)
     problems += checks.check_shown(gathered.shipped, standing, where)
-    return problems + _commit_problems(gathered.shipped, where) + _history_problems(gathered, where)
+    problems += _commit_problems(gathered.shipped, where)
+    return problems + (_history_problems(gathered, where) if history else [])
 
 
 def history_is_here() -> bool:
