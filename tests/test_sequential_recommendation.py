@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from baselines.next_item import Transitions, popularity
-from benchmarks.sequential_recommendation import batches, coserec, sasrec, tables, views
+from benchmarks.sequential_recommendation import batches, coserec, iclrec, sasrec, tables, views
 from benchmarks.sequential_recommendation import train as stages
 from benchmarks.sequential_recommendation.config import Count, Train
 from contrastbench.encoders.sequences import sequence_encoder
@@ -69,6 +69,7 @@ CHANGES = [
     {"views": "cl4srec", "contrast": "hcl", "beta": 1.0},
     {"loss": "ce", "views": "duorec"},
     {"views": "coserec", "warm_up": 0},
+    {"views": "iclrec", "clusters": 5},
     {"loss": "ce", "sequences": "prefixes", "users": 12, "selection": "mrr10_unmasked", "epochs": 1},
 ]
 
@@ -350,3 +351,35 @@ def test_a_short_sequence_takes_only_the_operations_for_short_ones():
             assert view.shape == (3, 8) and 50 in items(view[0]) and 50 in items(view[1])
             lengths.add(len(items(view[2])))
     assert min(lengths) == 1 and max(lengths) == 8, "the long one is cropped to one item, too"
+
+
+def test_an_intent_is_the_nearest_centre_brought_to_length_1():
+    centres = torch.tensor([[10.0, 0.0], [0.0, 2.0], [-1.0, -1.0]])
+    states = torch.tensor([[[3.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [18.0, 2.0]], [[-9.0, 0.0], [0.0, -9.0]]])
+    assert iclrec.intents(states, centres).tolist() == [[0, 1], [1, 0], pytest.approx([-math.sqrt(0.5)] * 2)]
+
+
+def test_centres_are_those_of_the_mean_outputs():
+    encoder = sequence_encoder(20, 4, width=8, rng=generator(0, "weights")).train()
+    rows = torch.tensor([[0, 0, 1, 2], [0, 0, 1, 2], [7, 8, 9, 10]])
+    found = iclrec.centres(encoder, rows, 2, random_state=0)
+    means = encoder.eval()(rows).mean(dim=1).detach()
+    assert sorted(torch.cdist(means[1:], found).min(dim=0).values.tolist()) == pytest.approx([0, 0], abs=1e-3)
+    with pytest.raises(ValueError, match="clusters must be at most the number of sequences, 3; got 4"):
+        iclrec.centres(encoder, rows, 4, random_state=0)
+
+
+def test_iclrecs_loss_is_the_sum_of_its_three_parts():
+    task = batches.load_task(dataclasses.replace(TINY, views="iclrec", clusters=4, crop=0.2, mask=0.7, reorder=0.2))
+    encoder = sequence_encoder(task.items, TINY.longest, width=8, rng=generator(0, "weights")).eval()
+    inputs = next(task.epoch(0, 0, encoder))
+    config = dataclasses.replace(task.config, weight=0.3, intent_weight=0.2)
+    z_a, z_b = (torch.cat([encoder(inputs[f"{view}{n}"]) for n in range(config.pieces)]) for view in "ab")
+    main = torch.cat([encoder(inputs[f"main{n}"]) for n in range(config.pieces)])
+    assert z_a.shape[1] == main.shape[1] == config.longest
+    intents = iclrec.intents(main, inputs["centres"])
+    alone = sasrec.loss_of(dataclasses.replace(config, views="none"), encoder)(**inputs)
+    expected = alone + 0.3 * sasrec.contrastive(config, z_a.flatten(1), z_b.flatten(1))
+    for z in (z_a, z_b):
+        expected = expected + 0.2 * sasrec.contrastive(config, z.mean(dim=1), intents) / 2
+    assert sasrec.loss_of(config, encoder)(**inputs).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -14,18 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.sequential_recommendation import coserec
+from benchmarks.sequential_recommendation import coserec, iclrec
 from benchmarks.sequential_recommendation.config import Train
 from benchmarks.sequential_recommendation.views import lengths_of, two_views
 from contrastbench.data.interactions import Split, left_padded, load_interactions
 from contrastbench.encoders.sequences import SequenceEncoder
-from contrastbench.randomness import generator
+from contrastbench.randomness import generator, random_state
 from contrastbench.training import batches
 
 read_interactions = functools.lru_cache(maxsize=2)(load_interactions)  # a worker does many runs on the same data
 FEWEST = 8  # rows; a smaller last batch is dropped, since it has too few negatives and pieces
 STEP = 10  # widths are multiples of it, so that few shapes occur
 VIEWS = ("a", "b")
+# Columns that keep all places, because outputs of all of them are compared, padding's too.
+WHOLE = {"coserec": VIEWS, "iclrec": ("main", *VIEWS)}
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,18 @@ class Task:
         return self.split.data.items
 
     def epoch(self, seed: int, epoch: int, encoder: SequenceEncoder) -> Iterator[dict[str, Tensor]]:
-        """The inputs of each step of an epoch; ``encoder`` is asked at its beginning which items it finds similar."""
-        similar = self.similar.at(self.config, encoder, epoch) if self.config.views == "coserec" else None
+        """The inputs of each step of an epoch; ``encoder`` is asked at its beginning for similar items or intents."""
+        config, similar, more = self.config, None, {}
+        if config.views == "coserec":
+            similar = self.similar.at(config, encoder, epoch)
+        if config.views == "iclrec":
+            similar = torch.zeros(self.items + 2, dtype=torch.long)  # not used
+            more["centres"] = iclrec.centres(encoder, self.rows, config.clusters, random_state(seed, "intents", epoch))
         rng = generator(seed, "augmentation", epoch)
         order = batches(len(self.rows), self.config.batch, generator(seed, "order", epoch), drop_last=False)
         for index in order:
             if len(index) >= FEWEST:
-                yield self.inputs(index, rng, similar)
+                yield self.inputs(index, rng, similar) | more
 
     def inputs(self, index: Tensor, rng: torch.Generator, similar: Tensor | None = None) -> dict[str, Tensor]:
         """The rows ``index`` by length, in pieces: ``main0``, ``target0``, ``negative0``, ``a0``, ``b0``, ``main1``."""
@@ -62,7 +69,7 @@ class Task:
             columns["negative"] = self.avoided.draw(self.users[index], columns["target"].shape[1], rng)
         if self.config.views != "none":
             columns |= dict(zip(VIEWS, self.views(index, rng, similar), strict=True))
-        return in_pieces(columns, self.config.pieces, whole_views=self.config.views == "coserec")
+        return in_pieces(columns, self.config.pieces, whole=WHOLE.get(self.config.views, ()))
 
     def views(self, index: Tensor, rng: torch.Generator, similar: Tensor | None) -> Sequence[Tensor]:
         config = self.config
@@ -155,16 +162,17 @@ class Avoided:
         return self.keys[place] == keys
 
 
-def in_pieces(columns: dict[str, Tensor], pieces: int, *, whole_views: bool = False) -> dict[str, Tensor]:
+def in_pieces(columns: dict[str, Tensor], pieces: int, *, whole: Sequence[str] = ()) -> dict[str, Tensor]:
     """Columns [B, T] cut into pieces of rows; leading places that are padding in all rows of a piece are left out.
 
-    With ``whole_views`` the views keep all places: CoSeRec compares the outputs of all of them, padding's too.
+    Columns that are named in ``whole`` keep all places.
     """
     made = {}
     for number, places in enumerate(torch.arange(len(columns["main"])).tensor_split(pieces)):
         width = _width(columns["main"][places])
         for name, column in columns.items():
-            kept = (column.shape[1] if whole_views else _width(column[places])) if name in VIEWS else width
+            kept = _width(column[places]) if name in VIEWS else width
+            kept = column.shape[1] if name in whole else kept
             made[f"{name}{number}"] = column[places, -kept:].contiguous()
     return made
 

@@ -16,16 +16,16 @@ class Train:
     loss: str = "bce"  # "bce": one random negative a place; "ce": all items compete
     sequences: str = "whole"  # one row a user, every place has a target; or "prefixes": a row for each target
     negatives: str = "unseen"  # bce: never an item of the user, held-out ones too; "untrained": never a training item
-    views: str = "none"  # "none", "cl4srec" (two operations), "coserec" (the same and similar items) or "duorec"
+    views: str = "none"  # "cl4srec" (two operations), "coserec" (similar items too), "duorec", "iclrec" (intents too)
     contrast: str = "nt_xent"  # "nt_xent", "dcl" or "hcl"
     weight: float = 0.1  # lambda, of the contrastive loss
     temperature: float = 1.0
     similarity: str = "dot"  # or "cosine"
     tau_plus: float = 0.0  # class prior: dcl and hcl
     beta: float = 0.0  # hardness: hcl
-    crop: float = 0.6  # cl4srec, coserec: share of the items that are kept
-    mask: float = 0.3  # cl4srec, coserec: share of the items that are hidden
-    reorder: float = 0.6  # cl4srec, coserec: share of the items that are shuffled
+    crop: float = 0.6  # all but duorec: share of the items that are kept
+    mask: float = 0.3  # all but duorec: share of the items that are hidden
+    reorder: float = 0.6  # all but duorec: share of the items that are shuffled
     longest: int = 50  # items; earlier ones are cut off
     width: int = 64
     layers: int = 2
@@ -42,6 +42,8 @@ class Train:
     short: int = added(4)  # coserec: sequences of at most so many items take the operations of the next field alone
     short_operations: str = added("SIM")  # of S(ubstitute), I(nsert), M(ask), C(rop), R(eorder)
     warm_up: int = added(160)  # coserec: epochs until learned embeddings have a say in what is similar
+    clusters: int = added(256)  # iclrec: intents
+    intent_weight: float = added(0.1)  # iclrec: of the loss between views and intents
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Count:
 
 
 _SELECTED = ("ndcg20_zeroed", "mrr10_unmasked")
-_VIEWS = ("cl4srec", "coserec", "duorec")
+_VIEWS = ("cl4srec", "coserec", "duorec", "iclrec")
 RANGES = {
     **{"users": "[0, inf)", "loss": ("bce", "ce"), "sequences": ("whole", "prefixes")},
     **{"negatives": ("unseen", "untrained"), "views": ("none", *_VIEWS), "contrast": ("nt_xent", "dcl", "hcl")},
@@ -65,6 +67,7 @@ RANGES = {
     **{"pieces": "[1, 8]", "epochs": "[1, inf)", "patience": "[1, inf)", "selection": (*_SELECTED, "last")},
     **{"learning_rate": "(0, inf)", "substitute": "[0, 1]", "insert": "[0, 1]", "short": "[0, inf)"},
     **{"short_operations": ("SI", "SIM", "SIR", "SIC", "SIMR", "SIMC", "SIRC", "SIMRC"), "warm_up": "[0, inf)"},
+    **{"clusters": "[2, inf)", "intent_weight": "[0, inf)"},
     **{"method": ("popularity", "transitions"), "actions": ("training", "all")},
 }
 USED_BY = {
@@ -72,7 +75,8 @@ USED_BY = {
     **dict.fromkeys(("contrast", "weight", "temperature", "similarity"), {"views": _VIEWS}),
     "tau_plus": {"views": _VIEWS, "contrast": ("dcl", "hcl")},
     "beta": {"views": _VIEWS, "contrast": ("hcl",)},
-    **dict.fromkeys(("crop", "mask", "reorder"), {"views": ("cl4srec", "coserec")}),
+    **dict.fromkeys(("crop", "mask", "reorder"), {"views": ("cl4srec", "coserec", "iclrec")}),
+    **dict.fromkeys(("clusters", "intent_weight"), {"views": ("iclrec",)}),
     **dict.fromkeys(("substitute", "insert", "short", "short_operations", "warm_up"), {"views": ("coserec",)}),
     "patience": {"selection": _SELECTED},
 }

@@ -107,9 +107,10 @@ def two_views(rows: Tensor, config: Train, similar: Tensor, rng: torch.Generator
     """Two views [B, T'] of whole sequences [B, T], T' = ``config.longest``: an operation each, drawn anew.
 
     A sequence of at most ``config.short`` items takes one of ``config.short_operations``, a longer one any of the five.
+    ICLRec's views are those of crop, mask and reorder alone.
     """
     lengths = views.lengths_of(rows)
-    possible = torch.tensor([LETTERS.index(letter) for letter in config.short_operations])
+    of_short, of_long = (config.short_operations, LETTERS) if config.views == "coserec" else (LETTERS[2:], LETTERS[2:])
     made_of = [
         functools.partial(substitute, share=config.substitute, similar=similar),
         functools.partial(insert, share=config.insert, similar=similar),
@@ -120,11 +121,16 @@ def two_views(rows: Tensor, config: Train, similar: Tensor, rng: torch.Generator
     found = []
     for _ in range(2):
         made = torch.stack([_last(operation(rows, rng=rng), config.longest) for operation in made_of])
-        chosen = torch.randint(len(LETTERS), (len(rows),), generator=rng)
-        of_short = possible[torch.randint(len(possible), (len(rows),), generator=rng)]
-        chosen = torch.where(lengths <= config.short, of_short, chosen)
+        short, long = (_letters(letters, len(rows), rng) for letters in (of_short, of_long))
+        chosen = torch.where(lengths <= config.short, short, long)
         found.append(made[chosen, torch.arange(len(rows))])
     return found
+
+
+def _letters(letters: str, count: int, rng: torch.Generator) -> Tensor:
+    """int64 [count]: places in LETTERS of random ones of the letters."""
+    places = torch.tensor([LETTERS.index(letter) for letter in letters])
+    return places[torch.randint(len(letters), (count,), generator=rng)]
 
 
 def _last(rows: Tensor, width: int) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
-from benchmarks.sequential_recommendation.batches import VIEWS, Task, load_task
+from benchmarks.sequential_recommendation import iclrec
+from benchmarks.sequential_recommendation.batches import VIEWS, WHOLE, Task, load_task
 from benchmarks.sequential_recommendation.config import Train
 from contrastbench import losses
 from contrastbench.data.interactions import left_padded
@@ -74,21 +75,27 @@ def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
     next_item = {"bce": binary, "ce": among_all}[config.loss]
 
     def compared(states: Tensor) -> Tensor:
-        return states.flatten(1) if config.views == "coserec" else states[:, -1]
+        return states.flatten(1) if config.views in WHOLE else states[:, -1]
 
     def loss(**inputs: Tensor) -> Tensor:
         pieces = range(config.pieces)
-        sums, counts = [], []
+        sums, counts, everything = [], [], []
         for number in pieces:
             targets = inputs[f"target{number}"]
-            states = encoder(inputs[f"main{number}"])[:, -targets.shape[1] :]
+            everything.append(encoder(inputs[f"main{number}"]))
+            states = everything[-1][:, -targets.shape[1] :]
             sums.append(next_item(encoder, states, targets, inputs.get(f"negative{number}")))
             counts.append((targets != PADDING).sum())
         total = torch.stack(sums).sum() / torch.stack(counts).sum()
         if config.views == "none":
             return total
         z_a, z_b = (torch.cat([compared(encoder(inputs[f"{view}{n}"])) for n in pieces]) for view in VIEWS)
-        return total + config.weight * contrastive(config, z_a, z_b)
+        total = total + config.weight * contrastive(config, z_a, z_b)
+        if config.views != "iclrec":
+            return total
+        intents = iclrec.intents(torch.cat(everything), inputs["centres"])
+        views = (torch.cat([encoder(inputs[f"{view}{n}"]).mean(dim=1) for n in pieces]) for view in VIEWS)
+        return total + config.intent_weight * sum(contrastive(config, z, intents) for z in views) / 2
 
     return loss
 

@@ -9,7 +9,7 @@ from benchmarks.sequential_recommendation.config import Count, Train
 from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
 
 PAPER = "sequential_recommendation"
-TITLE = "Sequential recommendation: CL4SRec, CoSeRec and DuoRec, each beside SASRec with the same loss"
+TITLE = "Sequential recommendation: CL4SRec, CoSeRec, ICLRec and DuoRec, each beside SASRec with the same loss"
 STAGES = ("train", "count")
 PROTOCOL_VERSIONS = dict.fromkeys(STAGES, 1)  # a stage's is raised when a change of code changes its results
 DEVICES = {"count": CPU_ONLY}
@@ -32,6 +32,7 @@ TABLES = {
     "prefixes": Table(title="DuoRec's protocol: a row for each target, cross-entropy, no mask", baseline="SASRec, CE"),
     "beta": Table(title="How hard should negatives be? HCL and DCL on CL4SRec's views", baseline="NT-Xent"),
     "lambda": Table(title="How much should the contrastive loss of CL4SRec weigh?", baseline="lambda=0"),
+    "k": Table(title="How many intents? ICLRec over the number of clusters", baseline="K=256"),
     "temperature": Table(title="CL4SRec over the temperature, by dot product and cosine", baseline="dot, t=1"),
 }
 CUTS = (5, 10, 20)
@@ -71,6 +72,15 @@ COSEREC_AT: dict[str, dict[str, object]] = {
     "Beauty": {"short": 12, "short_operations": "SIMRC", "warm_up": 220, "insert": 0.5, "substitute": 0.05},
     "Yelp": {"warm_up": 300, "insert": 0.5},
 }
+# ICLRec's scripts; the number of layers is each data set's own.
+METHODS["ICLRec"] = {"views": "iclrec", "crop": 0.2, "mask": 0.7, "reorder": 0.2}
+ICLREC_AT: dict[str, dict[str, object]] = {
+    "smoke": {"clusters": 8},
+    "quick": {"clusters": 16},
+    "paper": {"epochs": 300, "patience": 40},
+    "Beauty": {"layers": 1},
+    "Toys": {"layers": 3},
+}
 COUNTED = {
     "PopRec": {"method": "popularity"},
     # Declared after PopRec's first row on LastFM, to find out why it is below print.
@@ -89,6 +99,7 @@ def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Ce
         "prefixes": _prefixes,
         "beta": _beta,
         "lambda": _lambda,
+        "k": _k,
         "temperature": _temperature,
     }
     return [_with_seeds(cell, seeds) for cell in make[table](scale)]
@@ -109,8 +120,9 @@ def trained(scale: str, method: str, dataset: str = "", **changes: object) -> Ru
     config = dataclasses.replace(BASE[scale], **changes)  # type: ignore[arg-type]
     if dataset:
         config = dataclasses.replace(config, dataset=dataset)
-    if config.views == "coserec":
-        config = dataclasses.replace(config, **COSEREC_AT.get(scale, {}), **COSEREC_AT.get(config.dataset, {}))  # type: ignore[arg-type]
+    own = {"coserec": COSEREC_AT, "iclrec": ICLREC_AT}.get(config.views, {})
+    settled = {**own.get(scale, {}), **own.get(config.dataset, {}), **changes}
+    config = dataclasses.replace(config, **settled)  # type: ignore[arg-type]
     protocol = "clean" if config.negatives == "untrained" else "published"
     return _run(scale, method, config, "train", protocol)
 
@@ -139,7 +151,7 @@ def _main(scale: str) -> list[Cell]:
     if scale == "lite":
         return []
     coserec = ("CoSeRec",) if scale == "quick" else ("CoSeRec", "CoSeRec, as paper")
-    on_large = ("SASRec", "CL4SRec", *coserec)
+    on_large = ("SASRec", "CL4SRec", *coserec, "ICLRec")
     on_small = (*on_large, "SASRec, CE", "CL4SRec, CE", "DuoRec")
     runs = [
         *(counted(scale, method) for method in COUNTED),
@@ -169,7 +181,7 @@ def _negatives(scale: str) -> list[Cell]:
 def _loss(scale: str) -> list[Cell]:
     if scale == "lite":
         return []
-    names = [name for name in METHODS if name != "SASRec, clean negatives" and not name.startswith("CoSeRec")]
+    names = ("SASRec", "CL4SRec", "DuoRec, BCE", "SASRec, CE", "CL4SRec, CE", "DuoRec")
     runs = [trained(scale, name, **METHODS[name]) for name in names]
     metrics = [*columns("zeroed", (10,)), *columns("unmasked", (10,))]
     return [cell for run in runs for cell in _cells(run, metrics)]
@@ -201,6 +213,12 @@ def _temperature(scale: str) -> list[Cell]:
     values = {f"dot, t={t:g}": {"temperature": t} for t in (0.5, 1.0, 2.0)}
     cosine = {f"cosine, t={t:g}": {"temperature": t, "similarity": "cosine"} for t in (0.1, 0.5, 1.0)}
     return _axis(scale, {**values, **cosine}, "temperature", 1.0)
+
+
+def _k(scale: str) -> list[Cell]:
+    values = {"smoke": (4, 8), "paper": (64, 128, 256, 512)}.get(scale, ())
+    runs = {k: trained(scale, f"K={k}", **{**METHODS["ICLRec"], "clusters": k}) for k in values}
+    return [cell for k, run in runs.items() for cell in _cells(run, columns("zeroed", (10,)), clusters=k)]
 
 
 def _axis(scale: str, methods: dict[str, dict[str, object]], name: str, default: float) -> list[Cell]:

@@ -1,0 +1,43 @@
+"""ICLRec: a sequence's views must also pick the intent of the sequence, the centre of its cluster.
+
+Dimensions: B sequences, N sequences in all, T places, D wide, K clusters.
+
+Source: Chen et al. 2022, arXiv:2202.02519, section 4; salesforce/ICLRec src/trainers.py, models.py. The authors cluster
+with faiss (20 iterations, 5 restarts); here it is scikit-learn's k-means with the same numbers, from random points too.
+"""
+
+from __future__ import annotations
+
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from contrastbench.encoders.sequences import SequenceEncoder
+
+ITERATIONS, RESTARTS = 20, 5
+BATCH = 256
+
+
+def centres(encoder: SequenceEncoder, rows: Tensor, clusters: int, random_state: int) -> Tensor:
+    """[K, D]: k-means of the N sequences' mean outputs, padding's places included, as in the authors' code.
+
+    Raises:
+        ValueError: fewer sequences than clusters.
+    """
+    if len(rows) < clusters:
+        raise ValueError(f"clusters must be at most the number of sequences, {len(rows)}; got {clusters}")
+    was_training, device = encoder.training, encoder.items.weight.device
+    encoder.eval()
+    with torch.no_grad():
+        means = torch.cat([encoder(some.to(device)).mean(dim=1).cpu() for some in rows.split(BATCH)])
+    encoder.train(was_training)
+    k_means = KMeans(clusters, init="random", n_init=RESTARTS, max_iter=ITERATIONS, random_state=random_state)
+    return torch.from_numpy(k_means.fit(means.numpy()).cluster_centers_).float()
+
+
+def intents(states: Tensor, centres: Tensor) -> Tensor:
+    """[B, D]: for outputs [B, T, D] the centre next to their mean, brought to length 1. No gradient."""
+    means = states.detach().mean(dim=1)
+    distances = centres.square().sum(dim=1) - 2 * means @ centres.T
+    return normalize(centres, dim=1)[distances.argmin(dim=1)]
