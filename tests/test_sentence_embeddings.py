@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.sentence_embeddings import figures, speed, tables
+from benchmarks.sentence_embeddings import figures, scales, speed, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
 from benchmarks.sentence_embeddings import train as stages
 from benchmarks.sentence_embeddings.config import QuickThoughts, SimCSE, Words
+from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from contrastbench import training
 from contrastbench.data.text import Vocabulary
 from contrastbench.encoders.pretrained_text import pretrained_encoder
@@ -22,9 +23,9 @@ from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log, Run
 from contrastbench.runner.vocabulary import SCALES, chain
 
-TINY = dataclasses.replace(tables.QT["smoke"], sentences=320, batch=32, pieces=2)
+TINY = dataclasses.replace(scales.QT["smoke"], sentences=320, batch=32, pieces=2)
 TRANSFORMER = dataclasses.replace(TINY, encoder="transformer", tests=("Lee",))
-UNSUPERVISED = dataclasses.replace(tables.UNSUPERVISED["smoke"], tests=("Lee",))
+UNSUPERVISED = dataclasses.replace(scales.UNSUPERVISED["smoke"], tests=("Lee",))
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,7 @@ def test_every_scale_gives_cells_whose_runs_are_of_that_scale():
         runs = runs_of(scale)
         assert runs and {run.scale for run in runs.values()} == {scale}
     pretrain = {run.key for run in runs_of("lite").values() if run.method == "QT transformer"}
-    assert len(pretrain) == len(tables.SEEDS_OF_GAIN), "each seed has its own pre-training"
+    assert len(pretrain) == len(scales.SEEDS_OF_GAIN), "each seed has its own pre-training"
 
 
 def test_a_run_has_the_same_seeds_in_every_table():
@@ -98,7 +99,7 @@ def test_a_run_has_the_same_seeds_in_every_table():
             seeds.setdefault(cell.runs[0].key, set()).add(tuple(run.seed for run in cell.runs))
     assert all(len(several) == 1 for several in seeds.values())
     of_gain = {tuple(run.seed for run in cell.runs) for cell in tables.cells("gain", "lite")}
-    assert of_gain == {tuple(tables.SEEDS_OF_GAIN)}
+    assert of_gain == {tuple(scales.SEEDS_OF_GAIN)}
 
 
 def test_tables_share_runs():
@@ -176,11 +177,26 @@ def test_expansion_gives_new_words_their_own_embeddings(tmp_path):
     lines = [f"w{n} " + " ".join(map(str, rng.standard_normal(5))) for n in range(20)]
     lines.append("new " + " ".join(map(str, rng.standard_normal(5))))
     (tmp_path / "vectors.txt").write_text("21 5\n" + "\n".join(lines) + "\n")
-    tokenize = qt.expanded(encoders, words, tmp_path / "vectors.txt")
+    tokenize = qt.tokenizer(expanded(encoders, words, read_expansion(tmp_path / "vectors.txt", words)))
     assert tokenize(["new w3"])[0].tolist() == [len(words), words.numbers["w3"]]
     assert encoders.embedding.weight.shape[0] == len(words) + 1
-    with pytest.raises(ValueError, match="is no file; give a text file of word vectors"):
-        qt.expanded(encoders, words, tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is no file; give a text file of word vectors"),
+        ("a 1 2 3\nb x y z\n", "line 2 of .* is no word with numbers behind it"),
+        ("a 1 2 3\nb 1 2\n", "must have vectors of one width, got 2 words"),
+        ("b 1 2 3\nc 1 2 3\n", "has 0 words of the corpus and 2 new ones; some of both are needed"),
+    ],
+)
+def test_bad_word_vectors_get_one_line(content, message, tmp_path):
+    path = tmp_path / "vectors.txt"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_expansion(path, Vocabulary(("a",)))
 
 
 @pytest.mark.parametrize("loss", ["biased", "dcl", "hcl"])
@@ -250,7 +266,7 @@ def row(seed: int, config: Any, stage: str = "simcse", **metrics: float) -> dict
 
 
 def test_figures_show_gains_in_pairs_by_seed_and_the_greatest_scale_alone():
-    plain = tables.UNSUPERVISED["lite"]
+    plain = scales.UNSUPERVISED["lite"]
     hard = dataclasses.replace(plain, loss="hcl", tau_plus=0.01, beta=1.0)
     start = dataclasses.replace(plain, epochs=0)
     values = {start: (20.0, 21.0), plain: (18.0, 22.0), hard: (24.0, 27.0)}
@@ -272,7 +288,7 @@ def dots(figure: Any) -> set[tuple[float, ...]]:
 
 
 def test_a_setting_is_drawn_over_its_values():
-    config = tables.SUPERVISED["lite"]
+    config = scales.SUPERVISED["lite"]
     rows = [row(0, dataclasses.replace(config, temperature=t), test_sts_average_x100=100 * t) for t in (1.0, 0.05, 0.1)]
     (panel,) = figures.figure_settings(rows).axes
     assert [text.get_text() for text in panel.get_xticklabels()] == ["0.05", "0.1", "1"]
@@ -289,6 +305,7 @@ def test_a_setting_is_drawn_over_its_values():
         (dataclasses.replace(TINY, loss="dcl", tau_plus=1.0), "tau_plus must"),
         (dataclasses.replace(TINY, pieces=33), "pieces must be between 1 and the batch size 32"),
         (dataclasses.replace(TINY, epochs=0, tests=("Leo",)), "unknown data set of sentences 'Leo'; there are: Lee"),
+        (dataclasses.replace(TINY, batch=50_000, tests=("MR",)), "test 'MR' not found: there is no folder"),
         (dataclasses.replace(UNSUPERVISED, model="bart"), "unknown data set of pretrained 'bart'; there are: all"),
         (dataclasses.replace(UNSUPERVISED, loss="triplet"), "unknown loss 'triplet'; there are: simcse, dcl, hcl"),
         (dataclasses.replace(UNSUPERVISED, data="SNLI"), "test 'SNLI' not found"),

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.sentence_embeddings.config import QuickThoughts
+from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
+from contrastbench.data.sentences import load_tasks
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
-from contrastbench.encoders.text import TextEncoder, expand_words, two_encoders
+from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
@@ -41,7 +43,9 @@ def quick_thoughts(
     config: QuickThoughts, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
 ) -> dict[str, Any]:
     """Trains for some epochs, then tests the last; ``epochs=0`` tests the untrained encoders."""
+    tests = load_tasks(config.tests)
     data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, log)
+    more = read_expansion(Path(config.expansion), data.vocabulary) if config.expansion else None
     encoders, step = encoders_and_step(config, len(data.vocabulary), device, seed)
     plan = _steps(config, len(data.rows), seed)
     laps = -(-len(plan) // LAP)
@@ -56,12 +60,9 @@ def quick_thoughts(
     shape = {"encoder": config.encoder, "word_width": config.word_width, "width": config.width}
     checkpoint.keep(encoders=encoders, words=list(data.vocabulary.listed), **shape)
     log.selected_by("last step")
-    tokenize = tokenizer(data.vocabulary)
-    if config.expansion:
-        tokenize = expanded(encoders, data.vocabulary, Path(config.expansion))
-    return sentence_metrics(
-        embedder(encoders, tokenize, device), config.tests, log.data, folds=config.folds, device=device
-    )
+    tokenize = tokenizer(expanded(encoders, data.vocabulary, more) if more else data.vocabulary)
+    embed = embedder(encoders, tokenize, device)
+    return sentence_metrics(embed, tests, log.data, folds=config.folds, device=device)
 
 
 def encoders_and_step(config: QuickThoughts, words: int, device: str, seed: int) -> tuple[TextEncoder, TrainingStep]:
@@ -141,40 +142,6 @@ def products_in(precision: str, device_type: str) -> contextlib.AbstractContextM
 def tokenizer(vocabulary: Vocabulary) -> Callable[[Sequence[str]], list[np.ndarray]]:
     """Numbers the words of a test's sentences."""
     return lambda texts: vocabulary.encode(words_of_each(texts), LONGEST_TESTED)
-
-
-def expanded(
-    encoders: TextEncoder, vocabulary: Vocabulary, vectors_file: Path
-) -> Callable[[Sequence[str]], list[np.ndarray]]:
-    """Gives both encoders embeddings for the words of a vector file that training did not see; returns a tokenizer."""
-    vectors = read_vectors(vectors_file)
-    shared = [word for word in vocabulary.listed if word in vectors]
-    new = [word for word in vectors if word not in vocabulary.numbers]
-    if not shared or not new:
-        raise ValueError(f"{vectors_file} shares {len(shared)} words with the corpus and has {len(new)} new ones")
-    known, wanted = (torch.from_numpy(np.stack([vectors[word] for word in part])) for part in (shared, new))
-    numbers = torch.tensor([vocabulary.numbers[word] for word in shared])
-    for part in encoders.modules():
-        if isinstance(part, torch.nn.Embedding) and part.num_embeddings == len(vocabulary):
-            table = part.weight.data
-            more = expand_words(table[numbers.to(table.device)].cpu(), known, wanted).to(table.device)
-            part.weight, part.num_embeddings = torch.nn.Parameter(torch.cat([table, more])), len(table) + len(more)
-    return tokenizer(Vocabulary((*vocabulary.listed, *new)))
-
-
-def read_vectors(path: Path) -> dict[str, np.ndarray]:
-    """Word vectors as text: a word and its numbers on each line, as GloVe and word2vec write them."""
-    if not path.is_file():
-        raise ValueError(f"expansion {str(path)!r} is no file; give a text file of word vectors")
-    found: dict[str, np.ndarray] = {}
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            word, *numbers = line.rstrip().split(" ")
-            if len(numbers) > 1:  # word2vec begins with a line of two counts
-                found[word] = np.array(numbers, dtype=np.float32)
-    if len({len(vector) for vector in found.values()}) != 1:
-        raise ValueError(f"{path} must have vectors of one width, got {len(found)} words of several or none")
-    return found
 
 
 class ClippedAdam(torch.optim.Adam):

@@ -16,7 +16,7 @@ from benchmarks.sentence_embeddings.quick_thoughts import LAP, blocks_of, produc
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.pretrained import load_pretrained
-from contrastbench.data.sentences import load_triplets
+from contrastbench.data.sentences import load_tasks, load_triplets
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import TextEncoder, two_encoders
@@ -41,6 +41,7 @@ class Start:
 
 def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Trains from the start, then tests the last or the selected step; ``epochs=0`` tests the start as it is."""
+    tests, dev = load_tasks(config.tests), load_tasks([DEV] if config.selection == "best_on_stsb_dev" else [])
     start = started(config, seed, checkpoint, log)
     encoder = start.encoder.to(device)
     step = training_step(config, encoder, device)
@@ -51,6 +52,7 @@ def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, lo
     log.total(laps, unit=f"laps of {lap_steps} steps")
     best: dict[str, Any] = {}
     parts = {"encoder": encoder, "optimizer": step.optimizer, "best": best}
+    embed = embedder(encoder, start.tokenize, device)
     encoder.train()
     for lap in range(checkpoint.restore(**parts), laps):
         with seeded_dropout(seed, lap, device):
@@ -59,15 +61,14 @@ def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, lo
                 rows = [column[item] for column in columns for item in plan[number]]
                 step(**in_pieces(rows, config.pieces, config.longest, encoder.padding))
         log(lap, loss=step.mean_loss(lap))
-        if config.selection == "best_on_stsb_dev":
-            _keep_best(best, encoder, start.tokenize, lap, device, log)
+        if dev:
+            _keep_best(best, encoder, sentence_metrics(embed, dev, log.data)[DEV_METRIC], lap)
         checkpoint.save(lap + 1, **parts)
     if best:
         encoder.load_state_dict(best["state"])
     log.selected_by("best step on STS-B dev" if best else "last step")
     checkpoint.keep(encoder=encoder)
-    embed = embedder(encoder, start.tokenize, device)
-    return sentence_metrics(embed, config.tests, log.data, folds=config.folds, device=device)
+    return sentence_metrics(embed, tests, log.data, folds=config.folds, device=device)
 
 
 def training_step(config: SimCSE, encoder: TextEncoder, device: str) -> TrainingStep:
@@ -163,10 +164,8 @@ def _plan(config: SimCSE, items: int, seed: int) -> list[list[int]]:
     return [part.tolist() for order in orders for part in order.split(config.batch) if len(part) == config.batch]
 
 
-def _keep_best(best: dict[str, Any], encoder: TextEncoder, tokenize: Tokenize, lap: int, device: str, log: Log) -> None:
-    """Keeps the encoder's weights if they are the best on STS-B's development part so far; of equals, the first."""
-    found = sentence_metrics(embedder(encoder, tokenize, device), [DEV], log.data)
-    score = found[DEV_METRIC]
+def _keep_best(best: dict[str, Any], encoder: TextEncoder, score: float, lap: int) -> None:
+    """Keeps the encoder's weights if their score is the best so far; of equals, the first."""
     if not best or score > best["score"]:
         state = {name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()}
         best.update(score=score, lap=lap, state=state)

@@ -5,14 +5,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.sentence_embeddings.config import STS, TRANSFER, QuickThoughts, SimCSE, Words
+from benchmarks.sentence_embeddings.config import STS, TRANSFER, SimCSE, Words
+from benchmarks.sentence_embeddings.runs import (
+    PROTOCOL_VERSIONS,
+    bags_of_words,
+    hcl,
+    quick_thoughts,
+    simcse,
+    starts_of_simcse,
+)
+from benchmarks.sentence_embeddings.scales import (
+    BETAS,
+    MINILM,
+    POOLED,
+    POOLERS,
+    QT,
+    SEEDS,
+    SEEDS_OF_GAIN,
+    SIMCSE_BETAS,
+    SUPERVISED,
+    TAU_PLUS,
+    UNSUPERVISED,
+)
 from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
 
-PAPER = "sentence_embeddings"
-TITLE = "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard negatives"
-STAGES = ("quick_thoughts", "simcse", "words")
-PROTOCOL_VERSIONS = dict.fromkeys(STAGES, 1)  # a stage's is raised when a change of code changes its results
+__all__ = ["DEVICES", "PROTOCOL_VERSIONS", "TABLES", "TITLE", "cells"]
 DEVICES = {"words": CPU_ONLY}
+TITLE = "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard negatives"
 
 TABLES = {
     "transfer": Table(
@@ -46,67 +65,6 @@ COLUMNS = {  # the columns of a family of tests: name for people -> metric
     },
     "embedded": {"Lee": "test_lee_pearson_x100", "polarity": "test_polarity_accuracy_percent"},
 }
-POOLERS = ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")
-BETAS = (0.5, 1.0, 2.0)
-SIMCSE_BETAS = (0.25, 1.0)
-TAU_PLUS = 0.01  # DCL's and HCL's on BookCorpus
-SEEDS = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
-# Of the runs in table `gain` at lite, and of SimCSE's start. Its three claims, corrected by Holm, need a p below 0.017
-# to begin with: by signs ten seeds can reach 0.002, and the seven that were run after this was written 0.016.
-SEEDS_OF_GAIN = range(10)
-
-# By scale. No setting of smoke, quick and lite was chosen by a result: sizes follow from the time a run takes.
-PAPERS_TESTS = tuple(name for name in TRANSFER if name != "SST2")  # those of Quick-Thoughts, DCL and HCL
-ALL_STS = (*STS, "STSB-dev")
-PAPER_QT = QuickThoughts(pieces=4, precision="bf16", tests=PAPERS_TESTS)
-LITE_QT = QuickThoughts(
-    corpus="books",
-    sentences=12_800,
-    vocabulary=20_000,
-    word_width=64,
-    width=64,
-    batch=128,
-    learning_rate=1e-3,
-    pieces=1,
-    folds=5,
-    tests=PAPERS_TESTS,
-)
-QUICK_QT = dataclasses.replace(
-    LITE_QT, corpus="gensim_text", sentences=4_800, vocabulary=5_000, folds=10, tests=("Lee", "polarity")
-)
-QT = {
-    "smoke": dataclasses.replace(QUICK_QT, sentences=512, vocabulary=500, word_width=8, width=8, batch=64),
-    "quick": QUICK_QT,
-    "lite": LITE_QT,
-    "paper": PAPER_QT,
-}
-# SimCSE by scale; at smoke and lite it goes on from a small transformer that Quick-Thoughts trained.
-UNSUPERVISED = {
-    "smoke": SimCSE(
-        data="gensim_text", sentences=128, model="", batch=32, pieces=2, learning_rate=3e-4, selection="last",
-        tests=("Lee", "polarity"),
-    ),
-    "lite": SimCSE(
-        data="books", sentences=3_200, model="", pieces=2, learning_rate=3e-4, evaluate_every=10, selection="last",
-        tests=ALL_STS,
-    ),
-    "paper": SimCSE(pieces=4, precision="bf16", tests=ALL_STS),
-}  # fmt: skip
-SUPERVISED = {
-    "lite": dataclasses.replace(UNSUPERVISED["lite"], data="SNLI", sentences=0, epochs=1),
-    "paper": SimCSE(
-        data="SNLI", pooler="cls", batch=512, epochs=3, learning_rate=5e-5, pieces=4, precision="bf16", tests=ALL_STS
-    ),
-}
-# A small transformer that was trained here has one way to pool; ways are compared on a pretrained model, cut short.
-POOLED = SimCSE(
-    data="books", sentences=1_600, model="all-minilm-l6-v2", layers=2, pieces=2, selection="last",
-    tests=("STSB", "STSB-dev"),
-)  # fmt: skip
-MINILM = SimCSE(
-    data="", model="all-minilm-l6-v2", pooler="avg", longest=256, epochs=0, selection="last",
-    tests=(*ALL_STS, "SICK-R-all"),
-)  # fmt: skip
 
 
 def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
@@ -133,7 +91,10 @@ def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Ce
 
 def _runs_of_more_seeds(scale: str) -> set[str]:
     """The keys, under seed 0, of the runs that have ``SEEDS_OF_GAIN``, whichever table asks for them."""
-    return {run.key for cell in _gain(scale) for run in cell.runs} | {_start(scale).key} if scale == "lite" else set()
+    if scale != "lite":
+        return set()
+    tested = [run for cell in _gain(scale) for run in cell.runs]
+    return {run.key for run in (*tested, *starts_of_simcse(scale))}
 
 
 def _with_seeds(cell: Cell, seeds: Sequence[int]) -> Cell:
@@ -147,51 +108,15 @@ def _with_seeds(cell: Cell, seeds: Sequence[int]) -> Cell:
     return dataclasses.replace(cell, runs=seeded(run, seeds[:1] if once else seeds))
 
 
-def quick_thoughts(scale: str, method: str, **changes: object) -> Run:
-    """A run of Quick-Thoughts under a name for people."""
-    return _run(scale, method, dataclasses.replace(QT[scale], **changes), "quick_thoughts")
-
-
-def simcse(scale: str, method: str, config: SimCSE) -> Run:
-    """A run of SimCSE; where it names no pretrained model it needs Quick-Thoughts' transformer."""
-    needs = {} if config.model else {"pretrain": small_transformer(scale)}
-    protocol = "published" if config.selection == "best_on_stsb_dev" else "clean"
-    return _run(scale, method, config, "simcse", needs=needs, protocol=protocol)
-
-
-def small_transformer(scale: str) -> Run:
-    """Quick-Thoughts with the small transformer in place of the GRUs: where SimCSE starts."""
-    tests = ("Lee",) if scale == "smoke" else ("STSB-dev",)
-    return quick_thoughts(scale, "QT transformer", encoder="transformer", tests=tests)
-
-
-def _run(scale: str, method: str, config: QuickThoughts | SimCSE | Words, stage: str, **more: object) -> Run:
-    settled = {"protocol": "clean", "variant": "as_code", "protocol_version": PROTOCOL_VERSIONS[stage], **more}
-    dataset = (config.data or config.model) if isinstance(config, SimCSE) else config.corpus
-    return Run(PAPER, config, 0, scale, dataset, method, stage=stage, **settled)  # type: ignore[arg-type]
-
-
-def _bags(scale: str) -> list[Run]:
-    """The bags of words of the same corpus; TF-IDF in as many dimensions as the encoders have together."""
-    base = QT[scale]
-    words = Words(
-        "tfidf", base.corpus, base.sentences, base.batch, base.vocabulary, 2 * base.width, base.folds, base.tests
-    )
-    first = words if scale in ("smoke", "quick") else dataclasses.replace(words, method="lsa")
-    name = "TF-IDF" if first is words else "TF-IDF (LSA)"
-    vectors = dataclasses.replace(words, method="word_vectors")
-    return [_run(scale, name, first, "words"), _run(scale, "mean word vector", vectors, "words")]
-
-
 def _transfer(scale: str) -> list[Cell]:
     losses = {
         "untrained": {"epochs": 0},
         "QT (biased)": {},
         **({} if scale == "lite" else {"QT (biased, as paper)": {"diagonal": "paper"}}),
         "DCL": {"loss": "dcl", "tau_plus": TAU_PLUS},
-        **{f"HCL beta={beta:g}": _hcl(beta) for beta in (BETAS if scale != "smoke" else BETAS[:1])},
+        **{f"HCL beta={beta:g}": hcl(beta) for beta in (BETAS if scale != "smoke" else BETAS[:1])},
     }
-    runs = [*_bags(scale), *(quick_thoughts(scale, method, **changes) for method, changes in losses.items())]
+    runs = [*bags_of_words(scale), *(quick_thoughts(scale, method, **changes) for method, changes in losses.items())]
     if scale in ("lite", "paper"):
         runs.append(
             simcse(
@@ -204,18 +129,13 @@ def _transfer(scale: str) -> list[Cell]:
     return [cell for run in runs for cell in _cells(run, family, {"method": run.method})]
 
 
-def _hcl(beta: float) -> dict[str, object]:
-    """HCL's settings; beta = 0 is DCL and is run as such, so that the tables share the run."""
-    return {"loss": "hcl" if beta else "dcl", "tau_plus": TAU_PLUS, "beta": beta}
-
-
 def _gain(scale: str) -> list[Cell]:
     """HCL against the encoder's own loss, by the average over the tests: they look at one encoder, so a seed is one
     observation, however many tests there are."""
     if scale not in ("lite", "paper"):
         return []
     made = []
-    for method, changes in {"its own loss": {}, "HCL beta=1": _hcl(1.0)}.items():
+    for method, changes in {"its own loss": {}, "HCL beta=1": hcl(1.0)}.items():
         runs = {
             "Quick-Thoughts, transfer tests": quick_thoughts(scale, method, **changes),
             "SimCSE without labels, STS": simcse(scale, method, dataclasses.replace(UNSUPERVISED[scale], **changes)),
@@ -233,28 +153,13 @@ def _sts(scale: str) -> list[Cell]:
     runs = {"unsupervised SimCSE": UNSUPERVISED[scale]}
     if scale in SUPERVISED:
         runs["supervised SimCSE"] = SUPERVISED[scale]
-    named = {f"{method}, HCL beta=1": dataclasses.replace(config, **_hcl(1.0)) for method, config in runs.items()}
-    start = (
-        {}
-        if scale != "paper"
-        else {f"BERT-base, {pooler}": _untouched(pooler) for pooler in ("cls_before_pooler", "avg_first_last")}
-    )
-    configs = {**start, **runs, **named}
+    named = {f"{method}, HCL beta=1": dataclasses.replace(config, **hcl(1.0)) for method, config in runs.items()}
+    configs = {**runs, **named}
     if scale in ("lite", "paper"):
         configs["MiniLM (trained elsewhere)"] = MINILM
     family = "embedded" if scale == "smoke" else "sts"
     made = [simcse(scale, method, config) for method, config in configs.items()]
-    made = made if scale == "paper" else [_start(scale), *made]
-    return [cell for run in made for cell in _cells(run, family, {"method": run.method})]
-
-
-def _start(scale: str) -> Run:
-    """The encoder that SimCSE goes on from, tested as it is."""
-    return simcse(scale, "start", dataclasses.replace(UNSUPERVISED[scale], epochs=0, selection="last"))
-
-
-def _untouched(pooler: str) -> SimCSE:
-    return dataclasses.replace(UNSUPERVISED["paper"], pooler=pooler, epochs=0, selection="last")
+    return [cell for run in (*starts_of_simcse(scale), *made) for cell in _cells(run, family, {"method": run.method})]
 
 
 def _beta(scale: str) -> list[Cell]:
@@ -262,10 +167,10 @@ def _beta(scale: str) -> list[Cell]:
     family = "embedded" if scale in ("smoke", "quick") else "transfer"
     made = []
     for beta in betas:
-        run = quick_thoughts(scale, f"HCL beta={beta:g}", **_hcl(beta))
+        run = quick_thoughts(scale, f"HCL beta={beta:g}", **hcl(beta))
         made += _cells(run, family, {"beta": beta, "on": "Quick-Thoughts"}, only=["average"])
     for beta in (0.0, *SIMCSE_BETAS) if scale in ("lite", "paper") else ():
-        config = dataclasses.replace(UNSUPERVISED[scale], **_hcl(beta))
+        config = dataclasses.replace(UNSUPERVISED[scale], **hcl(beta))
         run = simcse(scale, f"HCL beta={beta:g}", config)
         made += _cells(run, "sts", {"beta": beta, "on": "SimCSE"}, only=["average"])
     return made

@@ -10,6 +10,7 @@ from benchmarks.sentence_embeddings.quick_thoughts import prepared, quick_though
 from benchmarks.sentence_embeddings.quick_thoughts import step_of_a_run as quick_thoughts_step
 from benchmarks.sentence_embeddings.simcse import simcse
 from benchmarks.sentence_embeddings.simcse import step_of_a_run as simcse_step
+from contrastbench.data.sentences import load_tasks
 from contrastbench.evaluation.sentences import sentence_metrics
 from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log
@@ -20,8 +21,9 @@ TRAINING_STEPS = {"quick_thoughts": (quick_thoughts_step,), "simcse": (simcse_st
 
 def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Tests a bag of words made from the corpus. Computed on the CPU."""
+    tests = load_tasks(config.tests)
     log.selected_by("nothing to select")
-    return sentence_metrics(bag_of_words(config, seed, log), config.tests, log.data, folds=config.folds)
+    return sentence_metrics(bag_of_words(config, seed, log), tests, log.data, folds=config.folds)
 
 
 def bag_of_words(config: Words, seed: int, log: Log) -> Embed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from contrastbench.data.installed import package_path
 
 MINILM = ("all_minilm_l6_v2", "model.zip")  # package and file of all-MiniLM-L6-v2
 UNPACKED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")  # OWNER/NAME
 HUB = {"bert-base-uncased": "google-bert/bert-base-uncased", "roberta-base": "FacebookAI/roberta-base"}
 
 
@@ -30,21 +32,31 @@ def load_pretrained(
 ) -> Pretrained:
     """Finds a pretrained model: in ``models/`` of the data root, by its path, in an installed package, or on the hub.
 
+    Args:
+        name: a name of ``contrastbench data list``, a whole path, or any model of the hub as OWNER/NAME.
+        root: the data root; None means $CONTRASTBENCH_DATA, or ~/.cache/contrastbench.
+        download: whether the hub may be asked; None means: only if $CONTRASTBENCH_DOWNLOAD is 1.
+
     Raises:
         ValueError: not found, or a folder without weights.
     """
     home = catalogue.data_root(root)
     allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
-    places = [place for place in (home / "models" / name, Path(name)) if place.is_dir() and place.is_absolute()]
+    kept = home / "models" / name.replace("/", "--")
+    places = [place for place in (kept, Path(name)) if place.is_dir() and place.is_absolute()]
     if places:
         return _described(name, places[0])
-    catalogue.described(name, "pretrained", root)
+    if Path(name).is_absolute():
+        raise ValueError(f"there is no folder {name}; a model is the path of a folder or a name of `data list`")
+    if Path(name).is_dir():
+        raise ValueError(f"model {name!r} must be a whole path, since runs start elsewhere: {Path(name).resolve()}")
+    if not _ON_HUB.fullmatch(name):
+        catalogue.described(name, "pretrained", root)
     if name == "all-minilm-l6-v2":
         return _described(name, _unpacked_minilm())
     if not allowed:
-        looked = home / "models" / name
-        raise ValueError(f"model {name!r} not found (looked for {looked}); contrastbench data fetch {name}")
-    return _described(name, _from_hub(name, home / "models" / name))
+        raise ValueError(f"model {name!r} not found (looked for {kept}); allow the download: CONTRASTBENCH_DOWNLOAD=1")
+    return _described(name, _from_hub(HUB.get(name, name), kept))
 
 
 def _described(name: str, folder: Path) -> Pretrained:
@@ -71,11 +83,11 @@ def _unpacked_minilm() -> Path:
     return folder
 
 
-def _from_hub(name: str, folder: Path) -> Path:
+def _from_hub(repository: str, folder: Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        snapshot_download(HUB[name], local_dir=folder, allow_patterns=["*.json", "*.txt", "model.safetensors"])
+        snapshot_download(repository, local_dir=folder, allow_patterns=["*.json", "*.txt", "model.safetensors"])
     except Exception as error:  # the hub's client raises many kinds
-        raise ValueError(f"{name} could not be downloaded ({str(error).splitlines()[0][:120]})") from error
+        raise ValueError(f"{repository} could not be downloaded ({str(error).splitlines()[0][:120]})") from error
     return folder

@@ -107,12 +107,16 @@ def load_corpus(name: str, root: str | os.PathLike[str] | None = None, *, downlo
         found, origin = _from_path(Path(name)), name
     elif name in HUB and allowed:
         found, origin = _from_hub(name, folder), "Hugging Face"
+    elif Path(name).is_absolute():
+        raise ValueError(f"there is no file and no folder {name}; a corpus is a path or a name of `data list`")
+    elif Path(name).exists():
+        raise ValueError(f"corpus {name!r} must be a whole path, since runs start elsewhere: {Path(name).resolve()}")
     else:
         catalogue.described(name, "text", root)
         remedy = f"; or allow the download: contrastbench data fetch {name}" if name in HUB else ""
         raise ValueError(f"corpus {name!r} not found in {folder} (looked for corpus/{name}){remedy}")
     if len(found) < 2:
-        raise ValueError(f"corpus {name!r} has {len(found)} sentences; at least 2 are needed")
+        raise ValueError(f"corpus {name!r} has {len(found)} sentence{'s' * (len(found) != 1)}; at least 2 are needed")
     return Corpus(name, tuple(found), origin)
 
 
@@ -124,7 +128,7 @@ def _from_path(place: Path) -> list[str]:
     found: list[str] = []
     for file in files:
         for label, content in _contents(file):
-            found += _prose(_decoded(content, label))
+            found += _prose(decoded(content, label))
     return found
 
 
@@ -138,7 +142,12 @@ def _contents(file: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{file}:{member}", archive.read(member)
 
 
-def _decoded(content: bytes, label: str) -> str:
+def decoded(content: bytes, label: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: not UTF-8, empty, or with a line of more than a million characters; ``label`` names the file.
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -159,8 +168,8 @@ def _prose(text: str) -> list[str]:
 
 def _gensim_text() -> list[str]:
     """300 news articles as sentences, then 250 stemmed encyclopedia articles in pieces of 20 words."""
-    news = _decoded(package_file("gensim", "test/test_data/lee_background.cor"), "lee_background.cor")
-    articles = _decoded(package_file("gensim", "test/test_data/head500.noblanks.cor"), "head500.noblanks.cor")
+    news = decoded(package_file("gensim", "test/test_data/lee_background.cor"), "lee_background.cor")
+    articles = decoded(package_file("gensim", "test/test_data/head500.noblanks.cor"), "head500.noblanks.cor")
     found = [sentence for line in news.splitlines() for sentence in sentences(line)]
     for line in articles.splitlines():
         stems = line.split()

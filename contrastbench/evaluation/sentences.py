@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from contrastbench.data.sentences import Labelled, Scored, in_sentences, load_task
+from contrastbench.data.sentence_tasks import Labelled, Scored, Task
+from contrastbench.data.sentences import in_sentences
 from contrastbench.data.text import padded
 from contrastbench.encoders.text import TextEncoder
 from contrastbench.evaluation.sts import cosine_of_pairs, sts_x100
@@ -55,17 +55,16 @@ def _by_words(order: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
 
 def sentence_metrics(
     embed: Embed,
-    names: Sequence[str],
+    tasks: Sequence[Task],
     seen: Callable[[str, str], None],
     *,
     folds: int = FOLDS,
     device: str = "cpu",
-    root: str | os.PathLike[str] | None = None,
 ) -> dict[str, float]:
     """Every test's numbers, and the averages over the transfer tests and over the STS tests among them.
 
     Args:
-        names: tests of ``contrastbench data list``.
+        tasks: from ``load_tasks``, which a run calls before it trains: a missing test is then noticed at once.
         seen: called with each test's name and checksum, e.g. ``log.data``.
         folds: of the cross-validated tests, outside and inside.
         device: where classifiers are fitted.
@@ -74,15 +73,15 @@ def sentence_metrics(
         ``test_mr_accuracy_percent``, ``test_sts12_spearman_x100`` (all pairs together), ``test_sts12_wmean_x100``, ...
     """
     metrics: dict[str, float] = {}
-    for name in names:
-        task = load_task(name, root)
-        seen(name, task.sha256)
+    for task in tasks:
+        seen(task.name, task.sha256)
         if isinstance(task, Labelled):
             metrics |= _transfer(task, embed, folds, device)
         elif isinstance(task, Scored):
             metrics |= _similarity(task, embed)
         else:
-            raise ValueError(f"{name} is no test")
+            raise ValueError(f"{task.name} is no test")
+    names = {task.name for task in tasks}
     for group, label in ((TRANSFER, "transfer_average_percent"), (STS, "sts_average_x100")):
         members = [_main_metric(name) for name in group if name in names]
         if len(members) > 1:

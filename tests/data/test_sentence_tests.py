@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from contrastbench.data import sentence_hub
+from contrastbench.data.sentence_files import folder_of
 from contrastbench.data.sentences import load_labelled, load_scored, load_task, load_triplets
 
 
@@ -89,6 +90,33 @@ def test_a_missing_or_broken_test_gets_one_line(tmp_path):
     (stsb / "sts-test.csv").write_text("a\tb\n")
     with pytest.raises(ValueError, match="line 1 of .* has 2 tab-separated fields; 7 are needed"):
         load_task("STSB", tmp_path)
+    (stsb / "sts-test.csv").write_text("a\tb\tc\td\t1\tone\t" + "two " * 2_600_000)
+    with pytest.raises(ValueError, match="sts-test.csv has a line of 10,400,013 characters"):
+        load_task("STSB", tmp_path)
+
+
+SHORT_SCORES = {"STS.input.news.txt": "a\tb\nc\td\n", "STS.gs.news.txt": "1\n"}
+NO_SCORE = {"STS.input.news.txt": "a\tb\n", "STS.gs.news.txt": "nan\n"}
+SHORT_LABELS = {"s1.dev": "a\nb", "s2.dev": "c\nd", "labels.dev": "entailment"}
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "message"),
+    [
+        ("STS12", SHORT_SCORES, "the same number of lines, got STS.input.news.txt 2, STS.gs.news.txt 1"),
+        ("STS12", NO_SCORE, "has the score 'nan', which is no number"),
+        ("SNLI", SHORT_LABELS, "the same number of lines, got s1.dev 2, s2.dev 2, labels.dev 1"),
+        ("SST2", {"sentiment-train": "fine\t1\nbad\t-1"}, "line 2 of .* has the class '-1'; it must be 0 or 1"),
+        ("MRPC", {"msr_paraphrase_train.txt": "Quality\nx\t1\t2\ta\tb"}, "line 2 of .* has the class 'x'"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(name, files, message, tmp_path):
+    folder = tmp_path / "sentences" / folder_of(name)
+    folder.mkdir(parents=True)
+    for file, content in files.items():
+        (folder / file).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_task(name, tmp_path)
 
 
 def on_the_hub(columns: dict[str, list], classes: dict[str, list[str]], *splits: str):

@@ -142,7 +142,7 @@ def test_sentences_of_every_length_make_few_shapes(longest, pieces, most):
     [
         (b"", "mine.txt is empty"),
         (b" \n\n", "mine.txt is empty"),
-        (b"Only one sentence.", "'mine.txt' has 1 sentences; at least 2 are needed"),
+        (b"Only one sentence.", "'mine.txt' has 1 sentence; at least 2 are needed"),
         (b"caf\xe9 is no UTF-8. Really.", r"mine.txt is not UTF-8 \(byte 3\); convert it first"),
         (b"x" * 10_000_000, "has a line of 10,000,000 characters; at most 1,000,000 can be prose"),
     ],
@@ -164,3 +164,13 @@ def test_a_folder_without_text_and_an_unknown_name_get_one_line(tmp_path):
         load_corpus("books", tmp_path)
     with pytest.raises(ValueError, match="contrastbench data fetch bookcorpus"):
         load_corpus("bookcorpus", tmp_path, download=False)
+
+
+def test_a_path_that_leads_nowhere_or_is_not_whole_is_named(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=f"there is no file and no folder {tmp_path}/mine.txt"):
+        load_corpus(str(tmp_path / "mine.txt"), tmp_path)
+    (tmp_path / "mine.txt").write_text("One. Two.")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"'mine.txt' must be a whole path, .*: {tmp_path}/mine.txt"):
+        load_corpus("mine.txt", tmp_path)
+    assert load_corpus(str(tmp_path / "mine.txt"), tmp_path).sentences == ("One.", "Two.")

@@ -7,7 +7,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from contrastbench.data.sentences import Labelled
+from contrastbench.data.sentence_tasks import Labelled
+from contrastbench.data.sentences import load_tasks
 from contrastbench.encoders.text import text_encoder
 from contrastbench.evaluation import transfer
 from contrastbench.evaluation.logistic import logistic_scores, turned
@@ -131,6 +132,6 @@ def test_lee_is_seen_as_means_of_sentences_and_polarity_as_sentences():
         return np.random.default_rng(0).standard_normal((len(texts), 4)).astype(np.float32)
 
     seen: dict[str, str] = {}
-    metrics = sentence_metrics(embed, ("Lee", "polarity"), seen.__setitem__)
+    metrics = sentence_metrics(embed, load_tasks(("Lee", "polarity")), seen.__setitem__)
     assert asked[0] > 100 and asked[1] == 200 and seen.keys() == {"Lee", "polarity"}
     assert metrics.keys() == {"test_lee_pearson_x100", "test_lee_spearman_x100", "test_polarity_accuracy_percent"}

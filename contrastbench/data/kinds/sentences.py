@@ -26,7 +26,7 @@ _SETS = {  # name -> size, folder
     "STSB-dev": ("1,500 scored pairs, the benchmark's development part", "STSB"),
     "SICK-R": ("4,927 scored pairs, the test part", "SICK"),
     "SICK-R-all": ("9,927 scored pairs, all parts", "SICK"),
-    "SNLI": ("6,600 triplets of SNLI's dev and test parts", "SNLI"),
+    "SNLI": ("5,883 triplets of SNLI's dev and test parts", "SNLI"),
 }
 _STATED = {
     "MRPC": "Microsoft's own terms, to be agreed to",

@@ -1,0 +1,78 @@
+"""Vocabulary expansion: words that training did not see get embeddings from word vectors that were trained elsewhere.
+
+A linear map from the vectors to the encoder's embeddings is fitted on the words that both have (Quick-Thoughts does as
+Kiros et al. 2015, arXiv:1506.06726, section 2.2), and maps the other words' vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from contrastbench.data.text import Vocabulary
+from contrastbench.encoders.text import TextEncoder, expand_words
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The vectors of a file, float32 [words, width], of the words that the corpus has and of those that are new."""
+
+    shared: tuple[str, ...]
+    new: tuple[str, ...]
+    of_shared: Tensor
+    of_new: Tensor
+
+
+def read_expansion(path: Path, vocabulary: Vocabulary) -> Expansion:
+    """Reads the vectors and sorts them by whether the vocabulary has their words.
+
+    Raises:
+        ValueError: no such file, a line without numbers, vectors of several widths, or no shared or no new words.
+    """
+    vectors = read_vectors(path)
+    shared = tuple(word for word in vocabulary.listed if word in vectors)
+    new = tuple(word for word in vectors if word not in vocabulary.numbers)
+    if not shared or not new:
+        raise ValueError(
+            f"{path} has {len(shared)} words of the corpus and {len(new)} new ones; some of both are needed"
+        )
+    of_shared, of_new = (torch.from_numpy(np.stack([vectors[word] for word in part])) for part in (shared, new))
+    return Expansion(shared, new, of_shared, of_new)
+
+
+def read_vectors(path: Path) -> dict[str, np.ndarray]:
+    """Word vectors as text: a word and its numbers on each line, as GloVe and word2vec write them."""
+    if not path.is_file():
+        raise ValueError(f"expansion {str(path)!r} is no file; give a text file of word vectors")
+    found: dict[str, np.ndarray] = {}
+    with open(path, encoding="utf-8", errors="replace") as file:  # published files have broken words
+        for line_number, line in enumerate(file, start=1):
+            word, *numbers = line.rstrip().split(" ")
+            if len(numbers) > 1:  # word2vec begins with a line of two counts
+                found[word] = _vector(path, line_number, numbers)
+    if len({len(vector) for vector in found.values()}) != 1:
+        raise ValueError(f"{path} must have vectors of one width, got {len(found)} words of several or none")
+    return found
+
+
+def _vector(path: Path, line_number: int, numbers: Sequence[str]) -> np.ndarray:
+    try:
+        return np.array(numbers, dtype=np.float32)
+    except ValueError:
+        raise ValueError(f"line {line_number} of {path} is no word with numbers behind it") from None
+
+
+def expanded(encoders: TextEncoder, vocabulary: Vocabulary, more: Expansion) -> Vocabulary:
+    """Gives every embedding of the encoders the new words' rows; returns the vocabulary with them at its end."""
+    numbers = torch.tensor([vocabulary.numbers[word] for word in more.shared])
+    for part in encoders.modules():
+        if isinstance(part, torch.nn.Embedding) and part.num_embeddings == len(vocabulary):
+            table = part.weight.data
+            rows = expand_words(table[numbers.to(table.device)].cpu(), more.of_shared, more.of_new).to(table.device)
+            part.weight, part.num_embeddings = torch.nn.Parameter(torch.cat([table, rows])), len(table) + len(rows)
+    return Vocabulary((*vocabulary.listed, *more.new))
