@@ -54,7 +54,8 @@ def quick_thoughts(
     for lap in range(checkpoint.restore(**parts), laps):
         with seeded_dropout(seed, lap, device):
             for first in plan[lap * LAP : (lap + 1) * LAP]:
-                step(**in_pieces(data.rows[first : first + config.batch], config.pieces, config.longest))
+                block = data.rows[first : first + config.batch]
+                step(**in_pieces(block, config.pieces, config.longest, widths=config.widths))
         log(lap, loss=step.mean_loss(lap))
         checkpoint.save(lap + 1, **parts)
     shape = {"encoder": config.encoder, "word_width": config.word_width, "width": config.width}
@@ -83,7 +84,7 @@ def step_of_a_run(
     _, step = encoders_and_step(config, len(data.vocabulary), device, seed)
     plan = _steps(config, len(data.rows), seed)
     blocks = (data.rows[first : first + config.batch] for first in plan)
-    return step, (in_pieces(block, config.pieces, config.longest) for block in blocks)
+    return step, (in_pieces(block, config.pieces, config.longest, widths=config.widths) for block in blocks)
 
 
 def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:

@@ -59,7 +59,7 @@ def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, lo
             for number in range(lap * lap_steps, min(len(plan), (lap + 1) * lap_steps)):
                 step.optimizer.param_groups[0]["lr"] = config.learning_rate * (1 - number / len(plan))
                 rows = [column[item] for column in columns for item in plan[number]]
-                step(**in_pieces(rows, config.pieces, config.longest, encoder.padding))
+                step(**in_pieces(rows, config.pieces, config.longest, encoder.padding, config.widths))
         log(lap, loss=step.mean_loss(lap))
         if dev:
             _keep_best(best, encoder, sentence_metrics(embed, dev, log.data)[DEV_METRIC], lap)
@@ -92,7 +92,7 @@ def step_of_a_run(
     encoder = start.encoder.to(device).train()
     columns = read_columns(config, start.tokenize, Log())
     batches = ([column[item] for column in columns for item in part] for part in _plan(config, len(columns[0]), seed))
-    inputs = (in_pieces(rows, config.pieces, config.longest, encoder.padding) for rows in batches)
+    inputs = (in_pieces(rows, config.pieces, config.longest, encoder.padding, config.widths) for rows in batches)
     return training_step(config, encoder, device), inputs
 
 

@@ -1,9 +1,11 @@
 """Batches of sentences of mixed length: cut by length into pieces, so that little padding is computed.
 
 A contrastive batch must stay whole, since its members are each other's negatives. So the batch is drawn first; only its
-way through the encoder is cut: the shortest sentences go together, and so on, each piece padded to its own longest,
-rounded up to one of a few widths. A GPU prepares a step for every combination of widths that it meets: in up to four
-pieces there are at most 126 of them, however many lengths the sentences have.
+way through the encoder is cut: the shortest sentences go together, and so on, each piece padded to its own longest.
+
+A GPU prepares a step for every combination of widths that it meets. So that there are few, widths are rounded up to one
+of ``WIDTHS``: four pieces then have at most 126 combinations, however many lengths the sentences have. Where nothing is
+prepared, as on a CPU, rounding only adds padding; "every" leaves it out.
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ from contrastbench.data.text import padded
 WIDTHS = (8, 16, 24, 32, 64, 128)  # words
 
 
-def in_pieces(rows: Sequence[np.ndarray], pieces: int, longest: int, padding: int = 0) -> dict[str, Tensor]:
+def in_pieces(
+    rows: Sequence[np.ndarray], pieces: int, longest: int, padding: int = 0, widths: str = "few"
+) -> dict[str, Tensor]:
     """The inputs of a training step: padded pieces from short to long, and how to put their embeddings in order again.
 
     Args:
         rows: word numbers of each sentence.
         pieces: how many; 1 pads the batch to its longest. Pieces of one batch differ by at most one sentence.
         longest: no row is longer, and no piece is padded beyond it.
+        widths: "few" rounds each piece's width up, "every" does not.
 
     Returns:
         ``tokens0`` [N / pieces, T], ``lengths0``, ``tokens1``, ...; and ``order`` [N], where each row now stands.
@@ -38,7 +43,8 @@ def in_pieces(rows: Sequence[np.ndarray], pieces: int, longest: int, padding: in
     order[sorted_rows] = np.arange(len(rows))
     inputs = {"order": torch.from_numpy(order)}
     for place, part in enumerate(np.array_split(sorted_rows, pieces)):
-        width = rounded_up(int(lengths[part].max()), longest)
+        width = int(lengths[part].max())
+        width = rounded_up(width, longest) if widths == "few" else width
         inputs[f"tokens{place}"] = torch.from_numpy(padded([rows[row] for row in part], width, padding))
         inputs[f"lengths{place}"] = torch.from_numpy(lengths[part])
     return inputs

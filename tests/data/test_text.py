@@ -114,13 +114,15 @@ def test_pieces_come_back_in_the_batch_s_order(pieces):
     assert all(value.shape[1] % 8 == 0 or value.shape[1] == 30 for name, value in inputs.items() if "tokens" in name)
 
 
-def test_pieces_pad_less():
+def test_pieces_pad_less_and_least_where_every_width_may_be():
     rows = [np.ones(length, dtype=np.int64) for length in range(1, 31)]
 
-    def places(pieces):
-        return sum(value.numel() for name, value in in_pieces(rows, pieces, 30).items() if "tokens" in name)
+    def places(pieces, widths="few"):
+        inputs = in_pieces(rows, pieces, 30, widths=widths)
+        return sum(value.numel() for name, value in inputs.items() if "tokens" in name)
 
     assert places(5) < places(1) / 1.4
+    assert places(30, "every") == sum(map(len, rows)) < places(30)
 
 
 @pytest.mark.parametrize(("longest", "pieces", "most"), [(30, 1, 4), (32, 4, 35), (128, 1, 6), (128, 4, 126)])
