@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.sentence_embeddings import figures, scales, speed, tables
+from benchmarks.sentence_embeddings import figures, scales, speed, speed_ways, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
 from benchmarks.sentence_embeddings import train as stages
 from benchmarks.sentence_embeddings.config import QuickThoughts, SimCSE, Words
@@ -233,7 +233,7 @@ def texts_of(count: int) -> list[str]:
 def test_speed_compares_equal_embeddings(tiny_bert):
     encoder, tokenize = pretrained_encoder(tiny_bert, pooler="avg", longest=32, rng=generator(0, "weights"))
     rows = tokenize(texts_of(150))
-    np.testing.assert_allclose(speed.padded_features(encoder, rows), text_features(encoder, rows), atol=1e-5)
+    np.testing.assert_allclose(speed_ways.padded_features(encoder, rows), text_features(encoder, rows), atol=1e-5)
 
 
 def test_speed_compares_equal_losses_with_sentence_transformers(tiny_bert):
@@ -241,10 +241,14 @@ def test_speed_compares_equal_losses_with_sentence_transformers(tiny_bert):
     pytest.importorskip("sentence_transformers")
     config = dataclasses.replace(speed.SETTINGS, batch=8, data="SNLI")
     texts = texts_of(48)
-    ways, sentences = speed.training(config, [texts[:16], texts[16:32], texts[32:]], tiny_bert)
-    assert ways.keys() == {speed.OURS, speed.PADDED, speed.THEIRS} and sentences == 48
-    lines = speed.timed("training", {name: ways[name] for name in (speed.OURS, speed.PADDED)}, sentences, turns=1)
-    assert [line["way"] for line in lines] == [speed.OURS, speed.PADDED] and lines[1]["times_padded"] == "1.00"
+    ways, sentences = speed_ways.training(config, [texts[:16], texts[16:32], texts[32:]], tiny_bert)
+    assert ways.keys() == {speed_ways.OURS, speed_ways.PADDED, speed_ways.THEIRS} and sentences == 48
+    lines = speed.timed(
+        "training", {name: ways[name] for name in (speed_ways.OURS, speed_ways.PADDED)}, sentences, turns=1
+    )
+    assert [line["way"] for line in lines] == [speed_ways.OURS, speed_ways.PADDED] and lines[1][
+        "times_padded"
+    ] == "1.00"
 
 
 def test_the_readme_s_speeds_are_those_of_the_file():

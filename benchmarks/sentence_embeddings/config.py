@@ -30,7 +30,7 @@ class QuickThoughts:
     epochs: int = 1
     learning_rate: float = 5e-4  # Adam, constant
     clip: float = 5.0  # the gradient's norm
-    pieces: int = 1  # into which a batch is cut by length on its way through the encoders; changes the last bits alone
+    pieces: int = 1  # into which a batch is cut by length on its way through the encoders; changes rounding and dropout
     precision: str = "float32"  # or "bf16": of the encoders' products
     folds: int = 10  # of the cross-validated tests, outside and inside; SentEval's quick setting is 5
     tests: tuple[str, ...] = TRANSFER
@@ -85,16 +85,10 @@ RANGES = {
     **{"QuickThoughts.loss": ("biased", "dcl", "hcl"), "SimCSE.loss": ("simcse", "dcl", "hcl")},
     **{"tau_plus": "[0, 1)", "beta": "[0, 1000]", "diagonal": ("code", "paper"), "temperature": "(0, inf)"},
     **{"hard_weight": "(0, inf)", "epochs": "[0, inf)", "learning_rate": "(0, inf)", "clip": "(0, inf)"},
-    **{
-        "pieces": "[1, inf)",
-        "widths": ("few", "every"),
-        "precision": ("float32", "bf16"),
-        "layers": "[0, inf)",
-        "evaluate_every": "[1, inf)",
-    },
+    **{"pieces": "[1, inf)", "precision": ("float32", "bf16"), "layers": "[0, inf)", "evaluate_every": "[1, inf)"},
     **{"pooler": ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")},
     **{"selection": ("best_on_stsb_dev", "last"), "method": ("tfidf", "lsa", "word_vectors"), "block": "[1, inf)"},
-    **{"folds": "[2, 100]"},
+    **{"folds": "[2, 100]", "widths": ("few", "every")},
 }
 USED_BY = {
     **dict.fromkeys(("learning_rate", "clip", "temperature"), _TRAINED),

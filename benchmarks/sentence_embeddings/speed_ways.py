@@ -1,0 +1,155 @@
+"""The three ways that ``speed`` times: in pieces, padded, and by sentence-transformers; first compared, then timed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.sentence_embeddings.config import SimCSE
+from benchmarks.sentence_embeddings.simcse import Start, loss_of, training_step
+from contrastbench.data.buckets import in_pieces
+from contrastbench.data.text import padded
+from contrastbench.encoders.pretrained_text import pretrained_encoder
+from contrastbench.evaluation.sentences import text_features
+from contrastbench.randomness import generator
+
+OURS, PADDED, THEIRS = "in pieces", "padded", "sentence-transformers"
+EMBEDDED_AT_ONCE = 64  # sentences, where they are padded; sentence-transformers takes as many
+
+Work = Callable[[], Any]
+Batched = Callable[[Sequence[np.ndarray], SimCSE, int], dict[str, torch.Tensor]]  # rows, config, padding -> a batch
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+
+
+def training(config: SimCSE, columns: list[list[str]], model: Path) -> tuple[dict[str, Work], int]:
+    """The three ways to train on the columns, and how many sentences that is; each goes on from where it was."""
+    start = Start(*pretrained_encoder(model, pooler="avg", longest=config.longest, rng=generator(0, "weights")))
+    other = sentence_transformer(model, config.longest)
+    _check_same_loss(config, start, other, [column[: config.batch] for column in columns])
+    ways = {
+        OURS: lambda: train_ours(config, start, columns, cut),
+        PADDED: lambda: train_ours(config, start, columns, all_padded),
+        THEIRS: lambda: train_theirs(config, other, columns),
+    }
+    return ways, sum(map(len, columns))
+
+
+def train_ours(config: SimCSE, start: Start, columns: list[list[str]], batched: Batched) -> None:
+    """One epoch, as ``simcse`` trains."""
+    step = training_step(config, start.encoder.train(), "cpu")
+    rows = [start.tokenize(column) for column in columns]
+    for part in torch.randperm(len(columns[0]), generator=generator(0, "order")).split(config.batch):
+        batch = [column[item] for column in rows for item in part]
+        step(**batched(batch, config, start.encoder.padding))
+    step.mean_loss()
+
+
+def cut(rows: Sequence[np.ndarray], config: SimCSE, padding: int) -> dict[str, torch.Tensor]:
+    """The batch in pieces, as ``simcse`` cuts it."""
+    return in_pieces(rows, config.pieces, config.longest, padding, config.widths)
+
+
+def all_padded(rows: Sequence[np.ndarray], config: SimCSE, padding: int) -> dict[str, torch.Tensor]:
+    """The batch in one piece, every sentence as long as any may be."""
+    return {
+        "order": torch.arange(len(rows)),
+        "tokens0": torch.from_numpy(padded(rows, config.longest, padding)),
+        "lengths0": torch.tensor([len(row) for row in rows]),
+    }
+
+
+def sentence_transformer(model: Path, longest: int) -> Any:
+    """The same model as sentence-transformers loads it, with the mean over the words."""
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(model), device="cpu")
+    loaded.max_seq_length = longest
+    return loaded
+
+
+def train_theirs(config: SimCSE, model: Any, columns: list[list[str]]) -> None:
+    """One epoch of sentence-transformers' own trainer, without its logs, checkpoints and clipping."""
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    table = Dataset.from_dict({f"column{number}": column for number, column in enumerate(columns)})
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SentenceTransformerTrainingArguments(
+            folder,
+            num_train_epochs=1,
+            per_device_train_batch_size=config.batch,
+            learning_rate=config.learning_rate,
+            weight_decay=0.0,
+            max_grad_norm=0.0,
+            use_cpu=True,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        SentenceTransformerTrainer(model, arguments, train_dataset=table, loss=_their_loss(config, model)).train()
+
+
+def _their_loss(config: SimCSE, model: Any) -> Any:
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    return MultipleNegativesRankingLoss(model, scale=1 / config.temperature)
+
+
+def _check_same_loss(config: SimCSE, start: Start, other: Any, columns: list[list[str]]) -> None:
+    """All three give the same loss to the first batch, without dropout."""
+    rows = [row for column in columns for row in start.tokenize(column)]
+    start.encoder.eval()
+    other.eval()
+    ours = loss_of(config, start.encoder)
+    with torch.no_grad():
+        expected = _their_loss(config, other)([_features(other, column) for column in columns], torch.empty(0))
+        for batched in (cut, all_padded):
+            found = ours(**batched(rows, config, start.encoder.padding))
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def _features(model: Any, texts: list[str]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in model.preprocess(texts).items() if isinstance(value, torch.Tensor)}
+
+
+# ----------------------------------------------------------------------------------------------------------- embedding
+
+
+def embedding(texts: list[str], model: Path) -> tuple[dict[str, Work], int]:
+    """The three ways to embed the sentences."""
+    longest = 128  # word pieces; no sentence of STS-B is longer
+    encoder, tokenize = pretrained_encoder(model, pooler="avg", longest=longest, rng=generator(0, "weights"))
+    other = sentence_transformer(model, longest)
+    ways = {
+        OURS: lambda: text_features(encoder, tokenize(texts)),
+        PADDED: lambda: padded_features(encoder, tokenize(texts)),
+        THEIRS: lambda: other.encode(texts, batch_size=EMBEDDED_AT_ONCE, show_progress_bar=False),
+    }
+    expected = other.encode(texts[:EMBEDDED_AT_ONCE], show_progress_bar=False)
+    few = tokenize(texts[:EMBEDDED_AT_ONCE])
+    for found in (text_features(encoder, few), padded_features(encoder, few)):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    return ways, len(texts)
+
+
+@torch.no_grad()
+def padded_features(encoder: Any, rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The embeddings of batches as they come, each padded to its longest."""
+    encoder.eval()
+    parts = [rows[first : first + EMBEDDED_AT_ONCE] for first in range(0, len(rows), EMBEDDED_AT_ONCE)]
+    return np.concatenate(
+        [
+            encoder.features(
+                torch.from_numpy(padded(part, padding=encoder.padding)), torch.tensor([len(row) for row in part])
+            ).numpy()
+            for part in parts
+        ]
+    )
