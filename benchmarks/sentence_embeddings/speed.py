@@ -63,11 +63,7 @@ def main() -> None:
         for name in ("SNLI", "books")
     }
     works["embedding STS-B"] = embedding(texts_of_stsb(options.embedded), model)
-    machine = {
-        "threads": options.threads,
-        "cpu": processor(),
-        "torch": torch.__version__,
-    }
+    machine = {"threads": options.threads, "cpu": processor(), "torch": torch.__version__}
     lines = [{**line, **machine} for name, work in works.items() for line in timed(name, *work, options.turns)]
     with open(options.output, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -92,12 +88,12 @@ def timed(name: str, ways: dict[str, Work], sentences: int, turns: int) -> list[
             least[way] = min(least[way], time.process_time() - start)
     return [
         {
-            **{"work": name, "way": way, "sentences_per_second": f"{sentences / seconds:.1f}"},
-            **{
-                "times_padded": f"{least[PADDED] / seconds:.2f}",
-                "sentences": sentences,
-                "processor_seconds": f"{seconds:.2f}",
-            },
+            "work": name,
+            "way": way,
+            "sentences_per_second": f"{sentences / seconds:.1f}",
+            "times_padded": f"{least[PADDED] / seconds:.2f}",
+            "sentences": sentences,
+            "processor_seconds": f"{seconds:.2f}",
         }
         for way, seconds in least.items()
     ]
