@@ -39,9 +39,7 @@ class Config:
     probe_batchnorm: str = "train"  # the code's "frozen" encoder stays in training mode; "eval" is what the paper says
     train_images: int = 0  # a fixed random part of the training images, the same for all runs; 0: all
     validation: float = 0.0  # share of the training images held out; above 0 the metrics are on these and say so
-    curve_epochs: tuple[int, ...] = added(
-        ()
-    )  # after these epochs too kNN and, if it is logistic, the probe are measured
+    curve_epochs: tuple[int, ...] = added(())  # epochs that kNN and, if it is logistic, the probe are measured after
     anneal: str = added("none")  # hcl: how beta falls to 0 during training, "as_code" or "as_paper"; see schedules.py
     alpha_from: str = added("fixed")  # bcl: "fixed", "linear" (0.501 up to alpha) or "labels" (estimated with them)
     positives: str = added("views")  # of one image, or "labels": the second view is of any image of the class

@@ -37,7 +37,7 @@ def accuracies(config: Config, bank: Tensor, queries: Tensor, data: Prepared) ->
 
 
 def curve_point(config: Config, encoder: ImageEncoder, data: Prepared, epochs: int) -> dict[str, float]:
-    """The accuracies after so many epochs, if the config's curve has them and they are not the last: those come anyway.
+    """The accuracies after so many epochs if the config's curve asks for them; the last epoch is measured anyway.
 
     Nothing here is random and the encoder stays as it is, so a run with a curve trains as one without.
     """

@@ -1,4 +1,4 @@
-"""What each table compares: methods, the configs that they are run with, and what people call them by."""
+"""What each table compares: its methods, their configs, and the settings that a table and a figure name."""
 
 from __future__ import annotations
 
