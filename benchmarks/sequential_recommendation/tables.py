@@ -129,7 +129,7 @@ def trained(scale: str, method: str, dataset: str = "", **changes: object) -> Ru
 
 def counted(scale: str, method: str, dataset: str = "") -> Run:
     config = Count(dataset or BASE[scale].dataset, BASE[scale].users, **COUNTED[method])
-    return _run(scale, method, config, "count", "published" if config.actions == "all" else "clean")
+    return _run(scale, method, config, "count", "clean" if config.method == "transitions" else "published")
 
 
 def _run(scale: str, method: str, config: Train | Count, stage: str, protocol: str) -> Run:
