@@ -1,6 +1,8 @@
 """The command line as a user meets it: what it prints, how it exits."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -217,3 +219,11 @@ def test_a_ticket_that_is_the_same_is_not_written_again(tmp_path):
     before = ticket.stat().st_mtime_ns
     write_ticket(run, tmp_path, [["main", "Noise8/Plain"]])
     assert ticket.stat().st_mtime_ns == before
+
+
+def test_a_closed_stream_is_no_error(tmp_path):
+    """As under cron, or a launcher that closes what it does not read; 0, 1 and 2 stay taken."""
+    for closed in (">&-", "<&- >&- 2>&-"):
+        command = f'exec "{sys.executable}" -m contrastbench.cli --runs "{tmp_path}" status loss_studies {closed}'
+        told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
+        assert (told.returncode, told.stdout, told.stderr) == (0, "", ""), told.stderr

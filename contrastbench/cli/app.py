@@ -25,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for _name, _mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    if getattr(sys, _name) is None:  # closed by the caller; the next file that is opened would take its number
+        setattr(sys, _name, open(os.devnull, _mode))  # noqa: SIM115
 WIDE = 160  # characters of a line where nobody's terminal limits it
 # Text is text here: what rows, errors and file names hold is never read as markup. Colours are given as styled Text.
 PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
