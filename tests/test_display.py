@@ -30,3 +30,11 @@ def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs, monkeypatch):
     assert lines[1].endswith(f"{second.run.key[:8]}: epoch 0 of 3"), lines
     assert f"epoch {first.run.config.epochs} of {first.run.config.epochs}" in lines[2], lines
     assert lines[3].startswith("1/2 runs: 1 done; toy") and first.run.key[:8] not in lines[3], lines
+
+
+def test_what_slurm_refuses_for_one_reason_is_said_once(jobs):
+    told = Console(file=io.StringIO(), width=200)
+    with display.Display(told, len(jobs)) as shown:
+        for job in jobs:
+            shown.watch(job, {"status": "not submitted", "problem": "sbatch refused: invalid partition"})
+    assert told.file.getvalue().count("invalid partition") == 1 and shown.counts["not submitted"] == len(jobs) > 1

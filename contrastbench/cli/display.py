@@ -103,6 +103,11 @@ class Display:
         self._progress.advance(self._all)
         if job.folder in self._tasks:
             self._progress.remove_task(self._tasks.pop(job.folder))
+        told = (event["status"], event.get("problem", ""))
+        if told in self._told:
+            return
+        if event["status"] == "not submitted":  # Slurm says the same of every run of a submission: once is enough
+            self._told.add(told)
         if event["status"] not in ("done", "taken"):
             failed = Text.assemble((event["status"], "red"), f" {_label(job)}  {event.get('problem', '')}")
             self.console.print(failed, soft_wrap=True)

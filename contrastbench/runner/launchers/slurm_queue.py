@@ -97,7 +97,8 @@ def _tasks(answer: str) -> Iterable[QueuedTask]:
         job, task, state, reason, nodes, script = line.strip().split("|", 5)
         if task.isdigit() and script.endswith(f"/{SCRIPT}"):
             submission = str(Path(script).parent)
-            yield QueuedTask(f"{job}_{task}", submission, int(task), state, reason.strip("()"), nodes)
+            why = "Slurm has not looked at it yet" if reason == "None" else reason.strip("()")
+            yield QueuedTask(f"{job}_{task}", submission, int(task), state, why, nodes)
 
 
 def release_failed_launches(queue: Queue) -> None:
