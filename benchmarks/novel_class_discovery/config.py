@@ -127,7 +127,7 @@ class Estimate(Task):
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of the metrics of all runs that are needed: ImageNet's subsets A, B and C."""
+    """The mean of three runs' metrics: ImageNet's subsets A, B and C."""
 
 
 RANGES = {

@@ -79,7 +79,7 @@ def counted(config: Discover, task: Task, checkpoint: Checkpoint) -> Discover:
 
 
 def start_from(model: Network, artefact: dict[str, Any], task: Task) -> None:
-    """Takes over stage 2's weights; those of the novel head, not trained yet, too where it has the right size."""
+    """Takes over stage 2's weights. Those of the novel head, not trained yet, are taken if its size is the same."""
     load_encoder(model, artefact, task.about, "supervise")
     heads = artefact["heads"]
     same = heads["novel.weight"].shape == model.heads["novel"].weight.shape

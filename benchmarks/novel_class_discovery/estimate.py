@@ -1,4 +1,4 @@
-"""AutoNovel's estimate of how many novel classes there are: k-means that is told some known classes, for many numbers.
+"""AutoNovel's estimate of the number of novel classes: k-means with some known classes fixed, for many numbers.
 
 N: images clustered; F: features; K: clusters; the first clusters are those of the anchors.
 """
@@ -21,8 +21,10 @@ STEPS = 100  # of k-means at most
 def estimate(
     config: Estimate, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
 ) -> dict[str, float | list[float]]:
-    """The number of novel classes: the mean of the number that finds hidden known classes best and of the one with the
-    best silhouette, less the clusters that stay tiny.
+    """Estimates the number of novel classes.
+
+    One number of clusters finds hidden known classes best, one has the best silhouette. The estimate is their mean,
+    less the clusters that stay tiny.
 
     Source: Han et al. 2019, arXiv:1908.09884, section 3.3 (there for DTC); AutoNovel uses the same.
     """

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.novel_class_discovery.protocols import PROTOCOLS
-from benchmarks.novel_class_discovery.tables import FULL, TEST, TRAIN, WITHOUT_HARD, cells
+from benchmarks.novel_class_discovery.tables import FULL, TEST, TRAIN, WITHOUT_HARD, cells, protocols_of
 from contrastbench.report.style import INK, MARKERS, PALETTE, new_figure
 from contrastbench.runner import Cell
 
@@ -22,10 +22,16 @@ SCALES = tuple(PROTOCOLS)  # the greatest last
 
 
 def figure_k(rows: list[Row]) -> Figure | None:
-    """Accuracy over k, every seed a point; the published choice |M| / C / 2 is a dotted line."""
+    """Accuracy over k, every seed a point; the published choice |M| / C / 2 is a dotted line.
+
+    Photographs are drawn beside the digits of the quick scale.
+    """
     found = _cells_with_rows("k", rows)
     if not found:
         return None
+    scale = found[0][0].runs[0].scale
+    if scale == "quick":
+        found = _cells_with_rows("photographs_k", rows)
     figure, axes = new_figure(9.0, 3.4, ncols=2)
     for axis, metric, name in zip(axes, (TRAIN, TEST), ("unlabelled training images", "test images"), strict=True):
         for colour, dataset in zip(PALETTE, sorted({cell.dataset for cell, _ in found}), strict=False):
@@ -33,7 +39,7 @@ def figure_k(rows: list[Row]) -> Figure | None:
             points = [(k, value) for k, values in sorted(own.items()) for value in values]
             axis.semilogx(sorted(own), [mean(own[k]) for k in sorted(own)], "o-", color=colour, label=dataset)
             axis.semilogx(*zip(*points, strict=True), ".", color=colour, alpha=0.4)
-            published = PROTOCOLS[found[0][0].runs[0].scale][dataset].published_k
+            published = protocols_of("photographs_k" if scale == "quick" else "k", scale)[dataset].published_k
             axis.axvline(published, color=colour, linestyle=":", label=f"|M| / C / 2 = {published}")
         axis.set(xlabel="k, neighbours", ylabel="clustering accuracy, %", title=name)
         axis.legend()
@@ -49,19 +55,27 @@ MAPPED = {  # what is drawn of the first seed, in order, by the rows' method
 
 
 def figure_embedding(rows: list[Row]) -> Figure | None:
-    """Test images of the novel classes before stage 3 and after, in two principal components (of each by itself)."""
+    """Test images of the novel classes before stage 3 and after, in two principal components (of each by itself).
+
+    A line of maps for each data set that has those of stage 2 and of the whole method.
+    """
     found = [row for stage in ("cluster", "discover") for row in _of(rows, stage) if row["method"] in MAPPED]
-    found = [row for row in found if row["seed"] == 0 and row["variant"] == "as_code"]
-    dataset = min((row["dataset"] for row in found if row["stage"] == "discover"), default=None)
-    drawn = {row["method"]: row["series"] for row in found if row["dataset"] == dataset}
-    if dataset is None or "k-means, stage 2" not in drawn:
+    maps: dict[str, dict[str, Any]] = {row["dataset"]: {} for row in found}
+    for row in found:
+        if row["seed"] == 0 and row["variant"] == "as_code":
+            maps[row["dataset"]][row["method"]] = row["series"]
+    lines = [dataset for dataset in sorted(maps) if {"k-means, stage 2", FULL} <= maps[dataset].keys()]
+    if not lines:
         return None
-    methods = [method for method in MAPPED if method in drawn]
-    figure, axes = new_figure(3.2 * len(methods) + 0.6, 3.6, ncols=len(methods))
-    for axis, method in zip(axes, methods, strict=True):
-        _draw_map(axis, drawn[method])
-        axis.set(title=f"{dataset}, {MAPPED[method]}", xticks=[], yticks=[])
-    axes[-1].legend(fontsize="small")
+    methods = [method for method in MAPPED if any(method in maps[dataset] for dataset in lines)]
+    size = {"nrows": len(lines), "ncols": len(methods), "squeeze": False}
+    figure, axes = new_figure(3.2 * len(methods) + 0.6, 3.6 * len(lines), **size)
+    for line, dataset in zip(axes, lines, strict=True):
+        for axis, method in zip(line, methods, strict=True):
+            axis.set(title=f"{dataset}\n{MAPPED[method]}", xticks=[], yticks=[])
+            if method in maps[dataset]:
+                _draw_map(axis, maps[dataset][method])
+        line[-1].legend(fontsize="small")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The mean over runs: what is printed for ImageNet is the mean over three subsets of its held-out classes."""
+"""The mean over runs: for ImageNet the papers print the mean over three subsets of its held-out classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network found: clusters of the novel classes, the known classes, and both when nobody says which is which."""
+"""How well a network finds the novel classes, the known ones, and both when nobody says which image is of which."""
 
 from __future__ import annotations
 

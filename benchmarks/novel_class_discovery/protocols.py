@@ -1,4 +1,4 @@
-"""What runs on each data set at each scale: the settings of every stage, as data."""
+"""The settings of every stage on each data set at each scale, as data."""
 
 from __future__ import annotations
 

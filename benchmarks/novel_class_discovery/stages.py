@@ -25,7 +25,7 @@ SOURCES = ("index", "pictures")  # the inputs of a step that say which images
 
 @dataclass(frozen=True)
 class Training:
-    """What trains a network: the step, and the inputs of all steps of an epoch."""
+    """A network in training: its step, and the inputs of all steps of an epoch."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer

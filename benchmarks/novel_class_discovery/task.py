@@ -1,6 +1,6 @@
 """The images of one discovery task: known classes with labels, novel ones without, and batches of both.
 
-Labels of known classes are 0 to C_l - 1 and of novel ones 0 to C_u - 1, in the data set's order. Labels of novel
+Known classes are numbered 0 to C_l - 1 and novel ones 0 to C_u - 1, in the data set's order. The labels of novel
 classes are kept apart, under names that say what they are for: no training step sees them.
 """
 
@@ -38,7 +38,7 @@ class Task:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    about: dict[str, str]  # what an artefact of this task is only good for
+    about: dict[str, str]  # an artefact of this task serves only runs where these are the same
 
     @property
     def labelled(self) -> int:
@@ -110,6 +110,8 @@ def load_task(config: settings.Task, device: str, log: Log) -> Task:
 
 
 def _imagenet(config: settings.Task, device: str, log: Log) -> Task:
+    if config.train_images:
+        raise ValueError(f"train_images must be 0 (all) for {config.dataset}, got {config.train_images}")
     folder = imagenet(config.dataset)
     log.data(config.dataset, folder.sha256)
     known, novel = chosen_classes(config, len(folder.classes))

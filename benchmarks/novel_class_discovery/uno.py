@@ -1,4 +1,4 @@
-"""UNO (Fini et al., ICCV 2021): one classifier for all classes, of labels and of Sinkhorn-Knopp's pseudo-labels.
+"""UNO (Fini et al., ICCV 2021): one classifier for all classes, trained with labels and Sinkhorn-Knopp's pseudo-labels.
 
 B: images of a batch, unlabelled ones first; U: the most unlabelled ones of any batch; K: clusters of a head; H: heads.
 """
@@ -26,7 +26,7 @@ from contrastbench.weights import seeded_module
 
 
 def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
-    """Trains encoder and heads; evaluates the head of the least training loss in the last epoch, chosen by no label."""
+    """Trains encoder and heads; evaluates the head with the least training loss in the last epoch. No label chooses."""
     task = load_task(config, device, log)
     model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     load_encoder(model, checkpoint.needed("supervise"), task.about, "supervise")
@@ -84,7 +84,7 @@ def rate(config: Uno, epoch: float) -> float:
 
 
 class Projection(nn.Module):
-    """A hidden layer and a projection; the prototypes' cosines with what comes out are a head's logits."""
+    """A hidden layer and a projection. A head's logits are the prototypes' cosines with the projected features."""
 
     def __init__(self, width: int, hidden: int, outputs: int, prototypes: int) -> None:
         super().__init__()

@@ -33,6 +33,7 @@ from contrastbench.runner import Log
         ({"dataset": "digits"}, "the artefact of supervise was made with dataset=mnist5k, this run has dataset=digits"),
         ({"precision": "int8"}, "unknown precision 'int8'; novel_class_discovery has: float32, bf16"),
         ({"statistics": "code"}, "statistics must be own, or code for images of 3 channels, got 'code'"),
+        ({"dataset": "imagenet_A", "train_images": 100}, r"train_images must be 0 \(all\) for imagenet_A, got 100"),
         ({"hard_from_epoch": 0, "ncl_from_epoch": 0, "keep": 51}, r"keep must be in \[1, 2 \* rounds \* safe = 50\]"),
     ],
 )

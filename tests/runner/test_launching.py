@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,12 +70,32 @@ def test_a_run_whose_need_was_changed_refuses_to_read_it(bench):
     assert "is not what its row recorded" in row["error"]["message"]
 
 
+def test_a_stage_that_was_copied_from_another_machine_is_done_here_and_is_read(bench, tmp_path):
+    there = type(bench)(tmp_path / "there")
+    first = there.jobs("toy/chain", seeds=[0])[0]
+    there.launch([first])
+    shutil.copytree(first.folder, bench.folder / "toy" / first.run.key)
+    jobs = bench.jobs("toy/chain", seeds=[0])
+    assert first.run.key not in [job.run.key for job in jobs]
+    bench.launch(jobs)
+    rows = bench.rows("toy/chain", seeds=[0])
+    assert {row["status"] for row in rows.values()} == {"done"}
+    assert list(rows[jobs[0].run.key]["artefacts_read"].values()) == [rows[first.run.key]["artefact_sha256"]]
+
+
 def test_a_run_whose_need_failed_is_not_started(bench):
     failing = next(job for job in bench.jobs("toy/faults", seeds=[0]) if job.run.method == "Raises")
     dependent = bench.jobs("toy/chain", seeds=[0])[1]
     dependent = type(dependent)(dependent.run, dependent.folder, (failing.folder,))
-    outcome = local.launch([failing, dependent], [local.Slot()], watch=lambda job, event: None)
-    assert "which is failed" in outcome.problems[dependent.folder]
+    last = bench.jobs("toy/chain", seeds=[0])[2]
+    last = type(last)(last.run, last.folder, (dependent.folder,))
+    jobs = [failing, dependent, last]
+    for outcome in (
+        local.launch(jobs, [local.Slot()], watch=lambda job, event: None),
+        inline.launch(jobs[1:], watch=lambda job, event: None),
+    ):
+        assert "which is failed" in outcome.problems[dependent.folder]
+        assert outcome.problems[last.folder] == "a run that it needs is not done here"
 
 
 def test_retry_keeps_the_failed_row_and_does_the_run_again(bench, tmp_path):

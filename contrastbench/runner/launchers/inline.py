@@ -73,7 +73,7 @@ def _launch(jobs: Sequence[Job], watch: Watch, device: str, threads: int) -> Out
                     raise
                 problem = str(error)
         else:
-            problem = ready if ready != "waiting" else "a run that it needs is being done elsewhere"
+            problem = ready if ready != "waiting" else "a run that it needs is not done here"
         outcome.problems[job.folder] = problem
         watch(job, {"status": "not started", "problem": problem})
     return outcome
