@@ -37,7 +37,8 @@ def gpu() -> str:
 
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU; torch sees none on this machine")
-    from contrastbench.runner.execute import Host, _settle
+    from contrastbench.runner.devices import Host
+    from contrastbench.runner.outcome import settle
 
-    _settle(Host("cuda:0"))
+    settle(Host("cuda:0"))
     return "cuda:0"

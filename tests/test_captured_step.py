@@ -13,7 +13,8 @@ import torch
 from test_training import inputs, network, stepped, weights_of
 
 from contrastbench import training
-from contrastbench.runner.execute import Host, _settle
+from contrastbench.runner.devices import Host
+from contrastbench.runner.outcome import settle
 from contrastbench.training import TrainingStep
 
 
@@ -181,5 +182,5 @@ def test_a_worker_settles_on_the_gpu_it_is_told(monkeypatch, device, number):
         monkeypatch.setattr(torch.backends.cuda, f"enable_{name}_sdp", lambda on, name=name: kernels.update({name: on}))
     for name in ("set_num_threads", "set_deterministic_debug_mode", "manual_seed"):
         monkeypatch.setattr(torch, name, lambda value: None)
-    _settle(Host(device))
+    settle(Host(device))
     assert chosen == [number] and kernels == {"flash": False, "mem_efficient": False, "cudnn": False}

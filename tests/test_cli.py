@@ -13,8 +13,8 @@ from PIL import Image
 
 from contrastbench import papers
 from contrastbench.runner import provenance
-from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.rows import SCHEMA, sealed
+from contrastbench.runner.tickets import folder_of, write_ticket
 from contrastbench.runner.vocabulary import canonical_json
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ import torch
 from stage_steps import label, makers, runs_at_smoke_scale
 
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.runner.checkpoint import Interrupted
+from contrastbench.runner.stopping import Interrupted
 
 pytestmark = pytest.mark.gpu
 STEPS = 6

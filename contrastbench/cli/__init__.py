@@ -2,10 +2,29 @@
 
 import gc
 
-from contrastbench.cli import cleaning, cluster, inspecting, machine, reproducing, results, running
+from contrastbench.cli import (
+    cleaning,
+    cluster,
+    comparing,
+    inspecting,
+    listing,
+    machine,
+    reproducing,
+    results,
+    running,
+    status,
+)
 from contrastbench.cli.app import app, end_on_sigterm
 
-__all__ = ["app", "cleaning", "cluster", "inspecting", "machine", "main", "reproducing", "results", "running"]
+__all__ = ["app", "main"]
+
+FILES = (cleaning, cluster, comparing, inspecting, listing, machine, reproducing, results, running, status)
+ORDER = (  # of the commands in --help: as one needs them
+    *("list", "plan", "run", "status", "logs", "retry", "cancel", "clean", "reproduce"),
+    *("table", "plot", "report", "results", "show", "compare"),
+    *("collect", "export", "verify", "doctor"),
+)
+app.registered_commands.sort(key=lambda command: ORDER.index(command.name or ""))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from contrastbench.cli.app import complain, places, said, selections
 from contrastbench.papers import Selection
 from contrastbench.reading import Members
 from contrastbench.runner import rows
-from contrastbench.runner.execute import folder_of, needed_folders, read_ticket
+from contrastbench.runner.tickets import folder_of, needed_folders, read_ticket
 from contrastbench.runner.vocabulary import SCALES, Cell
 
 Targets = Annotated[

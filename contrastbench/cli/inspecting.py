@@ -1,9 +1,8 @@
-"""Commands that look at finished runs one by one: results, show, compare."""
+"""Commands that look at finished runs one by one: `results` and `show`."""
 
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -19,9 +18,9 @@ from contrastbench.cli.app import app, complain, console, one_line_errors, place
 from contrastbench.cli.choosing import KEY, AnyScale, Seeds, Settings, run_folder, seed_numbers, settings_by_name
 from contrastbench.reading import Filter
 from contrastbench.runner import files, states
-from contrastbench.runner.execute import run_of
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row
+from contrastbench.runner.tickets import run_of
 
 FORMATS = ("table", "csv", "json")
 
@@ -46,7 +45,7 @@ def list_results(
     """One line a finished run, filtered, with its metrics; `contrastbench.results(...)` gives them in Python."""
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
-    found = reading.find(target, _filter(dataset, method, scale, status, seeds, settings), *_where(origin), complain)
+    found = reading.find(target, _filter(dataset, method, scale, status, seeds, settings), *places_of(origin), complain)
     if not found:
         raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
     if format == "json":
@@ -69,7 +68,7 @@ def _filter(
     return Filter(dataset, method, scale or "", status, tuple(seed_numbers(seeds) or ()), wanted)
 
 
-def _where(origin: str) -> tuple[str, Path, Path]:
+def places_of(origin: str) -> tuple[str, Path, Path]:
     return origin, places.runs, places.results
 
 
@@ -119,7 +118,7 @@ def show_run(
     key: Annotated[str, typer.Argument(help="a run's key, or the beginning of one, of a run here or a shipped row")],
 ) -> None:
     """All of one run: its config, metrics, attempts and machine."""
-    known = _rows_of_key(key)
+    known = rows_of_key(key)
     folder = _folder_of_key(key)
     if not known and folder is None:
         raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {places.runs})")
@@ -131,7 +130,7 @@ def show_run(
     console.print(grid)
 
 
-def _rows_of_key(key: str) -> list[tuple[str, Row]]:
+def rows_of_key(key: str) -> list[tuple[str, Row]]:
     """(origin, row) of the one key that begins so: the row here, the shipped one, or both.
 
     Raises:
@@ -139,7 +138,7 @@ def _rows_of_key(key: str) -> list[tuple[str, Row]]:
     """
     if not KEY.fullmatch(key):
         raise ValueError(f"a key is 6 to 64 of the digits 0-9 and a-f, got {key!r}")
-    every = reading.find(None, Filter(), *_where("both"), lambda problem: None)
+    every = reading.find(None, Filter(), *places_of("both"), lambda problem: None)
     found = [(place, row) for place, row in every if row["key"].startswith(key)]
     if len(keys := dict.fromkeys(row["key"][:16] for _, row in found)) > 1:
         raise ValueError(f"the keys of {len(keys)} runs begin with {key!r}: {', '.join(list(keys)[:5])}")
@@ -216,84 +215,13 @@ def _defaults(row: Row) -> dict[str, Any]:
 
 
 def _config_text(config: dict[str, Any], defaults: dict[str, Any]) -> str:
-    return "\n".join(f"{name} = {_value(value)}{_mark(name, value, defaults)}" for name, value in config.items())
+    return "\n".join(f"{name} = {value_text(value)}{_mark(name, value, defaults)}" for name, value in config.items())
 
 
 def _mark(name: str, value: Any, defaults: dict[str, Any]) -> str:
-    return (
-        f"  (default {_value(defaults[name])})" if name in defaults and _value(defaults[name]) != _value(value) else ""
-    )
+    is_changed = name in defaults and value_text(defaults[name]) != value_text(value)
+    return f"  (default {value_text(defaults[name])})" if is_changed else ""
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-@app.command("compare")
-@one_line_errors
-def compare_runs(
-    first: Annotated[str, typer.Argument(help="a run's key, or PAPER/TABLE/CELL", autocompletion=completing.targets)],
-    second: Annotated[str, typer.Argument(help="the same, for the other side", autocompletion=completing.targets)],
-    scale: AnyScale = None,
-) -> None:
-    """Two runs, or two cells seed by seed: where their configs differ, and each metric's difference."""
-    a, b = _side(first, scale), _side(second, scale)
-    console.print(_differences(a, b, first, second))
-    console.print(_metric_grid(a, b))
-
-
-def _side(name: str, scale: str | None) -> dict[int, Row]:
-    """The finished rows of a key or a cell, by seed.
-
-    Raises:
-        ValueError: there are none, or they are of several methods, data sets or scales.
-    """
-    by_key = KEY.fullmatch(name) and name not in papers.names()
-    found = _rows_of_key(name) if by_key else reading.find(name, Filter(scale=scale or ""), *_where("best"), complain)
-    rows = [row for _, row in found if row["status"] == "done"]
-    exactly = [row for row in rows if name.endswith(f"/{row['dataset']}/{row['method']}")]
-    rows = exactly or rows  # a declared cell is not its neighbours with a user's own settings
-    kinds = {(row["dataset"], row["method"], row["scale"], row["stage"]) for row in rows}
-    if not rows:
-        raise ValueError(f"{name} has no finished run, here or shipped")
-    if len(kinds) > 1:
-        some = "; ".join(" ".join(kind) for kind in sorted(kinds)[:4])
-        raise ValueError(f"{name} is several kinds of runs ({some}); name one cell, and a --scale where there are more")
-    return {row["seed"]: row for row in reversed(rows)}
-
-
-def _differences(a: dict[int, Row], b: dict[int, Row], first: str, second: str) -> Grid:
-    row_a, row_b = next(iter(a.values())), next(iter(b.values()))
-    grid = _folding("differs in", first, second)
-    facts = [
-        {name: row[name] for name in (*reading.LABELS, "protocol_version")} | row["config"] for row in (row_a, row_b)
-    ]
-    for name in dict.fromkeys((*facts[0], *facts[1])):
-        values = [_value(side.get(name, "-")) for side in facts]
-        if values[0] != values[1] and (name != "seed" or len(a) == len(b) == 1):
-            grid.add_row(name, *values)
-    if not grid.row_count:
-        grid.add_row("config and labels", "the same", "the same")
-    return grid
-
-
-def _metric_grid(a: dict[int, Row], b: dict[int, Row]) -> Grid:
-    """Each metric that both have: means, and the mean difference over the seeds that both have."""
-    rows_a, rows_b = list(a.values()), list(b.values())
-    paired = sorted(set(a) & set(b)) if len(a) > 1 or len(b) > 1 else []
-    grid = _folding("metric", f"first (n={len(a)})", f"second (n={len(b)})", "second - first")
-    for name in rows_a[0]["metrics"]:
-        if all(name in row["metrics"] for row in (*rows_a, *rows_b)):
-            means = [statistics.mean(row["metrics"][name] for row in rows) for rows in (rows_a, rows_b)]
-            pairs = [b[seed]["metrics"][name] - a[seed]["metrics"][name] for seed in paired]
-            spread = f" ± {statistics.stdev(pairs):.3g} ({len(pairs)} pairs)" if len(pairs) > 1 else ""
-            difference = statistics.mean(pairs) if pairs else means[1] - means[0]
-            grid.add_row(name, *(f"{mean:.6g}" for mean in means), f"{difference:+.4g}{spread}")
-    return grid
-
-
-def _folding(*columns: str) -> Grid:
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    return grid

@@ -10,9 +10,9 @@ from rich.table import Table as Grid
 from contrastbench import papers
 from contrastbench.cli.app import console, places, selections
 from contrastbench.cli.choosing import keys_and_names, seed_numbers, settings_by_name
-from contrastbench.runner.execute import folder_of
 from contrastbench.runner.rows import Row
 from contrastbench.runner.states import state_of
+from contrastbench.runner.tickets import folder_of
 from contrastbench.runner.vocabulary import Cell
 
 

@@ -11,8 +11,8 @@ from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
 from contrastbench.report.cells import JoinedTable
 from contrastbench.report.join import join
-from contrastbench.runner.execute import run_of
 from contrastbench.runner.rows import Row
+from contrastbench.runner.tickets import run_of
 from contrastbench.runner.vocabulary import Cell, Run
 
 TITLE = "yours: settings and data sets that the paper's table does not have"

@@ -11,8 +11,7 @@ from contrastbench.cli.app import console, places, selections
 from contrastbench.cli.choosing import keys_and_names, run_folder, seed_numbers, settings_by_name
 from contrastbench.data import catalogue
 from contrastbench.runner import cost
-from contrastbench.runner.devices import device_elsewhere
-from contrastbench.runner.execute import Host, read_ticket, run_of
+from contrastbench.runner.devices import Host, device_elsewhere
 from contrastbench.runner.launchers import local, slurm_queue
 from contrastbench.runner.plan import Planned, plan, plan_runs
 from contrastbench.runner.probe import probed_costs
@@ -20,6 +19,7 @@ from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.states import StillQueued
+from contrastbench.runner.tickets import read_ticket, run_of
 from contrastbench.runner.vocabulary import Run
 
 

@@ -24,10 +24,10 @@ from contrastbench.cli.launching import Device, Launcher, Options, Slots, Thread
 from contrastbench.cli.measured import metrics_missing
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import files, states
-from contrastbench.runner.execute import folder_of
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import result_of, rows_shipped
+from contrastbench.runner.tickets import folder_of
 
 FINDINGS = 3  # on the screen; the page has all
 LONGEST_FINDING = 150  # characters

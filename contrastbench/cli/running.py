@@ -1,26 +1,19 @@
-"""Commands that start runs and say what became of them."""
+"""Commands that start runs and say what became of them: `run` and `retry`."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench import papers
-from contrastbench.cli import completing
-from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
-from contrastbench.cli.at_work import waiting_lines, work_grid
-from contrastbench.cli.before import by_name_only, data_is_here, left_out, write_each_ticket
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli.before import data_is_here, left_out, write_each_ticket
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
-from contrastbench.cli.display import COLOURS, Display, cost_of, counted, duration, has_many_cells, plan_grid, priced_by
+from contrastbench.cli.display import Display, counted, duration
 from contrastbench.cli.launching import (
     Detach,
     Device,
@@ -33,100 +26,15 @@ from contrastbench.cli.launching import (
     Threads,
     launcher_of,
 )
+from contrastbench.cli.listing import say_by_name
 from contrastbench.cli.measured import metrics_missing, print_measured
-from contrastbench.cli.planning import costs, planned_runs, prices, slots_for
+from contrastbench.cli.planning import costs, planned_runs
 from contrastbench.runner import cost, states
-from contrastbench.runner.execute import folder_of
-from contrastbench.runner.launchers import Outcome, job_of, slurm_queue
+from contrastbench.runner.launchers import Outcome, job_of
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.profiles import AUTO_HOURS
+from contrastbench.runner.tickets import folder_of
 from contrastbench.runner.vocabulary import chain
-
-WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue once
-
-
-@app.command("list")
-@one_line_errors
-def list_papers(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(help="PAPER\\[/TABLE]: with each table's question", autocompletion=completing.targets),
-    ] = None,
-) -> None:
-    """The papers, their tables, and how many cells and runs each has at each scale."""
-    grid = Grid("paper/table", *papers.SCALES, box=None, padding=(0, 2, 0, 0))
-    notes = ["cells (runs) at each scale"]
-    for selection in selections(targets):
-        paper = selection.paper
-        for table in selection.tables:
-            grid.add_row(f"{paper.name}/{table}", *(_size(paper, table, scale) for scale in papers.SCALES))
-            if targets:
-                grid.add_row(Text(paper.tables[table].title, "dim"))
-            if paper.tables[table].only_by_name and len(notes) == 1:
-                notes.append("*: only where the table is named, as PAPER/TABLE")
-    console.print(grid)
-    more = [] if targets else ["`contrastbench list PAPER` adds each table's question"]
-    console.print("; ".join([*notes, *more]), style="dim")
-
-
-def _size(paper: papers.Paper, table: str, scale: str) -> str:
-    cells = paper.cells(table, scale)
-    by_name = "*" * (scale in paper.tables[table].only_by_name)
-    return f"{len(cells)} ({len(chain(run for cell in cells for run in cell.runs))}){by_name}" if cells else "-"
-
-
-@app.command("plan")
-@one_line_errors
-def show_plan(
-    targets: Targets = None,
-    scale: Scale = "quick",
-    seeds: Seeds = None,
-    settings: Settings = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda; what the cost is estimated for")] = "cpu",
-    gpu: Annotated[
-        str | None, typer.Option(help="the GPU to count for, a part of its name; say also --device cuda")
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
-    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit where not given")] = None,
-    runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="count for a cluster: a file of slurm/ without .toml", autocompletion=completing.profiles),
-    ] = None,
-    probe: Annotated[
-        bool, typer.Option("--probe", help="time first epochs where nothing similar was measured")
-    ] = False,
-) -> None:
-    """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost.
-
-    The cost comes from rows measured on the same kind of CPU or, with --device cuda, on this machine's GPU, else on
-    the GPU that most rows came from; a stage that computes on the CPU only is priced by rows from CPUs. With --probe
-    it comes from a run's first epochs where no row tells it, in a chain behind short runs of what it needs.
-    """
-    planned = planned_runs(targets, scale, seeds, settings)
-    there = slots_for(device, slots, threads, runs_per_gpu, profile)
-    kind = "cuda" if there.unit == "GPU" else "cpu"
-    seconds = costs(planned, kind, gpu=gpu, probe=probe)
-    console.print(plan_grid(planned, seconds, there, console.width))
-    to_run = [each for each in planned if each.is_to_run]
-    hours, wall = cost_of(to_run, seconds, there)
-    about = f": about {hours} {there.unit} hours, {wall} with {there.count} at a time" if to_run else ""
-    console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
-    if has_many_cells(planned):
-        console.print("`contrastbench plan PAPER/TABLE` shows a table's cells", style="dim")
-    if kind == "cuda":
-        found = prices(planned, kind, gpu=gpu, here_only=probe)
-        console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
-    if "?" in hours:
-        console.print("?: nothing like it was measured on this kind of device; --probe begins such runs to see")
-    _say_by_name(targets, scale)
-
-
-def _say_by_name(targets: Sequence[str] | None, scale: str) -> None:
-    """How many tables of whole papers a command leaves out, since they are run by name."""
-    if counts := Counter(name.partition("/")[0] for name in by_name_only(targets, scale)):
-        said = ", ".join(f"{count} tables of {paper}" for paper, count in counts.items())
-        console.print(f"run by name only: {said} (`contrastbench list` has their names)", style="dim")
 
 
 @app.command("run")
@@ -165,7 +73,7 @@ def run_tables(
         chosen.print_scripts([job_of(each.run, places.runs) for each in to_run], _hours_auto(chosen, to_run))
         return
     _summary_before(planned, [each for each in wanted if each.is_to_run])
-    _say_by_name(targets, scale)
+    say_by_name(targets, scale)
     outcome = _launch(wanted, chosen)
     if detach:
         _say_what_is_queued(outcome, wanted)
@@ -245,50 +153,6 @@ def _say_what_became(planned: Sequence[Planned]) -> None:
         console.print(f"again: contrastbench retry {' '.join(keys[:3])}{' ...' * (len(keys) > 3)}", soft_wrap=True)
     if any(each.state.name != "done" for each in planned):
         raise typer.Exit(1)
-
-
-@app.command("status")
-@one_line_errors
-def show_status(
-    targets: Targets = None,
-    scale: Scale = "quick",
-    seeds: Seeds = None,
-    settings: Settings = None,
-    watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
-) -> None:
-    """The state of every run, per table; with what is at work now and since when it was last heard of."""
-    with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:
-        while True:
-            queue = slurm_queue.read_queue()
-            still_queued = slurm_queue.still_queued(queue)
-            planned = planned_runs(targets, scale, seeds, settings, still_queued, every_table=True)
-            shown = Group(*_status_parts(planned, queue))
-            if not live or not any(each.state.name in ("running", "queued") for each in planned):
-                break
-            live.update(shown)
-            time.sleep(WATCH_SECONDS)
-    console.print(shown)
-
-
-def _status_parts(planned: Sequence[Planned], queue: slurm_queue.Queue | None) -> list[Grid | str]:
-    at_work = work_grid(planned)
-    parts = [_status_grid(planned), "", at_work] if at_work else [_status_grid(planned)]
-    return [*parts, *waiting_lines(planned, queue)]
-
-
-def _status_grid(planned: Sequence[Planned]) -> Grid:
-    shown = (*states.FINISHED, *states.UNFINISHED)
-    tables: dict[str, Counter[str]] = {}
-    for each in planned:
-        for table in dict.fromkeys(table for table, _ in each.places):
-            tables.setdefault(f"{each.run.paper}/{table}", Counter())[each.state.name] += 1
-    used = [name for name in shown if any(counts[name] for counts in tables.values())]
-    grid = Grid("table", box=None)
-    for name in used:
-        grid.add_column(Text(name, COLOURS.get(name, "red")))
-    for table, counts in tables.items():
-        grid.add_row(table, *(str(counts[name] or "") for name in used))
-    return grid
 
 
 @app.command("retry")

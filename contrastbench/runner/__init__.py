@@ -1,6 +1,7 @@
 """What papers use of the runner: its vocabulary. The rest is for the command line."""
 
-from contrastbench.runner.checkpoint import Checkpoint, Log
+from contrastbench.runner.checkpoint import Checkpoint
+from contrastbench.runner.log import Log
 from contrastbench.runner.provenance import machine
 from contrastbench.runner.vocabulary import (
     ANY_DEVICE,

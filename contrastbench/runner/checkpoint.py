@@ -1,109 +1,18 @@
-"""What a run leaves on disk while it works: its curve, its checkpoint and, for runs that others need, its artefact."""
+"""Saves a run at epoch boundaries, goes on from there, and hands artefacts from a run to those that need it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files, rows
+from contrastbench.runner.artefacts import load_tensors, lost_artefact, sha256_of
+from contrastbench.runner.log import Log
+from contrastbench.runner.stopping import Interrupted, stop_requested
 
 SECONDS_BETWEEN_PER_SECOND_OF_SAVING = 50.0  # saving then takes at most 2 % of a run
-
-
-class Interrupted(BaseException):
-    """The run was asked to stop and has saved its checkpoint. Not an error: it leaves no row and goes on later."""
-
-
-_stop_requested = threading.Event()
-
-
-def request_stop() -> None:
-    """Asks the run of this process to save at its next epoch boundary and stop there (``Interrupted``)."""
-    _stop_requested.set()
-
-
-def stop_requested() -> bool:
-    return _stop_requested.is_set()
-
-
-def forget_stop() -> None:
-    """Runs of this process go on as if no stop had been asked for."""
-    _stop_requested.clear()
-
-
-class Log:
-    """The run's curve: one line of ``metrics.jsonl`` per call, and the facts that end up in the row.
-
-    Args:
-        folder: the run's folder, or None to keep nothing on disk.
-        watch: called with each line; the worker's progress display.
-    """
-
-    def __init__(self, folder: Path | None = None, watch: Callable[[dict[str, Any]], None] | None = None) -> None:
-        self.path = folder / "metrics.jsonl" if folder else None
-        self.watch = watch
-        self.data_sha256: dict[str, str] = {}
-        self.epoch: int | None = None
-        self.selection = "last epoch"
-
-    def __call__(self, epoch: int, **values: float | int | str) -> None:
-        """Adds a line. ``epoch`` counts from 0; epochs that a resumed run repeats replace their old lines."""
-        self.epoch = epoch
-        line = {"epoch": epoch, **values}
-        if self.path:
-            with open(self.path, "a") as file:
-                file.write(json.dumps(line) + "\n")
-        if self.watch:
-            self.watch(line)
-
-    def total(self, count: int, unit: str = "epochs") -> None:
-        """Says how many lines the run will log, and what each stands for (``"folds"``), for its progress and cost.
-
-        Without a call the run is taken to log its config's ``epochs``.
-        """
-        if self.watch:
-            self.watch({"total": count, "unit": unit})
-
-    def note(self, text: str) -> None:
-        """Says something that is no part of the curve, in ``log.txt`` and in the front command's display."""
-        print(text, flush=True)
-        if self.watch:
-            self.watch({"note": text})
-
-    def data(self, name: str, sha256: str) -> None:
-        """Records the content checksum of a data set that the run read."""
-        self.data_sha256[name] = sha256
-
-    def selected_by(self, rule: str) -> None:
-        """Records how the reported epoch or setting was chosen, e.g. ``"best epoch on the test folds (leaks)"``."""
-        self.selection = rule
-
-    def last_epoch(self) -> int | None:
-        """The last epoch whose line is on disk."""
-        lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
-        epochs = [_epoch_of(line) for line in lines]
-        return max((int(epoch) for epoch in epochs if epoch != float("inf")), default=None)
-
-    def rewind(self, epoch: int) -> None:
-        """Drops the lines from ``epoch`` on: they will be written again."""
-        self.epoch = epoch - 1 if epoch else None
-        if self.path and self.path.exists():
-            kept = [line for line in self.path.read_text().splitlines(keepends=True) if _epoch_of(line) < epoch]
-            files.write_text(self.path, "".join(kept))
-
-
-def _epoch_of(line: str) -> float:
-    """The line's epoch; a line cut off by a kill counts as later than all."""
-    try:
-        return json.loads(line)["epoch"]
-    except (json.JSONDecodeError, KeyError):
-        return float("inf")
 
 
 class Checkpoint:
@@ -150,7 +59,7 @@ class Checkpoint:
                 self.log.rewind(0)
             return 0
         try:
-            saved = _load(self.folder / "checkpoint.pt")
+            saved = load_tensors(self.folder / "checkpoint.pt")
         except ValueError as error:
             if self.assists:
                 return 0
@@ -177,7 +86,7 @@ class Checkpoint:
         Raises:
             Interrupted: the run was asked to stop; it is saved.
         """
-        stop = self.agree(_stop_requested.is_set())
+        stop = self.agree(stop_requested())
         if self.assists and stop:
             raise Interrupted
         if self.folder is None or self.assists or not (stop or self._is_due()):
@@ -222,7 +131,7 @@ class Checkpoint:
         if problem := lost_artefact(folder, row):
             raise ValueError(f"{problem}; `contrastbench retry` does that run again and then this one")
         self.artefacts_read[name] = row["artefact_sha256"]
-        return _load(folder / "artefact.pt")
+        return load_tensors(folder / "artefact.pt")
 
     def needed_metrics(self, name: str) -> dict[str, float]:
         """The metrics in the row of the run that is needed by this name."""
@@ -233,19 +142,6 @@ class Checkpoint:
             there = ", ".join(self.needed_folders) or "nothing"
             raise ValueError(f"nothing is needed by the name {name!r}; this run needs: {there}")
         return self.needed_folders[name]
-
-
-def lost_artefact(folder: Path, row: rows.Row) -> str:
-    """One line if the artefact that a finished run kept is gone or is not what its row recorded; else nothing."""
-    artefact = folder / "artefact.pt"
-    if row["artefact_sha256"] is None:
-        return ""
-    try:
-        found = artefact.stat()
-    except FileNotFoundError:
-        return f"{artefact} is lost"
-    same = _sha256_as_of(artefact, found.st_size, found.st_mtime_ns) == row["artefact_sha256"]
-    return "" if same else f"{artefact} is not what its row recorded"
 
 
 def _state(part: Any) -> Any:
@@ -262,24 +158,3 @@ def _restore_part(part: Any, state: Any) -> None:
         part[:] = state
     else:
         part.copy_(state)
-
-
-def _load(path: Path) -> Any:
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path} is damaged ({first[:120]})") from error
-
-
-@lru_cache(maxsize=1024)
-def _sha256_as_of(path: Path, size: int, changed_ns: int) -> str:
-    """The file's sha256, read once for each state of the file: `status --watch` asks every two seconds."""
-    return sha256_of(path)
-
-
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

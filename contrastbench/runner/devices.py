@@ -9,10 +9,22 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from contrastbench.runner.vocabulary import ANY_DEVICE, CPU_ONLY, CPU_PREFERRED
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a run is done; none of it is in the key."""
+
+    device: str = "cpu"  # "auto", "cpu", "cuda" or "cuda:0"
+    threads: int = 1  # two threads on small models under load were 40 times slower than one
+    launcher: str = "inline"
+    job: str | None = None  # the scheduler's name for it
+    processes: int = 1  # that share the run
 
 
 def device_of(paper: str, stage: str, config: Any, asked: str) -> str:

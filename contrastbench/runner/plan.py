@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contrastbench.runner.checkpoint import lost_artefact
-from contrastbench.runner.execute import folder_of, write_ticket
+from contrastbench.runner.artefacts import lost_artefact
 from contrastbench.runner.launchers import Job, job_of
 from contrastbench.runner.states import State, StillQueued, redo_if_lost, state_of
+from contrastbench.runner.tickets import folder_of, write_ticket
 from contrastbench.runner.vocabulary import Cell, Run, chain
 
 TO_RUN = ("new", "killed", "lost")

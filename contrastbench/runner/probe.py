@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files
-from contrastbench.runner.devices import device_of
-from contrastbench.runner.execute import Host, folder_of, write_ticket
+from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.provenance import device_kind
+from contrastbench.runner.tickets import folder_of, write_ticket
 from contrastbench.runner.vocabulary import Run, chain
 
 EPOCHS = 4  # the first one warms up

@@ -20,11 +20,14 @@ from time import perf_counter
 from typing import Any
 
 from contrastbench.runner import claims, files
-from contrastbench.runner.checkpoint import Interrupted, forget_stop, lost_artefact, request_stop
-from contrastbench.runner.execute import Host, execute, folder_of, run_of, write_ticket
+from contrastbench.runner.artefacts import lost_artefact
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.probe import EPOCHS, PROBES, cost_file, epochs_of, shortened, where
 from contrastbench.runner.rows import read_row
 from contrastbench.runner.states import redo_if_lost, state_of
+from contrastbench.runner.stopping import Interrupted, forget_stop, request_stop
+from contrastbench.runner.tickets import folder_of, run_of, write_ticket
 from contrastbench.runner.vocabulary import Run, chain
 
 LINES = 2  # of a run that counts folds or blocks, each of which takes as long as many epochs

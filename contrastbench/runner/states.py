@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import claims, files, rows
-from contrastbench.runner.checkpoint import lost_artefact
+from contrastbench.runner.artefacts import lost_artefact
 
 SET_ASIDE = ("failed", "lost")  # why a row was put aside, and the name of the file that it then has
 FINISHED = ("done", "failed", "diverged", "out_of_memory", "timed_out")

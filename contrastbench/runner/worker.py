@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from contrastbench.runner import checkpoint, files
-from contrastbench.runner.execute import Host, assist, execute
+from contrastbench.runner import files, stopping
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import assist, execute
 
 
 def main() -> int:
@@ -57,7 +58,7 @@ def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
     for folder in folders:
         try:
             status = execute(folder, host, watch=partial(_say_line, answers, folder))
-        except checkpoint.Interrupted:
+        except stopping.Interrupted:
             return 0
         except (OSError, ValueError) as error:
             status = "disk full" if files.is_full_disk(error) else "unusable"
@@ -81,7 +82,7 @@ def _share(folder: Path, host: Host) -> int:
             execute(folder, host)
         else:
             assist(folder, host)
-    except checkpoint.Interrupted:
+    except stopping.Interrupted:
         return 0
     finally:
         distributed.leave()
@@ -102,11 +103,11 @@ def _say(answers: TextIO, folder: Path, **what: Any) -> None:
 
 def _stop_at_next_epoch(number: int, frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    checkpoint.request_stop()
+    stopping.request_stop()
 
 
 def _stop_at_next_epoch_whatever_comes(number: int, frame: object) -> None:
-    checkpoint.request_stop()
+    stopping.request_stop()
 
 
 def _end_with_parent() -> None:

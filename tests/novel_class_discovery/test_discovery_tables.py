@@ -11,8 +11,10 @@ from contrastbench import papers
 from contrastbench.cli.before import by_name_only
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import Run
-from contrastbench.runner.execute import Host, execute, write_ticket
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.rows import read_row
+from contrastbench.runner.tickets import write_ticket
 from contrastbench.runner.vocabulary import SCALES, chain
 
 pytestmark = pytest.mark.usefixtures("few_digits")

@@ -4,10 +4,10 @@ import pytest
 from command_line import contrastbench
 
 from contrastbench import papers
-from contrastbench.runner.execute import folder_of
 from contrastbench.runner.launchers import inline, local
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.rows import read_row
+from contrastbench.runner.tickets import folder_of
 
 
 class Bench:

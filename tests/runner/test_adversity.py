@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from contrastbench.runner import claims, files, states
-from contrastbench.runner.execute import Host, execute
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import local
 from contrastbench.runner.rows import read_row, result_of
 
@@ -18,7 +19,8 @@ OVERHEAD_SECONDS = 0.05
 AT_WORK = """
 import sys
 from pathlib import Path
-from contrastbench.runner.execute import Host, execute
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 for folder in sys.argv[1:]:
     print(execute(Path(folder), Host()))
 """

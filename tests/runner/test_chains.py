@@ -11,15 +11,15 @@ from contrastbench import papers
 from contrastbench.cli import gathering, shipping
 from contrastbench.cli.app import places
 from contrastbench.cli.display import plan_grid
-from contrastbench.cli.running import _status_grid
+from contrastbench.cli.status import _status_grid
 from contrastbench.report.checks import check_needs
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.cost import Slots
 from contrastbench.runner.disk import spare_files
-from contrastbench.runner.execute import folder_of
 from contrastbench.runner.plan import plan
 from contrastbench.runner.rows import read_row, result_of, rows_shipped, sealed, write_row
+from contrastbench.runner.tickets import folder_of
 from contrastbench.runner.vocabulary import chain
 
 

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from contrastbench.runner import claims, states
-from contrastbench.runner.execute import Host, execute
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import inline, local
 from contrastbench.runner.rows import RESULT_FIELDS, read_row, result_of
 
@@ -129,7 +130,8 @@ def test_a_run_that_was_killed_in_any_epoch_ends_as_if_it_was_not(bench, undistu
 KILL_AT_EPOCH = """
 import os, signal, sys
 from pathlib import Path
-from contrastbench.runner.execute import Host, execute
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 def kill(line):
     if line["epoch"] == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -181,7 +183,8 @@ def test_a_killed_front_command_loses_nothing(bench, tmp_path):
 
 def test_two_workers_never_do_the_same_run(bench):
     folder = bench.jobs("toy/slow", seeds=[0], settings={"epochs": "4"})[0].folder
-    code = "import sys; from pathlib import Path; from contrastbench.runner.execute import Host, execute\n"
+    code = "import sys; from pathlib import Path; from contrastbench.runner.devices import Host\n"
+    code += "from contrastbench.runner.execute import execute\n"
     code += "print(execute(Path(sys.argv[1]), Host()))"
     workers = [
         subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(4)

@@ -4,9 +4,11 @@ import importlib
 import json
 import time
 
-from contrastbench.runner.execute import Host, execute, folder_of
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.probe import STOP_SECONDS, cost_file, probed_costs
 from contrastbench.runner.rows import read_row, result_of
+from contrastbench.runner.tickets import folder_of
 
 
 def test_a_probe_tells_what_the_whole_run_takes_and_its_epochs_are_kept(bench, tmp_path):

@@ -16,12 +16,14 @@ import pytest
 
 from contrastbench import papers
 from contrastbench.runner import claims, states
-from contrastbench.runner.execute import Host, execute, folder_of
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import slurm, slurm_queue
 from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
+from contrastbench.runner.tickets import folder_of
 
 sys.path.append(str(Path(__file__).parents[2] / "slurm"))  # no package: its scripts run with any Python
 import one_machine  # noqa: E402

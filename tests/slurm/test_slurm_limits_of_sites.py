@@ -11,13 +11,13 @@ from slurm_site import Site, at_gate, job_of_run, running_cluster, task_of, wait
 
 from contrastbench import papers
 from contrastbench.runner import files, states
-from contrastbench.runner.execute import folder_of, write_ticket
 from contrastbench.runner.launchers import Job, slurm_queue
 from contrastbench.runner.launchers.slurm_arrays import Array, dry_run, lanes_of
 from contrastbench.runner.launchers.slurm_sbatch import is_no_room
 from contrastbench.runner.launchers.slurm_script import Ask, ask_for, auto_hours
 from contrastbench.runner.profiles import AUTO_HOURS, Profile
 from contrastbench.runner.rows import SCHEMA, read_row, sealed, write_row
+from contrastbench.runner.tickets import folder_of, write_ticket
 
 SETTINGS = {"epochs": "1", "size": "2"}
 

@@ -11,12 +11,14 @@ import pytest
 from slurm_site import Site, epochs_of, job_of_run, results, wait_until, worker_of
 
 from contrastbench import papers
-from contrastbench.runner.execute import Host, execute, folder_of
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row
+from contrastbench.runner.tickets import folder_of
 
 EPOCHS = 40
 SETTINGS = {"epochs": str(EPOCHS), "train_images": "128", "batch": "32", "loss": "hcl", "tau_plus": "0.1", "beta": "1"}

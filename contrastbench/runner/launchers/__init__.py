@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contrastbench.runner.execute import folder_of
 from contrastbench.runner.states import FAILURES, state_of
+from contrastbench.runner.tickets import folder_of
 from contrastbench.runner.vocabulary import Run
 
 

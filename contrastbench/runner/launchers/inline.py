@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from contrastbench.runner import checkpoint, files
-from contrastbench.runner.execute import Host, execute
+from contrastbench.runner import files, stopping
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
 
 
@@ -24,7 +25,7 @@ def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: i
     with _saving_when_told_to_stop(told):
         try:
             return _launch(jobs, watch, device, threads)
-        except checkpoint.Interrupted:
+        except stopping.Interrupted:
             pass
     signal.raise_signal(told[0])
     raise KeyboardInterrupt  # where the signal is ignored
@@ -45,22 +46,22 @@ def _saving_when_told_to_stop(told: list[int]) -> Iterator[None]:
     def save(number: int, frame: object) -> None:
         as_before()
         told.append(number)
-        checkpoint.request_stop()
+        stopping.request_stop()
 
     for number in before:
         signal.signal(number, save)
     try:
         yield
     finally:
-        checkpoint.forget_stop()
+        stopping.forget_stop()
         as_before()
 
 
 def _launch(jobs: Sequence[Job], watch: Watch, device: str, threads: int) -> Outcome:
     outcome = Outcome()
     for job in in_order(jobs):
-        if checkpoint.stop_requested():
-            raise checkpoint.Interrupted
+        if stopping.stop_requested():
+            raise stopping.Interrupted
         ready = readiness(job)
         if ready == "ready":
             try:

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contrastbench.runner.devices import device_of
-from contrastbench.runner.execute import Host, give_up
+from contrastbench.runner.devices import Host, device_of
+from contrastbench.runner.execute import give_up
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
 from contrastbench.runner.memory import kills_for_memory, memory
 from contrastbench.runner.states import mark_queued

@@ -1,0 +1,79 @@
+"""What a run says while it works: its curve, and the facts that end up in its row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner import files
+
+
+class Log:
+    """The run's curve: one line of ``metrics.jsonl`` per call, and the facts that end up in the row.
+
+    Args:
+        folder: the run's folder, or None to keep nothing on disk.
+        watch: called with each line; the worker's progress display.
+    """
+
+    def __init__(self, folder: Path | None = None, watch: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self.path = folder / "metrics.jsonl" if folder else None
+        self.watch = watch
+        self.data_sha256: dict[str, str] = {}
+        self.epoch: int | None = None
+        self.selection = "last epoch"
+
+    def __call__(self, epoch: int, **values: float | int | str) -> None:
+        """Adds a line. ``epoch`` counts from 0; epochs that a resumed run repeats replace their old lines."""
+        self.epoch = epoch
+        line = {"epoch": epoch, **values}
+        if self.path:
+            with open(self.path, "a") as file:
+                file.write(json.dumps(line) + "\n")
+        if self.watch:
+            self.watch(line)
+
+    def total(self, count: int, unit: str = "epochs") -> None:
+        """Says how many lines the run will log, and what each stands for (``"folds"``), for its progress and cost.
+
+        Without a call the run is taken to log its config's ``epochs``.
+        """
+        if self.watch:
+            self.watch({"total": count, "unit": unit})
+
+    def note(self, text: str) -> None:
+        """Says something that is no part of the curve, in ``log.txt`` and in the front command's display."""
+        print(text, flush=True)
+        if self.watch:
+            self.watch({"note": text})
+
+    def data(self, name: str, sha256: str) -> None:
+        """Records the content checksum of a data set that the run read."""
+        self.data_sha256[name] = sha256
+
+    def selected_by(self, rule: str) -> None:
+        """Records how the reported epoch or setting was chosen, e.g. ``"best epoch on the test folds (leaks)"``."""
+        self.selection = rule
+
+    def last_epoch(self) -> int | None:
+        """The last epoch whose line is on disk."""
+        lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
+        epochs = [_epoch_of(line) for line in lines]
+        return max((int(epoch) for epoch in epochs if epoch != float("inf")), default=None)
+
+    def rewind(self, epoch: int) -> None:
+        """Drops the lines from ``epoch`` on: they will be written again."""
+        self.epoch = epoch - 1 if epoch else None
+        if self.path and self.path.exists():
+            kept = [line for line in self.path.read_text().splitlines(keepends=True) if _epoch_of(line) < epoch]
+            files.write_text(self.path, "".join(kept))
+
+
+def _epoch_of(line: str) -> float:
+    """The line's epoch; a line cut off by a kill counts as later than all."""
+    try:
+        return json.loads(line)["epoch"]
+    except (json.JSONDecodeError, KeyError):
+        return float("inf")

@@ -1,0 +1,94 @@
+"""Calls a paper's function and makes an outcome of what it returns or raises: metrics and series, or an error."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import math
+import os
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import threadpoolctl
+
+from contrastbench.runner import files
+from contrastbench.runner.checkpoint import Checkpoint
+from contrastbench.runner.devices import Host
+from contrastbench.runner.log import Log
+from contrastbench.runner.stopping import Interrupted
+from contrastbench.runner.tickets import config_of
+
+
+def outcome_of(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Calls the paper's function; what it raises becomes a status."""
+    try:
+        train, config = function_of(ticket), config_of(ticket)
+        settle(host)
+        with threadpoolctl.threadpool_limits(host.threads):  # NumPy's and scikit-learn's, which torch does not set
+            result = train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=log)
+        return {**_split(result), "status": "done", "error": None}
+    except Exception as error:
+        if files.is_full_disk(error):  # not the run's fault, and its row could not be written
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoint.folder)) from error
+        traceback.print_exc()
+        if _has_lost_a_process(error, host):  # no fault of the run's either: it goes on from its checkpoint
+            raise Interrupted from error
+        return {"metrics": {}, "series": {}, "status": status_of(error), "error": _described(error)}
+
+
+def _has_lost_a_process(error: Exception, host: Host) -> bool:
+    if host.processes == 1:
+        return False
+    from contrastbench import distributed
+
+    return distributed.is_lost_process(error)
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    return {"type": type(error).__name__, "message": str(error)}
+
+
+def status_of(error: Exception) -> str:
+    """``diverged``, ``out_of_memory`` or ``failed``."""
+    import torch
+
+    if isinstance(error, FloatingPointError):
+        return "diverged"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+        return "out_of_memory"
+    return "failed"
+
+
+def function_of(ticket: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    return getattr(importlib.import_module(f"benchmarks.{ticket['paper']}.train"), ticket["stage"])
+
+
+def settle(host: Host) -> None:
+    """Threads and deterministic kernels for this process. The global seed is only a net for code we do not own."""
+    import torch
+    from torch.backends import cuda
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(host.threads)
+    if host.device != "cpu":
+        torch.cuda.set_device(torch.device(host.device).index or 0)  # which does not take "cuda"
+        # Their gradients differ from run to run where a missing deterministic kernel is a warning only; the plain one's
+        # do not.
+        for set_kernel in (cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp):
+            set_kernel(False)
+    # As torch.use_deterministic_algorithms, which also imports the compiler: 1.2 s of CPU in every worker.
+    torch.set_deterministic_debug_mode("error" if host.device == "cpu" else "warn")
+    # Filling fresh memory costs time; reading it would show as rows that differ, which the tests look for.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.manual_seed(0)
+
+
+def _split(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Scalars are metrics, lists are series; both must be finite."""
+    metrics = {name: float(value) for name, value in result.items() if not isinstance(value, (list, tuple))}
+    series = {name: list(value) for name, value in result.items() if isinstance(value, (list, tuple))}
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"metric {name} is {value}")
+    return {"metrics": metrics, "series": series}
