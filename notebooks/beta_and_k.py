@@ -27,8 +27,8 @@ import contrastbench
 from contrastbench import papers
 from contrastbench.cli.gathering import gather
 from contrastbench.report import style
+from contrastbench.report.curves import ablation, curve, curves_of_rows
 from contrastbench.report.formats import markdown
-from contrastbench.report.plots import ablation, curve, curves_of_rows
 from contrastbench.report.tables import sheet
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from contrastbench import papers
-from contrastbench.cli import display
+from contrastbench.cli.display import Display
 from contrastbench.runner.launchers import Job
 
 
@@ -16,11 +16,10 @@ def jobs(tmp_path):
     return [Job(run, tmp_path / run.key) for run in runs]
 
 
-def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs, monkeypatch):
-    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
+def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs):
     written = io.StringIO()
     first, second = jobs
-    with display.Display(Console(file=written, width=40), total=2) as shown:
+    with Display(Console(file=written, width=40), total=2, seconds_between_lines=0.0) as shown:
         shown.watch(first, {"line": {"epoch": 1}})
         shown.watch(second, {"line": {"loss": 1.0}})
         shown.watch(first, {"line": {"epoch": first.run.config.epochs}})

@@ -11,7 +11,7 @@ from contrastbench.cli.app import console, places
 from contrastbench.cli.before import data_is_here
 from contrastbench.cli.drawing import curve_over
 from contrastbench.cli.gathering import gather
-from contrastbench.cli.own import without_setting
+from contrastbench.report.curves import without_setting
 from contrastbench.runner.provenance import PROJECT
 
 

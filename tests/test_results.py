@@ -11,7 +11,6 @@ from contrastbench import papers
 from contrastbench.cli import shipping, verifying
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
-from contrastbench.report import checks
 from contrastbench.runner.rows import read_row, rows_shipped, sealed, write_row, write_shipped
 from contrastbench.runner.vocabulary import key_of
 
@@ -91,7 +90,7 @@ def test_seeds_that_were_shipped_once_cannot_be_left_out(monkeypatch, results):
     (problem,) = problems([better, *rows[1:]], monkeypatch, results)
     assert "was shipped once with other metrics" in problem
     raised = {**row, "protocol_version": row["protocol_version"] + 1}
-    raised["key"] = key_of({part: raised[part] for part in checks.IDENTITY})
+    raised["key"] = key_of({part: raised[part] for part in verifying.IDENTITY})
     assert all(
         "stands in no cell" in problem for problem in problems([sealed(raised), *rows[1:]], monkeypatch, results)
     )

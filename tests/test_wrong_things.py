@@ -107,11 +107,11 @@ def test_verify_names_damaged_local_rows(invoke, tmp_path):
     assert told.exit_code == 1 and f"{row} is not whole JSON" in told.stderr
 
 
-def test_a_checkout_of_another_user_is_named_with_what_helps(monkeypatch):
-    def refused(*arguments):
-        raise subprocess.CalledProcessError(128, "git", stderr="fatal: detected dubious ownership in repository")
-
-    monkeypatch.setattr(provenance, "_git", refused)
+def test_a_checkout_of_another_user_is_named_with_what_helps(monkeypatch, tmp_path):
+    refusing = tmp_path / "git"
+    refusing.write_text("#!/bin/sh\necho 'fatal: detected dubious ownership in repository' >&2\nexit 128\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     said = f"another user owns this checkout; git config --global --add safe.directory {provenance.PROJECT}"
     assert provenance.why_no_commit() == said
     assert machine._commit() == (False, "git", said)

@@ -1,4 +1,4 @@
-"""The typer application, where its folders are, and how errors are told."""
+"""The typer application, the folders that its commands use, and how it prints errors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ app = typer.Typer(
 for _name, _mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
     if getattr(sys, _name) is None:  # closed by the caller; the next file that is opened would take its number
         setattr(sys, _name, open(os.devnull, _mode))  # noqa: SIM115
-WIDE = 160  # characters of a line where nobody's terminal limits it
-# Text is text here: what rows, errors and file names hold is never read as markup. Colours are given as styled Text.
+WIDE = 160  # characters of a line if the output is no terminal
+# Rows, errors and file names may hold anything, so no text is read as markup. Colours are given as styled Text.
 PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE, **PLAIN)
 complaints = Console(stderr=True, **PLAIN)
@@ -83,7 +83,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def end_on_sigterm() -> None:
-    """From here on SIGTERM raises ``Terminated`` in the main thread."""
+    """Makes SIGTERM raise ``Terminated`` in the main thread."""
 
     def end(number: int, frame: object) -> None:
         raise Terminated
@@ -92,9 +92,9 @@ def end_on_sigterm() -> None:
 
 
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Bad input ends in one line and exit code 2; Ctrl-C in one line and 130, SIGTERM in the same and 143.
+    """Ends a command in one line: bad input with exit code 2, Ctrl-C with 130, SIGTERM with 143.
 
-    Anything else is our own defect.
+    Any other exception is a defect of ours and keeps its traceback.
     """
 
     @functools.wraps(command)
@@ -112,12 +112,12 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def said(error: Exception) -> str:
-    """The error in one line; of the file system's, the file and what is wrong with it."""
+    """The error in one line; an error of the file system as the file and what is wrong with it."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename2 or error.filename or 'write'}: {error.strerror.lower()}"  # 2: what it was to become
+        return f"{error.filename2 or error.filename or 'write'}: {error.strerror.lower()}"  # 2: a rename's new name
     return " ".join(str(error).split())
 
 
 def selections(targets: Sequence[str] | None) -> list[Selection]:
-    """What the targets name; every paper where none is given."""
+    """What the targets name; every paper if there are no targets."""
     return [select(target) for target in targets or names()]

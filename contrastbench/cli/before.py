@@ -1,4 +1,4 @@
-"""What `run` makes sure of before anything starts: that its data is here, and that each run's folder can be written."""
+"""Checks before `run` starts anything: the data is here, and each run's folder can be written."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from contrastbench.runner.vocabulary import Run, resolved
 
 
 def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
-    """Asks at a terminal whether data sets that are not here shall be fetched, and fetches them.
+    """Fetches data sets that are not here, if somebody at the terminal agrees.
 
     Raises:
-        ValueError: some are not here and nobody said yes; or ``--set dataset=`` names one that nothing loads.
+        ValueError: some are not here and nobody agreed; or ``--set dataset=`` names an unknown one.
     """
     runs = list(runs)
     if "dataset" in settings_by_name(settings):
@@ -39,14 +39,14 @@ def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
 
 
 def _missing(runs: Iterable[Run]) -> list[str]:
-    """The declared data sets that the runs' configs name and that would have to be downloaded."""
+    """The data sets that the runs' configs name and that must be downloaded first."""
     values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
     declared = [catalogue.DATA_SETS[name] for name in sorted(values & set(catalogue.DATA_SETS))]
     return [each.name for each in declared if not each.embedded and not catalogue.is_here(each)]
 
 
 def left_out(targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None) -> list[str]:
-    """The methods among the targets that do not use some of the settings, and are not run under them."""
+    """The methods that are left out of the run, because they do not use one of the settings."""
     changes = settings_by_name(settings)
     chosen = selections(keys_and_names(targets)[1]) if changes else []
     cells = [pair for selection in chosen for pair in selection.cells(scale, seed_numbers(seeds))]
@@ -64,7 +64,7 @@ NOT_THIS_RUNS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def write_each_ticket(to_run: Sequence[Planned]) -> list[Job]:
-    """The jobs of the runs whose tickets could be written; a folder that cannot be used is named and left out.
+    """Writes the tickets and returns the jobs. A run whose folder cannot be written is named and left out.
 
     Raises:
         OSError: the runs folder itself cannot be written.

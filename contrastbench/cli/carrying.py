@@ -1,4 +1,4 @@
-"""Rows that travel: written to one file on the machine that made them, checked and collected on another."""
+"""Carries rows between machines: writes them to one file, and checks and collects them elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def export(
     seeds: str | None = None,
     settings: Sequence[str] | None = None,
 ) -> None:
-    """Writes the finished rows of the chosen runs here, and of those they need, sorted, one a line."""
+    """Writes the rows of the chosen runs, and of the runs that they need, to one file: sorted, one a line."""
     some = targets or scale or seeds or settings
     folders = chosen_folders(targets, scale, seeds, settings) if some else list(run_folders(places.runs))
     states = [state_of(folder) for folder in folders]
@@ -42,7 +42,7 @@ def export(
 
 
 def collect_files(paths: Iterable[Path], into: Path | None) -> set[str]:
-    """Checks rows from elsewhere, says which stand in a table, and ships these where ``into`` is given.
+    """Checks rows from elsewhere and says which stand in a table; ships those if ``into`` is given.
 
     Returns:
         The papers whose shipped rows changed.
@@ -66,7 +66,7 @@ def collect_files(paths: Iterable[Path], into: Path | None) -> set[str]:
 
 
 def _problem(row: Row) -> str:
-    """Why a row from elsewhere cannot be trusted, or nothing."""
+    """Why a row from elsewhere cannot be trusted; "" if it can."""
     if missing := FIELDS - row.keys():
         return f"lacks {', '.join(sorted(missing))}"
     if key_of(row) != row["key"]:
@@ -80,7 +80,7 @@ def _problem(row: Row) -> str:
 
 
 def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> bool:
-    """Takes the finished rows that are new and stand in a table or are needed by such; names the others.
+    """Takes the rows that are done, new, and in a table or needed by one. Says why the others are left.
 
     Returns whether the shipped rows changed.
     """

@@ -1,4 +1,4 @@
-"""Which runs a command is about: names of papers, tables and cells, keys, seeds and settings; of those begun here."""
+"""Reads from the command line which runs are meant: papers, tables, cells, keys, seeds and settings."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from contrastbench.runner.vocabulary import SCALES, Cell
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
-        help="PAPER\\[/TABLE\\[/CELL]] or the beginning of a run's key; all papers where none is given",
+        help="PAPER\\[/TABLE\\[/CELL]] or the beginning of a run's key; all papers if not given",
         autocompletion=completing.targets,
     ),
 ]
 Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper", autocompletion=completing.scales)]
 AnyScale = Annotated[
     str | None,
-    typer.Option(help="smoke, quick, lite or paper; every one where not given", autocompletion=completing.scales),
+    typer.Option(help="smoke, quick, lite or paper; all if not given", autocompletion=completing.scales),
 ]
 Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
 Settings = Annotated[
@@ -36,11 +36,11 @@ Settings = Annotated[
     typer.Option("--set", help="a config field to change: key=value, or key=1,2,3 for a sweep; repeatable"),
 ]
 MOST_SEEDS = 10_000
-KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key, long enough to be no paper's name
+KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key; shorter ones might be meant as names
 
 
 def keys_and_names(targets: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The targets that are beginnings of keys, and those that name papers, tables or cells."""
+    """Parts the targets into beginnings of keys and names of papers, tables or cells."""
     known = papers.names()
     keys = [target for target in targets or () if KEY.fullmatch(target) and target not in known]
     return keys, [target for target in targets or () if target not in keys]
@@ -67,10 +67,10 @@ def chosen_folders(
     seeds: str | None = None,
     settings: Sequence[str] | None = None,
 ) -> list[Path]:
-    """The run folders here that the options name.
+    """The folders here of the runs that the options name.
 
-    Without seeds and settings these are all runs that a chosen table or cell asked for, changed by ``--set`` or not;
-    with them exactly the runs that ``run`` with the same options would start.
+    With seeds or settings these are exactly the runs that ``run`` with the same options would start. Without them they
+    are all runs that were ever asked for through a chosen table or cell, whatever ``--set`` said.
 
     Raises:
         ValueError: an unknown target, scale, seed or setting.
@@ -90,7 +90,7 @@ def chosen_folders(
 
 
 def _with_needed(folder: Path) -> Iterator[Path]:
-    """The folder and, before it, those of the runs that it needs and that are here; one with a damaged ticket alone."""
+    """The folder, after those of the runs here that it needs. If its ticket is damaged, the folder alone."""
     try:
         needed = needed_folders(read_ticket(folder), folder).values()
     except (ValueError, OSError) as error:
@@ -115,7 +115,7 @@ def _refuse_unknown_cells(chosen: Sequence[Selection], scale: str | None) -> Non
 def _exactly(
     chosen: Sequence[Selection], scale: str | None, seeds: str | None, settings: Sequence[str] | None
 ) -> Iterator[Path]:
-    """The folders of the runs of the declared cells under these seeds and settings, as far as they are here."""
+    """The folders here of the runs that the declared cells have under these seeds and settings."""
     numbers, changes = seed_numbers(seeds), settings_by_name(settings)
     for selection in chosen:
         for each in [scale] if scale else SCALES:

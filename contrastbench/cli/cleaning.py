@@ -1,4 +1,4 @@
-"""The command that frees disk."""
+"""The command that frees disk: `clean`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def clean_disk(
     targets: Targets = None,
     scale: AnyScale = None,
     artefacts: Annotated[
-        bool, typer.Option("--artefacts", help="also what finished runs keep for others; made again when needed")
+        bool,
+        typer.Option("--artefacts", help="also what finished runs keep for other runs; it is made again when needed"),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="free it; without this it is only listed")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="delete the files; without this they are only listed")] = False,
 ) -> None:
-    """Lists what finished and killed runs left on disk that nothing reads again; with --yes frees it. Rows stay."""
+    """Lists files of finished and killed runs that nothing reads again; --yes deletes them. Rows stay."""
     folders = chosen_folders(targets, scale) if targets or scale else list(run_folders(places.runs))
     spare = spare_files(folders, artefacts=artefacts)
     if spare:

@@ -21,7 +21,7 @@ from contrastbench.runner.launchers.slurm_reasons import never
 def cancel_jobs(
     targets: Targets = None, scale: AnyScale = None, seeds: Seeds = None, settings: Settings = None
 ) -> None:
-    """Takes runs out of Slurm's queue or ends them there. What they saved stays; `run` goes on."""
+    """Takes runs out of Slurm's queue, or ends those at work. What they saved stays, and `run` goes on from it."""
     chosen = chosen_folders(targets, scale, seeds, settings)
     open_runs = [folder for folder in chosen if not (folder / "row.json").exists()]
     whole, runs = slurm_queue.cancel(open_runs)
@@ -38,9 +38,9 @@ def show_logs(
     scale: AnyScale = None,
     seeds: Seeds = None,
     settings: Settings = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="of one run: go on until it ends")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="of one run: go on printing until it ends")] = False,
 ) -> None:
-    """What runs printed, and what their Slurm jobs said when they ended without a row."""
+    """Shows what runs printed, and what their Slurm jobs said if they ended without a row."""
     if not targets:
         raise ValueError("whose logs? Give a run's key, as `status` and errors print it, or PAPER/TABLE/CELL")
     folders = chosen_folders(targets, scale, seeds, settings)
@@ -75,7 +75,7 @@ FOLLOW_SECONDS = 0.5  # between two looks at a run's files
 
 
 def _follow(folder: Path) -> None:
-    """Prints what the run adds to its curve and its log until it is at work no more."""
+    """Prints what the run adds to its curve and its log, until it ends."""
     read = {folder / "metrics.jsonl": 0, folder / "log.txt": _size(folder / "log.txt")}
     while True:
         at_work = states.state_of(folder, slurm_queue.still_queued()).name in ("running", "queued")

@@ -24,7 +24,7 @@ def compare_runs(
     second: Annotated[str, typer.Argument(help="the same, for the other side", autocompletion=completing.targets)],
     scale: AnyScale = None,
 ) -> None:
-    """Two runs, or two cells seed by seed: where their configs differ, and each metric's difference."""
+    """Compares two runs, or two cells seed by seed: what differs in their configs, and each metric's difference."""
     a, b = _side(first, scale), _side(second, scale)
     console.print(_differences(a, b, first, second))
     console.print(_metric_grid(a, b))
@@ -40,7 +40,7 @@ def _side(name: str, scale: str | None) -> dict[int, Row]:
     found = rows_of_key(name) if by_key else reading.find(name, Filter(scale=scale or ""), *places_of("best"), complain)
     rows = [row for _, row in found if row["status"] == "done"]
     exactly = [row for row in rows if name.endswith(f"/{row['dataset']}/{row['method']}")]
-    rows = exactly or rows  # a declared cell is not its neighbours with a user's own settings
+    rows = exactly or rows  # if a cell is named exactly, leave out the user's own variants of it
     kinds = {(row["dataset"], row["method"], row["scale"], row["stage"]) for row in rows}
     if not rows:
         raise ValueError(f"{name} has no finished run, here or shipped")

@@ -1,4 +1,4 @@
-"""What the shell offers on a tab: papers, their tables and data sets, scales, launchers, profiles and data sets."""
+"""Completes names in the shell: papers, tables, data sets, scales, launchers and profiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terminal shows while runs are done, and how states are counted and coloured."""
+"""Shows on the terminal how far runs are, what is planned, and what it costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contrastbench.runner.launchers import Job
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.states import FAILURES, FINISHED, UNFINISHED
 
-SECONDS_BETWEEN_LINES = 15.0  # where the output is a file: one line this often, not one a run
+SECONDS_BETWEEN_LINES = 15.0  # if the output is a file: a line this often, not one a run
 COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yellow", "lost": "yellow", "new": "dim"}
 
 
@@ -90,7 +90,7 @@ class Display:
             self._progress.update(task, total=line["total"], unit=line["unit"].removesuffix("s"))
         if "epoch" in line:
             total = self._progress.tasks[self._progress.task_ids.index(task)].total
-            done = min(line["epoch"] + 1, total or math.inf)  # where epoch 0 is before training, there is one more
+            done = min(line["epoch"] + 1, total or math.inf)  # one that logs epoch 0 before training has a line more
             self._progress.update(task, completed=done)
         for problem in filter(None, (line.get("note"), event.get("problem"))):
             if (job.folder, problem) not in self._told:  # a followed Slurm job repeats its latest line
@@ -124,14 +124,14 @@ def counted(states: Counter[str] | dict[str, int]) -> str:
     return ", ".join(f"{states[name]} {name}" for name in ordered if states[name]) or "no runs"
 
 
-WIDE_ENOUGH = 100  # characters; a narrower terminal gets no column for device hours, which the last line says too
+WIDE_ENOUGH = 100  # characters; in a narrower terminal the last line alone says the device hours
 
 
 def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None], slots: Slots, width: int = 160) -> Grid:
-    """One line per cell: how many of its runs are done here, shipped, failed and to run, and what those would cost.
+    """A line per cell: how many of its runs are done, shipped, failed and to run, and what the last would cost.
 
-    One line per table where the cells would fill more than a screen. Columns in which nothing is counted are left out,
-    so that a plan fits 80 characters.
+    If the cells would fill more than a screen, a line per table. Columns that count nothing are left out, so that a
+    plan fits 80 characters.
     """
     tables = _by_table_and_cell(planned)
     if has_many_cells(planned):
@@ -154,11 +154,11 @@ def plan_grid(planned: Iterable[Planned], costs: dict[str, float | None], slots:
 
 
 def layout_for(width: int) -> str:
-    """A table's layout for a terminal: in a narrow one a line a number, so that a cell's numbers stand together."""
+    """The layout of a table for a terminal; in a narrow one a cell's numbers stand in lines below each other."""
     return "auto" if width >= WIDE_ENOUGH else "grid"
 
 
-MOST_CELLS = 60  # that a plan shows one by one
+MOST_CELLS = 60  # more than these a plan does not show one by one
 
 
 def has_many_cells(planned: Iterable[Planned]) -> bool:
@@ -194,7 +194,7 @@ def _plan_counts(runs: Iterable[Planned]) -> Counter[str]:
 
 
 def cost_of(to_run: Iterable[Planned], costs: dict[str, float | None], slots: Slots) -> tuple[str, str]:
-    """Device hours and wall time of the runs, ``?`` added where some run's cost is unknown."""
+    """Device hours and wall time of the runs, with a ``?`` if some run's cost is unknown."""
     seconds = [costs.get(each.run.key) for each in to_run]
     if not seconds:
         return "", ""

@@ -1,4 +1,4 @@
-"""Figures and the HTML page, from what was gathered of the papers."""
+"""Draws a paper's figures and writes the HTML page, from what was gathered."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
-from contrastbench.cli.own import own_tables, without_setting
+from contrastbench.cli.own import own_tables
 from contrastbench.papers import Paper, Selection
-from contrastbench.report import blocks, html, plots, run_plots, style
+from contrastbench.report import blocks, curves, html, plots, run_plots, style
 from contrastbench.report.cells import JoinedCell
 from contrastbench.report.verdict import is_finite
-from contrastbench.runner import files
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row
 from contrastbench.runner.vocabulary import SCALES
@@ -26,14 +25,14 @@ LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
 
 
 def standard_figures(gathered: Gathered) -> dict[str, Figure]:
-    """Every figure that the measured tables give, and the paper's own, by the name of its file."""
+    """Draws every figure of the measured tables, and the paper's own: name of the file -> figure."""
     drawn: dict[str, Figure | None] = {}
     for table in gathered.measured:
         stem = f"{table.name}-{table.scale}"
         drawn[stem] = plots.comparison(table)
         drawn[f"{stem}-protocols"] = plots.protocol_gap(table)
         for setting in dict.fromkeys(name for cell in table.cells for name in cell.settings):
-            drawn[f"{stem}-over-{setting}"] = plots.ablation(table, setting)
+            drawn[f"{stem}-over-{setting}"] = curves.ablation(table, setting)
     done = [row for row in gathered.rows if row["status"] == "done"]
     with style.styled():
         for name, draw in _own_figures(gathered.paper).items():
@@ -42,14 +41,14 @@ def standard_figures(gathered: Gathered) -> dict[str, Figure]:
 
 
 def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]]:
-    """``FIGURES`` of the paper's ``figures.py``, where it has one: functions of rows that return a figure or None."""
+    """``FIGURES`` of the paper's ``figures.py``, if it has one: functions of rows that return a figure or None."""
     if not (paper.folder / "figures.py").exists():
         return {}
     return importlib.import_module(f"benchmarks.{paper.name}.figures").FIGURES
 
 
 def figures_of_runs(gathered: Gathered) -> dict[str, Figure]:
-    """Similarity histograms and maps of every row that keeps them; training curves where the run's folder is here."""
+    """Draws similarity histograms and maps of rows that keep them, and training curves of runs whose folder is here."""
 
     def curve_of(row: Row) -> list[dict[str, Any]]:
         return run_plots.read_curve(places.runs / row["paper"] / row["key"] / "metrics.jsonl")
@@ -64,14 +63,14 @@ def save_standard_figures(gathered: Gathered, selection: Selection, folder: Path
         path
         for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()
         if whole_paper or name.startswith(f"{selection.tables[0]}-")
-        for path in style.save(figure, folder / name)
+        for path in (style.save(figure, folder / f"{name}{ending}") for ending in (".svg", ".pdf"))
     ]
 
 
 def curve_over(
     gathered: Gathered, selection: Selection, x: str, y: str | None, group: str, scale: str | None
 ) -> tuple[Figure, str]:
-    """Any metric over any number in the config, a line a group; runs with ``--set`` beside the declared ones.
+    """Draws any metric over any number in the config, a line a group; also of runs made with ``--set``.
 
     Returns:
         The figure and the metric's name.
@@ -91,15 +90,15 @@ def curve_over(
     wanted = {row["key"] for cell in cells for row in cell.best_known.done}
     finished = [row for row in gathered.rows if row["key"] in wanted]
     of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
-    plots.check_known(finished, x, y, group, of_tables)
+    curves.check_known(finished, x, y, group, of_tables)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells)) if group == "method" else [""]
     panels = {name: _lines([cell for cell in cells if name in ("", cell.dataset)], x, y, group) for name in datasets}
     panels = {name: (lines, published) for name, (lines, published) in panels.items() if lines}
     names = {name for lines, published in panels.values() for name in (*lines, *published)}
     if len(panels) == 1 and len(names) <= LEGEND_INSIDE:
         ((lines, published),) = panels.values()
-        return plots.curve(lines, x, y, published), y
-    return plots.curve_panels(panels, x, y), y
+        return curves.curve(lines, x, y, published), y
+    return curves.curve_panels(panels, x, y), y
 
 
 def _has_row(cell: JoinedCell) -> bool:
@@ -109,7 +108,7 @@ def _has_row(cell: JoinedCell) -> bool:
 def _lines(
     cells: Sequence[JoinedCell], x: str, y: str, group: str
 ) -> tuple[dict[str, dict[float, list[float]]], dict[str, dict[float, float]]]:
-    """Line -> x -> one value a seed, and line -> x -> the published value; each row once, whatever cells share it."""
+    """Line -> x -> one value a seed, and line -> x -> the published value. A row that cells share counts once."""
     marked = len({(cell.variant, cell.protocol) for cell in cells}) > 1
     lines: dict[str, dict[float, dict[str, float]]] = {}
     published: dict[str, dict[float, float]] = {}
@@ -132,24 +131,10 @@ def _line_name(cell: JoinedCell, row: Row, x: str, group: str, *, marked: bool) 
     """
     if group != "method":
         return str(row[group] if group in row else row["config"].get(group))
-    label = without_setting(cell.label if marked else cell.method, x)
+    label = curves.without_setting(cell.label if marked else cell.method, x)
     for word in (name for name, value in cell.settings.items() if value == row["config"].get(x)):
-        label = without_setting(label, word)
+        label = curves.without_setting(label, word)
     return label
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes one figure in the format that the file's ending names.
-
-    Raises:
-        ValueError: the ending is not .svg, .pdf or .png.
-    """
-    makers = {".svg": style.svg_bytes, ".pdf": style.pdf_bytes, ".png": style.png_bytes}
-    if path.suffix not in makers:
-        raise ValueError(f"a figure's file must end in {' or '.join(makers)}, got {path.name!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(path, makers[path.suffix](figure))
-    return path
 
 
 def write_page(gathered: Sequence[Gathered], path: Path, reload_seconds: int | None = None) -> Path:
@@ -166,19 +151,16 @@ def write_page(gathered: Sequence[Gathered], path: Path, reload_seconds: int | N
 
 
 def _paper_input(gathered: Gathered) -> html.PaperInput:
-    """The measured tables and, whatever was measured, those at paper scale: what is not run is worth knowing too."""
+    """The page's view of a paper: the measured tables, and those at paper scale even if nothing of them was run."""
     paper = gathered.paper
     shown = [table for table in gathered.tables if table.scale == "paper" or table in gathered.measured]
     shown += own_tables(gathered)
     shown.sort(key=lambda table: table.scale == "smoke")  # its numbers mean nothing, so they come last
-    figures = [
-        html.FigureInput(name, name.replace("-", " ").replace("_", " "), style.svg_bytes(figure))
-        for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()
-    ]
+    figures = {**standard_figures(gathered), **figures_of_runs(gathered)}
     return html.PaperInput(
         *(paper.name, paper.title, shown, gathered.here),
         states=gathered.states,
-        figures=figures,
+        figures={name: style.svg_bytes(figure) for name, figure in figures.items()},
         findings=blocks.findings_of(paper.folder / "README.md"),
         published=gathered.published,
     )

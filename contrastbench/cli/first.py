@@ -1,4 +1,4 @@
-"""The table that `reproduce` shows first: verdicts to read while the rest is at work."""
+"""Chooses the table that `reproduce` does and shows first: verdicts to read while the rest is at work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from contrastbench.runner.plan import Planned
 from contrastbench.runner.vocabulary import Run, chain
 
 JUDGED = ("reproduced", "differs", "undecided")  # verdicts against a printed number
-CHEAP = 0.25  # of what a run of the dearest judged cell costs; cells below it are done and shown too
+CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell are done and shown too
 
 Place = tuple[str, str, str]  # paper, table and the scale of its runs
 
@@ -33,7 +33,7 @@ class First:
     keys: frozenset[str]  # of their runs, and of the runs that those need
 
     def print(self) -> None:
-        """Prints these cells as `table` does, without tests: those are over the whole table's claims."""
+        """Prints these cells as `table` does, but without tests, which need all cells of the table."""
         (table,) = (each for each in gather(papers.paper(self.place[0])).tables if _place(each) == self.place)
         cells = [cell for cell in table.cells if cell.name in self.cells]
         shown = dataclasses.replace(table, cells=cells, unmatched=())
@@ -73,7 +73,7 @@ def _place(table: JoinedTable) -> Place:
 
 
 def _cheap(cells: Mapping[str, list[Run]], judged: Iterable[str], planned: Sequence[Planned]) -> set[str]:
-    """The cells whose first run costs little beside that of the dearest judged cell, as rows measured them."""
+    """The cells whose first run costs little beside a run of the dearest judged cell."""
     price = prices(planned, "cpu")
     seconds = {name: found.seconds for name, runs in cells.items() if (found := price[runs[0].key])}
     dearest = max((seconds.get(name, 0.0) for name in judged), default=0.0)

@@ -1,4 +1,4 @@
-"""Gathers what is known of a paper: its rows here and shipped, the states of its runs, its tables."""
+"""Gathers all that is known of a paper: its rows here and shipped, the states of its runs, its tables."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Gathered:
         seeds: list[int] | None = None,
         settings: dict[str, str] | None = None,
     ) -> list[JoinedTable]:
-        """The selected tables, their cells those that are selected; at a scale, else at the largest with rows.
+        """The selected tables with the selected cells only, at ``scale`` or else at the largest scale with rows.
 
         Raises:
             ValueError: no table has the selected cell, or a setting is unknown or impossible.
@@ -106,7 +106,7 @@ def _with_rows(table: JoinedTable) -> list[JoinedCell]:
 
 
 def _largest(tables: list[JoinedTable]) -> list[JoinedTable]:
-    """Of each table the largest scale with rows; none of those without."""
+    """Each table at its largest scale with rows; a table without rows is left out."""
     measured = {table.name: table for table in tables if any(cell.here or cell.shipped for cell in table.cells)}
     return list(measured.values())  # a table's scales come in rising order
 

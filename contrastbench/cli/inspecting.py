@@ -42,7 +42,7 @@ def list_results(
     origin: Annotated[str, typer.Option(help="best (here, else shipped), here, shipped or both")] = "best",
     format: Annotated[str, typer.Option(help="table, csv or json")] = "table",
 ) -> None:
-    """One line a finished run, filtered, with its metrics; `contrastbench.results(...)` gives them in Python."""
+    """Lists finished runs, a line each, with their metrics; `contrastbench.results(...)` gives them in Python."""
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
     found = reading.find(target, _filter(dataset, method, scale, status, seeds, settings), *places_of(origin), complain)
@@ -73,7 +73,7 @@ def places_of(origin: str) -> tuple[str, Path, Path]:
 
 
 def _declared_metrics(rows: Iterable[Row]) -> list[str]:
-    """The metrics that the rows' tables show, as far as some row has them; two at most, since lines are short."""
+    """The metrics of the rows' tables that some row has. Two at most, to keep lines short."""
     rows = list(rows)
     wanted = {(row["paper"], table, row["scale"]) for row in rows for table, _ in row["cells"]}
     cells = [cell for name, table, scale in sorted(wanted) for cell in _cells(name, table, scale)]
@@ -117,7 +117,7 @@ def _number(value: float) -> str:
 def show_run(
     key: Annotated[str, typer.Argument(help="a run's key, or the beginning of one, of a run here or a shipped row")],
 ) -> None:
-    """All of one run: its config, metrics, attempts and machine."""
+    """Shows all of one run: its config, metrics, attempts and machine."""
     known = rows_of_key(key)
     folder = _folder_of_key(key)
     if not known and folder is None:
@@ -131,7 +131,7 @@ def show_run(
 
 
 def rows_of_key(key: str) -> list[tuple[str, Row]]:
-    """(origin, row) of the one key that begins so: the row here, the shipped one, or both.
+    """The rows of the one run whose key begins so, as (origin, row): made here, shipped, or both.
 
     Raises:
         ValueError: rows of several keys begin so.
@@ -206,7 +206,7 @@ def _about_rows(known: Sequence[tuple[str, Row]]) -> Iterable[tuple[str, str]]:
 
 
 def _defaults(row: Row) -> dict[str, Any]:
-    """The config's own defaults, so that what a run changes stands out; none where the paper is not here."""
+    """The config's defaults, so that `show` can mark what the run changes; {} if its paper is not here."""
     try:
         folder = places.runs / row["paper"] / row["key"]
         return {spec.name: spec.default for spec in fields(run_of(folder).config)}

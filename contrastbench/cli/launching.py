@@ -1,4 +1,4 @@
-"""The launchers as the command line has them: which options each takes, and what must be true before it starts."""
+"""The three launchers: which options each takes, what each checks before it starts, and how it starts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ LauncherName = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="inline, local: auto (a GPU where there is one and it is faster), cpu, cuda or cuda:0"),
+    typer.Option(help="inline, local: cpu, cuda, cuda:0, or auto (a GPU if there is one and it is faster)"),
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="inline, local: threads a run; results may depend on it in the last bits")
+    int | None,
+    typer.Option(min=1, help="inline, local: threads of a run; they may change the last bits of its results"),
 ]
-Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit where not given")]
+Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit if not given")]
 RunsPerGpu = Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")]
 ProfileName = Annotated[
     str | None,
@@ -49,7 +50,7 @@ USED_BY = {
 
 @dataclass(frozen=True)
 class Launcher:
-    """A launcher with its options settled."""
+    """A launcher with every option set."""
 
     name: str
     device: str = "auto"
@@ -61,7 +62,7 @@ class Launcher:
 
     @property
     def run_device(self) -> str:
-        """ "cpu" or, where there is a GPU, what was asked for: under "auto" a stage may still prefer the CPU."""
+        """The device to plan for: "cpu", or what was asked for if there is a GPU. A stage may still prefer the CPU."""
         if self.name == "slurm":
             return self.site.run_device
         return "cpu" if settled(self.device) == "cpu" else self.device
@@ -84,7 +85,7 @@ class Launcher:
             check_data(runs)
 
     def print_scripts(self, jobs: Sequence[Job], seconds: dict[str, float | None] | None = None) -> None:
-        """Prints what sbatch would be given."""
+        """Prints the scripts that would be given to sbatch."""
         from contrastbench.runner.launchers.slurm_arrays import dry_run
 
         for text in dry_run(jobs, self.site, places.runs, seconds):

@@ -28,7 +28,7 @@ def list_papers(
         typer.Argument(help="PAPER\\[/TABLE]: with each table's question", autocompletion=completing.targets),
     ] = None,
 ) -> None:
-    """The papers, their tables, and how many cells and runs each has at each scale."""
+    """Lists the papers and their tables, with the number of cells and runs at each scale."""
     grid = Grid("paper/table", *papers.SCALES, box=None, padding=(0, 2, 0, 0))
     notes = ["cells (runs) at each scale"]
     for selection in selections(targets):
@@ -57,26 +57,25 @@ def show_plan(
     scale: Scale = "quick",
     seeds: Seeds = None,
     settings: Settings = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda; what the cost is estimated for")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu or cuda: the device to estimate the cost for")] = "cpu",
     gpu: Annotated[
-        str | None, typer.Option(help="the GPU to count for, a part of its name; say also --device cuda")
+        str | None, typer.Option(help="with --device cuda: a part of the name of the GPU to estimate for")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
-    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit where not given")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit if not given")] = None,
     runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
     profile: Annotated[
         str | None,
-        typer.Option(help="count for a cluster: a file of slurm/ without .toml", autocompletion=completing.profiles),
+        typer.Option(help="estimate for a cluster: a file of slurm/ without .toml", autocompletion=completing.profiles),
     ] = None,
-    probe: Annotated[
-        bool, typer.Option("--probe", help="time first epochs where nothing similar was measured")
-    ] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="time the first epochs of runs that no row prices")] = False,
 ) -> None:
-    """What `run` would do: per cell the runs done, shipped, failed and to run, with the estimated cost.
+    """Shows what `run` would do: each cell's runs that are done, shipped, failed and to run, and what they would cost.
 
-    The cost comes from rows measured on the same kind of CPU or, with --device cuda, on this machine's GPU, else on
-    the GPU that most rows came from; a stage that computes on the CPU only is priced by rows from CPUs. With --probe
-    it comes from a run's first epochs where no row tells it, in a chain behind short runs of what it needs.
+    The cost is estimated from rows of the same kind of CPU. With --device cuda it is estimated from rows of this
+    machine's GPU, or if there is none, of the GPU that most rows came from; a stage that computes on the CPU only is
+    still priced by rows from CPUs. With --probe, a run that no row prices is begun and its first epochs are timed; what
+    it needs is done in short before.
     """
     planned = planned_runs(targets, scale, seeds, settings)
     there = slots_for(device, slots, threads, runs_per_gpu, profile)
@@ -93,12 +92,12 @@ def show_plan(
         found = prices(planned, kind, gpu=gpu, here_only=probe)
         console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
     if "?" in hours:
-        console.print("?: nothing like it was measured on this kind of device; --probe begins such runs to see")
+        console.print("?: nothing similar was measured on this kind of device; --probe begins such runs and times them")
     say_by_name(targets, scale)
 
 
 def say_by_name(targets: Sequence[str] | None, scale: str) -> None:
-    """How many tables of whole papers a command leaves out, since they are run by name."""
+    """Says how many tables of whole papers the command leaves out, because they are run by name only."""
     if counts := Counter(name.partition("/")[0] for name in by_name_only(targets, scale)):
         said = ", ".join(f"{count} tables of {paper}" for paper, count in counts.items())
         console.print(f"run by name only: {said} (`contrastbench list` has their names)", style="dim")

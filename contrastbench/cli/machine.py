@@ -29,7 +29,7 @@ WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from a
 @app.command("doctor")
 @one_line_errors
 def examine_machine() -> None:
-    """Whether Python, the packages, devices, data, disk and Slurm are as the suite needs them."""
+    """Checks that Python, packages, devices, data, disk and Slurm are as the suite needs them."""
     checks = [*_python(), *_packages(), *_devices(), *_disk(), *_data(), *_slurm()]
     grid = Grid("", "what", "found", box=None)
     marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("--", "dim")}
@@ -60,7 +60,7 @@ MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch
 
 
 def _packages() -> list[Check]:
-    """Every dependency of the suite, imported: one that is there may still not fit the others."""
+    """Imports every dependency of the suite: an installed package may still not fit the others."""
     return [
         _imported(re.split(r"[<>=!~;\[ ]", line)[0])
         for line in metadata.requires("contrastbench") or ()
@@ -72,7 +72,7 @@ def _imported(package: str) -> Check:
     try:
         found = metadata.version(package)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what one package says of another's old ways is no finding here
+            warnings.simplefilter("ignore")  # deprecation warnings of packages are none of our business here
             importlib.import_module(MODULES.get(package, package.replace("-", "_")))
     except metadata.PackageNotFoundError:
         return False, package, "missing: pip install -e ."
@@ -113,7 +113,7 @@ def _slurm() -> list[Check]:
     return [(reached.returncode == 0 or None, "Slurm", found)]
 
 
-data_commands = typer.Typer(help="The data sets: what there is, where it comes from, whether it is whole.")
+data_commands = typer.Typer(help="Lists, fetches and checks the data sets.")
 app.add_typer(data_commands, name="data", no_args_is_help=True)
 Names = Annotated[
     list[str] | None,
@@ -124,7 +124,7 @@ Names = Annotated[
 @data_commands.command("list")
 @one_line_errors
 def list_data() -> None:
-    """Every data set: first those that are here, your own in the data root among them, then those to be had."""
+    """Lists the data sets: first those that are here, your own among them, then those that can be fetched."""
     here = [*filter(catalogue.is_here, catalogue.DATA_SETS.values()), *catalogue.found()]
     elsewhere = [entry for entry in catalogue.DATA_SETS.values() if entry not in here]
     columns = ("name", "kind", "size", "from", "terms")[: 5 if console.width >= WIDE_ENOUGH else 3]
@@ -145,19 +145,19 @@ def list_data() -> None:
 @data_commands.command("fetch")
 @one_line_errors
 def fetch_data(names: Names = None) -> None:
-    """Loads data sets, downloading what is not here; so that offline compute nodes find them."""
+    """Downloads the data sets that are not here and checks them, so that compute nodes without a network find them."""
     _load_each(names, download=True)
 
 
 @data_commands.command("check")
 @one_line_errors
 def check_data(names: Names = None) -> None:
-    """Loads data sets from what is here, without a download, and names the copy that their content is."""
+    """Loads data sets without a download, and says which known copy each one is."""
     _load_each(names, download=False)
 
 
 def _load_each(names: list[str] | None, *, download: bool) -> None:
-    """Loads each and prints its checksum; a problem with one keeps none of the others from being loaded."""
+    """Loads each data set and prints its checksum. If one cannot be loaded, the others still are."""
     missing = 0
     for name in names or [name for name, entry in catalogue.DATA_SETS.items() if entry.embedded]:
         try:

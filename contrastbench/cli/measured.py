@@ -1,4 +1,4 @@
-"""The metrics that `run --set` ends with: a line for each cell, from the rows that it has just made."""
+"""Prints the metrics that `run --set` has just measured, and names metrics that runs should have and lack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from contrastbench.runner.vocabulary import Cell
 
 
 def print_measured(targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None) -> None:
-    """Mean, sd and number of seeds of each cell's metric; nothing where none is finished."""
+    """Prints mean, sd and number of seeds of each cell's metric; nothing if no run is finished."""
     grid = Grid(box=None, padding=(0, 2, 0, 0))
     for column in ("cell", "metric", "mean ± sd (seeds)"):
         grid.add_column(column, overflow="fold")
@@ -37,7 +37,7 @@ def print_measured(targets: Sequence[str] | None, scale: str, seeds: str | None,
 def metrics_missing(
     targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None
 ) -> list[str]:
-    """One line for each metric that a table shows and that finished runs do not have: the paper contradicts itself."""
+    """A line for each metric that tables.py names and that finished runs lack: the paper's code contradicts itself."""
     lines: dict[str, None] = {}
     changes = settings_by_name(settings)
     for selection in selections(keys_and_names(targets)[1]):

@@ -1,9 +1,8 @@
-"""The user's own runs: settings and data sets that no table declares, as tables of their own beside the paper's."""
+"""Makes tables of the user's own runs: settings and data sets that no table of the paper declares."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -19,7 +18,7 @@ TITLE = "yours: settings and data sets that the paper's table does not have"
 
 
 def own_tables(gathered: Gathered) -> list[JoinedTable]:
-    """A table for each declared table and scale that runs here were made for by ``--set``, with those runs only."""
+    """A table of the runs made here with ``--set``, for each declared table and scale that they belong to."""
     standing = {row["key"] for table in gathered.tables for cell in table.cells for row in cell.here.done}
     others = [row for row in gathered.here if row["key"] not in standing and row["status"] == "done"]
     made = []
@@ -32,7 +31,7 @@ def own_tables(gathered: Gathered) -> list[JoinedTable]:
 
 
 def _runs_by_table(rows: Iterable[Row]) -> dict[str, dict[tuple[str, str], tuple[Run, Row]]]:
-    """Table -> (cell, key) -> run and row; a row that another version of the paper made is left out."""
+    """Table -> (cell, key) -> run and row. Rows made by another version of the paper are left out."""
     tables: dict[str, dict[tuple[str, str], tuple[Run, Row]]] = defaultdict(dict)
     for row in rows:
         try:
@@ -45,7 +44,7 @@ def _runs_by_table(rows: Iterable[Row]) -> dict[str, dict[tuple[str, str], tuple
 
 
 def _cells(gathered: Gathered, table: str, runs: dict[tuple[str, str], tuple[Run, Row]]) -> list[Cell]:
-    """The runs as cells, one for each setting and each metric of the declared table that its rows have."""
+    """Makes cells of the runs: one for each setting, and each metric of the declared table that the rows have."""
     metrics = {cell.metric: cell.better for each in gathered.tables if each.name == table for cell in each.cells}
     groups: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)  # by seed; cells that are one run are one
     labels: dict[str, str] = {}
@@ -61,13 +60,5 @@ def _cells(gathered: Gathered, table: str, runs: dict[tuple[str, str], tuple[Run
 
 
 def _kind(run: Run) -> str:
-    """All that decides the run but its seed."""
+    """A key of the run without its seed: runs that differ in the seed alone share it."""
     return dataclasses.replace(run, seed=0).key
-
-
-def without_setting(label: str, x: str) -> str:
-    """``HCL [beta=2.0, lr=0.1]`` without beta: ``HCL [lr=0.1]``, so that a curve over beta has one line for both."""
-    base, bracket, inside = label.partition(" [")
-    kept = [part for part in inside.rstrip("]").split(", ") if part and not part.startswith(f"{x}=")]
-    plain = re.sub(rf",? *\b{re.escape(x)}[= ]\S+", "", base).strip()
-    return f"{plain} [{', '.join(kept)}]" if bracket and kept else plain

@@ -1,4 +1,4 @@
-"""The plan that targets, scale, seeds and settings mean, and what it would cost."""
+"""Plans the runs that targets, scale, seeds and settings name, and estimates their cost."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ def planned_runs(
     *,
     every_table: bool = False,
 ) -> list[Planned]:
-    """The plan of the targets at a scale; each run once. A target may also be the beginning of a run's key.
+    """Plans the targets at a scale, each run once.
 
-    Of a whole paper, tables that are run by name only take part with ``every_table`` alone.
+    Args:
+        targets: papers, tables, cells, or beginnings of keys of runs that are here; all papers if None.
+        every_table: a whole paper also stands for its tables that `run` starts only when they are named.
 
     Raises:
         ValueError: an unknown target, scale, seed, setting or data set, or targets without a cell at that scale.
@@ -59,7 +61,7 @@ def planned_runs(
 
 
 def _planned_by_key(keys: Sequence[str], still_queued: StillQueued) -> list[Planned]:
-    """The runs whose folders are here, by the beginnings of their keys, and those that they need."""
+    """Plans the runs here whose keys begin so, and the runs that they need."""
     folders = [run_folder(key) for key in keys]
     cells = {folder.name: tuple((table, cell) for table, cell in read_ticket(folder)["cells"]) for folder in folders}
     return plan_runs(map(run_of, folders), cells, places.runs, still_queued=still_queued)
@@ -73,11 +75,17 @@ def costs(
     probe: bool = False,
     probe_seconds: float = math.inf,
 ) -> dict[str, float | None]:
-    """Estimated seconds per run key, from what the plan found measured here and what the suite shipped.
+    """Estimates each run's seconds, by run key; None where nothing tells them.
 
-    ``device`` is "cpu", "cuda" or "auto"; each stage is counted for the device that its paper has it done on.
-    With ``probe`` the first epochs of one run of each kind that has no measured cost are timed, for as long as all
-    probes together may take; then no other GPU's rows count but this machine's.
+    Args:
+        device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced for the CPU.
+        gpu: a part of the name of the GPU to count for.
+        probe: times the first epochs of one run of each kind that no row prices. Rows of other machines' GPUs then
+            count no more.
+        probe_seconds: how long all probes together may take.
+
+    Raises:
+        ValueError: a GPU is to be probed and there is none here, or no GPU that was measured has ``gpu`` in its name.
     """
     if probe and device != "cpu" and not has_gpu():
         raise ValueError(f"nothing can be probed on {device!r}: torch sees no GPU here; probe where one is")
@@ -95,13 +103,13 @@ def _say(line: str) -> None:
 def prices(
     planned: Sequence[Planned], device: str, *, gpu: str | None = None, here_only: bool = False
 ) -> dict[str, cost.Price | None]:
-    """What rows say that each run costs, by run key, and on which kind of device they were made.
+    """Prices each run by rows of similar runs: run key -> seconds and the device measured; None without such rows.
 
-    Rows made here count before shipped ones: the latter were made on a machine that did other things too.
+    Rows made here come first. Shipped rows were made on a machine that did other things too.
 
     Args:
-        device: "cpu", "cuda" or "auto"; a stage that its paper has done on the CPU is priced by rows from CPUs.
-        gpu: a part of the name of the GPU to count for; this machine's, else the one measured most, where not given.
+        device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced by rows from CPUs.
+        gpu: a part of the name of the GPU to count for. If None, this machine's GPU, else the one measured most.
         here_only: only rows from this machine's kind of device count.
     """
     names = sorted({each.run.paper for each in planned})
@@ -121,12 +129,12 @@ def prices(
 
 
 def _device_of(run: Run, device: str) -> str:
-    """ "cpu" or "cuda": what does the run where ``device`` is asked for."""
+    """Whether a run for which ``device`` was asked is done on the "cpu" or on a GPU ("cuda")."""
     return "cpu" if device_elsewhere(run.paper, run.stage, run.config, device) == "cpu" else "cuda"
 
 
 def _gpus(measured: Sequence[str], name: str | None) -> list[str]:
-    """The kinds of GPU whose rows price a run, the best first: this machine's, then those measured most.
+    """The GPUs whose rows may price a run, the best first: this machine's, then those measured most.
 
     Raises:
         ValueError: none is named like ``name``.
@@ -146,9 +154,9 @@ def has_gpu() -> bool:
 
 
 def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> cost.Slots:
-    """What a plan's wall time and device hours are counted for: a cluster profile, or a machine's slots.
+    """The slots over which a plan's runs are spread: those of a cluster profile, or of this machine.
 
-    Where the slots are not given and cannot be counted here, as GPUs on a login node, one device is assumed.
+    A login node has no GPU to count. If ``count`` is not given there, one GPU is assumed.
     """
     if profile:
         site = read_profile(profile)

@@ -44,7 +44,7 @@ def reproduce(
     threads: Threads = None,
     slots: Slots = None,
 ) -> None:
-    """Runs what is missing, writes the HTML page and ends with one screen: what was done, and what it says."""
+    """Runs what is missing, writes the HTML page, and ends with one screen of what was done and found."""
     launcher = launcher_of("local", Options(device, threads, slots))
     before = planned_runs(targets, scale, seeds)
     to_run = [each for each in before if each.is_to_run]
@@ -77,12 +77,12 @@ def _launch(to_run: Sequence[Planned], launcher: Launcher) -> None:
 
 
 def _has_ended(each: Planned) -> bool:
-    """Whether a run that was to do has left its row since it was planned; no, where its folder cannot be read."""
+    """Whether a run has left its row since it was planned; False if its folder cannot be read."""
     return os.path.exists(folder_of(each.run, places.runs) / "row.json")
 
 
 def _read_or_say(names: Sequence[str], targets: list[str] | None, scale: str) -> dict[str, Any]:
-    """What the rows say, per paper, with the page written; read from the last time where nothing has changed since."""
+    """Writes the page and returns what the rows say, per paper. If nothing changed since the last time, reads that."""
     kept = places.results / "report" / "screen.json"
     page = places.results / "report" / "index.html"
     digest = _digest(names, targets, scale)

@@ -39,9 +39,11 @@ def show_tables(
     seeds: Seeds = None,
     settings: Settings = None,
     format: Annotated[str, typer.Option(help="terminal, markdown, latex or csv")] = "terminal",
-    layout: Annotated[str, typer.Option(help="long (a line a cell), grid (the paper's own) or auto")] = "auto",
+    layout: Annotated[
+        str, typer.Option(help="long (a line a cell), grid (as the paper prints it), brief or auto")
+    ] = "auto",
 ) -> None:
-    """Prints measured cells: published | shipped | here | verdict, at the largest scale with rows; then your own."""
+    """Prints measured cells at the largest scale with rows: published | shipped | here | verdict; then your own."""
     from contrastbench.report.formats import latex, markdown, terminal
     from contrastbench.report.tables import csv_text, sheet
 
@@ -69,9 +71,9 @@ def show_tables(
 def _tables(
     targets: list[str] | None, scale: str | None, seeds: str | None, settings: list[str] | None
 ) -> list[tuple[JoinedTable, bool]]:
-    """The selected tables, each followed by what the user's own settings gave there; told on stderr: other scales.
+    """The selected tables, then the user's own, each with whether it has all its cells. Says other scales on stderr.
 
-    Beside each: whether it has all its cells. A part is not tested, since Holm's correction is over all the claims.
+    A table with a part of its cells is not tested: Holm's correction is over all claims of a table.
     """
     from contrastbench.cli.gathering import gather
     from contrastbench.cli.own import own_tables
@@ -104,15 +106,18 @@ def _is_shown(table: JoinedTable, selection: papers.Selection, scale: str | None
 @one_line_errors
 def plot_rows(
     target: Annotated[str, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]", autocompletion=completing.targets)],
-    x: Annotated[str | None, typer.Option(help="a number in the config (beta); all standard figures if none")] = None,
-    y: Annotated[str | None, typer.Option(help="a metric; the table's own if none")] = None,
+    x: Annotated[
+        str | None, typer.Option(help="a number in the config, as beta; all standard figures if not given")
+    ] = None,
+    y: Annotated[str | None, typer.Option(help="a metric; the table's own if not given")] = None,
     group: Annotated[str, typer.Option(help="a line for each: method, dataset, variant, or a config field")] = "method",
     scale: AnyScale = None,
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
-    """Draws figures from rows: with --x a curve of a metric over it, a line a method; else every standard figure."""
+    """Draws every standard figure from rows; with --x one curve of a metric over that setting, a line a method."""
     from contrastbench.cli import drawing
     from contrastbench.cli.gathering import gather
+    from contrastbench.report import style
 
     selection = papers.select(target)
     gathered = gather(selection.paper)
@@ -126,7 +131,8 @@ def plot_rows(
         console.print(f"{len(written)} files (SVG and PDF) of {len(written) // 2} figures in {out or folder}")
         return
     figure, metric = drawing.curve_over(gathered, selection, x, y, group, scale)
-    console.print(f"1 file: {drawing.save_figure(figure, out or folder / f'{metric}-over-{x}.svg')}", soft_wrap=True)
+    path = style.save(figure, out or folder / f"{metric}-over-{x}.svg")
+    console.print(f"1 file: {path}", soft_wrap=True)
 
 
 @app.command("report")
@@ -135,7 +141,7 @@ def write_report(
     watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
     out: Annotated[Path | None, typer.Option(help="the page's file; results/report/index.html if not given")] = None,
 ) -> None:
-    """Writes one HTML page of every table, verdict, figure and run, your own among them; it needs no server."""
+    """Writes one HTML page with every table, verdict, figure and run, your own among them. It needs no server."""
     from contrastbench.cli.drawing import write_page
     from contrastbench.cli.gathering import gather
 
@@ -162,9 +168,9 @@ def collect_rows(
 ) -> None:
     """Counts the rows made here, or in files from elsewhere; `--into results` ships them and makes the tables anew.
 
-    Rows from elsewhere must be whole, have the key that follows from what they say they are, and come from a clean
-    commit of this history. A row that is shipped already is not replaced by one from elsewhere. Tables and figures are
-    made anew of papers whose rows changed and of those that are named.
+    A row from elsewhere must be whole, its key must fit its content, and it must come from a clean commit of this
+    history. It never replaces a shipped row. Tables and figures are made anew for the papers that are named and for
+    those whose rows changed.
     """
     from contrastbench.cli import carrying, shipping
 
@@ -191,7 +197,7 @@ def collect_rows(
 
 
 def check_is_results_folder(folder: Path | None) -> None:
-    """Rows go into a folder that holds results, or into one that is empty or new.
+    """Refuses a folder for shipped rows unless it holds results, is empty or is new.
 
     Raises:
         ValueError: it is a file, or a folder of other things.
@@ -215,14 +221,14 @@ def export_rows(
     seeds: Seeds = None,
     settings: Settings = None,
 ) -> None:
-    """Writes this machine's finished rows, failed ones included, to one file to carry to another checkout."""
+    """Writes this machine's rows, also those of failed runs, to one file for `collect` in another checkout."""
     from contrastbench.cli import carrying
 
     carrying.export(out, targets, scale, seeds, settings)
 
 
 def damaged_here(name: str) -> list[str]:
-    """One line for each run folder of the paper here whose row cannot be trusted."""
+    """One line for each of the paper's run folders here that holds a damaged row."""
     from contrastbench.cli.gathering import gather
 
     return gather(papers.paper(name)).problems
@@ -231,8 +237,8 @@ def damaged_here(name: str) -> list[str]:
 @app.command("verify")
 @one_line_errors
 def verify_results() -> None:
-    """Checks that rows are whole, tables, figures and READMEs follow from them, and here agrees with shipped."""
-    from contrastbench.cli import shipping
+    """Checks that rows are whole, that tables, figures and READMEs follow from them, and that rows here agree."""
+    from contrastbench.cli import agreeing, shipping
 
     if not any(places.results.glob("*/rows.jsonl")):
         raise ValueError(f"no results in {places.results}: no PAPER/rows.jsonl is there")
@@ -240,7 +246,7 @@ def verify_results() -> None:
     console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
     for name in papers.names():
         problems += damaged_here(name)
-        agreements, differing = shipping.agreement(papers.paper(name))
+        agreements, differing = agreeing.agreement(papers.paper(name))
         if agreements:
             console.print(f"{name}, here against shipped: {agreements}")
         problems += differing

@@ -45,7 +45,7 @@ def run_tables(
     seeds: Seeds = None,
     settings: Settings = None,
     launcher: LauncherName = "local",
-    budget: Annotated[str | None, typer.Option(help="do cells in order until this is spent: 30m, 8h")] = None,
+    budget: Annotated[str | None, typer.Option(help="do cells in order until this time is spent: 30m, 8h")] = None,
     device: Device = None,
     threads: Threads = None,
     slots: Slots = None,
@@ -54,7 +54,7 @@ def run_tables(
     detach: Detach = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
-    """Starts what is missing here and follows it to its end. The same command again starts nothing twice.
+    """Starts the runs that are missing here and follows them to their end. Run twice, it starts nothing twice.
 
     Ctrl-C loses nothing. The exit code is 0 if everything named is done; 1 if something failed or is not done.
     """
@@ -88,7 +88,7 @@ def run_tables(
 
 
 def _within_budget(planned: Sequence[Planned], wanted: Sequence[Planned], device: str, budget: str) -> list[Planned]:
-    """The first runs whose cost fits the budget, the time of probing taken off it; says what it leaves out."""
+    """The first runs whose cost fits the budget, less the time of probing. Says how many fit."""
     seconds, began = cost.seconds_of(budget), time.monotonic()
     estimated = costs(planned, device, probe=True, probe_seconds=seconds)
     probing = time.monotonic() - began
@@ -108,7 +108,7 @@ def _summary_before(planned: Sequence[Planned], to_run: Sequence[Planned]) -> No
 
 
 def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
-    """Starts the runs that nobody has begun; on a cluster, follows those that are queued or at work too."""
+    """Starts the runs that nobody has begun. On a cluster, also follows those that are queued or at work."""
     if launcher.name != "slurm":
         wanted = [each for each in wanted if each.is_to_run]
     if not wanted:
@@ -123,13 +123,13 @@ def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
 
 
 def _hours_auto(launcher: Launcher, wanted: Sequence[Planned]) -> dict[str, float | None] | None:
-    """The estimated seconds of each run where the profile's hours follow from them."""
+    """The estimated seconds of each run, if the profile says hours = "auto"; else None."""
     auto = launcher.name == "slurm" and launcher.site.hours == AUTO_HOURS
     return costs(wanted, launcher.run_device) if auto else None
 
 
 def _say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
-    """After --detach: how many runs are in Slurm's queue now; exit code 1 if some are not."""
+    """After --detach: says how many runs are in Slurm's queue. The exit code is 1 if some are not."""
     console.print(f"{len(wanted) - len(outcome.problems)} runs are in Slurm's queue; the same command follows them")
     if outcome.problems:
         problem = next(iter(outcome.problems.values()))
@@ -139,7 +139,7 @@ def _say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
 
 
 def _say_what_became(planned: Sequence[Planned]) -> None:
-    """Counts the states and lists what failed; the command then exits with 1 unless everything is done."""
+    """Counts the states and lists what failed. The exit code is 1 unless everything is done."""
     counts = Counter(each.state.name for each in planned)
     console.print(f"now: {counted(counts)}")
     failed = [each for each in planned if each.state.name in states.FAILURES]
@@ -173,7 +173,7 @@ def retry_runs(
     profile: ProfileName = None,
     detach: Detach = False,
 ) -> None:
-    """Does failed runs again (all of the three kinds where none is named). Their old rows are kept aside."""
+    """Does failed runs again: those of the kinds that you name, or of all three. Their old rows are kept aside."""
     launching = launcher_of(launcher, Options(device, threads, slots, runs_per_gpu, profile, detach))
     wanted: set[str] = set()
     everything = not (failed or killed or timeout)
@@ -196,7 +196,7 @@ def retry_runs(
 
 
 def _with_chains(planned: Sequence[Planned], keys: set[str]) -> list[Planned]:
-    """Those of the runs to do that have these keys, that such a run needs, or that waited for one."""
+    """The runs to do that have these keys, those that they need, and those that waited for them."""
     to_run = [each for each in planned if each.is_to_run]
     needed = {key for each in to_run if each.run.key in keys for key in chain([each.run])}
     return [each for each in to_run if each.run.key in needed or keys & chain([each.run]).keys()]

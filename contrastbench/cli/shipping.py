@@ -1,9 +1,9 @@
-"""What is committed with the suite: shipped rows, and the tables and figures that follow from them."""
+"""Ships rows: writes those that are committed, and the tables, figures and READMEs that follow from them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from contrastbench import papers
@@ -12,8 +12,7 @@ from contrastbench.cli.app import places
 from contrastbench.cli.drawing import standard_figures
 from contrastbench.cli.gathering import Gathered, gather
 from contrastbench.papers import Paper
-from contrastbench.report import blocks, checks, style
-from contrastbench.report.cells import JoinedCell
+from contrastbench.report import blocks, style
 from contrastbench.report.formats import latex, markdown
 from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, sheet
@@ -23,7 +22,7 @@ from contrastbench.runner.rows import Row, rows_shipped, write_shipped
 
 
 def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
-    """The finished rows here that stand in a table or are needed by such, and one line for each that cannot be read.
+    """The rows here that may be shipped, done and in a table or needed by one; and a line for each unreadable row.
 
     Raises:
         ValueError: some come from a checkout with changes that no commit holds.
@@ -39,10 +38,10 @@ def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
 
 
 def ship(paper: Paper, rows: dict[str, Row], results: Path) -> bool:
-    """Adds the rows to the shipped ones, those of the same key replaced, those that stand in no table dropped.
+    """Adds the rows to the shipped ones. Rows of the same key are replaced; rows that stand in no table are dropped.
 
     Returns:
-        Whether the shipped rows are others than before.
+        Whether the shipped rows changed.
 
     Raises:
         ValueError: a row that another one needs would be missing; nothing was written.
@@ -51,14 +50,14 @@ def ship(paper: Paper, rows: dict[str, Row], results: Path) -> bool:
     together = before | rows
     shown = standing(Gathered(paper, list(together.values())))
     kept = [row for key, row in together.items() if key in shown]
-    if problems := checks.check_needs(kept, paper.name):
+    if problems := verifying.check_needs(kept, paper.name):
         raise ValueError(f"{problems[0]}, so nothing was shipped; do the needed run here, or collect its row too")
     write_shipped(results, paper.name, kept)
     return {row["key"]: row for row in kept} != before
 
 
 def standing(gathered: Gathered) -> set[str]:
-    """The keys of the rows that some cell shows - its declared runs and more seeds of the same - or that they need."""
+    """The keys of the rows that some cell shows (its declared runs, and more seeds of them) and of those they need."""
     samples = [sample for table in gathered.tables for cell in table.cells for sample in (cell.here, cell.shipped)]
     waiting = [row["key"] for sample in samples for row in (*sample.done, *sample.failed)]
     needed = {row["key"]: [key for _, key in row["needs"]] for row in (*gathered.shipped, *gathered.here)}
@@ -71,16 +70,16 @@ def standing(gathered: Gathered) -> set[str]:
 
 
 def write_generated(changed: Collection[str] | None = None) -> None:
-    """Makes the committed tables and figures from the shipped rows, and what Markdown files take from them.
+    """Makes the committed tables and figures from the shipped rows, and fills the Markdown files.
 
     Args:
-        changed: the papers whose rows are others than before; all where not given. The figures of another paper, which
-            take seconds each, are drawn only if its tables do not follow from its rows.
+        changed: the papers whose rows changed; all if None. Figures take seconds each, so those of another paper are
+            drawn only if its tables do not follow from its rows.
     """
     everything = _everything_shipped()
     for gathered in everything:
         same = changed is not None and gathered.paper.name not in changed
-        if same and not checks.check_generated(generated_tables(gathered)):
+        if same and not check_generated(generated_tables(gathered)):
             continue
         for path, content in generated_files(gathered).items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +91,7 @@ def write_generated(changed: Collection[str] | None = None) -> None:
 
 def generated_files(gathered: Gathered) -> dict[Path, bytes]:
     """A paper's committed tables and figures, made anew: path -> content."""
-    digest, folder = checks.rows_digest(gathered.shipped), places.results / gathered.paper.name / "figures"
+    digest, folder = rows_digest(gathered.shipped), places.results / gathered.paper.name / "figures"
     figures = standard_figures(gathered).items()
     return generated_tables(gathered) | {folder / f"{name}.svg": svg_bytes(figure, digest) for name, figure in figures}
 
@@ -125,17 +124,16 @@ def stale_results() -> list[str]:
 def stale_files(gathered: Gathered) -> list[str]:
     """One line for each committed table and figure of a paper that does not follow from its rows.
 
-    They are compared byte by byte, and no file may stand among them that the rows do not make.
-
-    A figure of another matplotlib has other strokes: there the digest of the rows that it names must be right.
+    Files are compared byte by byte, and no other file may stand beside them. A figure made by another version of
+    matplotlib has other strokes: of such a figure the digest of the rows that it names is compared.
     """
     made = generated_files(gathered)
-    digest = checks.rows_digest(gathered.shipped).encode()
+    digest = rows_digest(gathered.shipped).encode()
     expected = {
         path: content if path.suffix != ".svg" or _same_matplotlib(path, content) else None
         for path, content in made.items()
     }
-    problems = checks.check_generated({path: content for path, content in expected.items() if content is not None})
+    problems = check_generated({path: content for path, content in expected.items() if content is not None})
     for path in (path for path, content in expected.items() if content is None):
         if digest not in path.read_bytes():
             problems.append(f"{path} was made from other rows")
@@ -144,43 +142,30 @@ def stale_files(gathered: Gathered) -> list[str]:
     return problems + [f"{path} follows from no row" for path in there if path not in made]
 
 
+def rows_digest(rows: Iterable[Row]) -> str:
+    """One sha256 for a set of rows in any order. A figure names it, to say what it was made from."""
+    return hashlib.sha256("\n".join(sorted(str(row["sha256"]) for row in rows)).encode()).hexdigest()
+
+
+def check_generated(expected: Mapping[Path, str | bytes]) -> list[str]:
+    """One line for each generated file that is missing or stale.
+
+    Args:
+        expected: what each file has to hold, made anew from the rows.
+    """
+    problems = []
+    for path, content in expected.items():
+        wanted = content.encode() if isinstance(content, str) else content
+        if not path.exists():
+            problems.append(f"{path} is missing; make it again from the rows")
+        elif path.read_bytes() != wanted:
+            problems.append(f"{path} does not follow from the rows; make it again")
+    return problems
+
+
 def _same_matplotlib(path: Path, content: bytes) -> bool:
-    """Whether the committed figure names the matplotlib that is installed here; True where there is no figure."""
+    """Whether the committed figure was made by the matplotlib that is installed here; True if there is no figure."""
     return not path.exists() or style.creator().encode() in path.read_bytes()
-
-
-def agreement(paper: Paper) -> tuple[str, list[str]]:
-    """How the rows here compare with the shipped ones of the same keys, and one line for each that should be equal
-    and is not: a row on the same kind of machine, a cell's mean on others."""
-    gathered = gather(paper)
-    compared = checks.compare_rows(gathered.here, gathered.shipped)
-    counts = Counter(word for _, _, word in compared)
-    differing = [
-        f"row {row['key'][:12]} of {paper.name} differs from the shipped one on the same kind of machine"
-        for row, _, word in compared
-        if word == "differs"
-    ]
-    words = [f"{count} {word}" for word, count in counts.items()]
-    if elsewhere := {row["key"] for row, _, word in compared if word == "other machine"}:
-        judged, outside = checks.outside_noise(_cells_with(gathered, elsewhere))
-        words.append(f"of the {judged} cells with these and two seeds {judged - len(outside)} within the noise")
-        differing += [
-            f"{paper.name}/{cell.table}/{cell.name}: {cell.here.summary.mean:.4g} here and "
-            f"{cell.shipped.summary.mean:.4g} shipped ({cell.metric}) differ by more than the noise of the seeds"
-            for cell in outside
-        ]
-    return ", ".join(words), differing
-
-
-def _cells_with(gathered: Gathered, keys: set[str]) -> list[JoinedCell]:
-    """The cells that have one of the rows; one that several tables show is one."""
-    cells = {
-        (cell.metric, *(row["key"] for row in cell.here.done)): cell
-        for table in gathered.tables
-        for cell in table.cells
-        if any(row["key"] in keys for row in cell.here.done)
-    }
-    return list(cells.values())
 
 
 def _everything_shipped() -> list[Gathered]:
@@ -195,7 +180,7 @@ def _are_the_projects_own() -> bool:
 def _markdown_files() -> Iterator[tuple[Path, str]]:
     """The Markdown files that take tables and numbers from rows, each with its paper ("" for the project's).
 
-    They are the project's, so they are filled from and compared with its own results only.
+    Only the project's own results fill them; for any other results folder there are none.
     """
     if not _are_the_projects_own():
         return

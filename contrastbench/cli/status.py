@@ -38,7 +38,7 @@ def show_status(
     settings: Settings = None,
     watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
 ) -> None:
-    """The state of every run, per table; with what is at work now and since when it was last heard of."""
+    """Counts the states of all runs, per table; lists the runs at work, and when each was last heard of."""
     with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:
         while True:
             queue = slurm_queue.read_queue()
@@ -74,7 +74,7 @@ def _status_grid(planned: Sequence[Planned]) -> Grid:
 
 
 def _work_grid(planned: Iterable[Planned]) -> Grid | None:
-    """One line per run at work: its epoch, node, job and when it was last heard of; None where none is."""
+    """A line for each run at work: its epoch, node, job and when it was last heard of. None if nothing is at work."""
     grid = Grid("run", "dataset", "method", "seed", "epoch", "node", "job", "last heard of", box=None)
     for each in planned:
         if each.state.name == "running" and each.state.claim:
@@ -92,7 +92,7 @@ def _epoch(each: Planned, folder: Path) -> str:
 
 
 def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None) -> list[str]:
-    """Why the queued runs wait, in Slurm's words, with the number of runs; one line if a reason will not pass."""
+    """Counts the queued runs by the reason for which Slurm lets them wait; names reasons that will not pass."""
     queued = [folder_of(each.run, places.runs) for each in planned if each.state.name == "queued"]
     if not queued or queue is None:
         return []

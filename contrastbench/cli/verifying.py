@@ -1,4 +1,4 @@
-"""What ``verify`` asks of the shipped rows beyond their own hash: real commits, no gap in the seeds, nothing lost."""
+"""What ``verify`` asks of the shipped rows: whole, from real commits, without a gap in their seeds, and none lost."""
 
 from __future__ import annotations
 
@@ -6,36 +6,110 @@ import csv
 import json
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
-from contrastbench.report import checks
+from contrastbench.report.cells import grouped
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import Row
+from contrastbench.runner.rows import Row, content_sha256
+from contrastbench.runner.vocabulary import canonical_json, key_of
 
+IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")
 REPLACED = "replaced.csv"  # beside rows.jsonl: rows that a later commit replaced although no version was raised
 
 
 def problems_of_rows(gathered: Gathered, standing: set[str], *, history: bool) -> list[str]:
-    """One line for everything that is wrong with a paper's shipped rows.
+    """Checks a paper's shipped rows: one line for everything that is wrong with them.
 
     Args:
         standing: keys of the rows that some cell shows, or that such a row needs.
         history: whether they are the project's own, of which no row may go that an earlier commit shipped.
     """
     where = f"results/{gathered.paper.name}/rows.jsonl"
-    problems = checks.check_rows(gathered.shipped, where)
-    problems += checks.check_seeds(gathered.shipped, where)
-    problems += checks.check_needs(gathered.shipped, where)
-    problems += checks.check_shown(gathered.shipped, standing, where)
+    problems = check_rows(gathered.shipped, where)
+    problems += check_seeds(gathered.shipped, where)
+    problems += check_needs(gathered.shipped, where)
+    problems += check_shown(gathered.shipped, standing, where)
     problems += _commit_problems(gathered.shipped, where)
     return problems + (_history_problems(gathered, where) if history else [])
 
 
+def check_rows(rows: Iterable[Row], where: str) -> list[str]:
+    """One line for each row that is not what its sha256 or its key says, and for each key that appears twice."""
+    problems = []
+    seen: set[str] = set()
+    for row in rows:
+        name = _named(row, where)
+        if content_sha256(row) != row.get("sha256"):
+            problems.append(f"{name} was changed after it was written: its sha256 does not match")
+        elif key_of({part: row[part] for part in IDENTITY}) != row["key"]:
+            problems.append(f"{name} is not the run that its key names: config, seed or version were changed")
+        if row.get("key") in seen:
+            problems.append(f"{name} appears twice")
+        seen.add(str(row.get("key")))
+    return problems
+
+
+def check_needs(rows: Sequence[Row], where: str) -> list[str]:
+    """One line for each row that needs a missing row, or that read another artefact than the needed row kept."""
+    known = {row["key"]: row for row in rows}
+    problems = []
+    for row in rows:
+        for name, key in row["needs"]:
+            needed, read = known.get(key), row.get("artefacts_read", {}).get(name)
+            if needed is None:
+                problems.append(f"{_named(row, where)} needs {name!r}, row {key[:12]}, which is not there")
+            elif read and read != needed["artefact_sha256"]:
+                problems.append(f"{_named(row, where)} read another artefact {name!r} than row {key[:12]} kept")
+    return problems
+
+
+def _named(row: Row, where: str) -> str:
+    return f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
+
+
+def check_seeds(rows: Iterable[Row], where: str) -> list[str]:
+    """One line for each run whose seeds have a gap: the missing seed may have been run and left out."""
+    problems = []
+    for alike in grouped(rows, lambda row: canonical_json({**_without_needs(row), "seed": None})).values():
+        row, seeds = alike[-1], {each["seed"] for each in alike}
+        if gap := sorted(set(range(max(seeds))) - seeds):
+            name = f"{where}: {row['dataset']}/{row['method']} ({row['scale']} scale, stage {row['stage']})"
+            problems.append(f"{name} has seeds up to {max(seeds)} and lacks {', '.join(map(str, gap))}")
+    return problems
+
+
+def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str]:
+    """One line for each row that no cell shows and no shown row needs.
+
+    Args:
+        standing: keys of the rows that some cell shows, or that such a row needs.
+    """
+    return [f"{_named(row, where)} stands in no cell" for row in rows if row["key"] not in standing]
+
+
+def group_with_seed(row: Row) -> str:
+    """What a raised protocol version leaves the same: the run and its seed."""
+    return canonical_json(_without_needs(row))
+
+
+def _without_needs(row: Row) -> dict[str, object]:
+    return {part: row[part] for part in IDENTITY if part not in ("protocol_version", "needs")}
+
+
+def latest_versions(rows: Iterable[Row]) -> dict[str, int]:
+    """The highest protocol version of each run and seed."""
+    versions: dict[str, int] = {}
+    for row in rows:
+        group = group_with_seed(row)
+        versions[group] = max(versions.get(group, 0), row["protocol_version"])
+    return versions
+
+
 def history_is_here() -> bool:
-    """Whether the project's whole history can be read: not in a download without git, nor in a shallow clone."""
+    """Whether git knows the project's whole history; not so in a download without git or a shallow clone."""
     try:
         return _git("rev-parse", "--is-shallow-repository").strip() == b"false"
     except (OSError, subprocess.CalledProcessError):
@@ -43,7 +117,7 @@ def history_is_here() -> bool:
 
 
 def _commit_problems(rows: Iterable[Row], where: str) -> list[str]:
-    """Rows of a commit that is not in this history, or of a checkout with changes that no commit holds."""
+    """One line for each commit of rows that is not in this history, or whose checkout had changes."""
     counts: dict[tuple[str, bool], int] = defaultdict(int)
     for row in rows:
         counts[str(row["git"]["commit"]), row["git"]["dirty"] is False] += 1
@@ -58,38 +132,41 @@ def _commit_problems(rows: Iterable[Row], where: str) -> list[str]:
 
 
 def _history_problems(gathered: Gathered, where: str) -> list[str]:
-    """Rows that an earlier commit shipped and that are gone or changed, unless a version was raised or it is said."""
+    """One line for each row that was shipped once and is gone or changed.
+
+    Such a row is no problem if its protocol version was raised since, or if ``REPLACED`` says why.
+    """
     if not history_is_here():
         return []
     known = {row["key"]: row for row in gathered.shipped}
-    versions = checks.latest_versions(gathered.shipped)
+    versions = latest_versions(gathered.shipped)
     said = replaced(places.results / gathered.paper.name / REPLACED)
     problems: dict[str, str] = {}
     for row in _earlier_rows(f"results/{gathered.paper.name}/rows.jsonl"):
         name = f"{where}: row {row['key'][:12]} ({row['dataset']}/{row['method']}, seed {row['seed']})"
-        raised = versions.get(checks.group_with_seed(row), 0) > row["protocol_version"]
+        raised = versions.get(group_with_seed(row), 0) > row["protocol_version"]
         if row["key"] in said or raised:
             continue
         if row["key"] not in known:
-            problems[checks.group_with_seed(row)] = (
+            problems[group_with_seed(row)] = (
                 f"{name} was shipped once and is gone; raise the method's protocol version instead"
             )
         elif any(row[part] != known[row["key"]][part] for part in ("status", "metrics")):
-            problems[checks.group_with_seed(row)] = (
+            problems[group_with_seed(row)] = (
                 f"{name} was shipped once with other metrics; raise the method's protocol version"
             )
     return list(problems.values())
 
 
 def _earlier_rows(path: str) -> Iterable[Row]:
-    """Every row that some commit of this history shipped; each version of the file once."""
+    """Every row that some commit of this history shipped. Each version of the file is read once."""
     blobs = _git("log", "--format=", "--raw", "--no-abbrev", "--no-renames", "HEAD", "--", path).decode().split("\n")
     for blob in dict.fromkeys(line.split()[3] for line in blobs if line and line.split()[3].strip("0")):
         yield from map(json.loads, _git("cat-file", "blob", blob).splitlines())
 
 
 def replaced(path: Path) -> Mapping[str, str]:
-    """The rows that a paper says it replaced without a raised version: key -> why.
+    """Reads why a paper replaced rows without raising their version: key -> reason.
 
     Raises:
         ValueError: a line without a reason.

@@ -1,4 +1,4 @@
-"""The words of every report: a sample of rows, a cell with all that is known of it, a table of such cells."""
+"""What reports are made of: samples of rows, cells with all that is known of them, and tables of cells."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sample:
 
     @cached_property
     def marks(self) -> list[str]:
-        """What is to be said of the data that the rows were made on: "JPEG copy of the data"."""
+        """Remarks on the data that the rows were made on, as "JPEG copy of the data"."""
         read = {item for row in self.done for item in row.get("data", {}).items()}
         return sorted({mark for name, sha256 in read if (mark := copy_of(name, sha256).mark)})
 
@@ -74,7 +74,7 @@ class JoinedCell:
     here: Sample
     shipped: Sample
     published: tuple[Published, ...]
-    ambiguous: str = ""  # settings in which another cell of the same name differs: then no published number is its own
+    ambiguous: str = ""  # settings that tell this cell from others of its name: no published number is surely its own
 
     @property
     def name(self) -> str:
@@ -82,18 +82,18 @@ class JoinedCell:
 
     @property
     def label(self) -> str:
-        """The method with what sets its runs apart from the ordinary: variant and protocol."""
+        """The method, with variant and protocol if they are not the usual ones."""
         marks = [mark for mark, usual in ((self.variant, "as_paper"), (self.protocol, "published")) if mark != usual]
         return f"{self.method} ({', '.join(marks)})" if marks else self.method
 
     @property
     def command(self) -> str:
-        """What runs this cell."""
+        """The command that runs this cell."""
         return f"contrastbench run {shlex.quote(f'{self.paper}/{self.table}/{self.name}')} --scale {self.scale}"
 
     @property
     def best_known(self) -> Sample:
-        """Measured here where anything was, else shipped."""
+        """The rows made here if there are any, else the shipped ones."""
         return self.here if self.here.done else self.shipped
 
     @property
@@ -148,7 +148,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """The items by key, both in the order met; ``itertools.groupby`` would want them sorted."""
+    """Groups items by key, in the order met. ``itertools.groupby`` would want them sorted."""
     groups: dict[Key, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

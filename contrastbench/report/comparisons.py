@@ -1,7 +1,7 @@
 """What a whole table says: the methods' order, the gains over the baseline, and one pooled test per claim.
 
-Everything is taken from the rows measured here where there are any, else from the shipped ones, in pairs by seed:
-methods share weights, order and splits under one seed, so the seed and not the run is what is drawn at random.
+Rows made here count if there are any, else the shipped ones. Differences are taken in pairs by seed: methods share
+weights, order and splits under one seed, so it is the seed, not the run, that is drawn at random.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _order(dataset: str, metric: str, cells: Sequence[JoinedCell]) -> Order | No
 def rank_correlation(ours: Sequence[float], published: Sequence[float]) -> float:
     """Kendall's tau-b between two lists of the same methods' results: 1 the same order, -1 the reverse, NaN for ties.
 
-    scipy.stats takes a second to import, which commands that compare nothing need not wait for.
+    scipy.stats takes a second to import, so it is imported only here, when something is compared.
     """
     from scipy.stats import kendalltau
 
@@ -113,7 +113,7 @@ def _claims(baseline_method: str, cells: Sequence[JoinedCell]) -> list[Claim]:
 
 
 def baseline_of(cell: JoinedCell, baseline_method: str, cells: Sequence[JoinedCell]) -> JoinedCell | None:
-    """What the cell is compared with: the baseline of its variant and protocol, else that of its protocol."""
+    """The cell's baseline: that of its variant and protocol, else that of its protocol alone."""
     baselines = [other for other in cells if other.method == baseline_method and other.protocol == cell.protocol]
     same = [other for other in baselines if other.variant == cell.variant]
     return next(iter(same or baselines), None)
@@ -132,12 +132,12 @@ def _sign(cell: JoinedCell) -> int:
 
 
 def gain_in_pairs(cell: JoinedCell, baseline: JoinedCell) -> Paired:
-    """The cell minus the baseline in pairs by seed, positive where it is better, also where lower is better."""
+    """The cell minus the baseline in pairs by seed; positive if the cell is better, also if lower is better."""
     return paired(_gains(cell, baseline))
 
 
 def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
-    """By seed; from one place: here if both were measured here, else shipped; never mixed."""
+    """Seed -> gain. Both sides are from here if both were measured here, else both are shipped."""
     is_here = cell.here.done and baseline.here.done
     ours, theirs = (each.here.by_seed if is_here else each.shipped.by_seed for each in (cell, baseline))
     return {seed: _sign(cell) * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())}
@@ -147,10 +147,11 @@ def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
 
 
 def pooled_claims(table: JoinedTable) -> tuple[Pooled, ...]:
-    """Every method against the table's baseline, and the table's further claims, over all data sets; then Holm.
+    """Tests every method against the table's baseline, and the table's further claims, over all data sets; then Holm.
 
-    The rule was written before any pooled test was looked at: the table's first metric; data sets where both sides
-    have two seeds in common, two sets at least; every data set counts the same; Holm over all claims of the table.
+    The rule was fixed before any pooled test was looked at. It takes the table's first metric, and the data sets on
+    which both sides have two seeds in common, two sets at least. Every data set counts the same. Holm's correction is
+    over all claims of the table.
     """
     cells = [cell for cell in table.cells if cell.metric == table.cells[0].metric]
     methods = dict.fromkeys(cell.method for cell in cells)
@@ -174,7 +175,7 @@ def _pooled(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | No
 
 
 def _clustered(method: str, other: str, cells: Sequence[JoinedCell]) -> tuple[float, ...]:
-    """One gain a seed: where several cells share the method's name, their mean, since runs of a seed are alike."""
+    """One gain a seed. If several cells share the method's name it is their mean, since runs of a seed are alike."""
     by_seed: dict[int, list[float]] = defaultdict(list)
     for cell in cells:
         if cell.method == method and (baseline := baseline_of(cell, other, cells)):
@@ -187,7 +188,7 @@ def _clustered(method: str, other: str, cells: Sequence[JoinedCell]) -> tuple[fl
 
 
 def findings(table: JoinedTable) -> list[str]:
-    """The sentences for under a table: order of methods, pooled claims, and every gain published and measured."""
+    """The sentences below a table: the order of methods, the pooled claims, and every gain published or measured."""
     analysis = analyse(table)
     grid = Grid(table)
     # One seed against one, with nothing claimed, says nothing: the two numbers stand in the table.
@@ -201,7 +202,7 @@ def findings(table: JoinedTable) -> list[str]:
 
 
 def summary(table: JoinedTable) -> list[str]:
-    """The findings in few lines: no sentence for each gain, and the claims that no test supports in one."""
+    """The findings in few lines: no single gains, and one line for all claims that no test supports."""
     analysis = analyse(table)
     return [*_order_and_signs(analysis), *_pooled_briefly(analysis.pooled), *_impossibilities(analysis, table)]
 
@@ -252,7 +253,7 @@ def _said_of_claim(claim: Claim, grid: Grid) -> str:
 
 
 def _impossibilities(analysis: Analysis, table: JoinedTable) -> list[str]:
-    """Said once for the table and not at each comparison; only where each data set must speak for itself."""
+    """Why nothing could be significant, once for the table; only if no pooled test speaks for its data sets."""
     if len({cell.dataset for cell in table.cells}) > 1 and analysis.pooled:
         return []
     reasons = (claim.paired.impossible for claim in analysis.claims if claim.paired.n >= 2)

@@ -1,7 +1,7 @@
 """The report: one self-contained page that works from a file, without a server or a network.
 
-The command line assembles a ``ReportInput`` and calls ``build(report, path)``; for ``--watch`` it calls it again
-whenever rows have come, with ``reload_seconds`` set, and the open page reloads itself.
+The command line assembles a ``ReportInput`` and calls ``build(report, path)``. With ``--watch`` it does so again
+whenever new rows have come, and sets ``reload_seconds``, so that an open page reloads itself.
 """
 
 from __future__ import annotations
@@ -31,15 +31,6 @@ SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 
 
 @dataclass(frozen=True)
-class FigureInput:
-    """A figure of a paper, drawn by ``style.svg_bytes``."""
-
-    name: str
-    caption: str
-    svg: bytes
-
-
-@dataclass(frozen=True)
 class PaperInput:
     """One paper of the report.
 
@@ -48,7 +39,7 @@ class PaperInput:
         tables: what ``join`` returned, at every scale to be shown.
         rows: those of this machine.
         states: status -> number of runs on this machine (queued, running, done, ...); else counted in ``rows``.
-        figures: committed or made now.
+        figures: name -> what ``style.svg_bytes`` made.
         findings: what its README says first, plain text.
         published: everything in its ``published.csv``; numbers of tables that the paper does not declare are listed.
     """
@@ -58,7 +49,7 @@ class PaperInput:
     tables: Sequence[JoinedTable]
     rows: Sequence[Row]
     states: Mapping[str, int] = field(default_factory=dict)
-    figures: Sequence[FigureInput] = ()
+    figures: Mapping[str, bytes] = field(default_factory=dict)
     findings: Sequence[str] = ()
     published: Sequence[Published] = ()
 
@@ -72,7 +63,7 @@ class PaperInput:
 
     @property
     def seconds(self) -> float:
-        """What the runs on this machine have cost so far."""
+        """Seconds that the runs on this machine have taken so far."""
         return sum(row["seconds"] or 0 for row in self.rows)
 
 
@@ -127,10 +118,10 @@ def page(report: ReportInput) -> str:
 def _paper_view(paper: PaperInput, details: Details, budget: list[int]) -> dict[str, Any]:
     tables = [table_view(table, details) for table in paper.tables]
     figures = []
-    for number, figure in enumerate(paper.figures, start=1):
-        drawing, wide = _drawing(figure.svg, f"{paper.name}-{number}")
+    for number, (name, svg) in enumerate(paper.figures.items(), start=1):
+        drawing, wide = _drawing(svg, f"{paper.name}-{number}")
         budget[0] -= len(drawing)
-        figures.append((figure, drawing if budget[0] > 0 else None, wide))
+        figures.append((name.replace("-", " ").replace("_", " "), drawing if budget[0] > 0 else None, wide))
     counts = Counter(cell.verdict.kind for table in paper.tables for cell in table.cells)
     known = {table.name for table in paper.tables}
     carried = [

@@ -1,7 +1,7 @@
 """Joins declared cells, rows measured here, rows shipped and published numbers into tables of judged cells.
 
-One pass over the rows and one over the cells, by dictionary. Rows of two scales never meet: a table is split by the
-scale its runs really are.
+It takes one pass over the rows and one over the cells. Rows of two scales never meet: a table is split by the scale of
+its runs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _sample(cell: Cell, rows: RowsByGroup) -> Sample:
 
 
 def _by_group(rows: Iterable[Row]) -> RowsByGroup:
-    """The rows, each key once, by everything that a run is but its seed."""
+    """Groups the rows, each key once, by all that a run is except its seed."""
     return grouped({row["key"]: row for row in rows}.values(), _group)
 
 
@@ -99,7 +99,7 @@ _IDENTITY = ("paper", "stage", "scale", "variant", "protocol", "protocol_version
 
 
 def _group(identity: Mapping[str, Any]) -> str:
-    """What a run is, its seed and the keys of what it needs left out."""
+    """All that a run is, without its seed and the keys of the runs that it needs."""
     needs = [name for name, _ in identity.get("needs", ())]
     return canonical_json([*(identity[name] for name in _IDENTITY), identity["config"], needs])
 
@@ -125,7 +125,7 @@ def _place(cell: Cell) -> tuple[str, ...]:
 
 
 def _ambiguous(cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
-    """Places that more than one cell claims, with the settings that differ: no published number is theirs for sure."""
+    """Finds cells of one place: place -> the settings in which they differ. No published number is surely theirs."""
     return {place: _differing(alike) for place, alike in grouped(cells, _place).items() if len(alike) > 1}
 
 

@@ -1,4 +1,4 @@
-"""Where each cell stands in its table's own grid, and the words for it. Shared by the text tables and the HTML page."""
+"""Places each cell in its table's grid and finds the words for it, for the text tables and the HTML page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Grid:
 
     @property
     def kind(self) -> str:
-        """``quick scale, clean protocol``: what all cells share and a reader must know."""
+        """What all cells share and a reader must know, as ``quick scale, clean protocol``."""
         kinds = {(cell.variant, cell.protocol) for cell in self.table.cells}
         words = [f"{self.table.scale} scale"]
         if len(kinds) == 1:
@@ -72,7 +72,7 @@ class Grid:
 
     @cached_property
     def _settings_shown(self) -> dict[str, list[str]]:
-        """Per method, the settings that tell apart cells which would otherwise stand in the same place."""
+        """Per method, the settings that must be shown, because without them two cells would stand in one place."""
         places = grouped(self.table.cells, lambda cell: (self._plain_row(cell), self.column_label(cell)))
         shown: dict[str, list[str]] = {}
         for cells in places.values():
@@ -114,7 +114,7 @@ def number_text(value: float, metric: str) -> str:
 
 
 def sample_text(sample: Sample, metric: str) -> str:
-    """``88.70 ± 0.91 (8/10, 2 failed)``: mean, sd and seeds; what failed, is missing or came on top is in sight."""
+    """``88.70 ± 0.91 (8/10, 2 failed)``: mean, sd and seeds, with failed, missing and additional ones counted."""
     count = len(sample.done)
     counts = [str(count) if count >= sample.expected else f"{count}/{sample.expected}"]
     counts += [f"{sample.expected} declared"] if 0 < sample.expected < count else []
@@ -129,7 +129,7 @@ def sample_text(sample: Sample, metric: str) -> str:
 
 
 def published_text(number: Published | None, unconfirmed: str = " (unconfirmed)") -> str:
-    """The printed number with its own digits, and ``unconfirmed`` where nobody confirmed it."""
+    """The printed number with its own digits, and the word ``unconfirmed`` if nobody confirmed it."""
     if number is None:
         return MISSING
     spread = f" ± {number.spread_text or format(number.spread, 'g')}" if number.spread is not None else ""

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from contrastbench.report.cells import JoinedCell, JoinedTable, Row, Sample, grouped
 from contrastbench.report.comparisons import findings
+from contrastbench.report.curves import LABELS, line_name, panels_of
 from contrastbench.report.layout import (
     MISSING,
     SIGNS,
@@ -23,7 +24,6 @@ from contrastbench.report.layout import (
     verdict_text,
     words,
 )
-from contrastbench.report.plots import LABELS, line_name, panels_of
 from contrastbench.report.published import Published
 from contrastbench.report.style import look, looks
 from contrastbench.report.svg import Axis, axis_of, strip

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,6 +100,18 @@ def new_figure(width: float = 6.4, height: float = 3.8, **options: Any) -> tuple
         return figure, figure.subplots(**options)
 
 
+def new_panels(
+    count: int, widest: int, size: Callable[[int, int], tuple[float, float]], **options: Any
+) -> tuple[Figure, Sequence[Any]]:
+    """A figure of ``count`` panels, ``widest`` in a line at most; ``size`` gives its inches from columns and lines."""
+    columns = min(count, widest)
+    lines = math.ceil(count / columns)
+    figure, axes = new_figure(*size(columns, lines), nrows=lines, ncols=columns, squeeze=False, **options)
+    for spare in axes.flat[count:]:
+        spare.set_visible(False)
+    return figure, axes.flat[:count]
+
+
 def styled() -> Any:
     """The context in which figures are made and written: ``with styled(): ...``."""
     settings: Any = {
@@ -152,12 +165,15 @@ def png_bytes(figure: Figure, source: str = "") -> bytes:
     return _written(figure, FigureCanvasAgg, format="png", dpi=200, facecolor="white", metadata=information)
 
 
-def save(figure: Figure, path: Path, source: str = "") -> list[Path]:
-    """Writes ``path`` with the endings .svg and .pdf, whole or not at all."""
+def save(figure: Figure, path: Path, source: str = "") -> Path:
+    """Writes the figure, whole or not at all, in the format that the file's ending names.
+
+    Raises:
+        ValueError: the ending is not .svg, .pdf or .png.
+    """
+    makers = {".svg": svg_bytes, ".pdf": pdf_bytes, ".png": png_bytes}
+    if path.suffix not in makers:
+        raise ValueError(f"a figure's file must end in {' or '.join(makers)}, got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = []
-    for ending, content in ((".svg", svg_bytes(figure, source)), (".pdf", pdf_bytes(figure, source))):
-        target = path.with_name(path.name + ending)
-        files.write_whole(target, lambda file, content=content: file.write(content) and None)  # type: ignore[misc]
-        written.append(target)
-    return written
+    files.write_bytes(path, makers[path.suffix](figure, source))
+    return path

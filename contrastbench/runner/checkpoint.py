@@ -24,11 +24,12 @@ class Checkpoint:
     Args:
         folder: the run's folder, or None to keep nothing on disk.
         log: rewound when the run resumes.
-        every_seconds: a save within this time of the last one is skipped: the epochs are then done again, with the
-            same random streams and so the same result. Longer where a save itself takes long. 0 saves always.
+        every_seconds: a save within this time of the last one is skipped, longer if a save itself takes long; 0 saves
+            always. Epochs that were not saved are done again, with the same random streams and so the same result.
         needed: the folders of the runs that this one needs, by the names of ``Run.needs``.
         agree: whether any of the run's processes was asked to stop, so that all stop at the same epoch.
         assists: this is not the run's first process: it reads what the first one saves and writes nothing.
+        clock: seconds, as ``time.monotonic`` gives them.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Checkpoint:
         needed: Mapping[str, Path] | None = None,
         agree: Callable[[bool], bool] = bool,
         assists: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.clock = clock
         self.agree, self.assists = agree, assists
         self.folder = folder
         self.log = log
@@ -49,7 +52,7 @@ class Checkpoint:
         self.artefact_sha256: str | None = None
         self.artefacts_read: dict[str, str] = {}  # sha256 by the need's name
         self.resumed_from: int | None = None
-        self._last_save = time.monotonic()
+        self._last_save = clock()
         self._save_seconds = 0.0  # what the last save took
 
     def restore(self, **parts: Any) -> int:
@@ -93,10 +96,10 @@ class Checkpoint:
             return
         import torch
 
-        began = time.monotonic()
+        began = self.clock()
         state = {"epoch": epoch, "parts": {name: _state(part) for name, part in parts.items()}}
         files.write_whole(self.folder / "checkpoint.pt", lambda file: torch.save(state, file))
-        self._last_save = time.monotonic()
+        self._last_save = self.clock()
         self._save_seconds = self._last_save - began
         if stop:
             raise Interrupted
@@ -104,7 +107,7 @@ class Checkpoint:
     def _is_due(self) -> bool:
         """Whether enough time has passed since the last save: the longer a save takes, the rarer it is."""
         wait = max(self.every_seconds, SECONDS_BETWEEN_PER_SECOND_OF_SAVING * self._save_seconds)
-        return not self.every_seconds or time.monotonic() - self._last_save >= wait
+        return not self.every_seconds or self.clock() - self._last_save >= wait
 
     def keep(self, **parts: Any) -> None:
         """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""
@@ -117,7 +120,7 @@ class Checkpoint:
         self.artefact_sha256 = sha256_of(self.folder / "artefact.pt")
 
     def needed(self, name: str) -> dict[str, Any]:
-        """The artefact of the run that is needed by this name, once its content matches what that run's row says.
+        """Loads the artefact of the run that is needed by this name, once its content matches that run's row.
 
         Raises:
             ValueError: nothing is needed by this name, or the artefact is not there or not what the row recorded.

@@ -41,20 +41,20 @@ class Claim:
         return (self.folder / f"claim.{self.number}").stat().st_mtime
 
     def is_alive(self) -> bool:
-        """Whether the owner still works: by its process where that can be seen, else by its heartbeat."""
+        """Whether the owner still works: its process tells if it can be seen from here, else its heartbeat."""
         if _is_visible(self.owner):
             return process_lives(self.owner)
         return heartbeat_age(self) <= 2 * self.owner.get("heartbeat_seconds", HEARTBEAT_SECONDS)
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from every other one, on this machine and on others."""
+    """What tells this process from every other one, on this and on other machines."""
     pid = os.getpid()
     return {**_this_machine(), "pid": pid, "process_started": _started(pid)}
 
 
 def process_lives(process: dict[str, Any]) -> bool:
-    """Whether the process that wrote itself down with ``this_process`` is still there; False if it is elsewhere."""
+    """Whether the process that ``this_process`` described is still there; False if it was on another machine."""
     return _is_visible(process) and _started(process["pid"]) == process["process_started"]
 
 
@@ -90,7 +90,7 @@ def latest(folder: Path) -> Claim | None:
 
 
 def _owner(path: Path) -> dict[str, Any]:
-    """Who wrote the claim; nobody known where it was cut off, as by a full disk. Then its heartbeat alone counts."""
+    """Who wrote the claim. One that a full disk cut off names nobody; then its heartbeat alone counts."""
     try:
         return files.read_object(path)
     except ValueError:

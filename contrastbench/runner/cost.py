@@ -1,4 +1,4 @@
-"""What runs will cost, from what runs have cost on the same kind of device."""
+"""Estimates what runs will cost, from what similar runs have cost on the same kind of device."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Price(NamedTuple):
 
 
 class Estimator:
-    """Seconds of a run: what the measured runs that are most like it took.
+    """Estimates the seconds of a run from the measured runs that are most like it.
 
-    Most like: the same config; else the same paper, stage, scale, protocol, dataset, length and method; else
-    the same but for the method. The clean protocol trains an encoder a fold, and another stage is other work
-    altogether, so neither stands for the other. A GPU's time says nothing about a CPU's, nor one model's about
+    Most alike are runs of the same config; then those of the same paper, stage, scale, protocol, dataset, length and
+    method; then the same but for the method. The clean protocol trains an encoder a fold, and another stage is other
+    work altogether, so neither stands for the other. A GPU's time says nothing about a CPU's, nor one model's about
     another's, so each kind of device has its own prices. Only runs done in one go count: a resumed run's row knows the
     seconds of its last part.
 
@@ -68,12 +68,12 @@ class Estimator:
 
 
 def lower_quartile(values: Sequence[float]) -> float:
-    """The measured value that a quarter of the others, rounded down, are below: of up to four values the least."""
+    """The measured value below which a quarter of the others lie, rounded down: of up to four values the least."""
     return sorted(values)[(len(values) - 1) // 4]
 
 
 def _places(identity: Mapping[str, Any], dataset: str, method: str) -> Iterator[tuple[Any, ...]]:
-    """What a run's time is looked up by, the most alike first."""
+    """The keys under which times of similar runs are looked up, the most alike first."""
     work = (*(identity[name] for name in ("paper", "stage", "scale", "protocol")), dataset)
     length = tuple(identity["config"].get(name) for name in LENGTH)
     yield *work, canonical_json(identity["config"]), "config"

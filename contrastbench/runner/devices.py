@@ -1,4 +1,4 @@
-"""Which device does a run: what the user asked for, and what the run's paper says of its stage.
+"""Decides which device does a run, from what the user asked for and what the paper says of the run's stage.
 
 A paper says it in ``tables.py``: ``DEVICES = {stage: CPU_ONLY}``, or a function of the config that returns one of the
 words of the vocabulary. A stage that it does not name runs on any device.
@@ -42,7 +42,7 @@ def device_of(paper: str, stage: str, config: Any, asked: str) -> str:
 
 
 def device_elsewhere(paper: str, stage: str, config: Any, asked: str) -> str:
-    """As :func:`device_of` on a machine with a GPU, which this one need not be: what a plan counts for."""
+    """As :func:`device_of`, for a plan: on a machine with a GPU, whether this one has one or not."""
     return _settled_for(_declared(paper, stage, config), asked, gpus=1)
 
 
@@ -65,7 +65,7 @@ def check_device(asked: str) -> None:
 
 
 def settled(asked: str) -> str:
-    """The device that most runs are done on: a GPU for "auto" where there is one."""
+    """The device that most runs are done on: for "auto" a GPU if there is one, else the CPU."""
     return asked if asked != "auto" else "cuda" if gpu_count() else "cpu"
 
 
@@ -81,7 +81,7 @@ def _declared(paper: str, stage: str, config: Any) -> str:
 
 @cache
 def gpu_count() -> int:
-    """GPUs that torch can use. A machine without NVIDIA's driver is not made to wait for torch to be imported."""
+    """The number of GPUs that torch can use. If NVIDIA's driver is missing, torch is not imported to find out."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return 0
     try:

@@ -1,4 +1,4 @@
-"""What of the run folders can go: files that no run reads again and, if asked for, those that can be made again."""
+"""Finds files of run folders that can be deleted: no run reads them again, or they can be made again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contrastbench.runner.states import FINISHED, state_of
 
-WRITING_SECONDS = 3600.0  # a temporary file that old has nobody who still writes it
+WRITING_SECONDS = 3600.0  # nobody still writes a temporary file that is this old
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Spare:
 
 
 def spare_files(folders: Iterable[Path], *, artefacts: bool = False) -> list[Spare]:
-    """The files that can go, of runs that nobody works on.
+    """Finds the files that can go, of runs that nobody works on.
 
-    Checkpoints of finished runs (not of those that ran out of time: they go on from theirs), what a killed process was
-    writing and, with ``artefacts``, what finished runs keep for others, which are made again when something needs them.
+    These are checkpoints of finished runs, except of runs that ran out of time and go on from theirs; files that a
+    killed process was writing; and, with ``artefacts``, what finished runs keep for others, made again when needed.
     """
     found = []
     for folder in folders:

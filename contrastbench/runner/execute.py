@@ -26,7 +26,7 @@ LOG_TAIL_LINES = 20
 
 
 def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | None = None) -> str:
-    """Does the run of ``folder`` unless it is done or somebody else is at it.
+    """Does the run of ``folder``, unless it is done or another worker has it.
 
     A run that fails leaves a row too and does not raise. ``Interrupted`` and ``KeyboardInterrupt`` pass through: the
     run goes on later from its checkpoint.
@@ -72,7 +72,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
 
 
 def assist(folder: Path, host: Host) -> None:
-    """Does this process's part of a run that the first process of its group executes; writes nothing."""
+    """Does this process's part of a run that several processes share. The first of them writes everything."""
     ticket = read_ticket(folder)
     agree = _agreement(host)
     if not agree(False):  # the first process has not got the run
@@ -85,7 +85,7 @@ def assist(folder: Path, host: Host) -> None:
 
 
 def _agreement(host: Host) -> Callable[[bool], bool]:
-    """Tells every process of a run whether any of them said yes."""
+    """A function that tells every process of the run whether any of them said yes."""
     if host.processes == 1:
         return bool
     from contrastbench import distributed
@@ -125,7 +125,7 @@ def give_up(
 
 
 def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, host: Host, log: Log) -> rows.Row:
-    """The row but for what was measured."""
+    """The row, without what each caller adds: artefacts, seconds, memory and the time of the start."""
     return {
         **{name: value for name, value in ticket.items() if name != "config_type"},
         **outcome,
@@ -163,7 +163,7 @@ def _device(ticket: dict[str, Any], host: Host) -> str:
     """The device that does the run: what was asked for, unless its stage computes on the CPU only."""
     try:
         config = config_of(ticket)
-    except Exception:  # the run meets it again and fails with it, having computed nothing
+    except Exception:  # the run meets the same error and leaves it in its row
         return "cpu"
     return device_of(ticket["paper"], ticket["stage"], config, host.device)
 

@@ -38,13 +38,13 @@ class Log:
     def total(self, count: int, unit: str = "epochs") -> None:
         """Says how many lines the run will log, and what each stands for (``"folds"``), for its progress and cost.
 
-        Without a call the run is taken to log its config's ``epochs``.
+        Without this call, the run is expected to log its config's ``epochs``.
         """
         if self.watch:
             self.watch({"total": count, "unit": unit})
 
     def note(self, text: str) -> None:
-        """Says something that is no part of the curve, in ``log.txt`` and in the front command's display."""
+        """Prints something that is no part of the curve: to ``log.txt`` and to the front command's display."""
         print(text, flush=True)
         if self.watch:
             self.watch({"note": text})

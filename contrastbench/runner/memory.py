@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, or less if a control group (Slurm's, a container's) says so."""
+"""Finds how much memory this process may use: the machine's, or less in a control group of Slurm or a container."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def function_of(ticket: dict[str, Any]) -> Callable[..., dict[str, Any]]:
 
 
 def settle(host: Host) -> None:
-    """Threads and deterministic kernels for this process. The global seed is only a net for code we do not own."""
+    """Sets this process's threads and deterministic kernels. The global seed is a net for code that we do not own."""
     import torch
     from torch.backends import cuda
 
@@ -79,7 +79,8 @@ def settle(host: Host) -> None:
             set_kernel(False)
     # As torch.use_deterministic_algorithms, which also imports the compiler: 1.2 s of CPU in every worker.
     torch.set_deterministic_debug_mode("error" if host.device == "cpu" else "warn")
-    # Filling fresh memory costs time; reading it would show as rows that differ, which the tests look for.
+    # Deterministic mode fills new memory, which is slow. We turn that off: code that read memory before writing to it
+    # would give rows that differ, and the repeat tests would fail.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(0)
 

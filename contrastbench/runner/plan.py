@@ -1,4 +1,4 @@
-"""What is to be done: declared cells minus the rows that exist."""
+"""Plans what is to be done: the declared cells minus the rows that exist."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plan(
     shipped: frozenset[str] = frozenset(),
     still_queued: StillQueued | None = None,
 ) -> list[Planned]:
-    """Every run of the cells once, in their order, each after the runs it needs.
+    """Plans every run of the cells once, in their order, each after the runs it needs.
 
     Args:
         cells: (table, cell) pairs.
@@ -63,7 +63,7 @@ def plan_runs(
     shipped: frozenset[str] = frozenset(),
     still_queued: StillQueued | None = None,
 ) -> list[Planned]:
-    """The runs and those that they need, each once; ``places`` are (table, cell name) pairs by run key."""
+    """Plans the runs and the runs that they need, each once. ``places``: run key -> (table, cell name) pairs."""
     runs = chain(asked)
     states = {key: state_of(folder_of(run, runs_folder), still_queued) for key, run in runs.items()}
     _find_lost(runs, states, runs_folder)
@@ -71,8 +71,11 @@ def plan_runs(
 
 
 def _find_lost(runs: dict[str, Run], states: dict[str, State], runs_folder: Path) -> None:
-    """Marks finished runs as lost whose artefact is gone or damaged and which a run that is to do needs."""
-    for key, run in reversed(runs.items()):  # who needs comes before whom it needs, so a lost run looks at its own
+    """Marks a finished run as lost if a run still to do needs its artefact, and that is gone or damaged.
+
+    A run that is found lost is itself to do, so the runs that it needs are looked at after it.
+    """
+    for key, run in reversed(runs.items()):  # a run before those that it needs
         for need in run.needs.values() if states[key].name in TO_RUN else ():
             row, folder = states[need.key].row, folder_of(need, runs_folder)
             if row and row["status"] == "done" and (problem := lost_artefact(folder, row)):
@@ -80,7 +83,7 @@ def _find_lost(runs: dict[str, Run], states: dict[str, State], runs_folder: Path
 
 
 def write_tickets(planned: Sequence[Planned], runs_folder: Path) -> list[Job]:
-    """Writes the tickets of the runs, puts back those whose artefact is lost, and returns the jobs for a launcher.
+    """Writes the runs' tickets and returns the jobs for a launcher. A run whose artefact is lost is put back first.
 
     Raises:
         OSError: the runs folder cannot be written; nothing was started.

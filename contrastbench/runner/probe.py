@@ -1,10 +1,11 @@
 """Begins a run when no similar one was measured, and estimates its cost from its first epochs.
 
-Those epochs are kept: the run goes on from its checkpoint when it is done in earnest. Only what comes after its last
-epoch is done beside it, in ``.probes`` of the runs folder. The cost stays there, so no probe is done twice on a device.
+The epochs are not lost: the run later goes on from their checkpoint. What a run does after its last epoch is timed on
+a shortened copy of it, in the folder ``.probes`` of the runs folder. The cost is kept there, so each kind of run is
+probed once on a device.
 
-A run that needs others cannot begin before they are done, so all of its probe is done in ``.probes``: what it needs
-with few epochs, whose artefacts have the same shapes, and then its own first epochs.
+A run that needs others is probed in ``.probes`` altogether: the needed runs are done with few epochs, which gives
+artefacts of the same shapes, and then come the run's own first epochs.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ def probed_costs(
     seconds: float = math.inf,
     said: Callable[[str], object] = lambda line: None,
 ) -> dict[str, float]:
-    """Seconds by run key; one probe for all seeds of a dataset and method.
+    """Probes one run for all seeds of a dataset and method, and returns each run's seconds by its key.
 
-    A run is left out if it has neither ``epochs`` nor needs, fails, needs a run that fails, or is not probed in time. A
+    A run is left out if it has neither ``epochs`` nor needs, if it or a run that it needs fails, or if time runs out. A
     probe that is cut off goes on the next time.
 
     Args:
@@ -68,7 +69,7 @@ def _kind(run: Run) -> tuple[str, ...]:
 def _probe_each(
     planned: Sequence[Planned], host: Host, runs_folder: Path, seconds: float, said: Callable[[str], object]
 ) -> None:
-    """Probes in a process of its own, whose end frees the runs; it saves and ends when the time is spent."""
+    """Probes in a process of its own. When the time is spent, it saves the run at work and ends."""
     jobs = {str(_begun(each, runs_folder)): each.run for each in planned}
     command = [sys.executable, "-m", "contrastbench.runner.probing", *jobs]
     command += ["--runs", str(runs_folder), "--device", host.device, "--threads", str(host.threads)]
@@ -92,12 +93,12 @@ def _probe_each(
 
 
 def cost_file(run: Run, runs_folder: Path) -> Path:
-    """Where the cost of the run's kind is kept: with the copy that does what comes after the first epochs."""
+    """The file that keeps the cost of the run's kind, in the folder of the shortened copy."""
     return folder_of(shortened(run), runs_folder / PROBES) / "cost.json"
 
 
 def _begun(planned: Planned, runs_folder: Path) -> Path:
-    """The folder, with its ticket, in which the run's first epochs are done: its own, unless it needs others."""
+    """Writes the probed run's ticket and returns its folder: the run's own, or one in ``.probes`` if it has needs."""
     if not planned.run.needs:
         (job,) = write_tickets([planned], runs_folder)
         return job.folder
@@ -106,20 +107,20 @@ def _begun(planned: Planned, runs_folder: Path) -> Path:
 
 
 def shortened(run: Run) -> Run:
-    """The run with few epochs, needing what it needs with few epochs."""
+    """A copy of the run with few epochs; the runs that it needs are shortened too."""
     few = run.with_config(epochs=min(EPOCHS, epochs_of(run))) if epochs_of(run) else run
     return dataclasses.replace(few, needs={name: shortened(need) for name, need in run.needs.items()})
 
 
 def epochs_of(run: Run) -> int:
-    """0 where the run's config has none."""
+    """The epochs in the run's config, 0 if it has no such field."""
     return getattr(run.config, "epochs", None) or 0
 
 
 def kept_seconds(run: Run, host: Host, runs_folder: Path) -> float | None:
-    """Seconds of the whole run, as an earlier probe on such a device tells: a line's, times their number, and the rest.
+    """The seconds of the whole run, from an earlier probe on this kind of device; None if there was none.
 
-    None where there was no such probe.
+    They are one line's seconds times the number of lines, plus what the run takes apart from its lines.
     """
     try:
         found = files.read_object(cost_file(run, runs_folder))
@@ -131,6 +132,6 @@ def kept_seconds(run: Run, host: Host, runs_folder: Path) -> float | None:
 
 
 def where(run: Run, host: Host) -> dict[str, Any]:
-    """What a cost holds for."""
+    """The kind of device and the number of threads for which a measured cost holds."""
     device = device_of(run.paper, run.stage, run.config, host.device)
     return {"device": device_kind(device), "threads": host.threads}

@@ -1,6 +1,6 @@
 """The process that probes: ``python -m contrastbench.runner.probing FOLDER... --runs RUNS``.
 
-It says each run's folder on stdout before it begins it, and leaves each cost in its file. SIGTERM saves the run at its
+It prints a run's folder before it begins the run, and writes the run's cost to its file. SIGTERM saves the run at its
 next epoch boundary and ends the process.
 """
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def probe(folder: Path, host: Host, runs_folder: Path, told: list[int]) -> None:
-    """Begins one run and keeps what one of its lines takes and, where those are epochs, what the rest of it takes."""
+    """Begins one run and keeps its cost: the seconds of one line and, if lines are epochs, those of all the rest."""
     run = run_of(folder)
     importlib.import_module(f"benchmarks.{run.paper}.train")  # workers pay this once for many runs
     if not all(_is_made(need, host, runs_folder) for need in chain(run.needs.values()).values()):
@@ -82,7 +82,7 @@ def probe(folder: Path, host: Host, runs_folder: Path, told: list[int]) -> None:
 
 
 def _is_made(need: Run, host: Host, runs_folder: Path) -> bool:
-    """Does a shortened run that a probed one needs, unless its own probe did, and says whether it is done."""
+    """Does a shortened run that a probed run needs, unless it is done already. Returns whether it is done."""
     folder = folder_of(need, runs_folder / PROBES)
     state = state_of(folder)
     if state.row and state.name == "done":
@@ -101,8 +101,8 @@ class _First:
     """Times the first lines of a run's curve, then has it saved and stopped.
 
     Args:
-        ends: the run says in its config how many epochs it has. One that never says how many lines there will be is
-            not stopped.
+        ends: the run's config says how many epochs it has. A run that never tells the number of its lines is not
+            stopped.
     """
 
     def __init__(self, ends: bool) -> None:
@@ -114,14 +114,14 @@ class _First:
     def heard(self, line: dict[str, Any]) -> None:
         if line.get("unit", "epochs") != "epochs":
             self.lines = line["total"]
-            self._beats.append((-1, perf_counter()))  # the first fold is one like the others
+            self._beats.append((-1, perf_counter()))  # unlike a first epoch, the first fold warms nothing up
         if "epoch" in line:
             self.epochs += 1
             self._beats.append((line["epoch"], perf_counter()))
         if not (self.ends or self.lines):
             return
         enough = LINES if self.lines else EPOCHS - 1
-        if len(self._beats) > 2 * enough + 1:  # it saves rarely: what it has not saved is done again
+        if len(self._beats) > 2 * enough + 1:  # a run that saves rarely: stop it now, its unsaved lines are done again
             raise Interrupted
         if len(self._beats) > enough:
             request_stop()
@@ -135,7 +135,7 @@ class _First:
 
 
 def _seconds_apart(run: Run, per_epoch: float, begun: Path, host: Host, runs_folder: Path) -> float | None:
-    """What the run takes beside its epochs: a copy with few epochs is ended from the checkpoint of the first ones."""
+    """Times what the run does beside its epochs: a shortened copy goes on from the probed epochs to its end."""
     folder = write_ticket(shortened(run), runs_folder / PROBES, [])
     with contextlib.suppress(FileNotFoundError):
         shutil.copy(begun / "checkpoint.pt", folder)

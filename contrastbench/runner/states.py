@@ -1,4 +1,4 @@
-"""What state a run is in, read from its folder alone; so any command may ask at any time, from any machine."""
+"""Reads the state of a run from its folder alone, so that any command on any machine may ask at any time."""
 
 from __future__ import annotations
 

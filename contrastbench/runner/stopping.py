@@ -1,4 +1,4 @@
-"""How a run of this process is asked to stop: it saves its checkpoint first, and goes on later."""
+"""Asks a run of this process to stop: it saves its checkpoint first, and goes on later."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def stop_requested() -> bool:
 
 
 def forget_stop() -> None:
-    """Runs of this process go on as if no stop had been asked for."""
+    """Takes the request back: later runs of this process go on."""
     _stop_requested.clear()

@@ -29,7 +29,7 @@ def write_ticket(run: Run, runs_folder: Path, cells: list[list[str]]) -> Path:
 
 
 def _ticket_there(folder: Path) -> Any:
-    """What ``config.json`` holds; None where there is none or a damaged one, which is then written anew."""
+    """The ticket in the folder; None if there is none or a damaged one, which is then written anew."""
     try:
         return files.read_json(folder / "config.json")
     except (FileNotFoundError, ValueError):

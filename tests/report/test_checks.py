@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from contrastbench.report import blocks, checks
+from contrastbench.cli import agreeing, shipping, verifying
+from contrastbench.report import blocks
 from contrastbench.report.join import join
 from contrastbench.runner.rows import sealed
 
@@ -20,41 +21,41 @@ def table(synthetic):
 
 def test_an_untouched_row_passes_and_a_changed_one_is_named(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR"), 80.0)
-    assert checks.check_rows(rows, "rows.jsonl") == []
+    assert verifying.check_rows(rows, "rows.jsonl") == []
     rows[2]["metrics"]["test_top1_percent"] += 0.01
-    (problem,) = checks.check_rows(rows, "rows.jsonl")
+    (problem,) = verifying.check_rows(rows, "rows.jsonl")
     assert rows[2]["key"][:12] in problem and "sha256 does not match" in problem
 
 
 def test_a_doubled_row_is_named(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR", seeds=range(1)), 80.0)
-    assert "appears twice" in checks.check_rows(rows * 2, "rows.jsonl")[0]
+    assert "appears twice" in verifying.check_rows(rows * 2, "rows.jsonl")[0]
 
 
 def test_the_digest_of_rows_knows_no_order(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR"), 80.0)
-    assert checks.rows_digest(rows) == checks.rows_digest(rows[::-1]) != checks.rows_digest(rows[1:])
+    assert shipping.rows_digest(rows) == shipping.rows_digest(rows[::-1]) != shipping.rows_digest(rows[1:])
 
 
 def test_a_row_under_another_runs_key_is_named(synthetic):
     """Somebody gives a good seed's row another seed, and seals it anew: its key tells."""
     row = synthetic.rows(synthetic.cell("SimCLR", seeds=range(1)), 80.0)[0]
     forged = sealed({**row, "seed": 7})
-    (problem,) = checks.check_rows([forged], "rows.jsonl")
+    (problem,) = verifying.check_rows([forged], "rows.jsonl")
     assert "is not the run that its key names" in problem
 
 
 def test_a_gap_in_the_seeds_is_named(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR", seeds=range(6)), 80.0)
-    assert checks.check_seeds(rows, "rows.jsonl") == []
-    (problem,) = checks.check_seeds([row for row in rows if row["seed"] not in (1, 4)], "rows.jsonl")
+    assert verifying.check_seeds(rows, "rows.jsonl") == []
+    (problem,) = verifying.check_seeds([row for row in rows if row["seed"] not in (1, 4)], "rows.jsonl")
     assert "Alpha/SimCLR" in problem and "has seeds up to 5 and lacks 1, 4" in problem
 
 
 def test_a_row_that_no_cell_shows_is_named(synthetic):
     first, last = (synthetic.row(synthetic.run(name), 80.0) for name in ("Stage", "Probe"))
-    assert checks.check_shown([first, last], {first["key"], last["key"]}, "rows.jsonl") == []
-    (problem,) = checks.check_shown([first, last], {last["key"]}, "rows.jsonl")
+    assert verifying.check_shown([first, last], {first["key"], last["key"]}, "rows.jsonl") == []
+    (problem,) = verifying.check_shown([first, last], {last["key"]}, "rows.jsonl")
     assert "Alpha/Stage/0" in problem and "stands in no cell" in problem
 
 
@@ -62,7 +63,7 @@ def test_generated_files_are_compared_byte_by_byte(tmp_path):
     good, stale, missing = (tmp_path / name for name in ("good.md", "stale.md", "missing.svg"))
     good.write_text("same")
     stale.write_text("old")
-    problems = checks.check_generated({good: "same", stale: "new", missing: b"svg"})
+    problems = shipping.check_generated({good: "same", stale: "new", missing: b"svg"})
     assert [problem.split(" ")[0] for problem in problems] == [str(stale), str(missing)]
 
 
@@ -71,7 +72,7 @@ def test_rows_from_two_places_are_compared_by_what_a_rerun_must_repeat(synthetic
     here = [dict(row, seconds=99.0, finished="later") for row in shipped]
     here[1]["metrics"] = {"test_top1_percent": 0.0}
     here[2] = dict(here[1], key=here[2]["key"], host={"machine": "arm64", "cpu": "another"})
-    assert [said for *_, said in checks.compare_rows(here, shipped)] == ["bit for bit", "differs", "other machine"]
+    assert [said for *_, said in agreeing.compare_rows(here, shipped)] == ["bit for bit", "differs", "other machine"]
 
 
 def test_another_machine_may_differ_as_far_as_seeds_do_and_no_further(synthetic):
@@ -79,11 +80,11 @@ def test_another_machine_may_differ_as_far_as_seeds_do_and_no_further(synthetic)
     shipped = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
     here = [row for cell in cells[:3] for row in synthetic.rows(cell, 80.9)] + synthetic.rows(cells[3], 90.0)
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here, shipped)
-    judged, outside = checks.outside_noise(table.cells)
+    judged, outside = agreeing.outside_noise(table.cells)
     assert judged == 4
     assert [cell.name for cell in outside] == ["Beta/HCL"]
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here[-1:], shipped)
-    assert checks.outside_noise(table.cells) == (0, []), "one seed has no noise to compare with"
+    assert agreeing.outside_noise(table.cells) == (0, []), "one seed has no noise to compare with"
 
 
 def test_a_block_is_filled_and_then_fresh(tmp_path, table):

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 from contrastbench.report import html, style
+from contrastbench.report.curves import curve
 from contrastbench.report.join import join
-from contrastbench.report.plots import curve
 from contrastbench.report.published import Published
 from contrastbench.report.svg import inline_svg
 
@@ -45,8 +45,8 @@ def test_nothing_comes_from_elsewhere(synthetic):
 
 
 def test_names_stay_text_wherever_they_stand(synthetic):
-    figure = html.FigureInput(EVIL, EVIL, style.svg_bytes(curve({EVIL: {1.0: [1.0, 2.0]}}, "beta", METRIC)))
-    page = page_of(synthetic, EVIL, EVIL, message=EVIL, title=EVIL, findings=[EVIL], figures=[figure], states={EVIL: 1})
+    figures = {EVIL: style.svg_bytes(curve({EVIL: {1.0: [1.0, 2.0]}}, "beta", METRIC))}
+    page = page_of(synthetic, EVIL, EVIL, message=EVIL, title=EVIL, findings=[EVIL], figures=figures, states={EVIL: 1})
     plain = Elements(page_of(synthetic)).found
     tags = [tag for tag, _ in Elements(page).found]
     assert tags.count("script") == [tag for tag, _ in plain].count("script")

@@ -36,8 +36,8 @@ def report(synthetic, tmp_path_factory):
     numbers.append(Published("beta", "Alpha", "HCL beta=1.0", METRIC, 81.0, margin=1.0))
     tables = {"main": synthetic.table(), "beta": synthetic.table(title="What does beta do?")}
     joined = join("toy", tables, {"main": grid + flat, "beta": sweep}, rows, rows[:7], numbers)
-    figure = html.FigureInput("comparison", "All methods", style.svg_bytes(comparison(joined[1])))
-    paper = html.PaperInput("toy", "A paper", joined, rows, figures=[figure])
+    figures = {"all-methods": style.svg_bytes(comparison(joined[1]))}
+    paper = html.PaperInput("toy", "A paper", joined, rows, figures=figures)
     path = tmp_path_factory.mktemp("page") / "index.html"
     return html.build(html.ReportInput([paper], {"commit": "c0ffee"}, "today"), path)
 

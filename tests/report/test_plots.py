@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from contrastbench.report import plots, run_plots, style
+from contrastbench.report import curves, plots, run_plots, style
 from contrastbench.report.join import join
 from contrastbench.report.published import Published
 
@@ -39,10 +39,10 @@ def texts(figure) -> set[str]:
 
 
 def test_curves_come_from_rows(rows):
-    curves = plots.curves_of_rows(rows, "beta", METRIC, "method")
-    assert list(curves) == ["HCL", "BCL"]
-    assert tuple(curves["HCL"]) == BETAS
-    assert all(len(values) == 3 for points in curves.values() for values in points.values())
+    made = curves.curves_of_rows(rows, "beta", METRIC, "method")
+    assert list(made) == ["HCL", "BCL"]
+    assert tuple(made["HCL"]) == BETAS
+    assert all(len(values) == 3 for points in made.values() for values in points.values())
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,17 @@ def test_curves_come_from_rows(rows):
 )
 def test_unknown_names_get_one_line_with_what_is_possible(rows, x, y, group, message):
     with pytest.raises(ValueError, match=message):
-        plots.curves_of_rows(rows, x, y, group)
+        curves.curves_of_rows(rows, x, y, group)
 
 
 def test_rows_of_two_scales_share_no_curve(rows):
     with pytest.raises(ValueError, match="rows of several scales never share a curve, got paper, quick"):
-        plots.curves_of_rows([*rows, dict(rows[0], scale="quick")], "beta", METRIC)
+        curves.curves_of_rows([*rows, dict(rows[0], scale="quick")], "beta", METRIC)
 
 
 def test_every_point_of_a_curve_is_drawn(rows):
-    curves = plots.curves_of_rows(rows, "beta", METRIC)
-    (axes,) = plots.curve(curves, "beta", METRIC, {"HCL": {0.5: 80.1}}).axes
+    made = curves.curves_of_rows(rows, "beta", METRIC)
+    (axes,) = curves.curve(made, "beta", METRIC, {"HCL": {0.5: 80.1}}).axes
     lines = {line.get_label(): line for line in axes.lines}
     assert lines["HCL"].get_xydata()[:, 1] == pytest.approx([80.0 + beta for beta in BETAS])
     assert sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == ".") == 2 * 6 * 3
@@ -77,8 +77,8 @@ def test_an_ablation_takes_the_setting_out_of_the_name(synthetic):
     cells = [synthetic.cell(f"HCL beta={beta}", beta=beta) for beta in (0.5, 1.0, 2.0)]
     made = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, made)
-    assert "HCL" in texts(plots.ablation(table, "beta"))
-    assert plots.ablation(table, "alpha") is None
+    assert "HCL" in texts(curves.ablation(table, "beta"))
+    assert curves.ablation(table, "alpha") is None
 
 
 def test_comparison_and_gap_show_every_method(table):
@@ -101,21 +101,21 @@ def test_one_figure_never_gives_two_methods_the_same_look():
 
 SCRIPT = """
 import hashlib
-from contrastbench.report import plots, style
-figure = plots.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
+from contrastbench.report import curves, style
+figure = curves.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
 print(hashlib.sha256(style.svg_bytes(figure, "rows") + style.pdf_bytes(figure, "rows")).hexdigest())
 """
 
 
 def test_figures_are_the_same_bytes_in_another_process():
-    figure = plots.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
+    figure = curves.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
     here = hashlib.sha256(style.svg_bytes(figure, "rows") + style.pdf_bytes(figure, "rows")).hexdigest()
     assert subprocess.check_output([sys.executable, "-c", SCRIPT], text=True).strip() == here
 
 
 def test_figures_are_saved_as_svg_and_pdf_and_say_what_they_are_made_of(tmp_path, rows):
-    figure = plots.curve(plots.curves_of_rows(rows, "beta", METRIC), "beta", METRIC)
-    svg, pdf = style.save(figure, tmp_path / "new" / "beta", source="rows 1234abcd")
+    figure = curves.curve(curves.curves_of_rows(rows, "beta", METRIC), "beta", METRIC)
+    svg, pdf = (style.save(figure, tmp_path / "new" / f"beta{end}", source="rows 1234abcd") for end in (".svg", ".pdf"))
     assert b"rows 1234abcd" in svg.read_bytes()
     assert b"<dc:date>" not in svg.read_bytes()
     assert pdf.read_bytes().startswith(b"%PDF")

@@ -12,7 +12,7 @@ from contrastbench.cli import gathering, shipping
 from contrastbench.cli.app import places
 from contrastbench.cli.display import plan_grid
 from contrastbench.cli.status import _status_grid
-from contrastbench.report.checks import check_needs
+from contrastbench.cli.verifying import check_needs
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.cost import Slots
@@ -212,21 +212,22 @@ def test_a_checkpoint_ends_with_its_run_and_the_artefact_stays(bench):
 
 
 @pytest.mark.parametrize(("every", "cost", "saves"), [(0.0, 5.0, 40), (20.0, 0.1, 10), (20.0, 2.0, 2)])
-def test_the_longer_a_save_takes_the_rarer_it_is(tmp_path, monkeypatch, every, cost, saves):
+def test_the_longer_a_save_takes_the_rarer_it_is(tmp_path, every, cost, saves):
     """Forty epochs of 5 s: a save of 0.1 s every 20 s, one of 2 s every 100 s."""
-    clock = [0.0]
-    monkeypatch.setattr("contrastbench.runner.checkpoint.time.monotonic", lambda: clock[0])
-    written = []
+    now, written = [0.0], []
 
-    def write(path, fill):
-        clock[0] += cost
-        written.append(path)
+    class Slow:
+        """A part whose state takes ``cost`` seconds to save."""
 
-    monkeypatch.setattr("contrastbench.runner.checkpoint.files.write_whole", write)
-    checkpoint = Checkpoint(tmp_path, every_seconds=every)
+        def state_dict(self):
+            now[0] += cost
+            written.append(now[0])
+            return {}
+
+    checkpoint = Checkpoint(tmp_path, every_seconds=every, clock=lambda: now[0])
     for epoch in range(40):
-        clock[0] += 5.0
-        checkpoint.save(epoch, state=[epoch])
+        now[0] += 5.0
+        checkpoint.save(epoch, part=Slow())
     assert len(written) == pytest.approx(saves, abs=1)
 
 
