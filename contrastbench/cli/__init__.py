@@ -9,8 +9,9 @@ from contrastbench.cli import (
     inspecting,
     listing,
     machine,
+    maintaining,
+    reporting,
     reproducing,
-    results,
     running,
     status,
 )
@@ -18,7 +19,19 @@ from contrastbench.cli.app import app, end_on_sigterm
 
 __all__ = ["app", "main"]
 
-FILES = (cleaning, cluster, comparing, inspecting, listing, machine, reproducing, results, running, status)
+FILES = (
+    cleaning,
+    cluster,
+    comparing,
+    inspecting,
+    listing,
+    machine,
+    maintaining,
+    reporting,
+    reproducing,
+    running,
+    status,
+)
 ORDER = (  # of the commands in --help: as one needs them
     *("list", "plan", "run", "status", "logs", "retry", "cancel", "clean", "reproduce"),
     *("table", "plot", "report", "results", "show", "compare"),
