@@ -148,7 +148,7 @@ def test_list_names_every_paper_and_table():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "lines"), [(["list"], 80), (["plan"], 50), (["data", "list"], 70), (["status"], 70)], ids=str
+    ("arguments", "lines"), [(["list"], 90), (["plan"], 50), (["data", "list"], 70), (["status"], 70)], ids=str
 )
 def test_what_a_newcomer_asks_first_fits_80_columns_and_a_screen_or_two(tmp_path, arguments, lines):
     said = contrastbench(*arguments, runs=tmp_path, width=80).stdout.splitlines()
