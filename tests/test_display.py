@@ -33,7 +33,7 @@ def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs):
 
 def test_what_slurm_refuses_for_one_reason_is_said_once(jobs):
     told = Console(file=io.StringIO(), width=200)
-    with display.Display(told, len(jobs)) as shown:
+    with Display(told, len(jobs)) as shown:
         for job in jobs:
             shown.watch(job, {"status": "not submitted", "problem": "sbatch refused: invalid partition"})
     assert told.file.getvalue().count("invalid partition") == 1 and shown.counts["not submitted"] == len(jobs) > 1
