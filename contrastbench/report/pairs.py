@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,13 +80,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [p if math.isnan(p) else next(adjusted) for p in p_values]
 
 
-@cache  # statsmodels collects garbage at each call, a quarter of a second beside a table of 10,000 rows
+@cache
 def _holm_of(p_values: tuple[float, ...]) -> tuple[float, ...]:
     if not p_values:
         return ()
     from statsmodels.stats.multitest import multipletests
 
-    return tuple(multipletests(p_values, method="holm")[1].tolist())
+    gc.freeze()  # statsmodels collects garbage at each call: half a second where all rows of the suite are in memory
+    adjusted = multipletests(p_values, method="holm")[1]
+    gc.unfreeze()
+    return tuple(adjusted.tolist())
 
 
 def stratified(strata: Sequence[Sequence[float]]) -> tuple[float, Interval, float]:
