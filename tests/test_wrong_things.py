@@ -103,6 +103,8 @@ def test_verify_names_damaged_local_rows(invoke, tmp_path):
     run(invoke)
     (row,) = tmp_path.glob("runs/toy/*/row.json")
     row.write_bytes(row.read_bytes()[:50])
+    (tmp_path / "results" / "toy").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "results" / "toy" / "rows.jsonl").touch()
     told = invoke("verify")
     assert told.exit_code == 1 and f"{row} is not whole JSON" in told.stderr
 
