@@ -344,7 +344,9 @@ def test_substitute_replaces_a_share_and_insert_puts_similar_items_before_theirs
 
 def test_a_short_sequence_takes_only_the_operations_for_short_ones():
     similar = torch.full((12,), 50)
-    config = dataclasses.replace(TINY, short=6, short_operations="SI", longest=8, crop=0.2, mask=0.7, insert=0.4)
+    config = dataclasses.replace(
+        TINY, views="coserec", short=6, short_operations="SI", longest=8, crop=0.2, mask=0.7, insert=0.4
+    )
     lengths = set()
     for seed in range(40):
         for view in coserec.two_views(ROWS, config, similar, generator(seed, "augmentation")):
