@@ -12,6 +12,13 @@ from torch import nn
 Module = TypeVar("Module", bound=nn.Module)
 
 
+def undrawn(build: Callable[[], Module]) -> Module:
+    """Builds a module on the CPU whose weights are not set yet; nothing is drawn from the global generator."""
+    with torch.device("meta"):
+        module = build()
+    return module.to_empty(device="cpu")
+
+
 def seeded_module(build: Callable[[], Module], rng: torch.Generator) -> Module:
     """Builds a module without drawing from the global generator, then draws its weights in the modules' order.
 
@@ -21,9 +28,7 @@ def seeded_module(build: Callable[[], Module], rng: torch.Generator) -> Module:
     Raises:
         TypeError: the module has another kind of layer with weights.
     """
-    with torch.device("meta"):
-        module = build()
-    module.to_empty(device="cpu")
+    module = undrawn(build)
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu", generator=rng)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from interrupted import killed_and_resumed
 
 from benchmarks.hard_negatives import tables
 from benchmarks.hard_negatives import train as stages
@@ -93,10 +94,6 @@ def test_another_seed_gives_another_encoder() -> None:
     assert losses[0] != losses[1] and all(len(each) == 3 for each in losses)
 
 
-class KilledError(Exception):
-    """Stands for a kill at an epoch's end."""
-
-
 @pytest.mark.parametrize(
     ("name", "killed_in"), [*((name, 1) for name in VARIANTS), ("bf16, probe in training mode", 4)]
 )
@@ -106,19 +103,10 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
     config = VARIANTS[name]
     epochs = config.epochs + (config.probe_epochs if config.probe == "adam" else 0)
 
-    def kill(line: dict[str, Any]) -> None:
-        if line.get("epoch") == killed_in:
-            raise KilledError
-
-    def attempt(watch: Any) -> dict[str, float]:
-        log = Log(tmp_path, watch)
+    def attempt(log: Log) -> dict[str, float]:
         return result(config, checkpoint=Checkpoint(tmp_path, log, every_seconds=0), log=log)
 
-    with pytest.raises(KilledError):
-        attempt(kill)
-    assert (tmp_path / "checkpoint.pt").exists()
-    resumed_epochs: list[int] = []
-    metrics = attempt(lambda line: resumed_epochs.extend([line["epoch"]] if "epoch" in line else []))
+    resumed_epochs, metrics = killed_and_resumed(attempt, tmp_path, killed_in)
     assert resumed_epochs == list(range(killed_in, epochs))
     assert metrics == undisturbed(name)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interrupted import killed_and_resumed
 
 from benchmarks.sentence_embeddings import figures, scales, speed, speed_ways, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
@@ -150,10 +151,6 @@ def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(change):
     assert result(config) == result(config) != result(config, seed=1)
 
 
-class KilledError(Exception):
-    """Stands for a kill at a lap's end."""
-
-
 @pytest.mark.parametrize("kind", ["quick_thoughts", "transformer", "simcse", "selection"])
 def test_an_interrupted_run_ends_as_an_undisturbed_one(kind, tmp_path, pretrained, monkeypatch):
     config: Any = {
@@ -165,18 +162,10 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(kind, tmp_path, pretraine
     monkeypatch.setitem(stages.simcse.__globals__, "DEV", "Lee")  # STS-B does not come with a package
     monkeypatch.setitem(stages.simcse.__globals__, "DEV_METRIC", "test_lee_spearman_x100")
 
-    def kill(line: dict[str, Any]) -> None:
-        if line.get("epoch") == 1:
-            raise KilledError
-
-    def attempt(watch: Any) -> dict[str, float]:
-        log = Log(tmp_path, watch)
+    def attempt(log: Log) -> dict[str, float]:
         return result(config, checkpoint=Needed(pretrained, tmp_path, log, every_seconds=0), log=log)
 
-    with pytest.raises(KilledError):
-        attempt(kill)
-    laps: list[int] = []
-    metrics = attempt(lambda line: laps.append(line["epoch"]) if "epoch" in line else None)
+    laps, metrics = killed_and_resumed(attempt, tmp_path, 1)
     assert laps[0] == 1
     assert metrics == result(config, checkpoint=Needed(pretrained))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interrupted import killed_and_resumed
 
 from baselines.next_item import Transitions, popularity
 from benchmarks.sequential_recommendation import batches, coserec, iclrec, sasrec, tables, views
@@ -17,6 +18,7 @@ from contrastbench.encoders.sequences import sequence_encoder
 from contrastbench.randomness import generator
 from contrastbench.report.published import read_published
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES, chain
 
 TINY = tables.BASE["smoke"]
@@ -80,26 +82,14 @@ def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(change):
     assert result(config) == result(config) != result(config, seed=1)
 
 
-class KilledError(Exception):
-    """Stands for a kill at an epoch's end."""
-
-
 @pytest.mark.parametrize("change", [{}, {"loss": "ce", "views": "duorec", "selection": "last"}], ids=str)
 def test_an_interrupted_run_ends_as_an_undisturbed_one(change, tmp_path):
     config = dataclasses.replace(TINY, epochs=5, patience=2, learning_rate=1e-2, **change)
 
-    def kill(line: dict[str, Any]) -> None:
-        if line.get("epoch") == 2:
-            raise KilledError
-
-    def attempt(watch: Any) -> dict[str, float]:
-        log = Log(tmp_path, watch)
+    def attempt(log: Log) -> dict[str, float]:
         return result(config, checkpoint=Checkpoint(tmp_path, log, every_seconds=0), log=log)
 
-    with pytest.raises(KilledError):
-        attempt(kill)
-    epochs: list[int] = []
-    metrics = attempt(lambda line: epochs.append(line["epoch"]) if "epoch" in line else None)
+    epochs, metrics = killed_and_resumed(attempt, tmp_path, 2)
     assert epochs[0] == 2
     assert metrics == result(config)
 
@@ -385,3 +375,26 @@ def test_iclrecs_loss_is_the_sum_of_its_three_parts():
     for z in (z_a, z_b):
         expected = expected + 0.2 * sasrec.contrastive(config, z.mean(dim=1), intents) / 2
     assert sasrec.loss_of(config, encoder)(**inputs).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_readme_tells_early_and_late_runs_of_sasrec_as_the_rows_do():
+    readme = Path(tables.__file__).with_name("README.md")
+    rows = rows_shipped(readme.parents[2] / "results", "sequential_recommendation")
+    ours = [row for row in rows if (row["scale"], row["dataset"], row["method"]) == ("paper", "LastFM", "SASRec")]
+    early, late = ([row for row in ours if (row["metrics"]["selected_epoch"] < 20) == stops] for stops in (True, False))
+    assert (len(early), len(late)) == (4, 6)
+
+    def ends(some: list[dict[str, Any]], metric: str, places: int) -> str:
+        values = [row["metrics"][metric] for row in some]
+        return f"{min(values):.{places}f} to {max(values):.{places}f}"
+
+    kept = [ends(some, "selected_epoch", 0) for some in (early, late)]
+    accuracy = [ends(some, "test_hr10_zeroed_percent", 1) for some in (early, late)]
+    *first, last = sorted(row["seed"] for row in early)
+    text = " ".join(readme.read_text().split())
+    for said in (
+        f"seeds {', '.join(map(str, first))} and {last} keep an epoch from {kept[0]} and have an HR@10",
+        f"an HR@10 of {accuracy[0]}.",
+        f"The other six keep an epoch from {kept[1]} and have {accuracy[1]}, around the printed number.",
+    ):
+        assert said in text, said

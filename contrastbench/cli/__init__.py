@@ -2,7 +2,7 @@
 
 import gc
 
-from contrastbench.cli import (
+from contrastbench.cli import (  # noqa: F401  a file that is imported adds its commands
     cleaning,
     cluster,
     comparing,
@@ -19,19 +19,6 @@ from contrastbench.cli.app import app, end_on_sigterm
 
 __all__ = ["app", "main"]
 
-FILES = (
-    cleaning,
-    cluster,
-    comparing,
-    inspecting,
-    listing,
-    machine,
-    maintaining,
-    reporting,
-    reproducing,
-    running,
-    status,
-)
 ORDER = (  # of the commands in --help: as one needs them
     *("list", "plan", "run", "status", "logs", "retry", "cancel", "clean", "reproduce"),
     *("table", "plot", "report", "results", "show", "compare"),

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, softmax
 
+from contrastbench.weights import undrawn
+
 PADDING = 0
 SPREAD = 0.02  # standard deviation of the initial weights
 EPSILON = 1e-12  # of the normalisations, as in the authors' code
@@ -95,9 +97,8 @@ def sequence_encoder(
     rng: torch.Generator,
 ) -> SequenceEncoder:
     """An encoder with weights from ``rng``: normal with a spread of 0.02, padding's embedding too; biases 0."""
-    with torch.device("meta"):
-        encoder = SequenceEncoder(items, longest, width=width, layers=layers, heads=heads, dropout=dropout)
-    encoder.to_empty(device="cpu")
+    sizes = {"width": width, "layers": layers, "heads": heads}
+    encoder = undrawn(lambda: SequenceEncoder(items, longest, dropout=dropout, **sizes))
     draw_weights(encoder, rng)
     return encoder
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from contrastbench.weights import undrawn
+
 HEADS = 4
 LAYERS = 2
 DROPOUT = 0.1
@@ -167,9 +169,7 @@ def _chosen(name: str) -> Callable[[int, int, int], TextEncoder]:
 
 
 def _seeded(build: Callable[[], TextEncoder], rng: torch.Generator) -> TextEncoder:
-    with torch.device("meta"):
-        encoder = build()
-    encoder.to_empty(device="cpu")
+    encoder = undrawn(build)
     draw_weights(encoder, rng)
     return encoder
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from discovery_stages import THREE_EPOCHS, Handed, network_of, result
+from interrupted import killed_and_resumed
 
 from benchmarks.novel_class_discovery import discover as stage3
 from benchmarks.novel_class_discovery import tables
@@ -20,24 +21,17 @@ pytestmark = pytest.mark.usefixtures("few_digits")
 
 @pytest.mark.parametrize("stage", THREE_EPOCHS)
 def test_a_resumed_run_ends_as_an_undisturbed_one(stage: str, artefacts: dict[str, Any], tmp_path: Path) -> None:
-    class KilledError(Exception):
-        pass
+    undisturbed, attempts = Handed(artefacts), []
 
-    def kill(line: dict[str, Any]) -> None:
-        if line["epoch"] == 1:
-            raise KilledError
+    def attempt(log: Log) -> dict[str, float]:
+        attempts.append(Handed(artefacts, tmp_path, log, every_seconds=0))
+        return result(stage, THREE_EPOCHS[stage], attempts[-1], log=log)
 
-    undisturbed, resumed_epochs = Handed(artefacts), []
-    expected = result(stage, THREE_EPOCHS[stage], undisturbed)
-    log = Log(tmp_path, kill)
-    with pytest.raises(KilledError):
-        result(stage, THREE_EPOCHS[stage], Handed(artefacts, tmp_path, log, every_seconds=0), log=log)
-    log = Log(tmp_path, lambda line: resumed_epochs.append(line["epoch"]))
-    resumed = Handed(artefacts, tmp_path, log, every_seconds=0)
-    assert result(stage, THREE_EPOCHS[stage], resumed, log=log) == expected
+    resumed_epochs, metrics = killed_and_resumed(attempt, tmp_path, 1)
+    assert metrics == result(stage, THREE_EPOCHS[stage], undisturbed)
     assert resumed_epochs == [1, 2]
     for name, value in undisturbed.kept.get("encoder", {}).items():
-        assert torch.equal(resumed.kept["encoder"][name], value)
+        assert torch.equal(attempts[-1].kept["encoder"][name], value)
 
 
 def test_half_precision_is_the_encoders_alone(artefacts: dict[str, Any]) -> None:
