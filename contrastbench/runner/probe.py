@@ -48,7 +48,7 @@ def probed_costs(
     Args:
         planned: each after those that it needs.
         runs_folder: where the runs are begun.
-        seconds: how long all probes together may take.
+        seconds: how long all probes together may take, from the beginning of the first.
         said: told of each probe before it begins.
     """
     kinds: dict[tuple[str, ...], Planned] = {}
@@ -79,9 +79,11 @@ def _probe_each(
     clocks = [threading.Timer(left, process.terminate), threading.Timer(left + STOP_SECONDS, process.kill)]
     for clock in clocks:
         clock.daemon = True
-        clock.start()
     try:
         for line in process.stdout or ():
+            if not clocks[0].ident:  # the first run begins: what Python took to start does not count
+                for clock in clocks:
+                    clock.start()
             run = jobs[line.strip()]
             after = "behind what it needs in short" if run.needs else "which it goes on from later"
             said(f"probing {run.dataset} {run.method}: its first {EPOCHS} epochs, {after}")

@@ -96,11 +96,14 @@ class Browser:
     def open(self, path: Path) -> None:
         """Opens a file and returns when it has loaded."""
         self.call("Page.navigate", url=path.resolve().as_uri())
-        deadline = time.monotonic() + START_SECONDS
         ready = "document.readyState === 'complete' && location.protocol === 'file:'"
-        while not self.run(ready):
+        self._wait_for(ready, f"{path} did not load")
+
+    def _wait_for(self, condition: str, problem: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self.run(condition):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{path} did not load within {START_SECONDS:.0f} s")
+                raise RuntimeError(f"{problem} after {START_SECONDS:.0f} s")
             time.sleep(0.02)
 
     def run(self, script: str) -> Any:
@@ -121,6 +124,8 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
+        self._wait_for(f"innerWidth === {width}", f"the page is not {width} pixels wide")
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn anew
 
     def screenshot(self, path: Path) -> Path:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

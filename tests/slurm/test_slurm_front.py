@@ -152,7 +152,7 @@ def test_one_cell_of_a_packed_job_is_cancelled_without_its_neighbours(site, tmp_
     assert code == 0, said
     first, second, third, fourth = site.folders("toy/main", [0], settings)
     wait_until(lambda: at_gate(first, 2) and at_gate(second, 2), "two runs to be at work")
-    for method in ("Noise8/Plain", "Noise16/Plain"):  # the first is at work, the third waits
+    for method in ("Noise16/Plain", "Noise8/Plain"):  # the third waits, and is never begun once the first makes room
         said, code = finished(site.front("cancel", f"toy/main/{method}", "--seeds", "1", *given))
         assert code == 0 and "1 runs cancelled, with them 0 Slurm jobs" in said, said
     wait_until(lambda: not worker_of(first), "the worker of the cancelled run to end")
