@@ -13,7 +13,7 @@ from interrupted import killed_and_resumed
 from benchmarks.sentence_embeddings import figures, scales, speed, speed_ways, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
 from benchmarks.sentence_embeddings import train as stages
-from benchmarks.sentence_embeddings.config import QuickThoughts, SimCSE, Words
+from benchmarks.sentence_embeddings.config import TRANSFER, QuickThoughts, SimCSE, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from contrastbench import training
 from contrastbench.data.text import Vocabulary
@@ -109,6 +109,16 @@ def test_tables_share_runs():
     transfer = {run.key for cell in tables.cells("transfer", "quick") for run in cell.runs}
     beta = {run.key for cell in tables.cells("beta", "quick") for run in cell.runs}
     assert beta < transfer
+
+
+def test_all_the_text_has_the_losses_and_the_seeds_of_the_comparison_and_every_transfer_test():
+    declared = {cell.method: cell.runs for cell in tables.cells("books", "lite")}
+    compared = {cell.method for cell in tables.cells("transfer", "lite")} - {"MiniLM (trained elsewhere)"}
+    assert declared.keys() == compared
+    assert {len(runs) for runs in declared.values()} == {3}
+    assert {run.config.sentences for runs in declared.values() for run in runs} == {0}
+    assert {run.config.tests for runs in declared.values() for run in runs} == {TRANSFER}
+    assert {cell.dataset for cell in tables.cells("books", "lite")} == {*TRANSFER, "MRPC (F1)", "average of seven"}
 
 
 def test_the_seven_seeds_that_were_not_known_say_of_each_claim_what_all_ten_say():
@@ -301,9 +311,34 @@ def test_figures_show_gains_in_pairs_by_seed_and_the_greatest_scale_alone():
     assert all(draw([]) is None for draw in figures.FIGURES.values())
 
 
+def test_runs_of_other_tables_are_not_taken_for_the_compared_losses():
+    """``books`` has all sentences, ``batch`` another batch, under the same loss and seed."""
+    thoughts, supervised = scales.QT["lite"], scales.SUPERVISED["lite"]
+    others = [row(0, scales.WHOLE_QT, "quick_thoughts", test_transfer_average_percent=99.0)]
+    others += [row(0, dataclasses.replace(supervised, batch=256), test_sts_average_x100=99.0)]
+    hard = {"loss": "hcl", "tau_plus": 0.01, "beta": 1.0}
+    compared = [
+        row(0, dataclasses.replace(thoughts, **change), "quick_thoughts", test_transfer_average_percent=value)
+        for change, value in (({}, 60.0), (hard, 61.0))
+    ]
+    compared += [
+        row(0, dataclasses.replace(supervised, **change), test_sts_average_x100=value)
+        for change, value in (({}, 30.0), (hard, 33.0))
+    ]
+    figure = figures.figure_gains([*compared, *others])
+    assert [dots_of(panel) for panel in figure.axes] == [{(1.0,)}, {(3.0,)}]
+    (panel,) = figures.figure_settings([*compared, *others]).axes
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["64", "256"]
+    assert panel.lines[0].get_ydata().tolist() == [30.0, 99.0]
+
+
 def dots(figure: Any) -> set[tuple[float, ...]]:
-    """The seeds that a figure shows, a line of dots each."""
-    return {tuple(map(float, line.get_xdata())) for line in figure.axes[0].lines if line.get_marker() == "."}
+    """The seeds that a figure's first panel shows, a line of dots each."""
+    return dots_of(figure.axes[0])
+
+
+def dots_of(panel: Any) -> set[tuple[float, ...]]:
+    return {tuple(map(float, line.get_xdata())) for line in panel.lines if line.get_marker() == "."}
 
 
 def test_a_setting_is_drawn_over_its_values():

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from benchmarks.sentence_embeddings.scales import QT, SUPERVISED, UNSUPERVISED
 from contrastbench.report.style import INK, PALETTE, looks, new_figure
 
 Row = dict[str, Any]
@@ -28,6 +29,7 @@ TESTS = {
     **{"test_stsb_spearman_x100": "STS-B", "test_sick_r_spearman_x100": "SICK-R"},
 }
 NOT_ASKED = {"selection": "last", "temperature": 0.05, "hard_weight": 1.0, "model": ""}  # in figures of other settings
+SWEPT = ("temperature", "hard_weight", "batch")  # settings of supervised SimCSE that have a table each
 
 
 def figure_gains(rows: Sequence[Row]) -> Figure | None:
@@ -58,8 +60,8 @@ def figure_lift(rows: Sequence[Row]) -> Figure | None:
 
 
 def figure_settings(rows: Sequence[Row]) -> Figure | None:
-    """The average over the tests along each setting: beta, tau_plus, temperature, weight of the contradictions."""
-    labelled = _of(rows, "simcse", data="SNLI", loss="simcse", selection="last", model="")
+    """The average over the tests along each setting: beta and tau_plus, and what supervised SimCSE is swept over."""
+    supervised = _of(rows, "simcse", data="SNLI", loss="simcse", selection="last", model="")
     alone = _trained(rows, "simcse", data="books")
     thoughts = _trained(rows, "quick_thoughts", encoder="gru")
     hard = ("dcl", "hcl")  # dcl is hcl with beta = 0
@@ -67,8 +69,10 @@ def figure_settings(rows: Sequence[Row]) -> Figure | None:
         ("Quick-Thoughts", TRANSFER, "beta", [row for row in thoughts if row["config"]["loss"] in hard]),
         ("Quick-Thoughts, DCL", TRANSFER, "tau_plus", [row for row in thoughts if row["config"]["loss"] != "hcl"]),
         ("SimCSE without labels", STS, "beta", [row for row in alone if row["config"]["loss"] in hard]),
-        ("SimCSE with labels", STS, "temperature", [r for r in labelled if r["config"]["hard_weight"] == 1]),
-        ("SimCSE with labels", STS, "hard_weight", [r for r in labelled if r["config"]["temperature"] == 0.05]),
+        *(
+            ("SimCSE with labels", STS, name, [row for row in supervised if _has_scales_own(row, *{*SWEPT} - {name})])
+            for name in SWEPT
+        ),
     ]
     drawn = [(*about, points) for *about, own in curves if len(points := _along(own, about[2], about[1])) > 1]
     if not drawn:
@@ -102,7 +106,16 @@ def _of(rows: Iterable[Row], stage: str, **config: object) -> list[Row]:
 def _trained(rows: Iterable[Row], stage: str, **config: object) -> list[Row]:
     """Trained rows that differ from the tables' defaults in loss, beta and tau_plus alone."""
     others = NOT_ASKED if stage == "simcse" else {"diagonal": "code"}
-    return [row for row in _of(rows, stage, **others, **config) if row["config"]["epochs"]]
+    trained = [row for row in _of(rows, stage, **others, **config) if row["config"]["epochs"]]
+    return [row for row in trained if _has_scales_own(row, "sentences", "batch")]
+
+
+def _has_scales_own(row: Row, *settings: str) -> bool:
+    """Whether the run has these settings of its scale; the tables ``books`` and ``batch`` ask for others."""
+    scale, config = row["scale"], row["config"]
+    supervised = SUPERVISED.get(scale) if config.get("data") == "SNLI" else None
+    base = QT[scale] if row["stage"] == "quick_thoughts" else supervised or UNSUPERVISED[scale]
+    return all(config[name] == getattr(base, name) for name in settings)
 
 
 def _loss(config: Mapping[str, Any]) -> str:

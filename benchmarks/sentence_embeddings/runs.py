@@ -13,9 +13,9 @@ STAGES = ("quick_thoughts", "simcse", "words")
 PROTOCOL_VERSIONS = dict.fromkeys(STAGES, 1)  # a stage's is raised when a change of code changes its results
 
 
-def quick_thoughts(scale: str, method: str, **changes: object) -> Run:
-    """A run of Quick-Thoughts under a name for people."""
-    return _run(scale, method, dataclasses.replace(QT[scale], **changes), "quick_thoughts")
+def quick_thoughts(scale: str, method: str, base: QuickThoughts | None = None, **changes: object) -> Run:
+    """A run of Quick-Thoughts under a name for people; ``base`` replaces the scale's own config."""
+    return _run(scale, method, dataclasses.replace(base or QT[scale], **changes), "quick_thoughts")
 
 
 def simcse(scale: str, method: str, config: SimCSE) -> Run:
@@ -37,9 +37,9 @@ def _run(scale: str, method: str, config: QuickThoughts | SimCSE | Words, stage:
     return Run(PAPER, config, 0, scale, dataset, method, stage=stage, **settled)  # type: ignore[arg-type]
 
 
-def bags_of_words(scale: str) -> list[Run]:
+def bags_of_words(scale: str, base: QuickThoughts | None = None) -> list[Run]:
     """The bags of words of the same corpus; TF-IDF in as many dimensions as the encoders have together."""
-    base = QT[scale]
+    base = base or QT[scale]
     words = Words(
         "tfidf", base.corpus, base.sentences, base.batch, base.vocabulary, 2 * base.width, base.folds, base.tests
     )

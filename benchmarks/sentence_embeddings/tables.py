@@ -15,6 +15,7 @@ from benchmarks.sentence_embeddings.runs import (
     starts_of_simcse,
 )
 from benchmarks.sentence_embeddings.scales import (
+    BATCHES,
     BETAS,
     MINILM,
     POOLED,
@@ -26,6 +27,7 @@ from benchmarks.sentence_embeddings.scales import (
     SUPERVISED,
     TAU_PLUS,
     UNSUPERVISED,
+    WHOLE_QT,
 )
 from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
 
@@ -36,6 +38,10 @@ TITLE = "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard n
 TABLES = {
     "transfer": Table(
         title="Do debiased and hard negatives help Quick-Thoughts? Classifiers on frozen sentence embeddings",
+        baseline="QT (biased)",
+    ),
+    "books": Table(
+        title="Does more text change it? Quick-Thoughts on all of the novels, and all seven transfer tests",
         baseline="QT (biased)",
     ),
     "gain": Table(
@@ -51,12 +57,19 @@ TABLES = {
         title="What is choosing the checkpoint on STS-B's development part worth?", baseline="last step"
     ),
     "hard_weight": Table(title="Supervised SimCSE over the weight of the contradictions", baseline="alpha=1"),
+    "batch": Table(title="Supervised SimCSE over the batch, which is its number of negatives", baseline="B=64"),
 }
+ACCURACY = {name: f"test_{name.lower()}_accuracy_percent" for name in TRANSFER}
 COLUMNS = {  # the columns of a family of tests: name for people -> metric
     "transfer": {
-        **{name: f"test_{name.lower()}_accuracy_percent" for name in TRANSFER if name != "SST2"},
+        **{name: metric for name, metric in ACCURACY.items() if name != "SST2"},
         "MRPC (F1)": "test_mrpc_f1_percent",
         "average": "test_transfer_average_percent",
+    },
+    "all transfer": {
+        **ACCURACY,
+        "MRPC (F1)": "test_mrpc_f1_percent",
+        "average of seven": "test_transfer_average_percent",
     },
     "sts": {
         **{name: f"test_{name.lower().replace('-', '_')}_spearman_x100" for name in STS},
@@ -71,6 +84,7 @@ def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Ce
     """The table's cells at a scale; ``seeds`` replaces the scale's own."""
     make: dict[str, Callable[[str], list[Cell]]] = {
         "transfer": _transfer,
+        "books": _books,
         "gain": _gain,
         "sts": _sts,
         "beta": _beta,
@@ -79,6 +93,7 @@ def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Ce
         "pooler": _pooler,
         "selection": _selection,
         "hard_weight": _hard_weight,
+        "batch": _batch,
     }
     more = _runs_of_more_seeds(scale)
 
@@ -127,6 +142,21 @@ def _transfer(scale: str) -> list[Cell]:
         )
     family = "embedded" if scale in ("smoke", "quick") else "transfer"
     return [cell for run in runs for cell in _cells(run, family, {"method": run.method})]
+
+
+def _books(scale: str) -> list[Cell]:
+    """The comparison of ``transfer`` with all the text there is here; at paper scale ``transfer`` has all of it."""
+    if scale != "lite":
+        return []
+    losses = {
+        "untrained": {"epochs": 0},
+        "QT (biased)": {},
+        "DCL": {"loss": "dcl", "tau_plus": TAU_PLUS},
+        **{f"HCL beta={beta:g}": hcl(beta) for beta in BETAS},
+    }
+    runs = bags_of_words(scale, WHOLE_QT)
+    runs += [quick_thoughts(scale, method, WHOLE_QT, **changes) for method, changes in losses.items()]
+    return [cell for run in runs for cell in _cells(run, "all transfer", {"method": run.method})]
 
 
 def _gain(scale: str) -> list[Cell]:
@@ -222,6 +252,10 @@ def _selection(scale: str) -> list[Cell]:
 def _hard_weight(scale: str) -> list[Cell]:
     values = {"lite": (0.5, 1.0, 2.0), "paper": (0.5, 1.0, 1.5, 2.0)}.get(scale, ())
     return _simcse_axis(scale, SUPERVISED, "hard_weight", {f"alpha={value:g}": value for value in values})
+
+
+def _batch(scale: str) -> list[Cell]:
+    return _simcse_axis(scale, SUPERVISED, "batch", {f"B={batch}": batch for batch in BATCHES.get(scale, ())})
 
 
 def _simcse_axis(scale: str, base: Mapping[str, SimCSE], name: str, values: Mapping[str, object]) -> list[Cell]:

@@ -15,7 +15,8 @@ from contrastbench.runner.plan import Planned
 from contrastbench.runner.rows import Row
 from contrastbench.runner.vocabulary import Run, canonical_json
 
-LENGTH = ("epochs", "train_images")  # fields of a config that a run's time is proportional to, where it has them
+# Fields of a config that a run's time is proportional to, where it has them.
+LENGTH = ("epochs", "train_images", "sentences")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
