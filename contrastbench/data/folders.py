@@ -3,18 +3,25 @@
     flowers/rose/*.jpg  flowers/tulip/*.png ...              split here: 40 % of each class for testing
     flowers/train/rose/*.jpg ...  flowers/test/rose/*.jpg    with a split of its own (or val, or valid)
 
+    tiny-imagenet-200/train/n01443537/images/*.JPEG ...      as TinyImageNet's archive unpacks: pictures one folder
+    tiny-imagenet-200/val/images/*.JPEG                      further down, and the test pictures' classes in
+    tiny-imagenet-200/val/val_annotations.txt                a list
+
 ``flowers@64`` brings every picture to 64x64: the shorter side to 64 pixels (bilinear), then the square in the middle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TEST_FOLDERS = ("test", "val", "valid")  # the first that is there
+INSIDE = "images"  # a folder of a class that has its pictures
+LISTED = Path("val", "val_annotations.txt")  # a picture of val/images and its class on each line, between tabs
 
 Pictures = tuple[list[Path], np.ndarray]  # files, labels int64
 
@@ -30,10 +37,12 @@ def pictures(folder: Path) -> tuple[Pictures, Pictures | None]:
     Classes are numbered in the order of their names.
 
     Raises:
-        ValueError: the test part has a class that the train part has not.
+        ValueError: the test part has a class that the train part has not, or lists a picture that is not there.
     """
     train, test = _train_and_test(folder)
     classes = _classes(train)
+    if train != folder and (folder / LISTED).is_file():
+        return _labelled(train, classes), _listed(folder / LISTED, classes)
     if test is None:
         return _labelled(train, classes), None
     if unknown := sorted(set(_classes(test)) - set(classes)):
@@ -76,19 +85,48 @@ def _classes(folder: Path) -> list[str]:
     """The sub-folders that hold a picture, by name."""
     if not folder.is_dir():
         return []
-    inner = (place for place in folder.iterdir() if place.is_dir())
-    return sorted(place.name for place in inner if any(file.suffix.lower() in SUFFIXES for file in place.iterdir()))
+    return sorted(place.name for place in folder.iterdir() if place.is_dir() and next(_pictures_of(place), None))
+
+
+def _pictures_of(place: Path) -> Iterator[Path]:
+    """The pictures of a class: those in its folder or, where it has none, in the folder ``images`` there."""
+    files = _pictures_in(place)
+    first = next(files, None)
+    return _pictures_in(place / INSIDE) if first is None else itertools.chain([first], files)
+
+
+def _pictures_in(folder: Path) -> Iterator[Path]:
+    files = folder.iterdir() if folder.is_dir() else iter(())
+    return (file for file in files if file.suffix.lower() in SUFFIXES)
 
 
 def _labelled(folder: Path, classes: Sequence[str]) -> Pictures:
     files: list[Path] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
-        inside = (folder / name).iterdir() if (folder / name).is_dir() else ()
-        chosen = sorted(file for file in inside if file.suffix.lower() in SUFFIXES)
+        chosen = sorted(_pictures_of(folder / name))
         files += chosen
         labels += [number] * len(chosen)
     return files, np.array(labels, dtype=np.int64)
+
+
+def _listed(listing: Path, classes: Sequence[str]) -> Pictures:
+    """The pictures that a listing names, and their classes; ordered by file name."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    there = {file.name: file for file in _pictures_of(listing.parent)}
+    found: list[tuple[Path, int]] = []
+    for line_number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+        name, *fields = line.split("\t")
+        if not fields or fields[0] not in numbers or name not in there:
+            raise ValueError(
+                f"line {line_number} of {listing} must have a picture of {listing.parent / INSIDE} and one of the "
+                f"{len(classes)} classes of train, got {line[:60]!r}"
+            )
+        found.append((there[name], numbers[fields[0]]))
+    if len(found) != len(there):
+        raise ValueError(f"{listing} has {len(found)} lines for {len(there)} pictures; one for each is needed")
+    files, labels = zip(*sorted(found), strict=True)
+    return list(files), np.array(labels, dtype=np.int64)
 
 
 def _squared(picture, side: int | None):

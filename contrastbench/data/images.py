@@ -141,11 +141,16 @@ def _split(images: np.ndarray, labels: np.ndarray) -> tuple[sources.Arrays, sour
 
 
 def _missing(name: str, folder: Path) -> str:
-    looked, remedy = f"{name}/train-*.parquet", "set CONTRASTBENCH_DATA to a folder that has it"
-    if name in (*sources.TORCHVISION, "stl10"):
-        looked += " and torchvision's layout"
+    looked = [] if name in sources.ONLY_WITH_UNLABELLED else [f"{name}/train-*.parquet"]
+    remedy = "set CONTRASTBENCH_DATA to a folder that has it"
+    if name in sources.UNPACKED:
+        looked.append(f"{sources.UNPACKED[name]}/train")
+    if name in sources.TORCHVISION_FOLDERS:
+        looked.append(sources.TORCHVISION_FOLDERS[name])
         remedy += f", or allow the download: contrastbench data fetch {name}"
-    return f"data set {name!r} not found in {folder} (looked for {looked}); {remedy}"
+        if (folder / looked[-1]).is_dir():
+            return f"a file of {folder / looked[-1]} is missing or damaged; {remedy}"
+    return f"data set {name!r} not found in {folder} (looked for {' and '.join(looked)}); {remedy}"
 
 
 def _in_memory(

@@ -24,6 +24,7 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 PICTURE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = {"cifar100": ("fine_label",)}
 PARQUET_SPLITS = {"tinyimagenet": ("train", "valid")}
+UNPACKED = {"tinyimagenet": "tiny-imagenet-200"}  # the folder that a set's archive unpacks to
 TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 TORCHVISION_FOLDERS = {
     "cifar10": "cifar-10-batches-py",
@@ -32,6 +33,8 @@ TORCHVISION_FOLDERS = {
     "fashion_mnist": "FashionMNIST/raw",
     "stl10": "stl10_binary",
 }
+# Sets that are trained on with their unlabelled images, which copies in other layouts leave out.
+ONLY_WITH_UNLABELLED = ("stl10",)
 FILES = Path(__file__).parent / "files"  # data sets that come with this package, each beside its licence
 # Data sets made of another: each picture encoded in JPEG at this quality, its colours at half the resolution (4:2:0).
 # The known JPEG copies have whole colours (4:4:4). Encoded in just that way once more a picture hardly changes (61 dB),
@@ -44,7 +47,9 @@ def is_here(name: str, root: Path) -> bool:
     name = REENCODED.get(name, (name, 0))[0]
     if embedded(name) is not None:
         return True
-    if all(_parquet_files(name, root)) or folders.is_folder_of_classes(root / name):
+    if name not in ONLY_WITH_UNLABELLED and (
+        all(_parquet_files(name, root)) or folders.is_folder_of_classes(_folder(name, root))
+    ):
         return True
     if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
         return True
@@ -54,13 +59,14 @@ def is_here(name: str, root: Path) -> bool:
 def own(root: Path) -> list[str]:
     """The names of the folders in the data root that ``from_parquet`` or ``from_folder`` reads."""
     places = [place for place in sorted(root.iterdir()) if place.is_dir()] if root.is_dir() else []
+    places = [place for place in places if place.name not in UNPACKED.values()]
     return [place.name for place in places if _has_pictures(place.name, root) or folders.is_folder_of_classes(place)]
 
 
 def from_parquet(name: str, root: Path) -> tuple[Arrays, Arrays] | None:
     """Reads ``root/<name>/{train,test}-*.parquet`` with columns ``img`` (encoded picture) and ``label``."""
     found = _parquet_files(name, root)
-    if not all(found):
+    if name in ONLY_WITH_UNLABELLED or not all(found):
         return None
     columns = LABEL_COLUMNS.get(name, ("label",))
     key = decoded.checksum([file for files in found for file in files])
@@ -70,16 +76,23 @@ def from_parquet(name: str, root: Path) -> tuple[Arrays, Arrays] | None:
 def from_folder(name: str, root: Path) -> tuple[Arrays, Arrays | None] | None:
     """Reads a folder of pictures, see ``folders``: train and test, or all and None where it has no split of its own."""
     base, at, pixels = name.partition("@")
-    if not folders.is_folder_of_classes(root / base):
+    place = _folder(base, root)
+    if base in ONLY_WITH_UNLABELLED or not folders.is_folder_of_classes(place):
         return None
     if at and not (pixels.isdigit() and int(pixels) > 0):
         raise ValueError(f"{name!r} must end in a number of pixels, as in {base}@64")
     side = int(pixels) if at else None
-    parts = [part for part in folders.pictures(root / base) if part is not None]
+    parts = [part for part in folders.pictures(place) if part is not None]
     labels = b"".join(part[1].tobytes() for part in parts)
     key = decoded.checksum((file for files, _ in parts for file in files), also=labels)
-    kept = _kept(name, key, root / base, lambda: tuple((folders.read(files, side), y) for files, y in parts))
+    kept = _kept(name, key, place, lambda: tuple((folders.read(files, side), y) for files, y in parts))
     return kept if len(kept) == 2 else (kept[0], None)
+
+
+def _folder(name: str, root: Path) -> Path:
+    """The folder of a set's pictures: the one that its archive unpacks to if it is there, else that of its name."""
+    unpacked = root / UNPACKED.get(name, name)
+    return unpacked if unpacked.is_dir() else root / name
 
 
 def reencoded(name: str, parts: Sequence[Arrays], quality: int, beside: Path) -> tuple[Arrays, ...]:
@@ -213,15 +226,19 @@ def _channels_first(images: np.ndarray, labels: Any) -> Arrays:
 
 
 def _from_stl10(root: Path, *, download: bool) -> tuple[Arrays, Arrays, np.ndarray | None] | None:
-    import torchvision
+    from torchvision.datasets import STL10
+
+    class Checked(STL10):
+        """Three gigabytes are checked once, not for each part."""
+
+        def _check_integrity(self) -> bool:
+            return True
 
     if download:
         root.mkdir(parents=True, exist_ok=True)
     try:
-        parts = {
-            split: torchvision.datasets.STL10(str(root), split=split, download=download)
-            for split in ("train", "test", "unlabeled")
-        }
+        parts = {"train": STL10(str(root), split="train", download=download)}
+        parts |= {split: Checked(str(root), split=split) for split in ("test", "unlabeled")}
     except RuntimeError as error:
         if download:
             raise ValueError(f"stl10 could not be downloaded into {root}: {error}") from error

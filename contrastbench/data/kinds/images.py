@@ -92,14 +92,14 @@ DATA_SETS = (
         "stl10",
         "images",
         "5,000 + 8,000 images 3x96x96, 10 classes, and 100,000 unlabelled",
-        "torchvision",
+        "stl10_binary.tar.gz, unpacked in the data root, or torchvision",
         "none stated; the STL-10 page asks to cite Coates 2011; images come from ImageNet",
     ),
     DataSet(
         "tinyimagenet",
         "images",
         "100,000 + 10,000 images 3x64x64, 200 classes",
-        "Hugging Face parquet layout in the data root (tinyimagenet/train-*.parquet, valid-*.parquet)",
+        "tiny-imagenet-200.zip, unpacked in the data root, or Hugging Face's tinyimagenet/{train,valid}-*.parquet",
         "ImageNet terms: non-commercial research",
     ),
 )
