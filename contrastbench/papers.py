@@ -49,8 +49,13 @@ def paper(name: str) -> Paper:
     """
     if name not in names():
         raise ValueError(f"unknown paper {name!r}; there are: {', '.join(names())}")
-    module = importlib.import_module(f"benchmarks.{name}.tables")
+    module = tables_of(name)
     return Paper(name, Path(module.__file__ or "").parent, module)
+
+
+def tables_of(name: str) -> Any:
+    """The module ``tables`` of a paper that there is."""
+    return importlib.import_module(f"benchmarks.{name}.tables")
 
 
 @dataclass(frozen=True)

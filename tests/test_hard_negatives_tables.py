@@ -10,8 +10,13 @@ import torch
 
 from benchmarks.hard_negatives import figures, tables
 from benchmarks.hard_negatives.config import Config
+from benchmarks.hard_negatives.prices import IMAGES, expected_seconds
 from benchmarks.hard_negatives.schedules import alpha_step, beta_of_epoch, estimated_alpha, linear_alpha
+from contrastbench.cli import planning
+from contrastbench.data import catalogue
 from contrastbench.runner import Run
+from contrastbench.runner.cost import Expected
+from contrastbench.runner.plan import plan_runs
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES
 
@@ -143,3 +148,44 @@ def test_the_shipped_rows_of_an_h100_are_the_runs_that_early_declares() -> None:
     declared = {run.key for cell in tables.cells("early", "lite") for run in cell.runs}
     shipped = rows_shipped(Path(tables.__file__).parents[2] / "results", "hard_negatives")
     assert declared == {row["key"] for row in shipped if "H100" in row["device"]} and len(declared) == 33
+
+
+SPEED = """contender,milliseconds,encoder,precision,batch,device,threads
+published,9000,resnet18,float32,16,cpu (A),1
+eager,1600,resnet18,bf16,16,cpu (A),1
+eager,800,resnet18,bf16,64,cpu (A),2
+captured,10,resnet18,bf16,256,GPU B,4
+eager,99,resnet18,bf16,256,GPU B,4
+"""
+
+
+def test_runs_that_none_was_like_are_priced_by_the_time_of_a_step(tmp_path: Path, monkeypatch) -> None:
+    """A hundred epochs of 50,000 images, and seven times, after 1, 2, 5, ... 100, 60,000 forward: a sixth of a step."""
+    (tmp_path / "hard_negatives").mkdir()
+    (tmp_path / "hard_negatives" / "speed.csv").write_text(SPEED)
+    monkeypatch.setattr(planning.places, "results", tmp_path)
+    monkeypatch.setattr(planning, "device_kind", lambda device: "cpu (A)")
+    runs = {
+        run.method: run for cell in tables.cells("main", "lite", [0]) for run in cell.runs if run.dataset == "CIFAR10"
+    }
+    planned = plan_runs(runs.values(), {}, tmp_path / "runs")
+    told = planning.prices(planned, "cpu")
+    images = {"SimCLR": 100 * 50_000 + 7 * 10_000, "untrained": 10_000, "supervised": 100 * 25_000 + 10_000}
+    for method, number in images.items():
+        price = told[runs[method].key]
+        assert isinstance(price, Expected) and price.device == "cpu (A)"
+        assert price.seconds == pytest.approx(number * 2 * 0.8 / 64), "batch 64 is more like 256 than 16; two cores"
+    on_gpu = expected_seconds(runs["HCL"], tmp_path / "hard_negatives")
+    assert on_gpu["GPU B"] == pytest.approx(images["SimCLR"] * 0.010 / 256), "of the captured step"
+    own = runs["HCL"].with_config(dataset="flowers@64")
+    assert expected_seconds(own, tmp_path / "hard_negatives") == {}, "nobody knows how many pictures that is"
+    paper = next(run for cell in tables.cells("main", "paper", [0]) for run in cell.runs if run.config.epochs)
+    assert expected_seconds(paper, tmp_path / "hard_negatives") == {}, "ResNet-50 was not timed"
+    assert expected_seconds(paper, tmp_path / "nowhere") == {}
+
+
+def test_the_sizes_that_prices_count_with_are_the_catalogues() -> None:
+    for name, (everything, labelled, tested) in IMAGES.items():
+        size = catalogue.DATA_SETS[name].size
+        assert size.startswith(f"{labelled:,} + {tested:,} images"), name
+        assert everything == labelled or f"{everything - labelled:,} unlabelled" in size, name

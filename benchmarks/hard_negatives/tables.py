@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from benchmarks.hard_negatives.config import LOSSES, Config
+from benchmarks.hard_negatives.prices import expected_seconds
 from benchmarks.hard_negatives.sweeps import HCL_BETA, SWEEPS, compared, early, hcl, untrained
 from contrastbench.runner import Cell, Run, Table, seeded
 
+__all__ = ["PROTOCOL_VERSIONS", "TABLES", "TITLE", "cells", "expected_seconds"]  # what the suite reads
 PAPER = "hard_negatives"
 TITLE = "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, BCL"
 # By loss, or by stage where no loss is trained; raised when a change of code changes its results. Since 2 a row has a

@@ -17,6 +17,7 @@ from contrastbench.cli.before import by_name_only
 from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
 from contrastbench.cli.display import cost_of, has_many_cells, plan_grid, priced_by
 from contrastbench.cli.planning import costs, planned_runs, prices, slots_for
+from contrastbench.runner.cost import Expected
 from contrastbench.runner.vocabulary import chain
 
 
@@ -88,9 +89,12 @@ def show_plan(
     console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
     if has_many_cells(planned):
         console.print("`contrastbench plan PAPER/TABLE` shows a table's cells", style="dim")
+    found = prices(planned, kind, gpu=gpu, here_only=probe)
     if kind == "cuda":
-        found = prices(planned, kind, gpu=gpu, here_only=probe)
         console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
+    if expected := sum(isinstance(found[each.run.key], Expected) for each in to_run):
+        are = "run is" if expected == 1 else "runs are"
+        console.print(f"{expected} {are} like no row; the paper expects what they cost from the time of a step")
     if "?" in hours:
         console.print("?: nothing similar was measured on this kind of device; --probe begins such runs and times them")
     say_by_name(targets, scale)

@@ -103,9 +103,10 @@ def _say(line: str) -> None:
 def prices(
     planned: Sequence[Planned], device: str, *, gpu: str | None = None, here_only: bool = False
 ) -> dict[str, cost.Price | None]:
-    """Prices each run by rows of similar runs: run key -> seconds and the device measured; None without such rows.
+    """Prices each run by rows of similar runs: run key -> seconds and the device measured; None where nothing tells.
 
-    Rows made here come first. Shipped rows were made on a machine that did other things too.
+    Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
+    rows, the paper may know a price by other means.
 
     Args:
         device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced by rows from CPUs.
@@ -123,9 +124,21 @@ def prices(
         kinds["cpu"] += [kind for kind in estimator.devices if kind.startswith("cpu (")]
     there = {each.run.key: kinds[_device_of(each.run, device)] for each in planned}
     return {
-        each.run.key: own.price(each.run, there[each.run.key]) or estimator.price(each.run, there[each.run.key])
-        for each in planned
+        run.key: own.price(run, there[run.key])
+        or estimator.price(run, there[run.key])
+        or _expected(run, there[run.key])
+        for run in (each.run for each in planned)
     }
+
+
+def _expected(run: Run, kinds: Sequence[str]) -> cost.Price | None:
+    """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
+
+    A paper says it by a function in tables.py: ``expected_seconds(run, folder of its results)``, seconds by device.
+    """
+    expected = getattr(papers.tables_of(run.paper), "expected_seconds", None)
+    seconds = expected(run, places.results / run.paper) if expected else {}
+    return next((cost.Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
 
 
 def _device_of(run: Run, device: str) -> str:

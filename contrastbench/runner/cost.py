@@ -27,6 +27,10 @@ class Price(NamedTuple):
     device: str  # as rows name it
 
 
+class Expected(Price):
+    """A price that a paper tells by other means than rows."""
+
+
 class Estimator:
     """Estimates the seconds of a run from the measured runs that are most like it.
 
