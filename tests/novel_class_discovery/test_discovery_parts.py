@@ -1,6 +1,9 @@
 """Novel class discovery's parts: views, networks, Sinkhorn-Knopp, the estimate of the number of classes."""
 
+import csv
 import dataclasses
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +12,12 @@ from discovery_stages import TASK, Handed, result
 
 from benchmarks.novel_class_discovery import discover as stage3
 from benchmarks.novel_class_discovery import estimate as numbers
-from benchmarks.novel_class_discovery import speed, tables
+from benchmarks.novel_class_discovery import speed, speed_steps, tables
 from benchmarks.novel_class_discovery.config import Estimate, Mean
-from benchmarks.novel_class_discovery.joint import ramp
+from benchmarks.novel_class_discovery.joint import Joint, ramp
 from benchmarks.novel_class_discovery.model import ENCODERS, Block, network
 from benchmarks.novel_class_discovery.protocols import SMOKE
+from benchmarks.novel_class_discovery.tables import METHODS
 from benchmarks.novel_class_discovery.task import class_numbers, load_task
 from benchmarks.novel_class_discovery.uno import sinkhorn
 from benchmarks.novel_class_discovery.views import VIEWS, rotated
@@ -109,3 +113,27 @@ def test_the_loop_the_mixed_vectors_and_the_cosines_are_timed_at_one_loss(monkey
     monkeypatch.setattr(speed, "one_by_one", lambda *given: 1.001 * original(*given))
     with pytest.raises(AssertionError, match="not equal|not close"):
         speed.timed("small", threads=1, turns=1)
+
+
+def test_whole_steps_are_timed_with_all_losses_that_a_method_ever_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phases: list[tuple[bool, bool]] = []
+    original = Joint.__call__
+
+    def seen(self: Joint, **given: Any) -> torch.Tensor:
+        phases.append((given["with_ncl"], given["with_hard"]))
+        return original(self, **given)
+
+    monkeypatch.setattr(Joint, "__call__", seen)
+    command = ["speed_steps", "--device", "cpu", "--encoder", "small", "--batch", "16", "--images", "64"]
+    command += ["--steps", "1", "--turns", "1", "--output", str(tmp_path / "steps.csv")]
+    monkeypatch.setattr(sys, "argv", command)
+    speed_steps.main()
+    with open(tmp_path / "steps.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["method"] for line in lines] == [*METHODS]
+    assert lines[0]["times_baseline"] == "1.0" and all(float(line["milliseconds"]) > 0 for line in lines)
+    by_method = dict(zip(METHODS, phases[: len(METHODS)], strict=True))
+    assert by_method["BCE"] == (False, False) and by_method["BCE + NCL + SCL"] == (True, False)
+    assert by_method["NCL"] == (True, True)
