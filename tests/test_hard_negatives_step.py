@@ -1,14 +1,19 @@
 """A whole step of hard_negatives against the printed formulas, and the script that times steps."""
 
 import csv
+import io
 import math
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
+from PIL import Image
 
-from benchmarks.hard_negatives import speed, steps
+from benchmarks.hard_negatives import same_accuracy, speed, steps
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.published_pipeline import printed_hcl
 from contrastbench import losses
@@ -104,3 +109,40 @@ def test_the_speed_of_a_step_is_written_with_device_and_commit(tmp_path: Path, m
     assert [line["contender"] for line in lines] == ["published", "eager"]
     assert all(line["device"].startswith("cpu") and line["commit"] for line in lines)
     assert all(float(line["milliseconds"]) > 0 for line in lines)
+
+
+def test_training_by_the_published_pipeline_is_compared_with_ours(tmp_path: Path, monkeypatch) -> None:
+    """64 pictures of noise with a class each, the same first weights for both, and views of their own."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "cifar10").mkdir()
+    for split in ("train", "test"):
+        pictures = []
+        for pixels in rng.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8):
+            encoded = io.BytesIO()
+            Image.fromarray(pixels).save(encoded, "png")
+            pictures.append({"bytes": encoded.getvalue(), "path": None})
+        table = pyarrow.table({"img": pictures, "label": [number % 2 for number in range(64)]})
+        pyarrow.parquet.write_table(table, tmp_path / "cifar10" / f"{split}-0.parquet")
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    weights: dict[str, list[float]] = {}
+    for name in ("published", "ours"):
+        original = getattr(same_accuracy, name)
+
+        def kept(*given, name=name, original=original):
+            trained = original(*given)
+            weights.setdefault(name, []).append(float(next(trained.parameters()).detach().sum()))
+            return trained
+
+        monkeypatch.setattr(same_accuracy, name, kept)
+    command = ["same_accuracy", "--device", "cpu", "--images", "64", "--epochs", "1", "--seeds", "2", "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--output", str(tmp_path / "same.csv")])
+    same_accuracy.main()
+    with (tmp_path / "same.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["pipeline"], line["seed"]) for line in lines] == [
+        (name, seed) for seed in "01" for name in ("published", "ours")
+    ]
+    assert all(0 <= float(line["test_knn_top1_percent"]) <= 100 for line in lines)
+    assert len({*weights["published"], *weights["ours"]}) == 4, "each has its own views, each seed its own weights"
+    same_accuracy.main()
+    assert weights["published"][:2] == weights["published"][2:], "its views follow from the seed"

@@ -1,4 +1,4 @@
-"""A training step built as the papers describe and publish theirs, to be timed beside ours; nothing is trained with it.
+"""A training step built as the papers describe and publish theirs, to be timed beside ours and to train as well as it.
 
 Each image is augmented on its own by torchvision on Pillow images in DataLoader workers; the encoder works in float32
 on tensors in the usual layout, one view after the other; the loss is the printed formula on plain exponentials; every
@@ -16,8 +16,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.hard_negatives.config import Config
-from contrastbench.encoders.resnets import ENCODERS
-from contrastbench.randomness import generator
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
@@ -47,18 +45,28 @@ class TwoViews(Dataset):
         return self.augment(image), self.augment(image)
 
 
-def published_steps(config: Config, images: Tensor, device: str, workers: int) -> Iterator[None]:
-    """Each ``next`` takes a step of HCL."""
-    encoder = ENCODERS[config.encoder](channels=3, rng=generator(0, "weights")).to(device)
+def published_steps(
+    config: Config, encoder: nn.Module, images: Tensor, workers: int, rng: torch.Generator
+) -> Iterator[None]:
+    """Each ``next`` takes a step of HCL.
+
+    Args:
+        encoder: on the device that is to train it.
+        images: uint8 [N, 3, 32, 32] on the CPU.
+        workers: processes that augment; with 0 of them the views are drawn from PyTorch's global generator.
+        rng: draws the order and, through the workers' seeds, the views.
+    """
+    device = next(encoder.parameters()).device
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     loader = DataLoader(
         TwoViews(images),
         config.batch,
         shuffle=True,
         num_workers=workers,
-        pin_memory=device != "cpu",
+        pin_memory=device.type != "cpu",
         drop_last=True,
         persistent_workers=workers > 0,
+        generator=rng,
     )
     while True:
         for view_a, view_b in loader:

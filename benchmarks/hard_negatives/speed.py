@@ -38,7 +38,10 @@ CONTENDERS = ("published", "eager", "captured", "compiled")
 def contender(name: str, config: Config, images: Tensor, device: str, workers: int) -> Steps | None:
     """Takes steps as that contender does; None for what the device or the precision rules out."""
     if name == "published":
-        return published_steps(config, images, device, workers) if config.precision == "float32" else None
+        if config.precision != "float32":
+            return None
+        encoder = ENCODERS[config.encoder](channels=3, rng=generator(0, "weights")).to(device)
+        return published_steps(config, encoder, images, workers, generator(0, "published"))
     if name == "captured" and device == "cpu":
         return None
     return _our_steps(config, _prepared(config, images.to(device)), device, name)

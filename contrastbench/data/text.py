@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def load_corpus(name: str, root: str | os.PathLike[str] | None = None, *, downlo
 
     Raises:
         ValueError: no such corpus, a file that is not UTF-8 or empty or has a line of more than a million characters,
-            or fewer than two sentences.
+            a damaged zip file, or fewer than two sentences.
     """
     folder = catalogue.data_root(root)
     allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
@@ -136,10 +137,13 @@ def _contents(file: Path) -> Iterator[tuple[str, bytes]]:
     if file.suffix != ".zip":
         yield str(file), file.read_bytes()
         return
-    with zipfile.ZipFile(file) as archive:
-        for member in sorted(archive.namelist()):
-            if member.endswith(".txt"):
-                yield f"{file}:{member}", archive.read(member)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in sorted(archive.namelist()):
+                if member.endswith(".txt"):
+                    yield f"{file}:{member}", archive.read(member)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{file} is not a whole zip file ({error})") from error
 
 
 def decoded(content: bytes, label: str) -> str:

@@ -156,6 +156,20 @@ def test_a_bad_corpus_gets_one_line(content, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("damage", ["no zip", "half of it", "one byte"])
+def test_a_damaged_zip_file_gets_one_line(damage, tmp_path):
+    (tmp_path / "corpus").mkdir()
+    path = tmp_path / "corpus" / "mine.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", "This is a sentence. " * 50 + "And another, with other words in it.")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 255
+    path.write_bytes({"no zip": b"?", "half of it": content[: len(content) // 2], "one byte": content}[damage])
+    with pytest.raises(ValueError, match="mine.zip is not a whole zip file") as caught:
+        load_corpus("mine.zip", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_without_text_and_an_unknown_name_get_one_line(tmp_path):
     (tmp_path / "corpus" / "empty").mkdir(parents=True)
     with pytest.raises(ValueError, match="has no .txt and no .zip file"):
