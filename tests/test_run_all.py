@@ -136,7 +136,7 @@ def start(checkout, *arguments, **environment):
 
 
 def test_run_all_says_nothing_of_an_installation_that_is_there(checkout):
-    said, complaint = start(checkout, "--scale", "smoke", "toy").communicate(timeout=60)
+    said, complaint = start(checkout, "--scale", "smoke", "toy").communicate(timeout=240)
     assert (said, complaint) == ("reproduce --scale smoke toy\n", "")
 
 
@@ -146,13 +146,13 @@ def test_a_signal_to_run_all_stops_it_at_once_with_its_runs_saved(checkout, numb
     script(checkout / ".venv/bin/contrastbench", f'exec {sys.executable} -m contrastbench.cli "$@"')
     folders = {"CONTRASTBENCH_RUNS": str(checkout / "runs"), "CONTRASTBENCH_RESULTS": str(checkout / "results")}
     process = start(checkout, "toy/slow", "--seeds", "2", "--slots", "2", **folders)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not list(checkout.glob("runs/toy/*/checkpoint.pt")) and time.monotonic() < until:
         time.sleep(0.05)
     asked = time.monotonic()
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    said, complaint = process.communicate(timeout=60)
-    assert time.monotonic() - asked < 10 and process.returncode == code
+    said, complaint = process.communicate(timeout=240)
+    assert time.monotonic() - asked < 40 and process.returncode == code
     assert complaint == "stopped; nothing is lost, the same command goes on\n"
     assert list(checkout.glob("runs/toy/*/checkpoint.pt")) and not list(checkout.glob("runs/toy/*/row.json"))
 
@@ -160,15 +160,15 @@ def test_a_signal_to_run_all_stops_it_at_once_with_its_runs_saved(checkout, numb
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_stops_the_installation_at_once_and_says_so(checkout, number):
     (checkout / ".venv/installed").unlink()
-    script(checkout / ".venv/bin/python", "echo $$ > pip; exec sleep 60")
+    script(checkout / ".venv/bin/python", "echo $$ > pip; exec sleep 300")
     process = start(checkout, NEEDED_GB="0", PYTHON=sys.executable)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 240
     while not (checkout / "pip").exists() and time.monotonic() < until:
         time.sleep(0.05)
     asked = time.monotonic()
     process.send_signal(number)
-    _, complaint = process.communicate(timeout=30)
-    assert time.monotonic() - asked < 5 and process.returncode == 130
+    _, complaint = process.communicate(timeout=240)
+    assert time.monotonic() - asked < 40 and process.returncode == 130
     assert complaint.strip() == "run_all.sh: stopped; nothing is lost, run it again to go on"
     assert not Path(f"/proc/{(checkout / 'pip').read_text().strip()}").exists()
 
@@ -176,11 +176,11 @@ def test_a_signal_stops_the_installation_at_once_and_says_so(checkout, number):
 def test_pip_says_nothing_unless_it_fails(checkout):
     (checkout / ".venv/installed").unlink()
     script(checkout / ".venv/bin/python", 'echo "WARNING: Running pip as root"; exit ${FAIL:-0}')
-    said, complaint = start(checkout, NEEDED_GB="0", PYTHON=sys.executable).communicate(timeout=60)
+    said, complaint = start(checkout, NEEDED_GB="0", PYTHON=sys.executable).communicate(timeout=240)
     assert "WARNING" not in said + complaint and said.splitlines()[-1] == "reproduce"
     (checkout / ".venv/installed").unlink()
     process = start(checkout, NEEDED_GB="0", PYTHON=sys.executable, FAIL="1")
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "WARNING: Running pip as root" in complaint and "run_all.sh: pip could not install" in complaint
 
@@ -193,7 +193,7 @@ def test_a_python_that_cannot_work_is_refused_in_one_line(checkout, version):
     for name in ("python", "python3", "python3.11", "python3.12"):
         script(checkout / "bin" / name, fake)
     process = start(checkout, NEEDED_GB="0", PATH=f"{checkout / 'bin'}:{os.environ['PATH']}", PYTHON="")
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=240)
     assert process.returncode == 1
     assert complaint.startswith(
         "run_all.sh: no Python 3.11 or 3.12 with venv on the path (3.13: grakel has no release for it);"

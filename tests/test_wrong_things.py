@@ -157,12 +157,12 @@ def test_logs_follow_a_run_to_its_end(tmp_path):
         [*command, "run", "toy/slow", "--seeds", "1", "--launcher", "inline", "--set", "epochs=6"],
         stdout=subprocess.DEVNULL,
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not list(tmp_path.glob("toy/*/claim.1")) and time.monotonic() < until:
         time.sleep(0.05)
     (folder,) = tmp_path.glob("toy/*")
     said = contrastbench("logs", folder.name[:12], "-f", runs=tmp_path).stdout
-    assert front.wait(timeout=60) == 0
+    assert front.wait(timeout=240) == 0
     assert said.count('"loss"') == 6 and said.splitlines()[-1] == "now: done"
 
 
@@ -190,11 +190,11 @@ def test_a_full_disk_ends_the_queue_in_one_line_and_the_same_command_goes_on(tmp
         launcher,
     ]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        told = subprocess.run(command, capture_output=True, text=True, timeout=240)
         assert told.returncode == 2 and told.stderr.strip().splitlines()[-1].endswith("no space left on device")
         assert "failed" not in told.stdout
         subprocess.run(["mount", "-o", "remount,size=16m", str(runs)], check=True)
-        told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        told = subprocess.run(command, capture_output=True, text=True, timeout=240)
         assert told.returncode == 0 and "now: 12 done" in told.stdout
     finally:
         subprocess.run(["umount", "--lazy", str(runs)], check=True)

@@ -49,17 +49,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     for folder in arguments.folders:
         if not told:
-            print(folder, flush=True)
             try:
-                probe(folder, Host(arguments.device, arguments.threads, "local"), arguments.runs, told)
+                run = run_of(folder)
+                importlib.import_module(f"benchmarks.{run.paper}.train")  # workers pay this once for many runs
+                print(folder, flush=True)
+                probe(run, folder, Host(arguments.device, arguments.threads, "local"), arguments.runs, told)
             except (OSError, ValueError) as error:  # of this run's folder; the others are probed all the same
                 print(f"{folder} cannot be probed: {error}", file=sys.stderr)
 
 
-def probe(folder: Path, host: Host, runs_folder: Path, told: list[int]) -> None:
+def probe(run: Run, folder: Path, host: Host, runs_folder: Path, told: list[int]) -> None:
     """Begins one run and keeps its cost: the seconds of one line and, if lines are epochs, those of all the rest."""
-    run = run_of(folder)
-    importlib.import_module(f"benchmarks.{run.paper}.train")  # workers pay this once for many runs
     if not all(_is_made(need, host, runs_folder) for need in chain(run.needs.values()).values()):
         return
     first, status = _First(bool(epochs_of(run))), "begun"

@@ -98,7 +98,7 @@ def test_a_full_disk_is_named_and_loses_nothing(bench, tmp_path):
     quiet.run_inline("toy/main")
     with small_disk(bench.folder, "256k") as remount:
         process = front(bench, "run", "toy/main", "--launcher", "inline")
-        said, complaint = process.communicate(timeout=60)
+        said, complaint = process.communicate(timeout=240)
         assert process.returncode != 0
         said = " ".join((said + complaint).lower().split())
         assert "no space left on device" in said and "traceback" not in said
@@ -121,7 +121,7 @@ def front(bench, *arguments):
 def test_a_full_disk_ends_the_front_command_in_one_line(bench):
     with small_disk(bench.folder, "64k"):
         process = front(bench, "run", "toy/main")
-        said, complaint = process.communicate(timeout=60)
+        said, complaint = process.communicate(timeout=240)
         assert process.returncode == 2
         assert "no space left on device" in complaint.lower() and "Traceback" not in complaint + said
 
@@ -130,7 +130,7 @@ def test_a_read_only_runs_folder_is_told_in_one_line(bench):
     with small_disk(bench.folder, "1m") as remount:
         remount("ro")
         process = front(bench, "run", "toy/main")
-        said, complaint = process.communicate(timeout=60)
+        said, complaint = process.communicate(timeout=240)
         assert process.returncode == 2
         assert "read-only file system" in complaint and str(bench.folder) in complaint.replace("\n", "")
         assert "Traceback" not in complaint + said
@@ -140,10 +140,10 @@ def test_two_front_commands_with_the_same_plan_lose_and_double_nothing(bench):
     settings = {"seconds_per_epoch": "0.05"}
     arguments = ["run", "toy/main", "--set", "seconds_per_epoch=0.05"]
     fronts = [front(bench, *arguments) for _ in range(2)]
-    said = [process.communicate(timeout=120) for process in fronts]
+    said = [process.communicate(timeout=240) for process in fronts]
     assert not any("Traceback" in complaint for _, complaint in said)
     third = front(bench, *arguments)
-    assert "0 to start" in third.communicate(timeout=60)[0]
+    assert "0 to start" in third.communicate(timeout=240)[0]
     assert bench.states("toy/main", None, settings) == ["done"] * 12
     assert [path.name for path in bench.folder.glob("toy/*/claim.*")] == ["claim.1"] * 12
 

@@ -129,7 +129,7 @@ def test_a_full_disk_ends_the_run_and_not_as_its_failure(bench, monkeypatch):
     assert not (folder / "row.json").exists()
 
 
-def wait_for(path_of, seconds=60):
+def wait_for(path_of, seconds=240):
     until = time.monotonic() + seconds
     while not (found := list(path_of())):
         assert time.monotonic() < until, "it never came"
@@ -163,8 +163,8 @@ def test_a_signal_ends_the_command_with_its_runs_saved(bench, launcher, number, 
     wait_for(lambda: bench.folder.glob("toy/*/metrics.jsonl"))
     asked = time.monotonic()
     front.send_signal(number)
-    _, complaint = front.communicate(timeout=60)
-    assert time.monotonic() - asked < 12
+    _, complaint = front.communicate(timeout=240)
+    assert time.monotonic() - asked < 40  # of the 100 s that the run would take
     assert front.returncode == code
     assert complaint.strip().splitlines()[-1] == "stopped; nothing is lost, the same command goes on"
     folder = wait_for(lambda: bench.folder.glob("toy/*/checkpoint.pt")).parent
