@@ -44,6 +44,29 @@ class Train:
     warm_up: int = added(160)  # coserec: epochs until learned embeddings have a say in what is similar
     clusters: int = added(256)  # iclrec: intents
     intent_weight: float = added(0.1)  # iclrec: of the loss between views and intents
+    start: str = added("random")  # the first weights; or "pretrain": those of the run needed by this name
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """S3-Rec's pre-training. Defaults are its run_pretrain.py, and the epoch that its authors go on from."""
+
+    dataset: str = "LastFM"
+    users: int = 0
+    aap: float = 0.2  # weight: attributes of the items that are shown ("associated attribute prediction")
+    mip: float = 1.0  # weight: which item is hidden ("masked item prediction")
+    map: float = 1.0  # weight: attributes of the items that are hidden ("masked attribute prediction")
+    sp: float = 0.5  # weight: which run of items is hidden ("segment prediction")
+    hidden: float = 0.2  # share of a prefix's items that are hidden; its last item always is
+    longest: int = 50
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.5
+    batch: int = 100  # prefixes
+    pieces: int = 5
+    epochs: int = 150
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -68,7 +91,8 @@ RANGES = {
     **{"learning_rate": "(0, inf)", "substitute": "[0, 1]", "insert": "[0, 1]", "short": "[0, inf)"},
     **{"short_operations": ("SI", "SIM", "SIR", "SIC", "SIMR", "SIMC", "SIRC", "SIMRC"), "warm_up": "[0, inf)"},
     **{"clusters": "[2, inf)", "intent_weight": "[0, inf)"},
-    **{"method": ("popularity", "transitions"), "actions": ("training", "all")},
+    **{"method": ("popularity", "transitions"), "actions": ("training", "all"), "start": ("random", "pretrain")},
+    **{**dict.fromkeys(("aap", "mip", "map", "sp"), "[0, inf)"), "hidden": "[0, 1]"},
 }
 USED_BY = {
     "negatives": {"loss": ("bce",)},

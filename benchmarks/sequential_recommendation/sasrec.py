@@ -27,6 +27,8 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
     task = load_task(config)
     log.data(config.dataset, task.split.data.sha256)
     encoder = built(config, task, seed).to(device)
+    if config.start == "pretrain":
+        start_from(encoder, checkpoint.needed("pretrain")["encoder"])
     step = training_step(config, encoder, device)
     best: dict[str, Any] = {}
     parts = {"encoder": encoder, "optimizer": step.optimizer, "best": best}
@@ -54,6 +56,23 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
 def built(config: Train, task: Task, seed: int) -> SequenceEncoder:
     sizes = {"width": config.width, "layers": config.layers, "heads": config.heads, "dropout": config.dropout}
     return sequence_encoder(task.items, config.longest, **sizes, rng=generator(seed, "weights"))
+
+
+def start_from(encoder: SequenceEncoder, weights: dict[str, Tensor]) -> None:
+    """Takes over the weights of another encoder.
+
+    Raises:
+        ValueError: it has other sizes.
+    """
+    own = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
+    kept = {name: tuple(value.shape) for name, value in weights.items()}
+    if differing := sorted(name for name in own | kept if own.get(name) != kept.get(name)):
+        name = differing[0]
+        raise ValueError(
+            f"the encoder needed as 'pretrain' must have this run's data set, width, layers and longest; {name} is "
+            f"{kept.get(name, 'missing')} there and {own.get(name, 'missing')} here"
+        )
+    encoder.load_state_dict(weights)
 
 
 def training_step(config: Train, encoder: SequenceEncoder, device: str) -> TrainingStep:

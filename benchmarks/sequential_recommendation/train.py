@@ -8,15 +8,17 @@ import numpy as np
 from torch import Tensor
 
 from baselines.next_item import Transitions, popularity
+from benchmarks.sequential_recommendation import s3rec
 from benchmarks.sequential_recommendation.batches import read_interactions
 from benchmarks.sequential_recommendation.config import Count
+from benchmarks.sequential_recommendation.s3rec import pretrain
 from benchmarks.sequential_recommendation.sasrec import step_of_a_run, train
 from contrastbench.data.interactions import Split
 from contrastbench.evaluation.ranking import ranking_metrics
 from contrastbench.runner import Checkpoint, Log
 
-__all__ = ["count", "train"]
-TRAINING_STEPS = {"train": (step_of_a_run,)}
+__all__ = ["count", "pretrain", "train"]
+TRAINING_STEPS = {"pretrain": (s3rec.step_of_a_run,), "train": (step_of_a_run,)}
 
 
 def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:

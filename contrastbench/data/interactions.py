@@ -104,7 +104,7 @@ def load_interactions(
     """
     folder = catalogue.data_root(root)
     if name == "gensim_sequences":
-        return Interactions(name, tuple(_gensim_sequences()), "embedded")
+        return Interactions(name, tuple(_gensim_sequences()[0]), "embedded")
     looked_at = places(name, folder)
     there = [path for path in looked_at if path.is_file()]
     if not there:
@@ -178,8 +178,16 @@ def _text(path: Path) -> str:
     return text
 
 
-def _gensim_sequences() -> list[np.ndarray]:
-    """Documents as users, words as items: the words of at least 5 documents, each where it first occurs."""
+def gensim_words() -> list[str]:
+    """The words that the items of gensim_sequences stand for: item n is word n - 1."""
+    return list(_gensim_sequences()[1])
+
+
+def _gensim_sequences() -> tuple[list[np.ndarray], dict[str, int]]:
+    """Documents as users, words as items: the words of at least 5 documents, each where it first occurs.
+
+    Also the words' numbers, in the numbers' order.
+    """
     files = ("lee_background.cor", "head500.noblanks.cor")
     texts = [package_file("gensim", f"test/test_data/{file}").decode("utf-8") for file in files]
     documents = [list(dict.fromkeys(_words(line))) for text in texts for line in text.splitlines()]
@@ -188,7 +196,7 @@ def _gensim_sequences() -> list[np.ndarray]:
     kept = (
         [numbers.setdefault(word, len(numbers) + 1) for word in each if counts[word] >= RAREST] for each in documents
     )
-    return [np.array(each, dtype=np.int64) for each in kept if len(each) >= FEWEST]
+    return [np.array(each, dtype=np.int64) for each in kept if len(each) >= FEWEST], numbers
 
 
 def _words(line: str) -> Iterable[str]:

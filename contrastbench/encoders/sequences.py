@@ -48,10 +48,11 @@ class SequenceEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
 
-    def forward(self, sequences: Tensor, *, causal: bool = True) -> Tensor:
+    def forward(self, sequences: Tensor, *, causal: bool = True, only_last: bool = False) -> Tensor:
         """What follows each place: [B, T] -> [B, T, D]. Places before the first item hold numbers of no meaning.
 
-        With ``causal=False`` every place sees all items, as in S3-Rec's pre-training.
+        With ``causal=False`` every place sees all items, as in S3-Rec's pre-training. With ``only_last=True`` the last
+        layer spends time on the last place alone, and the result is [B, 1, D].
         """
         count = sequences.shape[1]
         x = self.items(sequences) + self.places.weight[self.longest - count :]
@@ -60,8 +61,8 @@ class SequenceEncoder(nn.Module):
         if causal:
             visible = visible & torch.ones(count, count, dtype=torch.bool, device=x.device).tril_()
         hidden = torch.zeros(visible.shape, dtype=x.dtype, device=x.device).masked_fill_(~visible, HIDDEN)
-        for layer in self.layers:
-            x = layer(x, hidden)
+        for number, layer in enumerate(self.layers, start=1):
+            x = layer(x, hidden, only_last and number == len(self.layers))
         return x
 
     def scores(self, states: Tensor) -> Tensor:
@@ -77,8 +78,10 @@ class _Layer(nn.Module):
         self.wider, self.narrower = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.attention_norm, self.inner_norm = nn.LayerNorm(width, eps=EPSILON), nn.LayerNorm(width, eps=EPSILON)
 
-    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+    def forward(self, x: Tensor, hidden: Tensor, only_last: bool = False) -> Tensor:
         q, k, v = self.query_key_value(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if only_last:
+            x, q, hidden = x[:, -1:], q[:, :, -1:], hidden[:, :, -1:]
         weights = softmax((q / math.sqrt(q.shape[3])) @ k.transpose(2, 3) + hidden, dim=3)
         seen = dropout(weights, self.rate, self.training) @ v
         x = self.attention_norm(x + dropout(self.output(seen.transpose(1, 2).flatten(2)), self.rate, self.training))

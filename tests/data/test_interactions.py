@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contrastbench.data import catalogue
-from contrastbench.data.interactions import Interactions, Split, left_padded, load_interactions
+from contrastbench.data.interactions import Interactions, Split, gensim_words, left_padded, load_interactions
 
 SEQUENCES = (np.array([5, 2, 7, 1, 3]), np.array([4, 4, 6]))
 
@@ -61,6 +61,8 @@ def test_the_embedded_set_has_every_word_once_a_document(tmp_path):
     assert all(len(set(each.tolist())) == len(each) for each in data.sequences)
     documents = np.bincount(np.concatenate(data.sequences), minlength=data.items + 1)
     assert documents[0] == 0 and documents[1:].min() == 5
+    words = gensim_words()
+    assert len(words) == 6419 and [words[item - 1] for item in data.sequences[0][:3]] == ["hundreds", "of", "people"]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,15 @@ def test_padding_never_changes_an_output(causal):
     torch.testing.assert_close(model(items, causal=causal), model(padded, causal=causal)[:, 3:])
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_last_place_alone_is_the_last_place_of_all(causal):
+    model = encoder(layers=3).double()
+    rows = torch.tensor([[0, 0, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6]])
+    alone = model(rows, causal=causal, only_last=True)
+    assert alone.shape == (2, 1, 8)
+    torch.testing.assert_close(alone, model(rows, causal=causal)[:, -1:])
+
+
 def test_scores_are_dot_products_with_all_embeddings():
     model = encoder()
     state = model(torch.tensor([[1, 2, 3]]))[:, -1]

@@ -1,0 +1,155 @@
+"""S3-Rec's pre-training: a transformer that sees both sides learns which items, attributes and runs belong together.
+
+Dimensions: B prefixes, T places, I items, A attributes, D wide.
+
+Source: Zhou et al. 2020, arXiv:2008.07873, section 4; RUCAIBox/CIKM2020-S3Rec models.py, trainers.py at 2a81540.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+from benchmarks.sequential_recommendation.attributes import read_attributes
+from benchmarks.sequential_recommendation.config import Pretrain
+from benchmarks.sequential_recommendation.s3rec_batches import Task, load_task
+from contrastbench.encoders.sequences import PADDING, SequenceEncoder, draw_weights, sequence_encoder
+from contrastbench.randomness import generator, seeded_dropout
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
+from contrastbench.weights import undrawn
+
+
+class Pretraining(nn.Module):
+    """The encoder, and what pre-training alone needs: a linear map for each loss, and embeddings of attributes.
+
+    Args:
+        has: bool [I + 2, A + 1], which item has which attribute; None where no loss asks for it.
+    """
+
+    def __init__(self, encoder: SequenceEncoder, has: Tensor | None, rng: torch.Generator) -> None:
+        super().__init__()
+        width = encoder.width
+        names = ("aap", "mip", "map", "sp")
+        self.maps = undrawn(lambda: nn.ModuleDict({name: nn.Linear(width, width) for name in names}))
+        self.attributes = None if has is None else undrawn(lambda: nn.Embedding(has.shape[1], width))
+        draw_weights(self, rng)
+        self.encoder = encoder  # its weights are drawn already
+        self.register_buffer("has", has, persistent=False)
+
+
+def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
+    """Trains on all four losses at once; keeps the encoder of the last epoch."""
+    task = load_task(config)
+    log.data(config.dataset, task.data.sha256)
+    model = built(config, task, seed, log).to(device)
+    step = training_step(config, model, device)
+    last: dict[str, float] = {}
+    parts = {"model": model, "optimizer": step.optimizer, "last": last}
+    log.total(config.epochs)
+    for epoch in range(checkpoint.restore(**parts), config.epochs):
+        model.train()
+        with seeded_dropout(seed, epoch, device):
+            for inputs in task.epoch(seed, epoch):
+                step(**inputs)
+        last["loss"] = step.mean_loss(epoch)
+        log(epoch, **last)
+        checkpoint.save(epoch + 1, **parts)
+    log.selected_by("last epoch")
+    checkpoint.keep(encoder=model.encoder)
+    return {"training_loss_of_a_batch_nats": last["loss"]}
+
+
+def built(config: Pretrain, task: Task, seed: int, log: Log) -> Pretraining:
+    """The model with its first weights; the encoder's are those that SASRec begins with under the same seed.
+
+    Raises:
+        ValueError: no loss has a weight, or the attributes are missing.
+    """
+    if not (config.aap or config.mip or config.map or config.sp):
+        raise ValueError("one of the weights aap, mip, map and sp must be above 0, got 0 for all")
+    has = None
+    if config.aap or config.map:
+        attributes = read_attributes(config.dataset, task.data.items)
+        log.data(attributes.name, attributes.sha256)
+        has = attributes.has
+    sizes = {"width": config.width, "layers": config.layers, "heads": config.heads, "dropout": config.dropout}
+    encoder = sequence_encoder(task.data.items, config.longest, **sizes, rng=generator(seed, "weights"))
+    return Pretraining(encoder, has, generator(seed, "maps"))
+
+
+def training_step(config: Pretrain, model: Pretraining, device: str) -> TrainingStep:
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    return TrainingStep(loss_of(config, model), optimizer, modules=[model], device=device)
+
+
+def step_of_a_run(config: Pretrain, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
+    """The training step of a run, and its inputs."""
+    task = load_task(config)
+    model = built(config, task, seed, Log()).to(device).train()
+    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch))
+    return training_step(config, model, device), inputs
+
+
+def loss_of(config: Pretrain, model: Pretraining) -> Callable[..., Tensor]:
+    """The step's loss, as a function of a batch in pieces: weighted sums over the batch, not means."""
+
+    def of_a_piece(
+        main: Tensor,
+        masked: Tensor | None = None,
+        negative: Tensor | None = None,
+        context: Tensor | None = None,
+        segment: Tensor | None = None,
+        other: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        if masked is not None:
+            states, hidden = model.encoder(masked, causal=False), (masked != main)[..., None]
+            if config.aap or config.map:
+                yield attributes_of_items(config, model, states, hidden, main)
+            if negative is not None:
+                yield config.mip * hidden_items(model, states, hidden, main, negative)
+        if context is not None and segment is not None and other is not None:
+            yield config.sp * hidden_segments(model, context, segment, other)
+
+    def loss(**inputs: Tensor) -> Tensor:
+        ends = map(str, range(config.pieces))
+        pieces = ({name[:-1]: each for name, each in inputs.items() if name.endswith(end)} for end in ends)
+        return torch.stack([part for piece in pieces for part in of_a_piece(**piece)]).sum()
+
+    return loss
+
+
+def hidden_items(model: Pretraining, states: Tensor, hidden: Tensor, rows: Tensor, negatives: Tensor) -> Tensor:
+    """MIP: sum over the hidden places [B, T, 1] of -log sigmoid(sigmoid(score) - sigmoid(score of one negative))."""
+    mapped = model.maps["mip"](states)
+    better, worse = ((mapped * model.encoder.items(numbers)).sum(dim=2) for numbers in (rows, negatives))
+    return torch.where(hidden[..., 0], preferred(better, worse), 0.0).sum()
+
+
+def attributes_of_items(config: Pretrain, model: Pretraining, states: Tensor, hidden: Tensor, rows: Tensor) -> Tensor:
+    """AAP and MAP: the binary cross-entropy of every attribute, summed over shown places and over hidden ones.
+
+    A place is either shown or hidden, so one product with the attributes serves both.
+    """
+    assert model.attributes is not None
+    mapped = torch.where(hidden, model.maps["map"](states), model.maps["aap"](states))
+    scores = mapped @ model.attributes.weight.T
+    weights = torch.where(hidden, config.map, config.aap) * (rows != PADDING)[..., None]
+    wanted = model.has[rows].to(scores.dtype)
+    return binary_cross_entropy_with_logits(scores, wanted, weights.to(scores.dtype), reduction="sum")
+
+
+def hidden_segments(model: Pretraining, context: Tensor, segment: Tensor, other: Tensor) -> Tensor:
+    """SP: sum of -log sigmoid(sigmoid(score of the run that is missing) - sigmoid(score of another run))."""
+    states = model.encoder(torch.cat([context, segment, other]), causal=False, only_last=True)[:, -1]
+    around, inside, foreign = states.chunk(3)
+    around = model.maps["sp"](around)
+    return preferred((around * inside).sum(dim=1), (around * foreign).sum(dim=1)).sum()
+
+
+def preferred(better: Tensor, worse: Tensor) -> Tensor:
+    """-log sigmoid(sigmoid(better) - sigmoid(worse)), never below 0.31: probabilities are compared, not scores."""
+    return -logsigmoid(better.sigmoid() - worse.sigmoid())
