@@ -156,8 +156,11 @@ def _changed(cell: Cell, settings: dict[str, str]) -> list[Cell]:
         if unused_along(changed(first, changes), settings):
             continue
         runs = tuple(changed(run, changes) for run in cell.runs)
-        labels = {"dataset": runs[0].dataset, "method": relabelled(cell.method, first, first, changes)}
-        made.append(dataclasses.replace(cell, runs=runs, settings={**cell.settings, **changes}, **labels))
+        method = relabelled(cell.method, first, first, changes)
+        # What the paper declares of a method it does not declare of every setting of it.
+        kept = {"dataset": runs[0].dataset, "deterministic": cell.deterministic and method == cell.method}
+        settings = {**cell.settings, **changes}
+        made.append(dataclasses.replace(cell, runs=runs, method=method, settings=settings, **kept))
     return made
 
 

@@ -203,7 +203,7 @@ def as_paper(config: Config) -> Config:
 def _pixels(dataset: str, scale: str, base: Config, seeds: Sequence[int]) -> list[Cell]:
     """The one cell of what has neither an encoder nor anything random."""
     run = _run(dataset, scale, "raw pixels (kNN)", untrained(base), stage="raw_pixels_knn")
-    return [Cell(dataset, run.method, KNN, seeded(run, seeds[:1]), {"method": run.method})]
+    return [Cell(dataset, run.method, KNN, seeded(run, seeds[:1]), {"method": run.method}, deterministic=True)]
 
 
 def _run(

@@ -120,7 +120,7 @@ def _with_seeds(cell: Cell, seeds: Sequence[int]) -> Cell:
         once = config.method == "tfidf"
     else:
         once = config.epochs == 0 and bool(getattr(config, "model", ""))
-    return dataclasses.replace(cell, runs=seeded(run, seeds[:1] if once else seeds))
+    return dataclasses.replace(cell, runs=seeded(run, seeds[:1] if once else seeds), deterministic=once)
 
 
 def _transfer(scale: str) -> list[Cell]:

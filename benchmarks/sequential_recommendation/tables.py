@@ -131,7 +131,8 @@ def _with_seeds(cell: Cell, seeds: Sequence[int] | None) -> Cell:
     if run.scale == "paper" and run.dataset == "LastFM":
         declared = SEEDS_OF_LASTFM.get(run.method, declared)
     chosen = tuple(declared if seeds is None else seeds)
-    return dataclasses.replace(cell, runs=seeded(run, chosen[:1] if run.stage == "count" else chosen))
+    counted = run.stage == "count"  # nothing in it is random
+    return dataclasses.replace(cell, runs=seeded(run, chosen[:1] if counted else chosen), deterministic=counted)
 
 
 def trained(scale: str, method: str, dataset: str = "", **changes: object) -> Run:

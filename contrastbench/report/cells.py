@@ -75,6 +75,7 @@ class JoinedCell:
     shipped: Sample
     published: tuple[Published, ...]
     ambiguous: str = ""  # settings that tell this cell from others of its name: no published number is surely its own
+    deterministic: bool = False  # the paper declares that nothing in its runs is random
 
     @property
     def name(self) -> str:
@@ -117,7 +118,8 @@ class JoinedCell:
         if sample.failed and not sample.done:
             statuses = sorted({str(row["status"]) for row in sample.failed})
             return Verdict("not run", f"{len(sample.failed)} run(s) ended without the metric: {', '.join(statuses)}")
-        return verdict(sample.values, number, not_comparable=self._why_not_comparable if number else "")
+        not_comparable = self._why_not_comparable if number else ""
+        return verdict(sample.values, number, not_comparable=not_comparable, deterministic=self.deterministic)
 
     @property
     def _why_not_comparable(self) -> str:

@@ -66,7 +66,7 @@ def _joined(
     return JoinedCell(
         *(paper, table, cell.dataset, cell.method, cell.metric, cell.settings, cell.better),
         *(first.scale, first.variant, first.protocol, first.identity["config"]),
-        *(here, shipped, tuple(numbers), ambiguous),
+        *(here, shipped, tuple(numbers), ambiguous, cell.deterministic),
     )
 
 

@@ -37,7 +37,7 @@ def paired(differences: Mapping[int, float]) -> Paired:
     """The differences by seed as one comparison: their mean with its interval, and the sign-flip test of it."""
     values = tuple(differences.values())
     summary = summarise(values)
-    return Paired(summary.n, summary.mean, t_interval(summary), sign_flip_p(values))
+    return Paired(len(values), summary.mean, t_interval(summary), sign_flip_p(values))
 
 
 @lru_cache(maxsize=4096)

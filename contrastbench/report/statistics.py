@@ -35,9 +35,12 @@ class Interval(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """n values' mean and standard deviation (n - 1 below the line; NaN for fewer than 2 values)."""
+    """n values' mean and standard deviation (n - 1 below the line; NaN for fewer than 2 values).
 
-    n: int
+    A number that no seed can change is the mean of infinitely many values of sd 0.
+    """
+
+    n: float
     mean: float
     sd: float
 

@@ -21,6 +21,7 @@ from contrastbench.report.statistics import (
 )
 
 KINDS = ("reproduced", "differs", "undecided", "not comparable", "not run")
+NOTHING_RANDOM = "nothing random"
 FEWEST_SEEDS = 3  # two give an interval, and one so wide that it decides nothing
 
 
@@ -30,7 +31,7 @@ class Verdict:
 
     Attributes:
         hint: what a reader asks next, in a few words: how far off, or what would decide it.
-        interval: the 95 % interval of ours minus published.
+        interval: the 95 % interval of ours minus published; of two numbers without any randomness, the print's rounding.
         seeds_needed: of an undecided cell, the fewest and the most seeds still to run (None: beyond 1,000 in all).
     """
 
@@ -42,13 +43,16 @@ class Verdict:
     difference: float | None = None
 
 
-def verdict(values: Sequence[float], published: Published | None, *, not_comparable: str = "") -> Verdict:
+def verdict(
+    values: Sequence[float], published: Published | None, *, not_comparable: str = "", deterministic: bool = False
+) -> Verdict:
     """The verdict on the runs of one cell.
 
     Args:
         values: the metric, one value a seed, all of one scale, variant and protocol.
         published: the printed number, or None where there is none.
         not_comparable: why the runs are no rerun of the printed number (scale or protocol), "" if they are.
+        deterministic: nothing in the runs is random, as their paper declares: one of them is exact.
     """
     if not values:
         return Verdict("not run", "no finished run")
@@ -57,6 +61,8 @@ def verdict(values: Sequence[float], published: Published | None, *, not_compara
     assert published is not None and published.margin is not None  # else _why_not_judged had said so
     here, printed = summarise(values), printed_number(published)
     off = here.mean - published.value
+    if deterministic:
+        return _judged_exactly(here, printed, published, published.margin)
     if here.n < 2:
         return Verdict("undecided", "one seed has no interval", f"needs at least {FEWEST_SEEDS} seeds", difference=off)
     if here.sd == 0 and not printed.sd:
@@ -85,13 +91,31 @@ def printed_number(published: Published) -> Printed:
     return Printed(published.value, published.spread, published.n if over_seeds else None)
 
 
+def _judged_exactly(here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
+    """The verdict on a number that no seed can change: as on the mean of infinitely many runs.
+
+    A printed number without a spread comes from the same method, so it is exact too, but for its rounding. A spread over
+    folds says that the paper drew its folds; how far another draw would move its mean, it does not say.
+    """
+    off = here.mean - published.value
+    if here.sd > 0:  # NaN for one run
+        reason = f"declared to have nothing random, and its {here.n} runs are not equal"
+        return Verdict("undecided", reason, "not deterministic as declared", difference=off)
+    if published.spread_kind == "folds":
+        reason = f"{NOTHING_RANDOM} in ours, and the published number is a mean over folds that its authors drew"
+        return Verdict("undecided", reason, "the published folds were drawn", difference=off)
+    found = _judged(Summary(math.inf, here.mean, 0.0), printed, published, margin)
+    return replace(found, hint=", ".join(filter(None, (found.hint, NOTHING_RANDOM))))
+
+
 def _judged(here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
     off = difference(here, printed)
     interval = difference_interval(off).widened(published.rounding)
     method = _method(published, printed, here)
     found = Verdict("undecided", "", interval=interval, difference=off.estimate)
     if equivalence_interval(off).widened(published.rounding).within(margin):
-        return replace(found, kind="reproduced", reason=f"equal within {margin:g} (TOST at 5 %, {method})")
+        test = "" if method == NOTHING_RANDOM else "TOST at 5 %, "
+        return replace(found, kind="reproduced", reason=f"equal within {margin:g} ({test}{method})")
     if interval.excludes_zero():
         words = f"{off.estimate:+.3g}"
         return replace(found, kind="differs", reason=f"off by {words} ({method})", hint=words)
@@ -102,13 +126,13 @@ def _undecided(found: Verdict, here: Summary, printed: Printed, margin: float, r
     """Says what would decide the cell: seeds where some number would, else how large the gap would have to be."""
     equal, gap = (narrowest(here.sd, printed, level) + rounding for level in (2 * LEVEL - 1, LEVEL))
     never = "" if equal <= margin else f"; it can never be reproduced: {_why_never(printed)} (margin {margin:g})"
-    total = seeds_range(here, printed, margin, rounding)
+    total = None if math.isinf(here.n) else seeds_range(here, printed, margin, rounding)
     if total is None:
         bound = f"a gap above {gap:.2g}" if equal > margin else f"a gap above {gap:.2g} or below {margin - equal:.1g}"
         why = "the printed spread is wide" if printed.n else "one printed number"
         hint = f"{why}: only {bound} would show"
         return replace(found, reason=f"cannot be decided by more seeds: {hint}{never}", hint=hint)
-    low, high = total[0] - here.n, total[1] and total[1] - here.n
+    low, high = int(total[0] - here.n), total[1] and int(total[1] - here.n)
     hint = f"{low} more seeds or many more" if high is None else f"{low} to {high} more seeds"
     hint = hint if low != high else f"{low} more seed{'s' * (low > 1)}"
     reason = f"about {hint} would decide it if the mean stays (80 % interval of the sd){never}"
@@ -121,10 +145,11 @@ def _why_never(printed: Printed) -> str:
 
 
 def _method(published: Published, printed: Printed, here: Summary) -> str:
+    exact = math.isinf(here.n)
     if printed.n:
-        return f"difference of means, published n = {printed.n}"
+        return f"difference of means, published n = {printed.n}" + f", {NOTHING_RANDOM} in ours" * exact
     if published.spread is None:
-        return "prediction interval for one published number"
+        return NOTHING_RANDOM if exact else "prediction interval for one published number"
     if published.spread_kind == "folds":
         return "prediction interval: the published spread is over folds and is not used"
     why = "has no number of seeds" if published.spread_kind == "seeds" else "is of unknown kind"

@@ -172,6 +172,7 @@ class Cell:
     runs: tuple[Run, ...]
     settings: dict[str, Any] = field(default_factory=dict)  # what people call the cell by: beta=1.0, tau_plus=0.1
     better: str = "higher"  # "higher", "lower" or "none"
+    deterministic: bool = False  # nothing in its runs is random, so no seed can change the number, and one run is exact
 
     @property
     def name(self) -> str:

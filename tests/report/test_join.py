@@ -76,6 +76,19 @@ def test_rows_of_another_config_do_not_count(synthetic):
     assert not only(joined(synthetic, [synthetic.cell("SimCLR")], synthetic.rows(other, 80.0))).here
 
 
+def test_one_run_of_what_has_nothing_random_is_judged(synthetic):
+    one = synthetic.cell("SimCLR", seeds=range(1))
+    rows = synthetic.rows(one, 80.4)
+    verdicts = [
+        only(joined(synthetic, [cell], rows, published=[number()])).verdict
+        for cell in (one, dataclasses.replace(one, deterministic=True))
+    ]
+    assert [(said.kind, said.hint) for said in verdicts] == [
+        ("undecided", "needs at least 3 seeds"),
+        ("reproduced", "nothing random"),
+    ]
+
+
 def chained(synthetic, seeds, shared=(), **stage):
     """A cell of runs that need a first stage."""
     first = dataclasses.replace(synthetic.run("Probe"), needs={"stage": synthetic.run("Stage", **stage)})

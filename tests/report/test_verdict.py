@@ -66,6 +66,55 @@ def test_equal_values_are_no_variation_measured_and_not_a_certain_difference():
     assert (said.kind, said.hint, said.interval) == ("undecided", "no variation measured", None)
 
 
+def exactly(value: float, number: Published):
+    return verdict([value], number, deterministic=True)
+
+
+def test_nothing_random_against_one_number_is_compared_as_it_is():
+    inside, outside = exactly(80.9, published()), exactly(78.9, published())
+    assert (inside.kind, inside.hint) == ("reproduced", "nothing random")
+    assert inside.reason == "equal within 1 (nothing random)"
+    assert (outside.kind, outside.hint) == ("differs", "-1.1, nothing random")
+    assert outside.reason == "off by -1.1 (nothing random)"
+    assert outside.interval == pytest.approx((-1.1, -1.1))
+
+
+def test_nothing_random_takes_half_of_the_printed_rounding_off_the_margin():
+    """Printed as 80: it may be 79.5 to 80.5, so ours must lie within 0.5 of it for a margin of 1."""
+    coarse = published(value_text="80")
+    assert [exactly(value, coarse).kind for value in (80.5, 80.51)] == ["reproduced", "differs"]
+    unclear = exactly(80.3, published(value_text="80", margin=0.4))
+    assert (unclear.kind, unclear.seeds_needed) == ("undecided", None), "equal to the printed digit, which is coarse"
+
+
+def test_nothing_random_against_a_mean_over_seeds_has_the_published_error_alone():
+    number = published(81.0, spread=2.0, spread_kind="seeds", n=5)
+    said = exactly(80.0, number)
+    assert said.interval == pytest.approx((-1 - 2.776445 * 2 / 5**0.5, -1 + 2.776445 * 2 / 5**0.5))
+    assert said.kind == "undecided" and said.hint.endswith("only a gap above 2.5 would show, nothing random")
+    assert exactly(78.0, number).kind == "differs"
+    near = exactly(81.0, published(81.0, spread=0.5, spread_kind="seeds", n=5))
+    assert near.kind == "reproduced" and "TOST" in near.reason and "nothing random in ours" in near.reason
+
+
+@pytest.mark.parametrize(("kind", "n"), [("unknown", 5), ("seeds", None)])
+def test_nothing_random_against_a_spread_of_unknown_kind_is_one_run_of_that_spread(kind, n):
+    said = exactly(80.0, published(85.0, spread=2.0, spread_kind=kind, n=n))
+    assert said.interval == pytest.approx((-5 - 1.959964 * 2, -5 + 1.959964 * 2))
+    assert said.kind == "differs"
+
+
+def test_nothing_random_against_folds_that_the_paper_drew_is_undecided():
+    said = exactly(80.0, published(80.0, spread=5.0, spread_kind="folds", n=10))
+    assert (said.kind, said.hint, said.interval) == ("undecided", "the published folds were drawn", None)
+
+
+def test_runs_that_were_declared_without_anything_random_and_differ_are_named():
+    said = verdict([80.0, 80.1], published(), deterministic=True)
+    assert (said.kind, said.hint) == ("undecided", "not deterministic as declared")
+    assert verdict([80.0, 80.0], published(), deterministic=True).kind == "reproduced"
+
+
 @pytest.mark.parametrize(
     ("kind", "n", "why"), [("unknown", 5, "is of unknown kind"), ("seeds", None, "has no number of seeds")]
 )
