@@ -27,7 +27,7 @@ import contrastbench
 from contrastbench import papers
 from contrastbench.cli.gathering import gather
 from contrastbench.report import style
-from contrastbench.report.curves import ablation, curve, curves_of_rows
+from contrastbench.report.curves import ablation, curve
 from contrastbench.report.formats import markdown
 from contrastbench.report.tables import sheet
 
@@ -77,12 +77,10 @@ rows.groupby(["config.variant", "config.beta"])["test_svm_accuracy_percent"].agg
 # samples --y angle_degrees` does.
 
 # %%
-losses = gather(papers.paper("loss_studies"), with_here=False)
-rows = [row for row in losses.shipped if row["stage"] == "noise_gradient"]
-scale = max({row["scale"] for row in rows}, key=("smoke", "quick", "lite", "paper").index)
-curves = curves_of_rows([row for row in rows if row["scale"] == scale], "samples", "angle_degrees", "stage")
-show(curve(curves, "samples", "angle_degrees"))
+rows = contrastbench.results("loss_studies/nce_gradient", scale="paper", origin="shipped")
+angles = rows.groupby("config.samples")["angle_degrees"].agg(list)
+show(curve({"noise_gradient": angles.to_dict()}, "samples", "angle_degrees"))
 
 # %%
-for k, angles in curves["noise_gradient"].items():
-    print(f"k = {k:5.0f}: the gradient is {sum(angles) / len(angles):6.2f} degrees off maximum likelihood's")
+for k, degrees in angles.items():
+    print(f"k = {k:5.0f}: the gradient is {sum(degrees) / len(degrees):6.2f} degrees off maximum likelihood's")

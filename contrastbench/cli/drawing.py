@@ -17,6 +17,7 @@ from contrastbench.papers import Paper, Selection
 from contrastbench.report import blocks, curves, html, plots, run_plots, style
 from contrastbench.report.cells import JoinedCell
 from contrastbench.report.verdict import is_finite
+from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row
 from contrastbench.runner.vocabulary import SCALES
@@ -51,7 +52,7 @@ def figures_of_runs(gathered: Gathered) -> dict[str, Figure]:
     """Draws similarity histograms and maps of rows that keep them, and training curves of runs whose folder is here."""
 
     def curve_of(row: Row) -> list[dict[str, Any]]:
-        return run_plots.read_curve(places.runs / row["paper"] / row["key"] / "metrics.jsonl")
+        return read_curve(places.runs / row["paper"] / row["key"])
 
     return run_plots.run_figures(gathered.rows, curve_of)
 
@@ -92,13 +93,11 @@ def curve_over(
     of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
     curves.check_known(finished, x, y, group, of_tables)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells)) if group == "method" else [""]
-    panels = {name: _lines([cell for cell in cells if name in ("", cell.dataset)], x, y, group) for name in datasets}
-    panels = {name: (lines, published) for name, (lines, published) in panels.items() if lines}
-    names = {name for lines, published in panels.values() for name in (*lines, *published)}
-    if len(panels) == 1 and len(names) <= LEGEND_INSIDE:
-        ((lines, published),) = panels.values()
-        return curves.curve(lines, x, y, published), y
-    return curves.curve_panels(panels, x, y), y
+    drawn = {name: _lines([cell for cell in cells if name in ("", cell.dataset)], x, y, group) for name in datasets}
+    panels = [curves.Panel(name, y, lines, published) for name, (lines, published) in drawn.items() if lines]
+    if len(panels) == 1 and len({*panels[0].curves, *panels[0].published}) <= LEGEND_INSIDE:
+        return curves.curve(panels[0].curves, x, y, panels[0].published), y
+    return curves.curve_panels(panels, x), y
 
 
 def _has_row(cell: JoinedCell) -> bool:

@@ -14,9 +14,8 @@ from contrastbench.cli.gathering import Gathered
 from contrastbench.report.cells import grouped
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, content_sha256
-from contrastbench.runner.vocabulary import canonical_json, key_of
+from contrastbench.runner.vocabulary import IDENTITY, canonical_json, key_of
 
-IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")
 REPLACED = "replaced.csv"  # beside rows.jsonl: rows that a later commit replaced although no version was raised
 
 
@@ -44,7 +43,7 @@ def check_rows(rows: Iterable[Row], where: str) -> list[str]:
         name = _named(row, where)
         if content_sha256(row) != row.get("sha256"):
             problems.append(f"{name} was changed after it was written: its sha256 does not match")
-        elif key_of({part: row[part] for part in IDENTITY}) != row["key"]:
+        elif key_of(row) != row["key"]:
             problems.append(f"{name} is not the run that its key names: config, seed or version were changed")
         if row.get("key") in seen:
             problems.append(f"{name} appears twice")

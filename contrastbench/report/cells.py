@@ -12,7 +12,7 @@ from contrastbench.data.catalogue import copy_of
 from contrastbench.report.published import Published
 from contrastbench.report.statistics import Interval, Summary, summarise, t_interval
 from contrastbench.report.verdict import Verdict, verdict
-from contrastbench.runner.vocabulary import Table
+from contrastbench.runner.vocabulary import Cell, Table
 
 Row = dict[str, Any]
 
@@ -56,17 +56,12 @@ class Sample:
         return bool(self.done or self.failed)
 
 
-@dataclass(frozen=True)
-class JoinedCell:
+@dataclass(frozen=True, kw_only=True)
+class JoinedCell(Cell):
     """One place of a table with everything known about it."""
 
     paper: str
     table: str
-    dataset: str
-    method: str
-    metric: str
-    settings: dict[str, Any]
-    better: str
     scale: str
     variant: str
     protocol: str
@@ -75,11 +70,6 @@ class JoinedCell:
     shipped: Sample
     published: tuple[Published, ...]
     ambiguous: str = ""  # settings that tell this cell from others of its name: no published number is surely its own
-    deterministic: bool = False  # the paper declares that nothing in its runs is random
-
-    @property
-    def name(self) -> str:
-        return f"{self.dataset}/{self.method}"
 
     @property
     def label(self) -> str:

@@ -105,11 +105,8 @@ def _measured_and_confirmed(cell: JoinedCell) -> Published | None:
 
 def _claims(baseline_method: str, cells: Sequence[JoinedCell]) -> list[Claim]:
     """Each method against the baseline of the same variant and protocol, or the only baseline there is."""
-    claims = []
-    for cell in cells:
-        if cell.method != baseline_method and (baseline := baseline_of(cell, baseline_method, cells)):
-            claims.append(_claim(cell, baseline))
-    return claims
+    others = [cell for cell in cells if cell.method != baseline_method]
+    return [_claim(cell, baseline) for cell in others if (baseline := baseline_of(cell, baseline_method, cells))]
 
 
 def baseline_of(cell: JoinedCell, baseline_method: str, cells: Sequence[JoinedCell]) -> JoinedCell | None:
@@ -122,9 +119,8 @@ def baseline_of(cell: JoinedCell, baseline_method: str, cells: Sequence[JoinedCe
 def _claim(cell: JoinedCell, baseline: JoinedCell) -> Claim:
     pairs = gain_in_pairs(cell, baseline)
     number, other = _measured_and_confirmed(cell), _measured_and_confirmed(baseline)
-    if not (number and other and pairs.n):
-        return Claim(cell, baseline, None, pairs)
-    return Claim(cell, baseline, _sign(cell) * (number.value - other.value) or None, pairs)
+    published = _sign(cell) * (number.value - other.value) if number and other and pairs.n else None
+    return Claim(cell, baseline, published or None, pairs)
 
 
 def _sign(cell: JoinedCell) -> int:

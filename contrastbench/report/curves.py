@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -16,34 +15,9 @@ from contrastbench.report.statistics import summarise, t_interval
 from contrastbench.report.style import INK, Look, looks, new_figure, new_panels, styled
 from contrastbench.report.verdict import is_finite
 
-Curves = Mapping[str, Mapping[float, Sequence[float]]]  # group -> x -> one value a seed
+Curves = Mapping[str, Mapping[float, Sequence[float]]]  # line -> x -> one value a seed
+Printed = Mapping[str, Mapping[float, float]]  # line -> x -> the published value
 LABELS = {"beta": "β", "tau_plus": "τ⁺", "alpha": "α", "temperature": "temperature"}
-
-
-def curves_of_rows(rows: Iterable[Row], x: str, y: str, group: str = "method") -> dict[str, dict[float, list[float]]]:
-    """Sorts the finished rows into curves.
-
-    Args:
-        x: a number in the rows' config, e.g. "beta".
-        y: the name of a metric.
-        group: a field of the row ("method", "dataset", "variant", ...) or of its config.
-
-    Raises:
-        ValueError: no row has ``x``, ``y`` or ``group``, or the rows are of several scales.
-    """
-    finished = [row for row in rows if row["status"] == "done"]
-    check_known(finished, x, y, group)
-    scales = sorted({row["scale"] for row in finished})
-    if len(scales) > 1:
-        raise ValueError(f"rows of several scales never share a curve, got {', '.join(scales)}; choose one")
-    curves: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in finished:
-        if is_finite(row["config"].get(x)) and is_finite(row["metrics"].get(y)):
-            name = row[group] if group in GROUPS else row["config"].get(group)
-            curves[str(name)][float(row["config"][x])].append(float(row["metrics"][y]))
-    return {name: dict(sorted(points.items())) for name, points in curves.items()}
-
-
 GROUPS = ("method", "dataset", "variant", "protocol", "stage")
 
 
@@ -61,45 +35,49 @@ def _check_known(what: str, name: str, known: set[str]) -> None:
         raise ValueError(f"unknown {what} {name!r}; the finished rows have: {', '.join(sorted(known)) or 'nothing'}")
 
 
-def curve(curves: Curves, x: str, y: str, published: Mapping[str, Mapping[float, float]] | None = None) -> Figure:
-    """Mean and 95 % t-interval over x, one line a group, every seed a point, published numbers as open diamonds.
+class Panel(NamedTuple):
+    """One panel of a figure: its title, the metric on its y axis, what was measured and what was published."""
 
-    Args:
-        published: group -> x -> printed value.
-    """
+    title: str
+    y: str
+    curves: Curves
+    published: Printed
+
+
+def curve(curves: Curves, x: str, y: str, published: Printed | None = None) -> Figure:
+    """Mean and 95 % t-interval over x, one line a group, every seed a point, published numbers as open diamonds."""
     with styled():
         figure, axes = new_figure()
-        _draw_curves(axes, curves, published or {}, x, y)
+        _draw_panel(axes, Panel("", y, curves, published or {}), x)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best")
     return figure
 
 
-def curve_panels(panels: Mapping[str, tuple[Curves, Mapping[str, Mapping[float, float]]]], x: str, y: str) -> Figure:
-    """As ``curve``: a panel for each title, and the lines named once, beside the panels.
-
-    Args:
-        panels: title -> curves, and published numbers.
-    """
+def curve_panels(panels: Sequence[Panel], x: str) -> Figure:
+    """As ``curve``, in several panels: the lines are named once, beside them."""
     with styled():
         figure, axes = new_panels(len(panels), 3, lambda columns, lines: (4.2 * columns + 2.2, 3.2 * lines + 0.2))
-        for drawn, (title, (curves, published)) in zip(axes, panels.items(), strict=True):
-            _draw_curves(drawn, curves, published, x, y, legend=False)
-            drawn.set_title(title)
-        _shared_legend(figure, axes)
+        handles: dict[str, Any] = {}
+        for drawn, panel in zip(axes, panels, strict=True):
+            _draw_panel(drawn, panel, x)
+            known, labels = drawn.get_legend_handles_labels()
+            handles.update(zip(labels, known, strict=True))
+        if handles:
+            figure.legend(handles.values(), handles.keys(), loc="outside right upper")
     return figure
 
 
-def _draw_curves(
-    axes: Any, curves: Curves, published: Mapping[str, Mapping[float, float]], x: str, y: str, *, legend: bool = True
-) -> None:
-    for name, style in looks([*curves, *published]).items():
-        _draw_curve(axes, curves.get(name, {}), style, name)
-        printed = published.get(name, {})
+def _draw_panel(axes: Any, panel: Panel, x: str) -> None:
+    for name, style in looks([*panel.curves, *panel.published]).items():
+        _draw_curve(axes, panel.curves.get(name, {}), style, name)
+        printed = panel.published.get(name, {})
         axes.plot(list(printed), list(printed.values()), linestyle="", **_open_diamond(style))
-    _finish_curve(axes, sorted({value for points in curves.values() for value in points}), x, y)
-    if published:
+    _finish_curve(axes, sorted({value for points in panel.curves.values() for value in points}), x, panel.y)
+    if panel.published:
         axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
-    if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
+    if panel.title:
+        axes.set_title(panel.title)
 
 
 def _draw_curve(axes: Any, points: Mapping[float, Sequence[float]], style: Look, name: str) -> None:
@@ -139,16 +117,9 @@ def ablation(table: JoinedTable, x: str) -> Figure | None:
 
     None if no method was measured at two values of ``x``.
     """
-    swept = [cells for cells in panels_of(table) if _is_swept(cells, x)]
-    if not swept:
-        return None
-    with styled():
-        figure, panels = new_panels(len(swept), 3, lambda columns, lines: (4.2 * columns + 2.2, 3.2 * lines + 0.2))
-        for panel, cells in zip(panels, swept, strict=True):
-            _draw_curves(panel, *_curves_of_cells(cells, x), x, cells[0].metric, legend=False)
-            panel.set_title(cells[0].dataset)
-        _shared_legend(figure, panels)
-    return figure
+    panels = [Panel(cells[0].dataset, cells[0].metric, *_curves_of_cells(cells, x)) for cells in panels_of(table)]
+    swept = [panel for panel in panels if any(len(points) > 1 for points in panel.curves.values())]
+    return curve_panels(swept, x) if swept else None
 
 
 def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
@@ -156,34 +127,23 @@ def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
     return list(grouped(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
 
 
-def _is_swept(cells: Sequence[JoinedCell], x: str) -> bool:
-    return any(len(points) > 1 for points in _curves_of_cells(cells, x)[0].values())
+def lines_of(cells: Iterable[JoinedCell], x: str, panel: Sequence[JoinedCell]) -> dict[str, list[JoinedCell]]:
+    """The cells that have a number as their setting ``x``, by the panel's line that they are points of."""
+    return grouped((cell for cell in cells if is_finite(cell.settings.get(x))), lambda cell: line_name(cell, x, panel))
 
 
-def _curves_of_cells(
-    cells: Sequence[JoinedCell], x: str
-) -> tuple[dict[str, dict[float, list[float]]], dict[str, dict[float, float]]]:
-    """The measured values, line -> x -> one a seed, and the published ones, line -> x -> value."""
-    curves: dict[str, dict[float, list[float]]] = defaultdict(dict)
-    published: dict[str, dict[float, float]] = defaultdict(dict)
-    for cell in cells:
-        if not is_finite(cell.settings.get(x)):
-            continue
-        name, value = line_name(cell, x, cells), float(cell.settings[x])
-        if cell.best_known.done:
-            curves[name][value] = cell.best_known.values
-        if cell.judged and not cell.ambiguous:
-            published[name][value] = cell.judged.value
-    return {name: dict(sorted(points.items())) for name, points in curves.items()}, dict(published)
-
-
-def _shared_legend(figure: Figure, panels: Iterable[Any]) -> None:
-    handles: dict[str, Any] = {}
-    for axes in panels:
-        known, labels = axes.get_legend_handles_labels()
-        handles.update(zip(labels, known, strict=True))
-    if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+def _curves_of_cells(cells: Sequence[JoinedCell], x: str) -> tuple[Curves, Printed]:
+    lines = lines_of(cells, x, cells)
+    measured = {
+        name: {float(cell.settings[x]): cell.best_known.values for cell in line if cell.best_known.done}
+        for name, line in lines.items()
+    }
+    published = {
+        name: {float(cell.settings[x]): cell.judged.value for cell in line if cell.judged and not cell.ambiguous}
+        for name, line in lines.items()
+    }
+    curves = {name: dict(sorted(points.items())) for name, points in measured.items() if points}
+    return curves, {name: points for name, points in published.items() if points}
 
 
 def line_name(cell: JoinedCell, x: str, panel: Sequence[JoinedCell]) -> str:

@@ -21,7 +21,7 @@ from contrastbench.report.cells import JoinedTable, Row
 from contrastbench.report.layout import SIGNS, published_text, words
 from contrastbench.report.page import Details, script_json, table_view
 from contrastbench.report.published import Published
-from contrastbench.report.svg import inline_svg
+from contrastbench.report.style import GRID, INK, look
 from contrastbench.report.verdict import KINDS
 from contrastbench.runner import files
 
@@ -107,6 +107,7 @@ def page(report: ReportInput) -> str:
         counts=counts,
         kinds=KINDS,
         signs=SIGNS,
+        look=look,
         scales=sorted({table.scale for paper in report.papers for table in paper.tables}),
         data=script_json(details.as_json()),
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -137,6 +138,26 @@ def _drawing(svg: bytes, prefix: str) -> tuple[Markup, bool]:
     drawing = inline_svg(svg, prefix)
     box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', drawing)
     return drawing, box is not None and float(box[1]) > 1.7 * float(box[2])
+
+
+def inline_svg(source: bytes, prefix: str) -> Markup:
+    """A figure of ``style.svg_bytes`` as it may stand in the page beside others.
+
+    Ids get ``prefix``, so that two figures do not share them; ink and grid follow the page's colours, so that the
+    figure can be read in the dark; indentation and unused ids go, a third of the size. Names in a figure are text:
+    matplotlib escapes them.
+    """
+    text = source.decode()
+    root, _, body = text[text.index("<svg") :].partition(">")
+    box = re.search(r'viewBox="[^"]*"', root)
+    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.DOTALL)
+    body = re.sub(r">\s*\n\s*<", "><", body).replace("xlink:href", "href").rstrip()
+    used = {name for names in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', body) for name in names}
+    body = re.sub(r' id="([^"]+)"', lambda id: f' id="{prefix}-{id[1]}"' if id[1] in used else "", body)
+    body = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", body)
+    body = re.sub(re.escape(INK), "currentColor", body, flags=re.IGNORECASE)
+    body = re.sub(re.escape(GRID), "var(--line)", body, flags=re.IGNORECASE)
+    return Markup(f"<svg {box[0] if box else ''}>{body}")
 
 
 @cache

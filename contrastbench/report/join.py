@@ -13,7 +13,7 @@ from typing import Any
 from contrastbench.report.cells import JoinedCell, JoinedTable, Row, Sample, grouped
 from contrastbench.report.published import Published
 from contrastbench.report.verdict import is_finite
-from contrastbench.runner.vocabulary import SCALES, Cell, Table, canonical_json, reseeded
+from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, Table, canonical_json, reseeded
 
 RowsByGroup = Mapping[str, Sequence[Row]]
 
@@ -63,11 +63,9 @@ def _joined(
     paper: str, table: str, cell: Cell, here: Sample, shipped: Sample, numbers: Iterable[Published], ambiguous: str
 ) -> JoinedCell:
     first = cell.runs[0]
-    return JoinedCell(
-        *(paper, table, cell.dataset, cell.method, cell.metric, cell.settings, cell.better),
-        *(first.scale, first.variant, first.protocol, first.identity["config"]),
-        *(here, shipped, tuple(numbers), ambiguous, cell.deterministic),
-    )
+    kinds = {"scale": first.scale, "variant": first.variant, "protocol": first.protocol}
+    known = {"here": here, "shipped": shipped, "published": tuple(numbers), "ambiguous": ambiguous}
+    return JoinedCell(**vars(cell), paper=paper, table=table, config=first.identity["config"], **kinds, **known)
 
 
 def _sample(cell: Cell, rows: RowsByGroup) -> Sample:
@@ -95,13 +93,10 @@ def _rows_of(cell: Cell, rows: RowsByGroup) -> Sequence[Row]:
     return [row for row in found if row["key"] in keys or row["key"] == reseeded(first, row["seed"]).key]
 
 
-_IDENTITY = ("paper", "stage", "scale", "variant", "protocol", "protocol_version")
-
-
 def _group(identity: Mapping[str, Any]) -> str:
     """All that a run is, without its seed and the keys of the runs that it needs."""
     needs = [name for name, _ in identity.get("needs", ())]
-    return canonical_json([*(identity[name] for name in _IDENTITY), identity["config"], needs])
+    return canonical_json([needs, *(identity[name] for name in IDENTITY if name not in ("seed", "needs"))])
 
 
 def _merged(cells: Iterable[Cell]) -> list[Cell]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from contrastbench.report.cells import JoinedCell, JoinedTable, Row, Sample, grouped
 from contrastbench.report.comparisons import findings
-from contrastbench.report.curves import LABELS, line_name, panels_of
+from contrastbench.report.curves import LABELS, lines_of, panels_of
 from contrastbench.report.layout import (
     MISSING,
-    SIGNS,
     Grid,
     number_text,
     numbers_text,
@@ -25,15 +25,16 @@ from contrastbench.report.layout import (
     words,
 )
 from contrastbench.report.published import Published
-from contrastbench.report.style import look, looks
-from contrastbench.report.svg import Axis, axis_of, strip
+from contrastbench.report.style import looks
 from contrastbench.report.verdict import is_finite
 
 LOG_TAIL = 2000  # characters kept of a failed run's last lines
 MOST_FAILURES = 5  # per cell and place, in full
+WIDTH, HEIGHT = 116, 16  # of a strip: the small picture of seeds, interval and published number in a cell
+PAD = 5  # room for half a mark at either end of it
 
 
-View = dict[str, Any]  # what the template shows of a table, a line or a cell
+View = dict[str, Any]  # what the template shows of a table or a cell
 
 
 def table_view(table: JoinedTable, details: Details) -> View:
@@ -42,58 +43,40 @@ def table_view(table: JoinedTable, details: Details) -> View:
     # The strips of one column and one data set share an axis.
     places = grouped(table.cells, lambda cell: (grid.column_label(cell), cell.dataset))
     axes = {place: axis_of(cells) for place, cells in places.items()}
-    rows = [_row_view(label, grid, axes, details) for label in grid.rows]
+
+    def cell_view(row: str, column: str) -> View | None:
+        cell = grid.rows[row].get(column)
+        return _cell_view(cell, f"{row}, {column}", axes[column, cell.dataset], details) if cell else None
+
     return {
-        "number": details.next_table(),
-        "paper": table.paper,
-        "name": table.name,
-        "scale": table.scale,
-        "kind": grid.kind,  # the scale, and variant and protocol where all cells share them
-        "question": table.table.title,
-        "axis_rows": grid.axis_rows,
-        "columns": grid.columns,
-        "rows": rows,
+        "table": table,
+        "number": next(details.numbers),
+        "grid": grid,
+        "lines": [(row, [cell_view(row, column) for column in grid.columns]) for row in grid.rows],
         "metrics": list(dict.fromkeys(cell.metric for cell in table.cells)),
         "findings": findings(table),
         "measured": sum(bool(cell.best_known.done) for cell in table.cells),
-        "of": len(table.cells),
         "chart": details.add_chart(table),
         "unmatched": [f"{n.dataset} / {n.method}: {published_text(n)}" for n in table.unmatched],
     }
 
 
-def _row_view(label: str, grid: Grid, axes: dict[tuple[str, str], Axis | None], details: Details) -> View:
-    cells = grid.rows[label]
-    first = next(iter(cells.values()))
-    views = [
-        _cell_view(cell, f"{label}, {column}", axes[column, cell.dataset], details)
-        if (cell := cells.get(column))
-        else None
-        for column in grid.columns
-    ]
-    return {"label": label, "colour": look(first.method).colour, "cells": views}
-
-
 def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details) -> View:
-    sample = cell.best_known
+    summary = cell.best_known.summary
     verdict = verdict_text(cell).split(" ", 1)[1]  # the word, with what a reader asks next
     here, shipped = (sample_text(each, cell.metric) for each in (cell.here, cell.shipped))
     published = numbers_text(cell)
     return {
+        "cell": cell,
         "number": details.add_cell(cell, name),  # of its details
-        "kind": cell.verdict.kind,
-        "sign": SIGNS[cell.verdict.kind],
         "verdict": verdict,
-        "reason": cell.verdict.reason,
         "published": published,
         "shipped": shipped,
         "here": here,
-        "mean": number_text(sample.summary.mean, cell.metric) if sample.done else MISSING,
-        "spread": number_text(sample.summary.sd, cell.metric) if sample.summary.n > 1 else "",
-        "origin": "here" if cell.here.done else ("shipped" if cell.shipped.done else ""),
-        "trouble": _trouble(cell),  # "2 failed", "3 missing", ""
-        "value": _sort_values(cell),
         "strip": strip(cell, axis),
+        "mean": number_text(summary.mean, cell.metric) if summary.n else MISSING,
+        "spread": number_text(summary.sd, cell.metric) if summary.n > 1 else "",
+        "trouble": _trouble(cell),  # "2 failed", "3 missing", ""
         "label": f"{name}: published {published}, shipped {shipped}, here {here}, {verdict}. Show seeds and settings.",
     }
 
@@ -106,10 +89,46 @@ def _trouble(cell: JoinedCell) -> str:
     return ", ".join(words)
 
 
-def _sort_values(cell: JoinedCell) -> dict[str, float | None]:
-    means = {name: s.summary.mean if s.done else None for name, s in (("here", cell.here), ("shipped", cell.shipped))}
-    best = cell.best_known.summary.mean if cell.best_known.done else None
-    return {**means, "mean": best, "published": cell.judged.value if cell.judged else None}
+class Axis(NamedTuple):
+    low: float
+    high: float
+
+    def place(self, value: float) -> float:
+        span = self.high - self.low
+        share = (value - self.low) / span if span > 0 else 0.5
+        return round(PAD + share * (WIDTH - 2 * PAD), 1)
+
+
+def axis_of(cells: Sequence[JoinedCell]) -> Axis | None:
+    """The range that one column's strips share; None where there is nothing to draw."""
+    values: list[float] = []
+    for cell in cells:
+        for sample in (cell.here, cell.shipped):
+            values += sample.values
+            values += [end for end in sample.interval or () if cell.best_known is sample]
+        values += [cell.judged.value] if cell.judged else []
+    return Axis(min(values), max(values)) if values else None
+
+
+def strip(cell: JoinedCell, axis: Axis | None) -> Markup:
+    """Seeds as dots, the 95 % interval as a bar, the published number as a diamond; decoration, hidden from readers."""
+    sample = cell.best_known
+    if axis is None or not (sample.done or cell.judged):
+        return Markup("")
+    middle = HEIGHT // 2
+    parts = [f'<path class="axis" d="M0 {middle}H{WIDTH}"/>']
+    if sample.interval:
+        low, high = (min(max(axis.place(end), 0), WIDTH) for end in sample.interval)
+        parts.append(f'<path class="interval" d="M{low:g} {middle}H{max(high, low + 1):g}"/>')
+    dots = "".join(f"M{axis.place(value):g} {middle}h0" for value in sample.values[:50])
+    parts.append(f'<path class="seeds" d="{dots}"/>' if dots else "")
+    if sample.done:
+        parts.append(f'<circle class="centre" cx="{axis.place(sample.summary.mean):g}" cy="{middle}" r="3"/>')
+    if cell.judged:
+        x = axis.place(cell.judged.value)
+        parts.append(f'<path class="printed" d="M{x:g} 2l5 6l-5 6l-5 -6z"/>')
+    head = f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" aria-hidden="true">'
+    return Markup(head + "".join(parts) + "</svg>")  # numbers only
 
 
 class Details:
@@ -119,11 +138,7 @@ class Details:
         self.cells: list[dict[str, Any]] = []
         self.charts: list[dict[str, Any]] = []
         self.origins: dict[str, int] = {}
-        self.tables = 0
-
-    def next_table(self) -> int:
-        self.tables += 1
-        return self.tables
+        self.numbers = itertools.count(1)  # of the tables
 
     def add_cell(self, cell: JoinedCell, name: str) -> int:
         verdict = cell.verdict
@@ -133,7 +148,6 @@ class Details:
                 "place": [cell.paper, cell.table, cell.scale],
                 "kinds": [cell.variant, cell.protocol],
                 "metric": cell.metric,
-                "better": cell.better,
                 "verdict": [verdict.kind, verdict.reason, _short(verdict.interval), _short(verdict.difference)],
                 "published": [_published(number) for number in cell.published],
                 "others": [[published_text(number), v.kind, v.reason] for number, v in cell.others],
@@ -173,16 +187,12 @@ class Details:
 
     def add_chart(self, table: JoinedTable) -> int | None:
         """Registers the table's ablation curves; None where no setting takes three values or more."""
-        values: dict[str, set[float]] = defaultdict(set)
-        for cell in table.cells:
-            for name, value in cell.settings.items():
-                if is_finite(value):
-                    values[name].add(float(value))
-        swept = [name for name, seen in values.items() if len(seen) >= 3]
+        found = [(name, value) for cell in table.cells for name, value in cell.settings.items() if is_finite(value)]
+        swept = [name for name, seen in grouped(found, itemgetter(0)).items() if len(set(seen)) >= 3]
         charts = [made for x in swept for cells in panels_of(table) if (made := _chart(cells, x))]
         if not charts:
             return None
-        self.charts.append({"axes": charts, "title": table.table.title})
+        self.charts.append({"axes": charts})
         return len(self.charts) - 1
 
     def as_json(self) -> dict[str, Any]:
@@ -191,29 +201,25 @@ class Details:
 
 def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:
     """The curves of one data set and metric; None where no line has two measured points."""
-    lines: dict[str, list[Any]] = defaultdict(list)
-    for cell in cells:
-        if is_finite(cell.settings.get(x)) and (cell.best_known.done or cell.judged):
-            lines[line_name(cell, x, cells)].append(_point(cell, x))
-    if not any(sum(point["mean"] is not None for point in points) > 1 for points in lines.values()):
+    shown = lines_of([cell for cell in cells if cell.best_known.done or cell.judged], x, cells)
+    if not any(sum(bool(cell.best_known.done) for cell in line) > 1 for line in shown.values()):
         return None
     drawn: list[dict[str, Any]] = []
-    for name, style in looks(lines).items():
+    for name, style in looks(shown).items():
         alike = sum(line["colour"] == style.colour for line in drawn)  # a line of the same colour is dashed otherwise
-        points = sorted(lines[name], key=lambda point: point["x"])
+        points = [_point(cell, x) for cell in sorted(shown[name], key=lambda cell: cell.settings[x])]
         drawn.append({"name": name, "colour": style.colour, "dash": alike, "points": points})
     return {"x": x, "label": LABELS.get(x, x), "y": words(cells[0].metric), "dataset": cells[0].dataset, "lines": drawn}
 
 
 def _point(cell: JoinedCell, x: str) -> dict[str, Any]:
     sample = cell.best_known
-    number = cell.judged if not cell.ambiguous else None
     return {
         "x": float(cell.settings[x]),
         "mean": _short(sample.summary.mean) if sample.done else None,
         "interval": _short(sample.interval),
         "seeds": [_short(value) for value in sample.values],
-        "published": number.value if number else None,
+        "published": cell.judged.value if cell.judged and not cell.ambiguous else None,
     }
 
 
@@ -225,7 +231,6 @@ def _published(number: Published) -> dict[str, Any]:
         "kind": number.spread_kind,
         "n": number.n,
         "margin": number.margin,
-        "confirmed": number.confirmed,
         "from": [number.where, number.source, number.note],
     }
 

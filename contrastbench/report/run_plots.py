@@ -10,12 +10,10 @@ They read lists from a row's ``series``, by these names:
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,25 +25,12 @@ from contrastbench.report.style import MARKERS, PALETTE, looks, new_figure, styl
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[3]
 
 
-def read_curve(path: Path) -> list[dict[str, Any]]:
-    """A run's ``metrics.jsonl``; a last line that a kill cut off is left out."""
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return lines
-
-
 def run_figures(rows: Iterable[Row], curve_of: Callable[[Row], Sequence[Mapping[str, Any]]]) -> dict[str, Figure]:
     """Every figure of single runs that the rows give, by a name for its file; a map is the method's first seed's.
 
     Args:
         rows: of one paper.
-        curve_of: a row's curve, as ``read_curve`` finds it in the run's folder; empty where there is none.
+        curve_of: the lines of a row's curve, as its run logged them; empty where there is none.
     """
     figures: dict[str, Figure] = {}
     by_method = itemgetter("method")
@@ -67,7 +52,7 @@ def training_curves(runs: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -
     """The loss along training: every seed a thin line, their mean a thick one.
 
     Args:
-        runs: method -> its runs' curves, as ``read_curve`` gives them.
+        runs: method -> its runs' curves, each the lines that the run logged.
     """
     curves = {name: [_losses(run) for run in seeds] for name, seeds in runs.items()}
     with styled():

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 from scipy import special
 
 LEVEL = 0.95
@@ -146,11 +145,21 @@ def equivalence_interval(difference: Difference, level: float = LEVEL) -> Interv
     return difference_interval(difference, 2 * level - 1)
 
 
+def decision(difference: Difference, margin: float, rounding: float = 0.0) -> str:
+    """Whether the two are equal within the margin (TOST): "reproduced"; else whether they differ: "differs"; else "".
+
+    Args:
+        margin: of equivalence, in the metric's unit.
+        rounding: half a unit of the last printed digit; added at both ends of the intervals.
+    """
+    if equivalence_interval(difference).widened(rounding).within(margin):
+        return "reproduced"
+    return "differs" if difference_interval(difference).widened(rounding).excludes_zero() else ""
+
+
 def narrowest(sd: float, printed: Printed, level: float = LEVEL) -> float:
     """Half the interval's width if we had infinitely many runs of this sd: the printed number's own uncertainty."""
-    if printed.n:
-        return t_quantile(0.5 + level / 2, printed.n - 1) * printed.sd / math.sqrt(printed.n)
-    return t_quantile(0.5 + level / 2, math.inf) * max(sd, printed.sd)
+    return difference_interval(difference(Summary(math.inf, printed.mean, sd), printed), level).high
 
 
 def seeds_to_decide(here: Summary, printed: Printed, margin: float, rounding: float = 0.0) -> int | None:
@@ -158,16 +167,16 @@ def seeds_to_decide(here: Summary, printed: Printed, margin: float, rounding: fl
 
     Args:
         here: our runs so far, at least 2.
-        margin: of equivalence, in the metric's unit.
-        rounding: half a unit of the last printed digit.
+        margin, rounding: as in ``decision``.
     """
-    if math.isnan(here.sd):
-        return None
-    counts = np.arange(here.n + 1, MOST_SEEDS + 1, dtype=float)
-    distance = abs(here.mean - printed.mean)
-    wide, narrow = (_half_widths(counts, here.sd, printed, level) + rounding for level in (LEVEL, 2 * LEVEL - 1))
-    settled = (distance + narrow <= margin) | (distance > wide)
-    return int(counts[np.argmax(settled)]) if settled.any() else None
+
+    def settles(count: float) -> bool:
+        return bool(decision(difference(here._replace(n=count), printed), margin, rounding))
+
+    counts: Sequence[int] = range(int(here.n) + 1, MOST_SEEDS + 1)
+    if not settles(math.inf):  # more seeds make no interval wider, but for Welch's at as many as the paper has
+        counts = [printed.n] if printed.n in counts else []
+    return next((count for count in counts if settles(count)), None)
 
 
 def seeds_range(here: Summary, printed: Printed, margin: float, rounding: float = 0.0) -> tuple[int, int | None] | None:
@@ -181,25 +190,3 @@ def seeds_range(here: Summary, printed: Printed, margin: float, rounding: float 
         for quantile in special.chdtri(here.n - 1, [0.1, 0.9])
     )
     return None if low is None else (low, high)
-
-
-def _half_widths(counts: np.ndarray, sd: float, printed: Printed, level: float) -> np.ndarray:
-    """Half the difference interval's width for each number of seeds."""
-    quantiles = _quantiles_up_to(0.5 + level / 2)[counts.astype(int) - 1]
-    if not printed.n:
-        return quantiles * max(sd, printed.sd) * np.sqrt(1 + 1 / counts)
-    ours, theirs = sd**2 / counts, printed.sd**2 / printed.n
-    if ours[0] + theirs == 0:
-        return np.zeros_like(counts)
-    weighted = (ours * quantiles + theirs * t_quantile(0.5 + level / 2, printed.n - 1)) / (ours + theirs)
-    same = counts == printed.n
-    if same.any():
-        pair = Difference(0.0, float(ours[same][0]), printed.n - 1, theirs, printed.n - 1)
-        weighted[same] = _quantile(pair, 0.5 + level / 2)
-    return weighted * np.sqrt(ours + theirs)
-
-
-@lru_cache(maxsize=8)
-def _quantiles_up_to(probability: float) -> np.ndarray:
-    """t quantiles for 0 (unused), 1, 2, ... degrees of freedom."""
-    return special.stdtrit(np.maximum(np.arange(MOST_SEEDS), 1.0), probability)

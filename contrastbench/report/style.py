@@ -153,27 +153,27 @@ def svg_bytes(figure: Figure, source: str = "") -> bytes:
     return b"\n".join(line.rstrip() for line in short.splitlines()) + b"\n"
 
 
-def pdf_bytes(figure: Figure, source: str = "") -> bytes:
-    """The figure as PDF, the same bytes for the same figure."""
-    information = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": source or None}
-    return _written(figure, FigureCanvasPdf, format="pdf", metadata=information)
-
-
-def png_bytes(figure: Figure, source: str = "") -> bytes:
-    """The figure as PNG at 200 dots an inch, on white; the same bytes for the same figure."""
-    information = {"Software": None, "Source": source or None}
-    return _written(figure, FigureCanvasAgg, format="png", dpi=200, facecolor="white", metadata=information)
-
-
 def save(figure: Figure, path: Path, source: str = "") -> Path:
-    """Writes the figure, whole or not at all, in the format that the file's ending names.
+    """Writes the figure, whole or not at all: the same bytes for the same figure, in the format that the ending names.
+
+    A PNG has 200 dots an inch, on white.
+
+    Args:
+        source: as in ``svg_bytes``.
 
     Raises:
         ValueError: the ending is not .svg, .pdf or .png.
     """
-    makers = {".svg": svg_bytes, ".pdf": pdf_bytes, ".png": png_bytes}
-    if path.suffix not in makers:
-        raise ValueError(f"a figure's file must end in {' or '.join(makers)}, got {path.name!r}")
+    if path.suffix == ".svg":
+        content = svg_bytes(figure, source)
+    elif path.suffix == ".pdf":
+        information = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": source or None}
+        content = _written(figure, FigureCanvasPdf, format="pdf", metadata=information)
+    elif path.suffix == ".png":
+        information = {"Software": None, "Source": source or None}
+        content = _written(figure, FigureCanvasAgg, format="png", dpi=200, facecolor="white", metadata=information)
+    else:
+        raise ValueError(f"a figure's file must end in .svg or .pdf or .png, got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(path, makers[path.suffix](figure, source))
+    files.write_bytes(path, content)
     return path

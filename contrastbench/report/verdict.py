@@ -12,9 +12,9 @@ from contrastbench.report.statistics import (
     Interval,
     Printed,
     Summary,
+    decision,
     difference,
     difference_interval,
-    equivalence_interval,
     narrowest,
     seeds_range,
     summarise,
@@ -31,7 +31,7 @@ class Verdict:
 
     Attributes:
         hint: what a reader asks next, in a few words: how far off, or what would decide it.
-        interval: the 95 % interval of ours minus published; of two numbers without any randomness, the print's rounding.
+        interval: the 95 % interval of ours minus published; the print's rounding if neither is random.
         seeds_needed: of an undecided cell, the fewest and the most seeds still to run (None: beyond 1,000 in all).
     """
 
@@ -94,8 +94,8 @@ def printed_number(published: Published) -> Printed:
 def _judged_exactly(here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
     """The verdict on a number that no seed can change: as on the mean of infinitely many runs.
 
-    A printed number without a spread comes from the same method, so it is exact too, but for its rounding. A spread over
-    folds says that the paper drew its folds; how far another draw would move its mean, it does not say.
+    A printed number without a spread comes from the same method, so it is exact too, but for its rounding. A spread
+    over folds says that the paper drew its folds; how far another draw would move its mean, it does not say.
     """
     off = here.mean - published.value
     if here.sd > 0:  # NaN for one run
@@ -111,21 +111,22 @@ def _judged_exactly(here: Summary, printed: Printed, published: Published, margi
 def _judged(here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
     off = difference(here, printed)
     interval = difference_interval(off).widened(published.rounding)
-    method = _method(published, printed, here)
-    found = Verdict("undecided", "", interval=interval, difference=off.estimate)
-    if equivalence_interval(off).widened(published.rounding).within(margin):
+    kind, method = decision(off, margin, published.rounding), _method(published, printed, here)
+    found = Verdict(kind, "", interval=interval, difference=off.estimate)
+    if kind == "reproduced":
         test = "" if method == NOTHING_RANDOM else "TOST at 5 %, "
-        return replace(found, kind="reproduced", reason=f"equal within {margin:g} ({test}{method})")
-    if interval.excludes_zero():
+        return replace(found, reason=f"equal within {margin:g} ({test}{method})")
+    if kind == "differs":
         words = f"{off.estimate:+.3g}"
-        return replace(found, kind="differs", reason=f"off by {words} ({method})", hint=words)
-    return _undecided(found, here, printed, margin, published.rounding)
+        return replace(found, reason=f"off by {words} ({method})", hint=words)
+    return _undecided(replace(found, kind="undecided"), here, printed, margin, published.rounding)
 
 
 def _undecided(found: Verdict, here: Summary, printed: Printed, margin: float, rounding: float) -> Verdict:
     """Says what would decide the cell: seeds where some number would, else how large the gap would have to be."""
     equal, gap = (narrowest(here.sd, printed, level) + rounding for level in (2 * LEVEL - 1, LEVEL))
-    never = "" if equal <= margin else f"; it can never be reproduced: {_why_never(printed)} (margin {margin:g})"
+    known = f"a mean of {printed.n} runs" if printed.n else "one printed number"
+    never = "" if equal <= margin else f"; it can never be reproduced: {known} is too uncertain (margin {margin:g})"
     total = None if math.isinf(here.n) else seeds_range(here, printed, margin, rounding)
     if total is None:
         bound = f"a gap above {gap:.2g}" if equal > margin else f"a gap above {gap:.2g} or below {margin - equal:.1g}"
@@ -137,11 +138,6 @@ def _undecided(found: Verdict, here: Summary, printed: Printed, margin: float, r
     hint = hint if low != high else f"{low} more seed{'s' * (low > 1)}"
     reason = f"about {hint} would decide it if the mean stays (80 % interval of the sd){never}"
     return replace(found, reason=reason, hint=hint, seeds_needed=(low, high))
-
-
-def _why_never(printed: Printed) -> str:
-    known = f"a mean of {printed.n} runs" if printed.n else "one printed number"
-    return f"{known} is too uncertain"
 
 
 def _method(published: Published, printed: Printed, here: Summary) -> str:

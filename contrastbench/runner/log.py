@@ -59,9 +59,8 @@ class Log:
 
     def last_epoch(self) -> int | None:
         """The last epoch whose line is on disk."""
-        lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
-        epochs = [_epoch_of(line) for line in lines]
-        return max((int(epoch) for epoch in epochs if epoch != float("inf")), default=None)
+        lines = read_curve(self.path.parent) if self.path else []
+        return max((line["epoch"] for line in lines), default=None)
 
     def rewind(self, epoch: int) -> None:
         """Drops the lines from ``epoch`` on: they will be written again."""
@@ -69,6 +68,13 @@ class Log:
         if self.path and self.path.exists():
             kept = [line for line in self.path.read_text().splitlines(keepends=True) if _epoch_of(line) < epoch]
             files.write_text(self.path, "".join(kept))
+
+
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's ``metrics.jsonl``; a last line that a kill cut off is left out."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if _epoch_of(line) != float("inf")]
 
 
 def _epoch_of(line: str) -> float:

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 from contrastbench.report import html, style
 from contrastbench.report.curves import curve
+from contrastbench.report.html import inline_svg
 from contrastbench.report.join import join
 from contrastbench.report.published import Published
-from contrastbench.report.svg import inline_svg
 
 METRIC = "test_top1_percent"
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
