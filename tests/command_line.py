@@ -10,8 +10,8 @@ from unittest import mock
 
 from typer.testing import CliRunner
 
-from contrastbench.cli import app
 from contrastbench.cli.app import console, places
+from contrastbench.cli.commands import app
 
 
 class Told(NamedTuple):

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, how it exits."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from contrastbench import papers
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import SCHEMA, sealed
 from contrastbench.runner.tickets import folder_of, write_ticket
-from contrastbench.runner.vocabulary import canonical_json
+from contrastbench.runner.vocabulary import canonical_json, chain
 
 ROOT = Path(__file__).parents[1]
 
@@ -141,14 +142,44 @@ def test_doctor_finds_this_machine_fit(tmp_path):
     assert "torch" in done.stdout and "GB free" in done.stdout
 
 
-def test_list_names_every_paper_and_table():
-    said = contrastbench("list").stdout
-    for name in papers.names():
-        assert all(f"{name}/{table}" in said for table in papers.paper(name).tables)
+def test_list_has_a_line_for_each_paper_and_for_one_paper_its_tables_and_questions():
+    said = contrastbench("list").stdout.splitlines()
+    names = papers.names()
+    assert [line.split()[0] for line in said[1 : 1 + len(names)]] == names and len(said) <= len(names) + 3
+    counts = {line.split()[0]: int(re.search(r"\((\d+) tables?\)", line)[1]) for line in said[1 : 1 + len(names)]}
+    assert counts == {name: len(papers.paper(name).tables) for name in names}
+    for name in names:
+        listed = contrastbench("list", name).stdout
+        for table, declared in papers.paper(name).tables.items():
+            assert f"{name}/{table}" in listed and declared.title.split()[0] in listed
+
+
+def test_list_counts_what_a_command_for_the_whole_paper_does():
+    line = next(line for line in contrastbench("list").stdout.splitlines() if line.startswith("sequential_rec"))
+    cells = [cell for _, cell in papers.select("sequential_recommendation").cells("quick")]
+    runs = chain(run for cell in cells for run in cell.runs)
+    assert f"{len(cells)} ({len(runs)})" in line
+
+
+CTRL_C_WHILE_IMPORTING = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == "contrastbench.cli.running":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from contrastbench.cli import main
+main()
+"""
+
+
+def test_ctrl_c_while_python_imports_ends_as_quietly_as_later():
+    done = subprocess.run([sys.executable, "-c", CTRL_C_WHILE_IMPORTING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "lines"), [(["list"], 90), (["plan"], 50), (["data", "list"], 70), (["status"], 70)], ids=str
+    ("arguments", "lines"), [(["list"], 12), (["plan"], 50), (["data", "list"], 70), (["status"], 70)], ids=str
 )
 def test_what_a_newcomer_asks_first_fits_80_columns_and_a_screen_or_two(tmp_path, arguments, lines):
     said = contrastbench(*arguments, runs=tmp_path, width=80).stdout.splitlines()

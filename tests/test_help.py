@@ -4,7 +4,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from contrastbench.cli import app
+from contrastbench.cli.commands import app
 
 COMMANDS = [[], *([name] for name in get_command(app).commands), ["data", "fetch"]]
 

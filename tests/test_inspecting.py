@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 import contrastbench
-from contrastbench.cli import app
 from contrastbench.cli.app import console
+from contrastbench.cli.commands import app
 from contrastbench.report.spreadsheet import csv_of
 
 

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from contrastbench import papers
-from contrastbench.cli import app
 from contrastbench.cli.app import console, places
 from contrastbench.cli.before import data_is_here
+from contrastbench.cli.commands import app
 from contrastbench.cli.drawing import curve_over
 from contrastbench.cli.gathering import gather
 from contrastbench.report.curves import without_setting

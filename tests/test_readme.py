@@ -11,7 +11,7 @@ import command_line
 import pytest
 import typer
 
-from contrastbench.cli import app
+from contrastbench.cli.commands import app
 from contrastbench.papers import select
 
 ROOT = Path(__file__).parents[1]

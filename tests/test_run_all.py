@@ -13,8 +13,9 @@ from command_line import contrastbench
 from typer.testing import CliRunner
 
 from contrastbench import papers
-from contrastbench.cli import app, reproducing
+from contrastbench.cli import reproducing
 from contrastbench.cli.app import console, places
+from contrastbench.cli.commands import app
 from contrastbench.cli.first import JUDGED, first_part
 from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import planned_runs

@@ -11,8 +11,9 @@ import pytest
 from command_line import contrastbench
 from typer.testing import CliRunner
 
-from contrastbench.cli import app, machine
+from contrastbench.cli import machine
 from contrastbench.cli.app import console
+from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import rows_shipped
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from contrastbench import papers
-from contrastbench.cli import completing
 from contrastbench.cli.app import complain, places, said, selections
 from contrastbench.papers import Selection
 from contrastbench.reading import Members
@@ -18,23 +14,6 @@ from contrastbench.runner import rows
 from contrastbench.runner.tickets import folder_of, needed_folders, read_ticket
 from contrastbench.runner.vocabulary import SCALES, Cell
 
-Targets = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="PAPER\\[/TABLE\\[/CELL]] or the beginning of a run's key; all papers if not given",
-        autocompletion=completing.targets,
-    ),
-]
-Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper", autocompletion=completing.scales)]
-AnyScale = Annotated[
-    str | None,
-    typer.Option(help="smoke, quick, lite or paper; all if not given", autocompletion=completing.scales),
-]
-Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="a config field to change: key=value, or key=1,2,3 for a sweep; repeatable"),
-]
 MOST_SEEDS = 10_000
 KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key; shorter ones might be meant as names
 

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table as Grid
 
 from contrastbench.cli.app import app, console, one_line_errors, places
-from contrastbench.cli.choosing import AnyScale, Targets, chosen_folders
+from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.options import AnyScale, Targets
 from contrastbench.runner.disk import Spare, spare_files
 from contrastbench.runner.rows import run_folders
 

@@ -10,7 +10,8 @@ import typer
 from rich.text import Text
 
 from contrastbench.cli.app import app, console, one_line_errors, places
-from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, chosen_folders
+from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.launchers.slurm_reasons import never

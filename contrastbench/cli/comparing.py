@@ -11,8 +11,9 @@ from rich.table import Table as Grid
 from contrastbench import papers, reading
 from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, console, one_line_errors
-from contrastbench.cli.choosing import KEY, AnyScale
+from contrastbench.cli.choosing import KEY
 from contrastbench.cli.inspecting import places_of, rows_of_key, value_text
+from contrastbench.cli.options import AnyScale
 from contrastbench.reading import Filter
 from contrastbench.runner.rows import Row
 

@@ -15,7 +15,8 @@ from rich.text import Text
 from contrastbench import papers, reading
 from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
-from contrastbench.cli.choosing import KEY, AnyScale, Seeds, Settings, run_folder, seed_numbers, settings_by_name
+from contrastbench.cli.choosing import KEY, run_folder, seed_numbers, settings_by_name
+from contrastbench.cli.options import AnyScale, Seeds, Settings
 from contrastbench.reading import Filter
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue

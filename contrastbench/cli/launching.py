@@ -6,11 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
-import typer
-
-from contrastbench.cli import completing
 from contrastbench.cli.app import console, places
 from contrastbench.cli.display import Display
 from contrastbench.data import catalogue
@@ -18,28 +14,6 @@ from contrastbench.runner.devices import check_device, settled
 from contrastbench.runner.launchers import Job, Outcome, inline, local
 from contrastbench.runner.profiles import Profile, read_profile
 from contrastbench.runner.vocabulary import Run, resolved
-
-LauncherName = Annotated[
-    str,
-    typer.Option(
-        "--launcher", help="inline (debugging), local (a queue) or slurm", autocompletion=completing.launchers
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option(help="inline, local: cpu, cuda, cuda:0, or auto (a GPU if there is one and it is faster)"),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="inline, local: threads of a run; they may change the last bits of its results"),
-]
-Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit if not given")]
-RunsPerGpu = Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")]
-ProfileName = Annotated[
-    str | None,
-    typer.Option("--profile", help="slurm: a file of slurm/ without its .toml", autocompletion=completing.profiles),
-]
-Detach = Annotated[bool, typer.Option("--detach", help="slurm: submit and return; the same command follows later")]
 
 USED_BY = {
     **dict.fromkeys(("device", "threads"), ("inline", "local")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -14,11 +14,11 @@ from contrastbench import papers
 from contrastbench.cli import completing
 from contrastbench.cli.app import app, console, one_line_errors, selections
 from contrastbench.cli.before import by_name_only
-from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
 from contrastbench.cli.display import cost_of, has_many_cells, plan_grid, priced_by
+from contrastbench.cli.options import Scale, Seeds, Settings, Targets
 from contrastbench.cli.planning import costs, planned_runs, prices, slots_for
 from contrastbench.runner.cost import Expected
-from contrastbench.runner.vocabulary import chain
+from contrastbench.runner.vocabulary import Cell, chain
 
 
 @app.command("list")
@@ -29,26 +29,43 @@ def list_papers(
         typer.Argument(help="PAPER\\[/TABLE]: with each table's question", autocompletion=completing.targets),
     ] = None,
 ) -> None:
-    """Lists the papers and their tables, with the number of cells and runs at each scale."""
-    grid = Grid("paper/table", *papers.SCALES, box=None, padding=(0, 2, 0, 0))
-    notes = ["cells (runs) at each scale"]
+    """Lists the papers, or a paper's tables with their questions; with the number of cells and runs at each scale."""
+    named = "paper" if targets is None else "paper/table"
+    grid = Grid(named, *papers.SCALES, box=None, padding=(0, 2, 0, 0))
+    lines = list(_lines_of_papers() if targets is None else _lines_of_tables(targets))
+    for line in lines:
+        grid.add_row(*line)
+    console.print(grid)
+    said = ["cells (runs) at each scale"]
+    if any("*" in str(text) for line in lines for text in line):
+        said += [f"*: {'more' if targets is None else 'only'} where the table is named, as PAPER/TABLE"]
+    if targets is None:
+        said += ["`contrastbench list PAPER` has its tables and their questions"]
+    console.print("; ".join(said), style="dim")
+
+
+def _lines_of_papers() -> Iterator[list[str]]:
+    """A line for each paper: what a command that names the paper alone does at each scale."""
+    for selection in selections(None):
+        sizes = (_size(cell for _, cell in selection.cells(scale)) for scale in papers.SCALES)
+        stars = ("*" * bool(selection.left_out(scale)) for scale in papers.SCALES)
+        tables = f"{len(selection.tables)} table{'s' * (len(selection.tables) > 1)}"
+        yield [f"{selection.paper.name} ({tables})", *(size + star for size, star in zip(sizes, stars, strict=True))]
+
+
+def _lines_of_tables(targets: Sequence[str]) -> Iterator[list[str | Text]]:
+    """Two lines for each table: its sizes, and its question."""
     for selection in selections(targets):
         paper = selection.paper
-        for table in selection.tables:
-            grid.add_row(f"{paper.name}/{table}", *(_size(paper, table, scale) for scale in papers.SCALES))
-            if targets:
-                grid.add_row(Text(paper.tables[table].title, "dim"))
-            if paper.tables[table].only_by_name and len(notes) == 1:
-                notes.append("*: only where the table is named, as PAPER/TABLE")
-    console.print(grid)
-    more = [] if targets else ["`contrastbench list PAPER` adds each table's question"]
-    console.print("; ".join([*notes, *more]), style="dim")
+        for name, table in ((name, paper.tables[name]) for name in selection.tables):
+            sizes = (_size(paper.cells(name, scale)) + "*" * (scale in table.only_by_name) for scale in papers.SCALES)
+            yield [f"{paper.name}/{name}", *sizes]
+            yield [Text(table.title, "dim")]
 
 
-def _size(paper: papers.Paper, table: str, scale: str) -> str:
-    cells = paper.cells(table, scale)
-    by_name = "*" * (scale in paper.tables[table].only_by_name)
-    return f"{len(cells)} ({len(chain(run for cell in cells for run in cell.runs))}){by_name}" if cells else "-"
+def _size(cells: Iterable[Cell]) -> str:
+    cells = list(cells)
+    return f"{len(cells)} ({len(chain(run for cell in cells for run in cell.runs))})" if cells else "-"
 
 
 @app.command("plan")
@@ -104,4 +121,4 @@ def say_by_name(targets: Sequence[str] | None, scale: str) -> None:
     """Says how many tables of whole papers the command leaves out, because they are run by name only."""
     if counts := Counter(name.partition("/")[0] for name in by_name_only(targets, scale)):
         said = ", ".join(f"{count} tables of {paper}" for paper, count in counts.items())
-        console.print(f"run by name only: {said} (`contrastbench list` has their names)", style="dim")
+        console.print(f"run by name only: {said} (`contrastbench list PAPER` has their names)", style="dim")

@@ -12,7 +12,8 @@ import typer
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
-from contrastbench.cli.choosing import AnyScale, Seeds, Settings, Targets, chosen_folders
+from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets
 
 
 @app.command("collect")

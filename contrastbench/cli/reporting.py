@@ -14,15 +14,9 @@ import typer
 from contrastbench import papers
 from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, complaints, console, one_line_errors, places, selections
-from contrastbench.cli.choosing import (
-    AnyScale,
-    Seeds,
-    Settings,
-    Targets,
-    seed_numbers,
-    settings_by_name,
-)
+from contrastbench.cli.choosing import seed_numbers, settings_by_name
 from contrastbench.cli.display import layout_for
+from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets, Watch
 
 if TYPE_CHECKING:
     from contrastbench.report.cells import JoinedTable
@@ -137,7 +131,7 @@ def plot_rows(
 @app.command("report")
 @one_line_errors
 def write_report(
-    watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
+    watch: Watch = False,
     out: Annotated[Path | None, typer.Option(help="the page's file; results/report/index.html if not given")] = None,
 ) -> None:
     """Writes one HTML page with every table, verdict, figure and run, your own among them. It needs no server."""

@@ -18,10 +18,10 @@ from rich.text import Text
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
 from contrastbench.cli.before import data_is_here, write_each_ticket
-from contrastbench.cli.choosing import Scale, Seeds, Targets
 from contrastbench.cli.display import Display, duration
-from contrastbench.cli.launching import Device, Launcher, Options, Slots, Threads, launcher_of
+from contrastbench.cli.launching import Launcher, Options, launcher_of
 from contrastbench.cli.measured import metrics_missing
+from contrastbench.cli.options import Device, Scale, Seeds, Slots, Targets, Threads
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned

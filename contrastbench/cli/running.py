@@ -12,22 +12,23 @@ from rich.text import Text
 
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.cli.before import data_is_here, left_out, write_each_ticket
-from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
 from contrastbench.cli.display import Display, counted, duration
-from contrastbench.cli.launching import (
-    Detach,
-    Device,
-    Launcher,
-    LauncherName,
-    Options,
-    ProfileName,
-    RunsPerGpu,
-    Slots,
-    Threads,
-    launcher_of,
-)
+from contrastbench.cli.launching import Launcher, Options, launcher_of
 from contrastbench.cli.listing import say_by_name
 from contrastbench.cli.measured import metrics_missing, print_measured
+from contrastbench.cli.options import (
+    Detach,
+    Device,
+    LauncherName,
+    ProfileName,
+    RunsPerGpu,
+    Scale,
+    Seeds,
+    Settings,
+    Slots,
+    Targets,
+    Threads,
+)
 from contrastbench.cli.planning import costs, planned_runs
 from contrastbench.runner import cost, states
 from contrastbench.runner.launchers import Outcome, job_of

@@ -7,17 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench.cli.app import app, console, one_line_errors, places
-from contrastbench.cli.choosing import Scale, Seeds, Settings, Targets
 from contrastbench.cli.display import COLOURS
+from contrastbench.cli.options import Scale, Seeds, Settings, Targets, Watch
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import claims, states
 from contrastbench.runner.launchers import slurm_queue
@@ -36,7 +34,7 @@ def show_status(
     scale: Scale = "quick",
     seeds: Seeds = None,
     settings: Settings = None,
-    watch: Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")] = False,
+    watch: Watch = False,
 ) -> None:
     """Counts the states of all runs, per table; lists the runs at work, and when each was last heard of."""
     with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:

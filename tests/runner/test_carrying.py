@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contrastbench.cli import app, carrying
+from contrastbench.cli import carrying
 from contrastbench.cli.app import console
+from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import read_row, rows_in, rows_shipped, sealed, write_row, write_shipped
 from contrastbench.runner.vocabulary import canonical_json, key_of
