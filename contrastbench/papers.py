@@ -158,9 +158,10 @@ def _changed(cell: Cell, settings: dict[str, str]) -> list[Cell]:
         runs = tuple(changed(run, changes) for run in cell.runs)
         method = relabelled(cell.method, first, first, changes)
         # What the paper declares of a method it does not declare of every setting of it.
-        kept = {"dataset": runs[0].dataset, "deterministic": cell.deterministic and method == cell.method}
-        settings = {**cell.settings, **changes}
-        made.append(dataclasses.replace(cell, runs=runs, method=method, settings=settings, **kept))
+        deterministic = cell.deterministic and method == cell.method
+        labels = {"dataset": runs[0].dataset, "method": method}
+        said = {**cell.settings, **changes}
+        made.append(dataclasses.replace(cell, runs=runs, settings=said, deterministic=deterministic, **labels))
     return made
 
 

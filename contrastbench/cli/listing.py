@@ -32,7 +32,7 @@ def list_papers(
     """Lists the papers, or a paper's tables with their questions; with the number of cells and runs at each scale."""
     named = "paper" if targets is None else "paper/table"
     grid = Grid(named, *papers.SCALES, box=None, padding=(0, 2, 0, 0))
-    lines = list(_lines_of_papers() if targets is None else _lines_of_tables(targets))
+    lines: list[list[str | Text]] = list(_lines_of_papers() if targets is None else _lines_of_tables(targets))
     for line in lines:
         grid.add_row(*line)
     console.print(grid)
@@ -44,7 +44,7 @@ def list_papers(
     console.print("; ".join(said), style="dim")
 
 
-def _lines_of_papers() -> Iterator[list[str]]:
+def _lines_of_papers() -> Iterator[list[str | Text]]:
     """A line for each paper: what a command that names the paper alone does at each scale."""
     for selection in selections(None):
         sizes = (_size(cell for _, cell in selection.cells(scale)) for scale in papers.SCALES)

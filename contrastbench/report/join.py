@@ -63,9 +63,19 @@ def _joined(
     paper: str, table: str, cell: Cell, here: Sample, shipped: Sample, numbers: Iterable[Published], ambiguous: str
 ) -> JoinedCell:
     first = cell.runs[0]
-    kinds = {"scale": first.scale, "variant": first.variant, "protocol": first.protocol}
-    known = {"here": here, "shipped": shipped, "published": tuple(numbers), "ambiguous": ambiguous}
-    return JoinedCell(**vars(cell), paper=paper, table=table, config=first.identity["config"], **kinds, **known)
+    return JoinedCell(
+        **vars(cell),
+        paper=paper,
+        table=table,
+        scale=first.scale,
+        variant=first.variant,
+        protocol=first.protocol,
+        config=first.identity["config"],
+        here=here,
+        shipped=shipped,
+        published=tuple(numbers),
+        ambiguous=ambiguous,
+    )
 
 
 def _sample(cell: Cell, rows: RowsByGroup) -> Sample:

@@ -52,7 +52,7 @@ class Printed(NamedTuple):
 
     mean: float
     sd: float = 0.0
-    n: int | None = None
+    n: float | None = None
 
 
 class Difference(NamedTuple):
@@ -175,7 +175,7 @@ def seeds_to_decide(here: Summary, printed: Printed, margin: float, rounding: fl
 
     counts: Sequence[int] = range(int(here.n) + 1, MOST_SEEDS + 1)
     if not settles(math.inf):  # more seeds make no interval wider, but for Welch's at as many as the paper has
-        counts = [printed.n] if printed.n in counts else []
+        counts = [count for count in counts if count == printed.n]
     return next((count for count in counts if settles(count)), None)
 
 
