@@ -30,8 +30,8 @@ def list_papers(
     ] = None,
 ) -> None:
     """Lists the papers, or a paper's tables with their questions; with the number of cells and runs at each scale."""
-    named = "paper" if targets is None else "paper/table"
-    grid = Grid(named, *papers.SCALES, box=None, padding=(0, 2, 0, 0))
+    named = ["paper", "tables"] if targets is None else ["paper/table"]
+    grid = Grid(*named, *papers.SCALES, box=None, padding=(0, 2, 0, 0))
     lines: list[list[str | Text]] = list(_lines_of_papers() if targets is None else _lines_of_tables(targets))
     for line in lines:
         grid.add_row(*line)
@@ -49,8 +49,11 @@ def _lines_of_papers() -> Iterator[list[str | Text]]:
     for selection in selections(None):
         sizes = (_size(cell for _, cell in selection.cells(scale)) for scale in papers.SCALES)
         stars = ("*" * bool(selection.left_out(scale)) for scale in papers.SCALES)
-        tables = f"{len(selection.tables)} table{'s' * (len(selection.tables) > 1)}"
-        yield [f"{selection.paper.name} ({tables})", *(size + star for size, star in zip(sizes, stars, strict=True))]
+        yield [
+            selection.paper.name,
+            str(len(selection.tables)),
+            *(size + star for size, star in zip(sizes, stars, strict=True)),
+        ]
 
 
 def _lines_of_tables(targets: Sequence[str]) -> Iterator[list[str | Text]]:
