@@ -21,6 +21,7 @@ DEVICES = dict.fromkeys(
     CPU_ONLY,
 )
 PROTOCOL_VERSIONS = dict.fromkeys(DEVICES, 1)  # a study's is raised when a change of code changes its results
+BY_NAME = {"only_by_name": ("quick",)}  # minutes of training that a whole quick run has no time for
 TABLES = {
     "nce_gradient": Table("NCE: does its gradient approach maximum likelihood's as k grows?", columns="metric"),
     "nce_normaliser": Table(
@@ -47,9 +48,9 @@ TABLES = {
         baseline="SimCLR",
     ),
     "annealing": Table(
-        "Is harder better? Fixed and annealed beta, and positives that are surely right", baseline="DCL"
+        "Is harder better? Fixed and annealed beta, and positives that are surely right", baseline="DCL", **BY_NAME
     ),
-    "mining": Table("Triplets: which negatives to mine, and does hard mining collapse?", columns="metric"),
+    "mining": Table("Triplets: which negatives to mine, and does hard mining collapse?", columns="metric", **BY_NAME),
     "map": Table("DrLIM: does the plane keep the digits apart?"),
 }
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

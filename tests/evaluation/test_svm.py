@@ -84,3 +84,11 @@ def test_one_class_is_refused():
 def test_a_set_smaller_than_the_folds_is_refused():
     with pytest.raises(ValueError, match="the smallest class has 4 items; 10 folds need at least 10"):
         stratified_folds(np.arange(8) % 2, 10)
+
+
+@pytest.mark.parametrize("kernels", [rbf_kernels, precomputed_kernel])
+def test_a_number_that_is_not_finite_is_refused(kernels):
+    x = np.eye(20)
+    x[3, 1] = np.nan
+    with pytest.raises(ValueError, match="needs finite numbers, got NaN or infinity"):
+        kernels(x)
