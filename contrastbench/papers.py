@@ -29,6 +29,9 @@ class Paper:
     def tables(self) -> dict[str, Table]:
         return self.module.TABLES
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return paper, (self.name,)  # a module cannot be pickled for another process
+
     def cells(self, table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
         """The table's cells at a scale; none where the paper does not have that scale."""
         return self.module.cells(table, scale, seeds)

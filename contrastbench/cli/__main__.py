@@ -2,4 +2,5 @@
 
 from contrastbench.cli import main
 
-main()
+if __name__ == "__main__":  # not where a process that draws imports it
+    main()

@@ -21,6 +21,7 @@ from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, console, one_line_errors, places, said
 from contrastbench.data import catalogue
 from contrastbench.runner import provenance
+from contrastbench.runner.devices import cores
 
 NEEDED_DISK_GB = 5.0
 WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from and its terms
@@ -84,9 +85,11 @@ def _imported(package: str) -> Check:
 def _devices() -> list[Check]:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return [(True, "CPU cores", str(cores)), (True if gpus else None, "GPUs", ", ".join(gpus) or "none seen by torch")]
+    return [
+        (True, "CPU cores", str(cores())),
+        (True if gpus else None, "GPUs", ", ".join(gpus) or "none seen by torch"),
+    ]
 
 
 def _disk() -> list[Check]:

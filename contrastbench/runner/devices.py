@@ -27,6 +27,11 @@ class Host:
     processes: int = 1  # that share the run
 
 
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def device_of(paper: str, stage: str, config: Any, asked: str) -> str:
     """The device that does a run: "cpu", "cuda" or "cuda:0".
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contrastbench.runner.devices import Host, device_of
+from contrastbench.runner.devices import Host, cores, device_of
 from contrastbench.runner.execute import give_up
 from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
 from contrastbench.runner.memory import kills_for_memory, memory
@@ -41,8 +41,7 @@ class Slot:
 def slots_here(device: str, count: int | None, threads: int, runs_per_gpu: int) -> list[Slot]:
     """The machine's slots: on CPU as many as whole groups of ``threads`` cores, else ``runs_per_gpu`` per GPU."""
     if device == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return [Slot("cpu", threads)] * (count or max(1, cores // threads))
+        return [Slot("cpu", threads)] * (count or max(1, cores() // threads))
     import torch
 
     gpus = [device] if ":" in device else [f"cuda:{index}" for index in range(torch.cuda.device_count())]
