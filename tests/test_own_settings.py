@@ -107,6 +107,15 @@ def test_data_that_is_not_here_is_asked_for_before_anything_starts(invoke, tmp_p
     assert f"PTC_MR is not here (looked in {tmp_path}); `contrastbench data fetch PTC_MR` gets it" in told.stderr
 
 
+def test_data_that_nothing_downloads_is_asked_for_by_its_place(invoke, tmp_path):
+    told = invoke("--data-root", str(tmp_path), "run", "hard_negatives/main/TinyImageNet/SimCLR", "--scale", "paper")
+    assert told.exit_code == 2 and not (tmp_path / "runs").exists()
+    said = (
+        f"tinyimagenet is not here (looked in {tmp_path}); tinyimagenet is not downloaded, so put there tinyimagenet:"
+    )
+    assert said in told.stderr and "tiny-imagenet-200.zip, unpacked" in told.stderr and "fetch" not in told.stderr
+
+
 def test_embedded_data_needs_no_question():
     runs = [run for _, cell in papers.select("graph_contrastive/main").cells("quick") for run in cell.runs]
     assert data_is_here(runs, None) is None

@@ -21,7 +21,8 @@ def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
     """Fetches data sets that are not here, if somebody at the terminal agrees.
 
     Raises:
-        ValueError: some are not here and nobody agreed; or ``--set dataset=`` names an unknown one.
+        ValueError: some are not here and cannot be downloaded, or nobody agreed; or ``--set dataset=`` names an unknown
+            one.
     """
     runs = list(runs)
     if "dataset" in settings_by_name(settings):
@@ -30,16 +31,24 @@ def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
     missing = _missing(runs)
     if not missing:
         return
-    names, command = ", ".join(missing), f"contrastbench data fetch {' '.join(missing)}"
-    here = f"{names} {'is' if len(missing) == 1 else 'are'} not here (looked in {catalogue.data_root()})"
+    here = f"{_are_not(missing)} here (looked in {catalogue.data_root()})"
+    by_hand = [name for name in missing if not catalogue.DATA_SETS[name].downloaded]
+    if by_hand:
+        wanted = "; ".join(f"{name}: {catalogue.DATA_SETS[name].origin}" for name in by_hand)
+        raise ValueError(f"{here}; {_are_not(by_hand)} downloaded, so put there {wanted}")
+    command = f"contrastbench data fetch {' '.join(missing)}"
     if not (console.is_terminal and sys.stdin.isatty() and typer.confirm(f"{here}. Fetch now?")):
         raise ValueError(f"{here}; `{command}` gets {'it' if len(missing) == 1 else 'them'}, then this goes on")
     for name in missing:
         catalogue.load(name, download=True)
 
 
+def _are_not(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not"
+
+
 def _missing(runs: Iterable[Run]) -> list[str]:
-    """The data sets that the runs' configs name and that must be downloaded first."""
+    """The data sets that the runs' configs name and that must be there first."""
     values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
     declared = [catalogue.DATA_SETS[name] for name in sorted(values & set(catalogue.DATA_SETS))]
     return [each.name for each in declared if not each.embedded and not catalogue.is_here(each)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from contrastbench.data import sentence_hub
+from contrastbench.data.kinds.sentences import KIND
 from contrastbench.data.sentence_files import folder_of
 from contrastbench.data.sentences import load_labelled, load_scored, load_task, load_triplets
 
@@ -194,6 +195,12 @@ def test_classes_scores_and_splits_of_the_hub_arrive(tmp_path, monkeypatch):
     snli = load_triplets("SNLI", tmp_path, download=True)
     assert (snli.entailed[0], snli.contradiction[0]) == ("h0", "h2")
     assert asked["CogComp/trec"] == "refs/convert/parquet" and asked["nyu-mll/glue"] is None
+
+
+def test_the_catalogue_knows_which_tests_the_hub_has():
+    declared = {each.name: each for each in KIND.data_sets if not each.embedded}
+    assert {name for name, each in declared.items() if each.downloaded} == {*sentence_hub.HUB}
+    assert all(("datasets" in each.origin) == each.downloaded for each in declared.values())
 
 
 def test_a_failed_download_gets_one_line_and_leaves_no_folder(tmp_path, monkeypatch):

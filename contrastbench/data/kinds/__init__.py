@@ -29,6 +29,7 @@ class DataSet:
     terms: str  # licence or terms, as far as the source states them
     embedded: bool = False  # comes with this package or one that it needs: no download, no network
     known: Mapping[str, Copy] = field(default_factory=dict)  # content sha256 -> which copy of the data has it
+    downloaded: bool = True  # ``data fetch`` can download it; else the user must put it into the data root
 
 
 def nothing_else(root: Path) -> list[DataSet]:

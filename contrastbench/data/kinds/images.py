@@ -101,6 +101,7 @@ DATA_SETS = (
         "100,000 + 10,000 images 3x64x64, 200 classes",
         "tiny-imagenet-200.zip, unpacked in the data root, or Hugging Face's tinyimagenet/{train,valid}-*.parquet",
         "ImageNet terms: non-commercial research",
+        downloaded=False,
     ),
 )
 

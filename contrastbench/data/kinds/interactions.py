@@ -55,6 +55,7 @@ DATA_SETS = (
             LAYOUT.format(file=FILES.get(name, name)),
             TERMS.format(source=source),
             known={sha256: Copy("the files of S3-Rec")},
+            downloaded=False,
         )
         for name, (size, source, sha256) in _SETS.items()
     ),

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from contrastbench.data.kinds import DataSet, Kind
 
-LAYOUT = "SentEval's layout, as sentences/{folder} in the data root; or by `datasets`"
+BY_DATASETS = "; or by `datasets`"
+LAYOUT = "SentEval's layout, as sentences/{folder} in the data root" + BY_DATASETS
+NOT_ON_HUB = ("MPQA",)  # no copy is known
 TERMS = "see the original release"
 
 _SETS = {  # name -> size, folder
@@ -55,7 +57,14 @@ DATA_SETS = (
         embedded=True,
     ),
     *(
-        DataSet(name, "sentences", size, LAYOUT.format(folder=folder), _STATED.get(name, TERMS))
+        DataSet(
+            name,
+            "sentences",
+            size,
+            LAYOUT.format(folder=folder).removesuffix(BY_DATASETS if name in NOT_ON_HUB else ""),
+            _STATED.get(name, TERMS),
+            downloaded=name not in NOT_ON_HUB,
+        )
         for name, (size, folder) in _SETS.items()
     ),
 )

@@ -28,6 +28,7 @@ DATA_SETS = (
         "42 novels, 20 MiB",
         "LitBank's originals as corpus/books/*.txt or books.zip in the data root",
         "public domain in the USA; LitBank: CC BY 4.0",
+        downloaded=False,
     ),
     DataSet(
         "bookcorpus",
