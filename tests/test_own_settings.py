@@ -107,6 +107,15 @@ def test_data_that_is_not_here_is_asked_for_before_anything_starts(invoke, tmp_p
     assert f"PTC_MR is not here (looked in {tmp_path}); `contrastbench data fetch PTC_MR` gets it" in told.stderr
 
 
+def test_a_setting_called_like_a_data_set_asks_for_no_data(tmp_path, monkeypatch):
+    """Pictures of one's own are normalised by CIFAR-10's mean and deviation, as the code does it for every set."""
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    cells = papers.select("hard_negatives/main/CIFAR10/SimCLR").cells("lite", [0])
+    runs = [run.with_config(dataset="digits") for _, cell in cells for run in cell.runs]
+    assert {run.config.statistics for run in runs} == {"cifar10"}
+    assert data_is_here(runs, None) is None
+
+
 def test_data_that_nothing_downloads_is_asked_for_by_its_place(invoke, tmp_path):
     told = invoke("--data-root", str(tmp_path), "run", "hard_negatives/main/TinyImageNet/SimCLR", "--scale", "paper")
     assert told.exit_code == 2 and not (tmp_path / "runs").exists()

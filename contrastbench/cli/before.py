@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import typer
 
@@ -15,6 +16,7 @@ from contrastbench.data import catalogue
 from contrastbench.runner.launchers import Job
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.vocabulary import Run, resolved
+from contrastbench.settings import declared
 
 
 def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
@@ -49,9 +51,15 @@ def _are_not(names: Sequence[str]) -> str:
 
 def _missing(runs: Iterable[Run]) -> list[str]:
     """The data sets that the runs' configs name and that must be there first."""
-    values = {value for run in runs for value in resolved(run.config).values() if isinstance(value, str)}
-    declared = [catalogue.DATA_SETS[name] for name in sorted(values & set(catalogue.DATA_SETS))]
-    return [each.name for each in declared if not each.embedded and not catalogue.is_here(each)]
+    values = {value for run in runs for value in _names_in(run.config)}
+    named = [catalogue.DATA_SETS[name] for name in sorted(values & set(catalogue.DATA_SETS))]
+    return [each.name for each in named if not each.embedded and not catalogue.is_here(each)]
+
+
+def _names_in(config: Any) -> list[str]:
+    """What a config's fields say in words of the user's; a field with words of its own may have one like a data set."""
+    words = {name: value for name, value in resolved(config).items() if isinstance(value, str)}
+    return [value for name, value in words.items() if not isinstance(declared(config, "RANGES", name), tuple)]
 
 
 def left_out(targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None) -> list[str]:
