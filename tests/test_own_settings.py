@@ -119,9 +119,7 @@ def test_a_setting_called_like_a_data_set_asks_for_no_data(tmp_path, monkeypatch
 def test_data_that_nothing_downloads_is_asked_for_by_its_place(invoke, tmp_path):
     told = invoke("--data-root", str(tmp_path), "run", "hard_negatives/main/TinyImageNet/SimCLR", "--scale", "paper")
     assert told.exit_code == 2 and not (tmp_path / "runs").exists()
-    said = (
-        f"tinyimagenet is not here (looked in {tmp_path}); tinyimagenet is not downloaded, so put there tinyimagenet:"
-    )
+    said = f"tinyimagenet is not here (looked in {tmp_path}); what cannot be downloaded must be put there by hand: tiny"
     assert said in told.stderr and "tiny-imagenet-200.zip, unpacked" in told.stderr and "fetch" not in told.stderr
 
 

@@ -1,4 +1,4 @@
-"""What a run costs where none like it was measured: its images, at the speed of a step that ``speed`` timed. No torch.
+"""Prices a run that no row is like: its number of images times what ``speed`` measured for a step. Imports no torch.
 
 A step takes two views of each image through the encoder, forward and backward. Where an image only goes forward, once,
 that is taken for a sixth of it. The fit of the exact probe and what a queue or more views change are left out.

@@ -1,4 +1,4 @@
-"""Trains by a pipeline as the papers published theirs and by ours, seed by seed: is kNN the same after as many epochs?
+"""Trains with a pipeline like the published one and with ours, seed by seed, and compares kNN after as many epochs.
 
     python -m benchmarks.hard_negatives.same_accuracy --output results/hard_negatives/same_accuracy.csv
 
@@ -9,12 +9,12 @@ data root. Views and order are drawn by each pipeline in its own way, so that th
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import statistics
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from benchmarks.hard_negatives.config import Config
@@ -52,10 +52,7 @@ def main() -> None:
             lines.append({"pipeline": pipeline, "seed": seed, "test_knn_top1_percent": round(percent, 2), **facts})
             print(f"{pipeline}, seed {seed}: {percent:.2f} %", flush=True)
     print(summary(lines))
-    with open(chosen.output, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    pd.DataFrame(lines).to_csv(chosen.output, index=False)
 
 
 def accuracies(config: Config, device: str, workers: int, seed: int) -> dict[str, float]:

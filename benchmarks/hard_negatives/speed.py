@@ -11,13 +11,13 @@ names the device and the commit.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -127,11 +127,8 @@ def main() -> None:
                 print(*(str(value).ljust(12) for value in line.values()))
     if chosen.output:
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        with open(chosen.output, "w", newline="") as file:
-            facts = _facts(chosen.device, chosen.workers)
-            writer = csv.DictWriter(file, [*lines[0], *facts], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({**line, **facts} for line in lines)
+        facts = _facts(chosen.device, chosen.workers)
+        pd.DataFrame([{**line, **facts} for line in lines]).to_csv(chosen.output, index=False)
 
 
 def _facts(device: str, workers: int) -> dict[str, Any]:

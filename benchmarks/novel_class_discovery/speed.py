@@ -11,12 +11,12 @@ machine should be quiet. With one thread it is processor time.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -47,10 +47,7 @@ def main() -> None:
     lines = [{**line, **facts} for name in SIZES for line in timed(name, chosen.threads, chosen.turns)]
     print(*(f"{line['setting']}, {line['way']}: {line['milliseconds']} ms" for line in lines), sep="\n")
     if chosen.output:
-        with open(chosen.output, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+        pd.DataFrame(lines).to_csv(chosen.output, index=False)
 
 
 def timed(name: str, threads: int, turns: int) -> list[Line]:

@@ -11,13 +11,13 @@ median of its turns, after a first one that captures and warms up.
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from benchmarks.novel_class_discovery.config import Discover
@@ -56,10 +56,7 @@ def main() -> None:
     lines = [{**line, **settings, **facts} for line in timed(settings, chosen)]
     print(*(f"{line['method']}: {line['milliseconds']} ms, {line['times_baseline']} times" for line in lines), sep="\n")
     if chosen.output:
-        with open(chosen.output, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+        pd.DataFrame(lines).to_csv(chosen.output, index=False)
 
 
 def timed(settings: dict[str, str | int], chosen: argparse.Namespace) -> list[Line]:

@@ -14,7 +14,6 @@ the novels and STS-B are read from the data root.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import time
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from benchmarks.sentence_embeddings.config import SimCSE
@@ -65,10 +65,7 @@ def main() -> None:
     works["embedding STS-B"] = embedding(texts_of_stsb(options.embedded), model)
     machine = {"threads": options.threads, "cpu": processor(), "torch": torch.__version__}
     lines = [{**line, **machine} for name, work in works.items() for line in timed(name, *work, options.turns)]
-    with open(options.output, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    pd.DataFrame(lines, columns=COLUMNS).to_csv(options.output, index=False)
 
 
 def processor() -> str:

@@ -90,7 +90,7 @@ ICLREC_AT: dict[str, dict[str, object]] = {
 # SASRec from pre-trained weights. Later papers list S3-Rec without attributes; which losses they kept is unconfirmed.
 PRETRAINED: dict[str, dict[str, object]] = {"S3-Rec": {}, "S3-Rec, MIP + SP": {"aap": 0.0, "map": 0.0}}
 PRETRAINED_AT: dict[str, dict[str, object]] = {
-    # By time alone: an epoch on LastFM, 258 steps, takes about two minutes of a busy core.
+    # By time alone: at paper scale an epoch on LastFM has 258 steps, and there are 150.
     "smoke": {"batch": 24, "pieces": 2, "epochs": 1},
     "quick": {"pieces": 3, "epochs": 2},
     "lite": {"epochs": 3},

@@ -33,20 +33,16 @@ def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
     missing = _missing(runs)
     if not missing:
         return
-    here = f"{_are_not(missing)} here (looked in {catalogue.data_root()})"
+    here = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here (looked in {catalogue.data_root()})"
     by_hand = [name for name in missing if not catalogue.DATA_SETS[name].downloaded]
     if by_hand:
         wanted = "; ".join(f"{name}: {catalogue.DATA_SETS[name].origin}" for name in by_hand)
-        raise ValueError(f"{here}; {_are_not(by_hand)} downloaded, so put there {wanted}")
+        raise ValueError(f"{here}; what cannot be downloaded must be put there by hand: {wanted}")
     command = f"contrastbench data fetch {' '.join(missing)}"
     if not (console.is_terminal and sys.stdin.isatty() and typer.confirm(f"{here}. Fetch now?")):
         raise ValueError(f"{here}; `{command}` gets {'it' if len(missing) == 1 else 'them'}, then this goes on")
     for name in missing:
         catalogue.load(name, download=True)
-
-
-def _are_not(names: Sequence[str]) -> str:
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not"
 
 
 def _missing(runs: Iterable[Run]) -> list[str]:
@@ -57,7 +53,7 @@ def _missing(runs: Iterable[Run]) -> list[str]:
 
 
 def _names_in(config: Any) -> list[str]:
-    """What a config's fields say in words of the user's; a field with words of its own may have one like a data set."""
+    """The texts in a config that may name a data set; a field with a fixed set of words never does."""
     words = {name: value for name, value in resolved(config).items() if isinstance(value, str)}
     return [value for name, value in words.items() if not isinstance(declared(config, "RANGES", name), tuple)]
 

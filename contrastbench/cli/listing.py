@@ -113,8 +113,7 @@ def show_plan(
     if kind == "cuda":
         console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
     if expected := sum(isinstance(found[each.run.key], Expected) for each in to_run):
-        are = "run is" if expected == 1 else "runs are"
-        console.print(f"{expected} {are} like no row; the paper expects what they cost from the time of a step")
+        console.print(f"no row is like {expected} of them: their cost is estimated from the measured time of a step")
     if "?" in hours:
         console.print("?: nothing similar was measured on this kind of device; --probe begins such runs and times them")
     say_by_name(targets, scale)
