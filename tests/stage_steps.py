@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from kinds import kind_of
+
 from contrastbench import papers
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.vocabulary import CPU_ONLY, Run
@@ -35,17 +37,8 @@ def runs_at_smoke_scale() -> list[Run]:
             continue  # the tests' own toy
         for _, cell in papers.select(name).cells("smoke"):
             for run in _with_needs(cell.runs[0]):
-                found.setdefault((run.paper, run.stage, *map(_kind, vars(run.config).values())), run)
+                found.setdefault(kind_of(run), run)
     return list(found.values())
-
-
-def _kind(value: Any) -> Any:
-    """What of a setting can change which code runs: words, whether a number is 0, and whether a count is 1."""
-    if isinstance(value, float):
-        return value > 0
-    if isinstance(value, tuple):
-        return len(value)
-    return value if isinstance(value, str | bool) else min(value, 2)
 
 
 def _with_needs(run: Run) -> Iterator[Run]:

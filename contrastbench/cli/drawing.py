@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from contrastbench.cli.app import Places, places
+from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
 from contrastbench.cli.own import own_tables
+from contrastbench.cli.side_by_side import side_by_side
 from contrastbench.papers import Paper, Selection
 from contrastbench.report import blocks, curves, html, plots, run_plots, style
 from contrastbench.report.cells import JoinedCell
 from contrastbench.report.verdict import is_finite
-from contrastbench.runner.devices import cores
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row
@@ -144,33 +141,13 @@ def write_page(gathered: Sequence[Gathered], path: Path, reload_seconds: int | N
     """Writes the report and returns its path."""
     commit = f"{git()['commit']}{' (changed)' if git()['dirty'] else ''}"
     report = html.ReportInput(
-        papers=_paper_inputs(gathered),
+        papers=side_by_side(_paper_input, gathered),
         provenance={"commit": commit, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
         problems=[problem for each in gathered for problem in each.problems],
         reload_seconds=reload_seconds,
     )
     return html.build(report, path)
-
-
-def _paper_inputs(gathered: Sequence[Gathered]) -> list[html.PaperInput]:
-    """The page's view of each paper. Several are drawn side by side: figures take longer than all the rest."""
-    if sum(bool(each.measured) for each in gathered) < 2:
-        return [_paper_input(each) for each in gathered]
-    spawn = multiprocessing.get_context("spawn")  # a forked copy of a process with threads may hang
-    with ProcessPoolExecutor(min(len(gathered), cores()), spawn, _begin_drawing, (places,)) as pool:
-        try:
-            return list(pool.map(_paper_input, gathered))
-        except BaseException:  # Ctrl-C and SIGTERM too: nobody waits for the rest
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-
-
-def _begin_drawing(chosen: Places) -> None:
-    """In a process that draws: the folders are the command's, and Ctrl-C is the command's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    places.runs, places.results = chosen.runs, chosen.results
 
 
 def _paper_input(gathered: Gathered) -> html.PaperInput:

@@ -11,6 +11,7 @@ from contrastbench.cli import verifying
 from contrastbench.cli.app import places
 from contrastbench.cli.drawing import standard_figures
 from contrastbench.cli.gathering import Gathered, gather
+from contrastbench.cli.side_by_side import side_by_side
 from contrastbench.papers import Paper
 from contrastbench.report import blocks, style
 from contrastbench.report.formats import latex, markdown
@@ -77,11 +78,13 @@ def write_generated(changed: Collection[str] | None = None) -> None:
             drawn only if its tables do not follow from its rows.
     """
     everything = _everything_shipped()
-    for gathered in everything:
-        same = changed is not None and gathered.paper.name not in changed
-        if same and not check_generated(generated_tables(gathered)):
-            continue
-        for path, content in generated_files(gathered).items():
+    stale = [
+        gathered
+        for gathered in everything
+        if changed is None or gathered.paper.name in changed or check_generated(generated_tables(gathered))
+    ]
+    for made in side_by_side(generated_files, stale):
+        for path, content in made.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
     tables = [table for gathered in everything for table in gathered.tables]
@@ -111,14 +114,16 @@ def generated_tables(gathered: Gathered) -> dict[Path, bytes]:
 def stale_results() -> list[str]:
     """One line for each shipped row that is not whole and each committed file that does not follow from the rows."""
     everything = _everything_shipped()
-    problems = []
-    for gathered in everything:
-        problems += verifying.problems_of_rows(gathered, standing(gathered), history=_are_the_projects_own())
-        problems += stale_files(gathered)
+    problems = [line for lines in side_by_side(_stale_results_of, everything) for line in lines]
     tables = [table for gathered in everything for table in gathered.tables]
     return problems + [
         line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper, places.results)
     ]
+
+
+def _stale_results_of(gathered: Gathered) -> list[str]:
+    problems = verifying.problems_of_rows(gathered, standing(gathered), history=_are_the_projects_own())
+    return problems + stale_files(gathered)
 
 
 def stale_files(gathered: Gathered) -> list[str]:

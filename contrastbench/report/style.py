@@ -134,9 +134,10 @@ def _written(figure: Figure, canvas: Callable[[Figure], Any], **options: Any) ->
     out = io.BytesIO()
     with styled():
         canvas(figure)
-        if layout := figure.get_layout_engine():  # done by savefig, it draws every figure twice
+        if layout := figure.get_layout_engine():  # left to savefig, it draws every figure twice
             layout.execute(figure)
-            figure.set_layout_engine("none")
+            with matplotlib.rc_context({"figure.constrained_layout.use": False}):
+                figure.set_layout_engine(None)
         figure.savefig(out, **options)
     return out.getvalue()
 
