@@ -37,15 +37,21 @@ TABLES = {
         "DCL and BCL: how biased against the mean over true negatives (percent)?", baseline="biased"
     ),
     "hard_estimator": Table("HCL: how far from the hard mean over true negatives, over beta?", baseline="not debiased"),
-    "limit_packing": Table("HCL: do classes pack like balls on the sphere as beta grows?", baseline="HCL beta=0"),
-    "limit_weights": Table("HCL: does the negative term become that of the worst negative as beta grows?"),
+    "limit_packing": Table(
+        "HCL: do classes pack like balls on the sphere as beta grows?", baseline="HCL beta=0", **BY_NAME
+    ),
+    "limit_weights": Table("HCL: does the negative term become that of the worst negative as beta grows?", **BY_NAME),
     "alignment": Table(
-        "Alignment and uniformity after training with SimCLR, DCL and HCL", columns="metric", baseline="SimCLR"
+        "Alignment and uniformity after training with SimCLR, DCL and HCL",
+        columns="metric",
+        baseline="SimCLR",
+        **BY_NAME,
     ),
     "similarities": Table(
         "Do debiasing and hardness part positives from negatives?",
         columns="metric",
         baseline="SimCLR",
+        **BY_NAME,
     ),
     "annealing": Table(
         "Is harder better? Fixed and annealed beta, and positives that are surely right", baseline="DCL", **BY_NAME
