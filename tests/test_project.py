@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
-    *("losses", "encoders", "data", "evaluation", "runner", "report", "cli"),
+    *("losses", "encoders", "data", "evaluation", "runner", "report", "readmes", "cli"),
     *("randomness", "training", "weights", "distributed", "papers", "settings", "reading"),
 )
 
@@ -28,10 +28,11 @@ ARROWS = {
     "evaluation": {"randomness", "data", "encoders", "weights", "training"},
     "runner": {"randomness", "distributed"},
     "report": {"runner", "data"},
+    "readmes": {"runner", "report"},
     "settings": {"runner"},
     "papers": {"runner", "settings"},
     "reading": {"runner", "papers"},
-    "cli": {"runner", "report", "papers", "settings", "reading", "data"},
+    "cli": {"runner", "report", "readmes", "papers", "settings", "reading", "data"},
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
         *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
@@ -43,7 +44,7 @@ RUNNER_FOR_PAPERS = {"contrastbench.runner"}
 RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files", ".rows")}
 DATA_FOR_REPORT = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
-NO_TORCH = ("report", "papers", "settings", "reading", "cli")
+NO_TORCH = ("report", "readmes", "papers", "settings", "reading", "cli")
 
 
 def imports_of(path: Path) -> set[str]:
@@ -99,7 +100,7 @@ def test_imports_follow_the_arrows(path):
             assert target in ARROWS[part], f"{part} must not import {module}"
         if target == "runner" and part == "benchmarks":
             assert module in RUNNER_FOR_PAPERS, f"papers use the runner's vocabulary only, not {module}"
-        if target == "runner" and part == "report":
+        if target == "runner" and part in ("report", "readmes"):
             assert module in RUNNER_FOR_REPORT, f"the report knows words and files of the runner, not {module}"
         if target == "data" and part == "report":
             assert module in DATA_FOR_REPORT, f"the report knows the catalogue of data sets only, not {module}"

@@ -26,7 +26,7 @@ from benchmarks.hard_negatives.sweeps import HCL_BETA, hcl
 from benchmarks.hard_negatives.tables import PHOTOGRAPHS
 from contrastbench.encoders.resnets import ENCODERS, ImageEncoder
 from contrastbench.randomness import generator
-from contrastbench.runner import Log, machine
+from contrastbench.runner import Log, measured_on
 
 
 def main() -> None:
@@ -42,10 +42,8 @@ def main() -> None:
     config = dataclasses.replace(
         PHOTOGRAPHS, epochs=chosen.epochs, train_images=chosen.images, encoder=chosen.encoder, curve_epochs=()
     )
-    there = machine(chosen.device)
     facts = {"encoder": config.encoder, "images": config.train_images, "batch": config.batch, "epochs": config.epochs}
-    facts |= {"device": there["device"], "torch": there["versions"]["torch"]}
-    facts |= {"commit": there["git"]["commit"], "dirty": there["git"]["dirty"]}
+    facts |= measured_on(chosen.device)
     lines = []
     for seed in range(chosen.seeds):
         for pipeline, percent in accuracies(config, chosen.device, chosen.workers, seed).items():

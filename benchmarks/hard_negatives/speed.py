@@ -29,7 +29,7 @@ from contrastbench.data.augmentation import natural_recipe
 from contrastbench.data.images import Split
 from contrastbench.encoders.resnets import ENCODERS
 from contrastbench.randomness import generator
-from contrastbench.runner import machine
+from contrastbench.runner import measured_on
 
 Steps = Iterator[None]  # each ``next`` takes a step
 CONTENDERS = ("published", "eager", "captured", "compiled")
@@ -127,18 +127,8 @@ def main() -> None:
                 print(*(str(value).ljust(12) for value in line.values()))
     if chosen.output:
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        facts = _facts(chosen.device, chosen.workers)
+        facts = {**measured_on(chosen.device), "threads": torch.get_num_threads(), "workers": chosen.workers}
         pd.DataFrame([{**line, **facts} for line in lines]).to_csv(chosen.output, index=False)
-
-
-def _facts(device: str, workers: int) -> dict[str, Any]:
-    """What each line of the file says of where it was measured."""
-    known = machine(device)
-    commit = f"{known['git']['commit']}{' and changes' if known['git']['dirty'] else ''}"
-    about = {"device": known["device"], "torch": known["versions"]["torch"], "commit": commit}
-    if known["gpu"]:
-        about |= {name: known["gpu"][name] for name in ("cuda", "cudnn", "driver", "tf32_convolutions")}
-    return {**about, "threads": torch.get_num_threads(), "workers": workers}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 
 from contrastbench import losses
 from contrastbench.randomness import generator
-from contrastbench.runner import machine
+from contrastbench.runner import measured_on
 
 # Anchors, entries of each queue, width, far entries, rounds, hard negatives kept, neighbours: what the code has.
 SIZES = {
@@ -41,9 +41,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=25)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    there = machine("cpu")
-    facts = {"threads": chosen.threads, "turns": chosen.turns, "cpu": there["host"]["cpu"]}
-    facts |= {"torch": there["versions"]["torch"], "commit": there["git"]["commit"], "dirty": there["git"]["dirty"]}
+    facts = {"threads": chosen.threads, "turns": chosen.turns, **measured_on("cpu")}
     lines = [{**line, **facts} for name in SIZES for line in timed(name, chosen.threads, chosen.turns)]
     print(*(f"{line['setting']}, {line['way']}: {line['milliseconds']} ms" for line in lines), sep="\n")
     if chosen.output:

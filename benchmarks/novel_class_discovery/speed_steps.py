@@ -30,7 +30,7 @@ from benchmarks.novel_class_discovery.stages import built
 from benchmarks.novel_class_discovery.tables import BASELINE, METHODS
 from benchmarks.novel_class_discovery.task import CODE_MEAN, CODE_STD, Task
 from contrastbench.randomness import generator
-from contrastbench.runner import machine
+from contrastbench.runner import measured_on
 
 CLASSES = 5  # known, and as many novel ones
 Line = dict[str, str | int | float]
@@ -50,9 +50,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="a CSV file; without it the times are printed alone")
     chosen = parser.parse_args()
     settings = {name: getattr(chosen, name) for name in ("encoder", "precision", "batch")}
-    there = machine(chosen.device)
-    facts = {"device": there["device"], "threads": torch.get_num_threads(), "torch": there["versions"]["torch"]}
-    facts |= {"commit": there["git"]["commit"], "dirty": there["git"]["dirty"]}
+    facts = {"threads": torch.get_num_threads(), **measured_on(chosen.device)}
     lines = [{**line, **settings, **facts} for line in timed(settings, chosen)]
     print(*(f"{line['method']}: {line['milliseconds']} ms, {line['times_baseline']} times" for line in lines), sep="\n")
     if chosen.output:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,18 +30,8 @@ from benchmarks.sentence_embeddings.speed_ways import PADDED, Work, embedding, t
 from contrastbench.data.pretrained import load_pretrained
 from contrastbench.data.sentences import load_scored, load_triplets
 from contrastbench.data.text import load_corpus
+from contrastbench.runner import measured_on
 
-COLUMNS = (
-    "work",
-    "way",
-    "sentences_per_second",
-    "times_padded",
-    "sentences",
-    "processor_seconds",
-    "threads",
-    "cpu",
-    "torch",
-)
 MINILM = "all-minilm-l6-v2"
 SETTINGS = SimCSE(model=MINILM, pooler="avg", longest=32, batch=64, pieces=8, learning_rate=3e-5, selection="last")
 
@@ -63,16 +52,9 @@ def main() -> None:
         for name in ("SNLI", "books")
     }
     works["embedding STS-B"] = embedding(texts_of_stsb(options.embedded), model)
-    machine = {"threads": options.threads, "cpu": processor(), "torch": torch.__version__}
-    lines = [{**line, **machine} for name, work in works.items() for line in timed(name, *work, options.turns)]
-    pd.DataFrame(lines, columns=COLUMNS).to_csv(options.output, index=False)
-
-
-def processor() -> str:
-    """The processor's model, where the system tells."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    facts = {"threads": options.threads, **measured_on("cpu")}
+    lines = [{**line, **facts} for name, work in works.items() for line in timed(name, *work, options.turns)]
+    pd.DataFrame(lines).to_csv(options.output, index=False)
 
 
 def timed(name: str, ways: dict[str, Work], sentences: int, turns: int) -> list[dict[str, Any]]:

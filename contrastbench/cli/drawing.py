@@ -15,7 +15,8 @@ from contrastbench.cli.gathering import Gathered
 from contrastbench.cli.own import own_tables
 from contrastbench.cli.side_by_side import side_by_side
 from contrastbench.papers import Paper, Selection
-from contrastbench.report import blocks, curves, html, plots, run_plots, style
+from contrastbench.readmes import blocks
+from contrastbench.report import curves, html, plots, run_plots, style
 from contrastbench.report.cells import JoinedCell
 from contrastbench.report.verdict import is_finite
 from contrastbench.runner.log import read_curve

@@ -125,7 +125,7 @@ def _say(names: Sequence[str], targets: list[str] | None, scale: str, page: Path
     """Gathers the papers, writes their page and counts what it says of the cells that were asked for."""
     from contrastbench.cli.drawing import write_page
     from contrastbench.cli.gathering import gather
-    from contrastbench.report.blocks import findings_of
+    from contrastbench.readmes.blocks import findings_of
 
     gathered = {name: gather(papers.paper(name)) for name in names}
     write_page(list(gathered.values()), page)

@@ -13,7 +13,8 @@ from contrastbench.cli.drawing import standard_figures
 from contrastbench.cli.gathering import Gathered, gather
 from contrastbench.cli.side_by_side import side_by_side
 from contrastbench.papers import Paper
-from contrastbench.report import blocks, style
+from contrastbench.readmes import blocks
+from contrastbench.report import style
 from contrastbench.report.formats import latex, markdown
 from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, sheet

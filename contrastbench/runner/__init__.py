@@ -2,7 +2,7 @@
 
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.log import Log
-from contrastbench.runner.provenance import machine
+from contrastbench.runner.provenance import measured_on
 from contrastbench.runner.vocabulary import (
     ANY_DEVICE,
     CPU_ONLY,
@@ -25,7 +25,7 @@ __all__ = [
     "Run",
     "Table",
     "added",
-    "machine",
+    "measured_on",
     "product",
     "seeded",
 ]

@@ -115,15 +115,12 @@ def device_kind(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
-def machine(device: str) -> dict[str, Any]:
-    """Commit, packages, machine and device: what a measurement that is no run must name."""
-    return {
-        "git": git(),
-        "versions": versions(),
-        "host": host(),
-        "device": device_kind(device),
-        "gpu": gpu(device),
-    }
+def measured_on(device: str) -> dict[str, Any]:
+    """What each line of a file of measurements says of where it was measured: column -> value."""
+    commit = f"{git()['commit']}{' and changes' if git()['dirty'] else ''}"
+    facts = gpu(device) or {}
+    of_gpu = {name: facts[name] for name in ("cuda", "cudnn", "driver", "tf32_convolutions") if facts}
+    return {"device": device_kind(device), "torch": versions()["torch"], "commit": commit, **of_gpu}
 
 
 def gpu(device: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from contrastbench.cli import agreeing, shipping, verifying
-from contrastbench.report import blocks
+from contrastbench.readmes import blocks
 from contrastbench.report.join import join
 from contrastbench.runner.rows import sealed
 

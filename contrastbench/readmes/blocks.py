@@ -26,9 +26,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from contrastbench.readmes.marks import OF_FILES, OF_TABLES, Lines, Values
 from contrastbench.report.cells import JoinedTable
 from contrastbench.report.formats import markdown
-from contrastbench.report.marks import OF_FILES, OF_TABLES, Lines, Values
 from contrastbench.report.tables import LAYOUTS, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES

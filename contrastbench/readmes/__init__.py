@@ -1,0 +1,1 @@
+"""Keeps what READMEs say equal to the rows: their tables, and the numbers in their sentences."""
