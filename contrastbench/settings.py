@@ -7,6 +7,7 @@ A paper's ``config.py`` may declare two mappings, by the name of a field:
 
 A range is an interval or the possible values; of a tuple it holds for each item. A condition of ``USED_BY`` on a field
 that a config lacks does not count for that config. ``Images.beta`` is the field of the config class ``Images`` alone.
+The name of a needed run may stand there too: a run whose settings turn the condition false does not need it.
 
 A setting also reaches the runs that a run needs: ``pretrain.epochs=5`` by their stage or the name they are needed by,
 ``epochs=5`` where only they have such a field, ``dataset=...`` along the whole chain.
@@ -72,8 +73,9 @@ def changed(run: Run, changes: Mapping[str, Any]) -> Run:
     made: dict[str, Run] = {}
     for each in chain([run]).values():  # what a run needs comes before it
         own = {_field(key): value for key, value in changes.items() if each.key in hit[key]}
-        new = dataclasses.replace(each, needs={name: made[need.key] for name, need in each.needs.items()})
-        new = new.with_config(**own)
+        new = each.with_config(**own)
+        needs = {name: made[need.key] for name, need in each.needs.items() if not unused(new, [name])}
+        new = dataclasses.replace(new, needs=needs)
         follows = "dataset" not in fields_of(each.config) and hit.get("dataset", set()) & chain([each]).keys()
         dataset = changes["dataset"] if follows else new.dataset
         made[each.key] = dataclasses.replace(new, dataset=dataset, method=relabelled(each.method, each, run, changes))
@@ -187,7 +189,9 @@ def unused_along(run: Run, keys: Iterable[str]) -> dict[str, str]:
     found = {}
     for key in keys:
         reasons = [unused(each, [_field(key)]) for each in reached(run, key)]
-        if reasons and all(reasons):
+        if not reasons:  # it was a setting of a run that is no longer needed
+            found[key] = "a needed run has it"
+        elif all(reasons):
             found[key] = reasons[-1][_field(key)]
     return found
 

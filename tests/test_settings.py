@@ -97,7 +97,8 @@ def test_ranges_and_uses_name_fields_that_exist(name):
         for prefix in ("", f"{kind.__name__}.")
     }
     module = __import__(f"benchmarks.{name}.config", fromlist=["RANGES"])
-    assert set(module.RANGES) | set(module.USED_BY) <= known
+    needed = {need for run in runs for need in run.needs}
+    assert set(module.RANGES) <= known and set(module.USED_BY) <= known | needed
     conditions = {field for conditions in module.USED_BY.values() for field in conditions}
     assert conditions <= known | {"stage"}
     assert typing.get_type_hints(next(iter(types)))
@@ -108,3 +109,12 @@ def test_a_run_uses_what_its_own_cell_varies():
     for target in ("graph_contrastive/beta/Hard (paper), beta=1", "hard_negatives/beta/HCL beta=1"):
         ((_, first), *_) = cells(target, beta="3")
         assert first.runs[0].config.beta == 3.0
+
+
+def test_a_run_does_not_need_what_its_new_settings_do_not_read():
+    target = "sentence_embeddings/sts/unsupervised SimCSE"
+    for model, needed in (("", {"pretrain"}), ("/a/folder", set())):
+        changed = cells(target, "lite", model=model)
+        assert changed and {name for _, cell in changed for run in cell.runs for name in run.needs} == needed
+    with pytest.raises(ValueError, match="pretrain.epochs is used only where a needed run has it"):
+        cells(target, "lite", model="/a/folder", **{"pretrain.epochs": "5"})

@@ -98,4 +98,5 @@ USED_BY = {
     "evaluate_every": {**_TRAINED, "selection": ("best_on_stsb_dev",)},
     "hard_weight": {**_TRAINED, "data": ("SNLI",)},
     "Words.width": {"method": ("lsa", "word_vectors")},
+    "pretrain": {"model": ("",)},
 }
