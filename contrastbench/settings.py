@@ -177,7 +177,8 @@ def is_in(value: Any, allowed: Allowed) -> bool:
 def said(allowed: Allowed) -> str:
     """``in [0, 1)``, ``at least 0`` or ``infograph, hard or graphcl``."""
     if not isinstance(allowed, str):
-        return " or ".join([", ".join(map(str, allowed[:-1])), str(allowed[-1])][len(allowed) < 2 :])
+        names = [str(each) or "empty" for each in allowed]
+        return " or ".join([", ".join(names[:-1]), names[-1]][len(names) < 2 :])
     match = INTERVAL.fullmatch(allowed)
     if match and match[3] == "inf":
         return f"{'at least' if match[1] == '[' else 'above'} {match[2]}"
@@ -189,8 +190,9 @@ def unused_along(run: Run, keys: Iterable[str]) -> dict[str, str]:
     found = {}
     for key in keys:
         reasons = [unused(each, [_field(key)]) for each in reached(run, key)]
-        if not reasons:  # it was a setting of a run that is no longer needed
-            found[key] = "a needed run has it"
+        if not reasons:  # it was a setting of a run that these settings do not need
+            owner = key.rpartition(".")[0]
+            found[key] = unused(run, [owner]).get(owner, "the run that has it is needed")
         elif all(reasons):
             found[key] = reasons[-1][_field(key)]
     return found

@@ -143,6 +143,7 @@ RANGES = {
     "learning_rate": "(0, inf)",
     "weight_decay": "[0, inf)",
     "drop_every": "[1, inf)",
+    "drops": "[1, inf)",
     "drop_factor": "(0, 1]",
     "clusters": "[-1, inf)",
     "pairs": ("cosine", "ranks"),
@@ -172,6 +173,14 @@ RANGES = {
     "anchors": "[1, inf)",
     "most": "[2, inf)",
     "least_share": "[0, 1)",
+    "least_rate": "[0, inf)",
+    "warm_up_epochs": "[0, inf)",
+    "projection": "[1, inf)",
+    "hidden": "[1, inf)",
+    "sinkhorn_steps": "[1, inf)",
+    "sinkhorn_epsilon": "(0, inf)",
+    "images_per_class": "[0, inf)",
+    "silhouette_images": "[2, inf)",
 }
 USED_BY = {
     "threshold": {"pairs": ("cosine",)},

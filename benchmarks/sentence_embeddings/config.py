@@ -82,6 +82,7 @@ _TRAINED = {"epochs": "(0, inf)"}
 RANGES = {
     **{"sentences": "[0, inf)", "vocabulary": "[1, inf)", "encoder": ("gru", "transformer")},
     **{"word_width": "[1, inf)", "width": "[2, inf)", "longest": "[1, 128]", "batch": "[4, inf)"},
+    "SimCSE.longest": "[1, 512]",  # a pretrained model has more places than the small transformer
     **{"QuickThoughts.loss": ("biased", "dcl", "hcl"), "SimCSE.loss": ("simcse", "dcl", "hcl")},
     **{"tau_plus": "[0, 1)", "beta": "[0, 1000]", "diagonal": ("code", "paper"), "temperature": "(0, inf)"},
     **{"hard_weight": "(0, inf)", "epochs": "[0, inf)", "learning_rate": "(0, inf)", "clip": "(0, inf)"},

@@ -136,7 +136,7 @@ def _written(figure: Figure, canvas: Callable[[Figure], Any], **options: Any) ->
         canvas(figure)
         if layout := figure.get_layout_engine():  # left to savefig, it draws every figure twice
             layout.execute(figure)
-            with matplotlib.rc_context({"figure.constrained_layout.use": False}):
+            with matplotlib.rc_context({"figure.constrained_layout.use": False}):  # else None means that layout again
                 figure.set_layout_engine(None)
         figure.savefig(out, **options)
     return out.getvalue()

@@ -42,14 +42,14 @@ def test_one_probe_serves_all_seeds_and_what_cannot_be_probed_is_left_out(bench)
 
 
 def test_a_chain_is_probed_behind_its_shortened_needs(bench):
-    """Pre-training has 50 epochs of 0.02 s, of which four are done; each split two rounds, and the mean no epochs."""
-    settings = {"pretrain.epochs": "50", "pretrain.seconds": "0.02", "discover.seconds": "0.1"}
+    """Pre-training has 50 epochs of 0.1 s, of which four are done; each split two rounds, and the mean no epochs."""
+    settings = {"pretrain.epochs": "50", "pretrain.seconds": "0.1", "discover.seconds": "0.1"}
     planned = bench.plan("staged/main/Plain", [0], settings)
     costs = probed_costs(planned, Host(), bench.folder)
     assert costs.keys() == {each.run.key for each in planned}
     by_stage = {each.run.stage: costs[each.run.key] for each in planned}
-    assert 50 * 0.02 <= by_stage["pretrain"] < 4 * 50 * 0.02, by_stage
-    assert 2 * 0.1 <= by_stage["discover"] < 4 * 2 * 0.1, by_stage
+    assert 50 * 0.1 <= by_stage["pretrain"] < 4 * 50 * 0.1, by_stage
+    assert 2 * 0.1 <= by_stage["discover"] < 10 * 2 * 0.1, by_stage
     probed = {row["stage"]: row for row in map(read_row, bench.folder.glob(".probes/staged/*/row.json"))}
     assert probed["pretrain"]["config"]["epochs"] == 4, "what is needed is done in short"
     assert probed["discover"]["artefacts_read"] == {"pretrain": probed["pretrain"]["artefact_sha256"]}
