@@ -52,6 +52,7 @@ def in_two_processes(tmp_path_factory):
     return {groups: [each[groups] for each in told] for groups in (1, 2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 2], ids=["synchronised", "local"])
 def test_two_processes_compute_what_one_does_with_the_whole_batch(in_two_processes, groups):
     alone = trained(groups)

@@ -34,6 +34,8 @@ VARIANTS = {
     ),
     "eight views for the class": dataclasses.replace(TINY, loss="dcl", tau_plus=0.1, positive_samples=8),
 }
+SLOW_HERE = "bf16, probe in training mode"  # ten seconds where the processor has no bf16
+SLOW = pytest.param(SLOW_HERE, marks=pytest.mark.slow)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,7 +79,7 @@ def test_every_kind_of_run_gives_the_metrics_of_its_cells(cells: list[Cell], few
     assert {cell.metric for cell in cells} <= metrics.keys()
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != SLOW_HERE] + [SLOW])
 def test_the_same_seed_gives_the_same_metrics(name: str, few_test_images: None) -> None:
     assert result(VARIANTS[name]) == undisturbed(name)
 
@@ -92,7 +94,7 @@ def test_another_seed_gives_another_encoder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "killed_in"), [*((name, 1) for name in VARIANTS), ("bf16, probe in training mode", 4)]
+    ("name", "killed_in"), [*((name, 1) for name in VARIANTS), pytest.param(SLOW_HERE, 4, marks=pytest.mark.slow)]
 )
 def test_an_interrupted_run_ends_as_an_undisturbed_one(
     name: str, killed_in: int, tmp_path: Path, few_test_images: None

@@ -30,6 +30,7 @@ SETTINGS = {
 SHARES = {"nt_xent": 0.3, "dcl": -0.5, "hcl": 1.1, "bcl": 0.7}  # any, but all different
 
 
+@pytest.mark.slow
 def test_a_whole_step_has_the_loss_and_gradient_of_the_printed_formula() -> None:
     """ResNet-18, 16 noise images, float64, through augmentation, encoder and loss; the same views for all.
 

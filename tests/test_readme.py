@@ -34,6 +34,7 @@ def contrastbench(checkout, *arguments):
     return command_line.contrastbench(*arguments, runs=checkout / "runs", results=checkout / "results", PYTHONPATH=path)
 
 
+@pytest.mark.slow
 def test_the_page_on_adding_a_paper_works_as_it_stands(checkout):
     assert len(list((checkout / "benchmarks/temperature").iterdir())) == 4
     ran = contrastbench(checkout, "run", "temperature", "--scale", "smoke", "--seeds", "2")

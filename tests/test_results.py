@@ -8,10 +8,13 @@ import pytest
 from command_line import contrastbench
 
 from contrastbench import papers
-from contrastbench.cli import shipping, verifying
+from contrastbench.cli import drawing, shipping, verifying
 from contrastbench.cli.app import places
-from contrastbench.cli.gathering import Gathered
-from contrastbench.runner.rows import read_row, rows_shipped, sealed, write_row, write_shipped
+from contrastbench.cli.gathering import Gathered, gather
+from contrastbench.readmes import blocks
+from contrastbench.report import style
+from contrastbench.report.style import new_figure
+from contrastbench.runner.rows import digest, read_row, rows_shipped, sealed, write_row, write_shipped
 from contrastbench.runner.vocabulary import key_of
 
 PROJECT = Path(__file__).parents[1]
@@ -28,7 +31,21 @@ def results(tmp_path):
     return tmp_path / "results"
 
 
-def test_committed_tables_figures_and_readmes_follow_from_the_rows(tmp_path):
+def test_committed_rows_are_whole_and_tables_and_readmes_follow_from_them():
+    """All that ``verify`` looks at; of the figures, that they name these rows, because drawing them takes a minute."""
+    tables = []
+    for gathered in (gather(papers.paper(name), with_here=False) for name in papers.names()):
+        assert verifying.problems_of_rows(gathered, shipping.standing(gathered), history=True) == []
+        assert shipping.check_generated(shipping.generated_tables(gathered)) == []
+        figures = (PROJECT / "results" / gathered.paper.name / "figures").glob("*")
+        assert [path for path in figures if digest(gathered.shipped).encode() not in path.read_bytes()] == []
+        tables += gathered.tables
+    for path, paper in shipping.markdown_files():
+        assert blocks.check_file(path, tables, paper, places.results) == []
+
+
+@pytest.mark.slow
+def test_committed_figures_are_those_that_the_rows_give(tmp_path):
     done = verify(tmp_path / "runs", PROJECT / "results")
     assert done.returncode == 0, done.stderr
     assert "shipped rows, tables and figures: no problems" in done.stdout
@@ -60,6 +77,10 @@ def test_a_table_and_a_figure_that_do_not_follow_are_named(monkeypatch, results)
     figure.write_text("<svg/>")
     stray = results / "hard_negatives" / "tables" / "best-seeds.md"
     stray.write_text("| 99.0 |")
+    drawn = {figure.stem: new_figure()[0]}
+    monkeypatch.setattr(shipping, "standard_figures", lambda gathered: drawn)
+    for path in {*figure.parent.iterdir()} - {figure}:
+        path.unlink()
     gathered = Gathered(papers.paper("hard_negatives"), rows_shipped(results, "hard_negatives"))
     assert shipping.stale_files(gathered) == [
         f"{table} does not follow from the rows; make it again",
@@ -182,6 +203,29 @@ def test_only_a_paper_whose_rows_changed_is_drawn_anew(tmp_path, monkeypatch):
     (tmp_path / "toy" / "tables" / "a.md").write_bytes(b"0")
     shipping.write_generated(set())
     assert (tmp_path / "toy" / "tables" / "a.md").read_bytes() == b"1", "what does not follow is made"
+
+
+def test_the_page_draws_what_rows_made_here_change_and_takes_the_rest_as_committed(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "runs", tmp_path / "runs")
+    monkeypatch.setattr(places, "results", tmp_path / "results")
+    assert contrastbench("run", "toy/main", "--launcher", "inline", runs=places.runs).returncode == 0
+    write_shipped(places.results, "toy", [read_row(path) for path in places.runs.glob("toy/*/row.json")])
+    shipping.write_generated({"toy"})
+    drawn = []
+    monkeypatch.setattr(drawing.plots, "comparison", lambda table: drawn.append(table.name) or new_figure()[0])
+
+    def page(with_here):
+        drawn.clear()
+        gathered = gather(papers.paper("toy"), with_here=with_here)
+        return drawing.write_page([gathered], tmp_path / "page.html").read_text().count("<figure")
+
+    assert page(with_here=False) == page(with_here=True) > 0 and drawn == ["main"]
+    page(with_here=False)
+    assert drawn == []
+    committed = places.results / "toy" / "figures" / "main-quick.svg"
+    committed.write_text(committed.read_text().replace(style.creator(), "matplotlib 0.1"))
+    page(with_here=False)
+    assert drawn == ["main"], "another matplotlib has other strokes"
 
 
 def test_shipped_rows_belong_to_papers_that_are_here():

@@ -141,7 +141,10 @@ def test_run_all_says_nothing_of_an_installation_that_is_there(checkout):
     assert (said, complaint) == ("reproduce --scale smoke toy\n", "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+SIGNALS = [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS, ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_to_run_all_stops_it_at_once_with_its_runs_saved(checkout, number, code):
     """The whole of it but the installation. A terminal sends Ctrl-C to every process, a scheduler SIGTERM to one."""
     script(checkout / ".venv/bin/contrastbench", f'exec {sys.executable} -m contrastbench.cli "$@"')

@@ -172,24 +172,14 @@ def test_logs_of_nothing_say_what_they_want(invoke):
     assert only_line(invoke("logs", "toy/main")).startswith("error: no run of toy/main was begun here (looked in ")
 
 
-@pytest.mark.parametrize("launcher", ["local"])
-def test_a_full_disk_ends_the_queue_in_one_line_and_the_same_command_goes_on(tmp_path, launcher):
+@pytest.mark.slow
+def test_a_full_disk_ends_the_queue_in_one_line_and_the_same_command_goes_on(tmp_path):
     """One line from the command, no failed run, and the rest is done once there is space."""
     runs = tmp_path / "small"
     runs.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(runs)], capture_output=True).returncode:
         pytest.skip("mounting a small disk needs root")
-    command = [
-        sys.executable,
-        "-m",
-        "contrastbench.cli",
-        "--runs",
-        str(runs),
-        "run",
-        "toy/main",
-        "--launcher",
-        launcher,
-    ]
+    command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(runs), "run", "toy/main"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=240)
         assert told.returncode == 2 and told.stderr.strip().splitlines()[-1].endswith("no space left on device")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from contrastbench.report.cells import JoinedCell
 from contrastbench.report.verdict import is_finite
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
-from contrastbench.runner.rows import Row
+from contrastbench.runner.rows import Row, digest
 from contrastbench.runner.vocabulary import SCALES
 
 LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
@@ -29,18 +30,40 @@ LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
 
 def standard_figures(gathered: Gathered) -> dict[str, Figure]:
     """Draws every figure of the measured tables, and the paper's own: name of the file -> figure."""
-    drawn: dict[str, Figure | None] = {}
-    for table in gathered.measured:
-        stem = f"{table.name}-{table.scale}"
-        drawn[stem] = plots.comparison(table)
-        drawn[f"{stem}-protocols"] = plots.protocol_gap(table)
-        for setting in dict.fromkeys(name for cell in table.cells for name in cell.settings):
-            drawn[f"{stem}-over-{setting}"] = curves.ablation(table, setting)
-    done = [row for row in gathered.rows if row["status"] == "done"]
-    with style.styled():
-        for name, draw in _own_figures(gathered.paper).items():
-            drawn[name] = draw(done)
+    drawn = {name: draw() for name, draw, _ in _to_draw(gathered)}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _to_draw(gathered: Gathered) -> Iterator[tuple[str, Callable[[], Figure | None], bool]]:
+    """Each figure's name, the function that draws it, and whether rows made here may be in it."""
+    for table in gathered.measured:
+        stem, has_here = f"{table.name}-{table.scale}", any(cell.here for cell in table.cells)
+        yield stem, partial(plots.comparison, table), has_here
+        yield f"{stem}-protocols", partial(plots.protocol_gap, table), has_here
+        for setting in dict.fromkeys(name for cell in table.cells for name in cell.settings):
+            yield f"{stem}-over-{setting}", partial(curves.ablation, table, setting), has_here
+    done = [row for row in gathered.rows if row["status"] == "done"]
+    for name, draw in _own_figures(gathered.paper).items():
+        yield name, partial(_draw_styled, draw, done), bool(gathered.here)
+
+
+def _draw_styled(draw: Callable[[list[Row]], Figure | None], rows: list[Row]) -> Figure | None:
+    with style.styled():
+        return draw(rows)
+
+
+def _figures_of_page(gathered: Gathered) -> dict[str, bytes]:
+    """The paper's figures as SVG; one without rows made here is the committed one, if the shipped rows made that."""
+    folder, source = places.results / gathered.paper.name / "figures", digest(gathered.shipped)
+    made: dict[str, bytes] = {}
+    for name, draw, has_here in _to_draw(gathered):
+        committed = b"" if has_here else style.made_before(folder / f"{name}.svg", source)
+        if committed:
+            made[name] = committed
+        elif figure := draw():
+            made[name] = style.svg_bytes(figure, source)
+    of_runs = figures_of_runs(gathered, every_map=False).items()
+    return made | {name: style.svg_bytes(figure) for name, figure in of_runs}
 
 
 def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]]:
@@ -50,13 +73,13 @@ def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]
     return importlib.import_module(f"benchmarks.{paper.name}.figures").FIGURES
 
 
-def figures_of_runs(gathered: Gathered) -> dict[str, Figure]:
+def figures_of_runs(gathered: Gathered, *, every_map: bool = True) -> dict[str, Figure]:
     """Draws similarity histograms and maps of rows that keep them, and training curves of runs whose folder is here."""
 
     def curve_of(row: Row) -> list[dict[str, Any]]:
         return read_curve(places.runs / row["paper"] / row["key"])
 
-    return run_plots.run_figures(gathered.rows, curve_of)
+    return run_plots.run_figures(gathered.rows, curve_of, every_map=every_map)
 
 
 def save_standard_figures(gathered: Gathered, selection: Selection, folder: Path) -> list[Path]:
@@ -157,11 +180,10 @@ def _paper_input(gathered: Gathered) -> html.PaperInput:
     shown = [table for table in gathered.tables if table.scale == "paper" or table in gathered.measured]
     shown += own_tables(gathered)
     shown.sort(key=lambda table: table.scale == "smoke")  # its numbers mean nothing, so they come last
-    figures = {**standard_figures(gathered), **figures_of_runs(gathered)}
     return html.PaperInput(
         *(paper.name, paper.title, shown, gathered.here),
         states=gathered.states,
-        figures={name: style.svg_bytes(figure) for name, figure in figures.items()},
+        figures=_figures_of_page(gathered),
         findings=blocks.findings_of(paper.folder / "README.md"),
         published=gathered.published,
     )

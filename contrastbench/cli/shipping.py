@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from contrastbench import papers
@@ -20,7 +19,7 @@ from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, sheet
 from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import Row, rows_shipped, write_shipped
+from contrastbench.runner.rows import Row, digest, rows_shipped, write_shipped
 
 
 def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
@@ -89,15 +88,15 @@ def write_generated(changed: Collection[str] | None = None) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
     tables = [table for gathered in everything for table in gathered.tables]
-    for path, paper in _markdown_files():
+    for path, paper in markdown_files():
         blocks.fill_file(path, tables, paper, places.results)
 
 
 def generated_files(gathered: Gathered) -> dict[Path, bytes]:
     """A paper's committed tables and figures, made anew: path -> content."""
-    digest, folder = rows_digest(gathered.shipped), places.results / gathered.paper.name / "figures"
+    source, folder = digest(gathered.shipped), places.results / gathered.paper.name / "figures"
     figures = standard_figures(gathered).items()
-    return generated_tables(gathered) | {folder / f"{name}.svg": svg_bytes(figure, digest) for name, figure in figures}
+    return generated_tables(gathered) | {folder / f"{name}.svg": svg_bytes(figure, source) for name, figure in figures}
 
 
 def generated_tables(gathered: Gathered) -> dict[Path, bytes]:
@@ -118,7 +117,7 @@ def stale_results() -> list[str]:
     problems = [line for lines in side_by_side(_stale_results_of, everything) for line in lines]
     tables = [table for gathered in everything for table in gathered.tables]
     return problems + [
-        line for path, paper in _markdown_files() for line in blocks.check_file(path, tables, paper, places.results)
+        line for path, paper in markdown_files() for line in blocks.check_file(path, tables, paper, places.results)
     ]
 
 
@@ -134,23 +133,18 @@ def stale_files(gathered: Gathered) -> list[str]:
     matplotlib has other strokes: of such a figure the digest of the rows that it names is compared.
     """
     made = generated_files(gathered)
-    digest = rows_digest(gathered.shipped).encode()
+    source = digest(gathered.shipped).encode()
     expected = {
         path: content if path.suffix != ".svg" or _same_matplotlib(path, content) else None
         for path, content in made.items()
     }
     problems = check_generated({path: content for path, content in expected.items() if content is not None})
     for path in (path for path, content in expected.items() if content is None):
-        if digest not in path.read_bytes():
+        if source not in path.read_bytes():
             problems.append(f"{path} was made from other rows")
     folder = places.results / gathered.paper.name
     there = [path for kind in ("tables", "figures") for path in sorted((folder / kind).glob("*"))]
     return problems + [f"{path} follows from no row" for path in there if path not in made]
-
-
-def rows_digest(rows: Iterable[Row]) -> str:
-    """One sha256 for a set of rows in any order. A figure names it, to say what it was made from."""
-    return hashlib.sha256("\n".join(sorted(str(row["sha256"]) for row in rows)).encode()).hexdigest()
 
 
 def check_generated(expected: Mapping[Path, str | bytes]) -> list[str]:
@@ -183,7 +177,7 @@ def _are_the_projects_own() -> bool:
     return places.results.resolve() == PROJECT / "results"
 
 
-def _markdown_files() -> Iterator[tuple[Path, str]]:
+def markdown_files() -> Iterator[tuple[Path, str]]:
     """The Markdown files that take tables and numbers from rows, each with its paper ("" for the project's).
 
     Only the project's own results fill them; for any other results folder there are none.

@@ -25,7 +25,7 @@ from contrastbench.report.style import GRID, INK, look
 from contrastbench.report.verdict import KINDS
 from contrastbench.runner import files
 
-FIGURES_BYTES = 2_500_000  # total size of all figures in the page; figures beyond it are listed by name only
+FIGURES_BYTES = 2_500_000  # of a paper in the page; figures beyond it are listed by name only
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 
@@ -96,8 +96,7 @@ def build(report: ReportInput, path: Path) -> Path:
 def page(report: ReportInput) -> str:
     """The page as text."""
     details = Details()
-    budget = [FIGURES_BYTES]
-    papers = [_paper_view(paper, details, budget) for paper in report.papers]
+    papers = [_paper_view(paper, details) for paper in report.papers]
     counts = Counter(dict.fromkeys(KINDS, 0))
     for paper in papers:
         counts.update(paper["counts"])
@@ -116,13 +115,13 @@ def page(report: ReportInput) -> str:
     )
 
 
-def _paper_view(paper: PaperInput, details: Details, budget: list[int]) -> dict[str, Any]:
+def _paper_view(paper: PaperInput, details: Details) -> dict[str, Any]:
     tables = [table_view(table, details) for table in paper.tables]
-    figures = []
+    figures, free = [], FIGURES_BYTES
     for number, (name, svg) in enumerate(paper.figures.items(), start=1):
         drawing, wide = _drawing(svg, f"{paper.name}-{number}")
-        budget[0] -= len(drawing)
-        figures.append((name.replace("-", " ").replace("_", " "), drawing if budget[0] > 0 else None, wide))
+        free -= len(drawing)
+        figures.append((name.replace("-", " ").replace("_", " "), drawing if free > 0 else None, wide))
     counts = Counter(cell.verdict.kind for table in paper.tables for cell in table.cells)
     known = {table.name for table in paper.tables}
     carried = [

@@ -25,12 +25,15 @@ from contrastbench.report.style import MARKERS, PALETTE, looks, new_figure, styl
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[3]
 
 
-def run_figures(rows: Iterable[Row], curve_of: Callable[[Row], Sequence[Mapping[str, Any]]]) -> dict[str, Figure]:
+def run_figures(
+    rows: Iterable[Row], curve_of: Callable[[Row], Sequence[Mapping[str, Any]]], *, every_map: bool = True
+) -> dict[str, Figure]:
     """Every figure of single runs that the rows give, by a name for its file; a map is the method's first seed's.
 
     Args:
         rows: of one paper.
         curve_of: the lines of a row's curve, as its run logged them; empty where there is none.
+        every_map: False leaves out the maps of methods that are another one with a setting: HCL beta=2 beside HCL.
     """
     figures: dict[str, Figure] = {}
     by_method = itemgetter("method")
@@ -42,8 +45,10 @@ def run_figures(rows: Iterable[Row], curve_of: Callable[[Row], Sequence[Mapping[
             figures[f"training-{place}"] = training_curves(curves)
         if any("positive_density" in row["series"] for row in group):
             figures[f"similarities-{place}"] = similarity_histograms(group)
-        mapped = (row for row in group if "x" in row["series"] and "y" in row["series"])
-        for method, own in grouped(mapped, by_method).items():
+        mapped = grouped((row for row in group if "x" in row["series"] and "y" in row["series"]), by_method)
+        for method, own in mapped.items():
+            if not every_map and any(method.startswith((f"{other} ", f"{other},")) for other in mapped):
+                continue
             figures[re.sub(r"[^A-Za-z0-9_]+", "-", f"map-{place}-{method}")] = embedding_map(own[0])
     return figures
 

@@ -154,6 +154,12 @@ def svg_bytes(figure: Figure, source: str = "") -> bytes:
     return b"\n".join(line.rstrip() for line in short.splitlines()) + b"\n"
 
 
+def made_before(path: Path, source: str) -> bytes:
+    """What ``svg_bytes`` wrote into the file from this source with this matplotlib; nothing if it is another figure."""
+    content = path.read_bytes() if path.exists() else b""
+    return content if creator().encode() in content and source.encode() in content else b""
+
+
 def save(figure: Figure, path: Path, source: str = "") -> Path:
     """Writes the figure, whole or not at all: the same bytes for the same figure, in the format that the ending names.
 

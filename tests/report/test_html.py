@@ -125,3 +125,13 @@ def test_published_numbers_of_other_tables_are_listed(synthetic):
     page = page_of(synthetic, published=[number])
     assert "appendix: STL10 / MoCo, test top1 (%): 88.10 (unconfirmed)" in page
     assert "1 published number of other tables" in page
+
+
+def test_every_paper_has_room_for_figures_of_its_own(monkeypatch):
+    """The figures of one paper take no room from those of another; what is left out is named."""
+    figure = drawn("HCL")
+    monkeypatch.setattr(html, "FIGURES_BYTES", int(1.5 * len(inline_svg(figure, "toy-1"))))
+    papers = [html.PaperInput(name, name, [], [], figures={"one": figure, "two": figure}) for name in ("a", "b")]
+    page = html.page(html.ReportInput(papers))
+    assert page.count('aria-label="one"') == 2 and 'aria-label="two"' not in page
+    assert page.count("Left out to keep the page small") == 2

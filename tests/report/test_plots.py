@@ -161,3 +161,10 @@ def test_every_figure_of_runs_is_found(synthetic):
     assert list(figures) == [
         *("training-train-Alpha-quick", "similarities-train-Alpha-quick", "map-train-Alpha-paper-SimCLR"),
     ]
+
+
+def test_a_page_has_no_map_of_a_method_that_is_another_one_with_a_setting(synthetic):
+    names = ("HCL", "HCL beta=2", "HCL, positives by label", "HCLoss")
+    rows = [synthetic.row(synthetic.run(name), 80.0, series={"x": [0.0], "y": [1.0]}) for name in names]
+    every, few = (list(run_plots.run_figures(rows, lambda row: [], every_map=every)) for every in (True, False))
+    assert len(every) == 4 and [name.split("-")[-1] for name in few] == ["HCL", "HCLoss"]

@@ -26,6 +26,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_a_thousand_short_runs_cost_less_than_50_ms_each_and_no_memory(bench):
     jobs = bench.jobs("toy/many")
     assert len(jobs) == 1000
@@ -58,6 +59,7 @@ def crowding():
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
+@pytest.mark.slow
 def test_four_writers_on_one_folder_write_each_row_once(bench, tmp_path):
     folders = [str(job.folder) for job in bench.jobs("toy/main")]
     quiet = type(bench)(tmp_path / "quiet")

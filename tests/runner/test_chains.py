@@ -155,7 +155,7 @@ def spoil(artefact, how):
         artefact.write_bytes(artefact.read_bytes()[:-1] + b"?")
 
 
-@pytest.mark.parametrize("how", ["lost", "damaged"])
+@pytest.mark.parametrize("how", ["lost", pytest.param("damaged", marks=pytest.mark.slow)])
 def test_a_spoiled_artefact_is_made_again_when_something_needs_it(bench, how):
     bench.run_inline("staged/splits/split a", seeds=[0])
     (folder,) = pretrained(bench)

@@ -139,6 +139,7 @@ execute(Path(sys.argv[1]), Host(), watch=kill)
 """
 
 
+@pytest.mark.slow
 def test_random_kills_of_workers_lose_and_double_nothing(bench):
     """Every worker that is seen at work may be killed, four times; the rows are those of an undisturbed launch."""
     settings = {"seconds_per_epoch": "0.02", "epochs": "6"}
