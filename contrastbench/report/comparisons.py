@@ -133,9 +133,16 @@ def gain_in_pairs(cell: JoinedCell, baseline: JoinedCell) -> Paired:
 
 
 def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
-    """Seed -> gain. Both sides are from here if both were measured here, else both are shipped."""
+    """Seed -> gain. Both sides are from here if both were measured here, else both are shipped.
+
+    A side with nothing random has one number for every seed of the other.
+    """
     is_here = cell.here.done and baseline.here.done
     ours, theirs = (each.here.by_seed if is_here else each.shipped.by_seed for each in (cell, baseline))
+    if cell.deterministic and len(set(ours.values())) == 1:
+        ours = dict.fromkeys(theirs, next(iter(ours.values())))
+    elif baseline.deterministic and len(set(theirs.values())) == 1:
+        theirs = dict.fromkeys(ours, next(iter(theirs.values())))
     return {seed: _sign(cell) * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())}
 
 

@@ -107,10 +107,12 @@ def _what_would_decide(grid: Grid) -> list[str]:
 
 
 def _difference_text(cell: JoinedCell, table: JoinedTable) -> str:
-    """The paired difference to the baseline where the two have other numbers of seeds: means of other seeds mislead."""
+    """The paired difference to the baseline where means of other seeds mislead: the two have other numbers of seeds."""
     alike = [c for c in table.cells if (c.dataset, c.metric) == (cell.dataset, cell.metric)]
     baseline = baseline_of(cell, table.table.baseline, alike)
     if baseline in (None, cell) or len(cell.best_known.done) == len(baseline.best_known.done):
+        return ""
+    if cell.deterministic or baseline.deterministic:  # one number is that of every seed
         return ""
     pairs = gain_in_pairs(cell, baseline)
     return f"; by seed {'+' if pairs.mean > 0 else ''}{number_text(pairs.mean, cell.metric)}" if pairs.n > 1 else ""

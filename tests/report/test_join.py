@@ -205,6 +205,21 @@ def test_pairs_are_made_by_seed(synthetic):
     assert (claim.paired.n, claim.paired.mean) == (2, pytest.approx(1.25))
 
 
+def test_what_has_nothing_random_is_compared_with_every_seed(synthetic):
+    """A random one would be paired by the one seed that both have."""
+    counted = dataclasses.replace(synthetic.cell("Counted", seeds=range(1)), deterministic=True)
+    random = synthetic.cell("SimCLR", seeds=range(3))
+    rows = synthetic.rows(counted, 3.0) + [
+        synthetic.row(run, value) for run, value in zip(random.runs, (1, 2, 4), strict=True)
+    ]
+    for baseline, sign in (("SimCLR", 1), ("Counted", -1)):
+        (table,) = joined(synthetic, [random, counted], rows, baseline=baseline)
+        (claim,) = analyse(table).claims
+        assert (claim.paired.n, claim.paired.mean) == (3, pytest.approx(sign * 2 / 3))
+    (table,) = joined(synthetic, [random, dataclasses.replace(counted, deterministic=False)], rows)
+    assert analyse(table).claims[0].paired.n == 1
+
+
 def test_three_seeds_get_a_word_and_no_star(synthetic):
     cells, rows = measured(synthetic, {"SimCLR": 80.0, "DCL": 90.0}, seeds=range(3))
     (table,) = joined(synthetic, cells, rows)
