@@ -14,7 +14,7 @@ from contrastbench.cli.gathering import Gathered, gather
 from contrastbench.readmes import blocks
 from contrastbench.report import style
 from contrastbench.report.style import new_figure
-from contrastbench.runner.rows import digest, read_row, rows_shipped, sealed, write_row, write_shipped
+from contrastbench.runner.rows import read_row, rows_digest, rows_shipped, sealed, write_row, write_shipped
 from contrastbench.runner.vocabulary import key_of
 
 PROJECT = Path(__file__).parents[1]
@@ -32,13 +32,13 @@ def results(tmp_path):
 
 
 def test_committed_rows_are_whole_and_tables_and_readmes_follow_from_them():
-    """All that ``verify`` looks at; of the figures, that they name these rows, because drawing them takes a minute."""
+    """All that ``verify`` looks at, without drawing: figures, which take a minute, must name these rows."""
     tables = []
     for gathered in (gather(papers.paper(name), with_here=False) for name in papers.names()):
         assert verifying.problems_of_rows(gathered, shipping.standing(gathered), history=True) == []
         assert shipping.check_generated(shipping.generated_tables(gathered)) == []
         figures = (PROJECT / "results" / gathered.paper.name / "figures").glob("*")
-        assert [path for path in figures if digest(gathered.shipped).encode() not in path.read_bytes()] == []
+        assert [path for path in figures if rows_digest(gathered.shipped).encode() not in path.read_bytes()] == []
         tables += gathered.tables
     for path, paper in shipping.markdown_files():
         assert blocks.check_file(path, tables, paper, places.results) == []

@@ -22,7 +22,7 @@ from contrastbench.report.cells import JoinedCell
 from contrastbench.report.verdict import is_finite
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
-from contrastbench.runner.rows import Row, digest
+from contrastbench.runner.rows import Row, rows_digest
 from contrastbench.runner.vocabulary import SCALES
 
 LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
@@ -53,8 +53,12 @@ def _draw_styled(draw: Callable[[list[Row]], Figure | None], rows: list[Row]) ->
 
 
 def _figures_of_page(gathered: Gathered) -> dict[str, bytes]:
-    """The paper's figures as SVG; one without rows made here is the committed one, if the shipped rows made that."""
-    folder, source = places.results / gathered.paper.name / "figures", digest(gathered.shipped)
+    """The paper's figures as SVG, name -> content.
+
+    A figure that no row made here is in is read from the committed file, which takes no time. It is drawn all the same
+    if that file names other rows or another matplotlib.
+    """
+    folder, source = places.results / gathered.paper.name / "figures", rows_digest(gathered.shipped)
     made: dict[str, bytes] = {}
     for name, draw, has_here in _to_draw(gathered):
         committed = b"" if has_here else style.made_before(folder / f"{name}.svg", source)
@@ -74,7 +78,10 @@ def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]
 
 
 def figures_of_runs(gathered: Gathered, *, every_map: bool = True) -> dict[str, Figure]:
-    """Draws similarity histograms and maps of rows that keep them, and training curves of runs whose folder is here."""
+    """Draws similarity histograms and maps of rows that keep them, and training curves of runs whose folder is here.
+
+    ``every_map`` is that of ``run_figures``.
+    """
 
     def curve_of(row: Row) -> list[dict[str, Any]]:
         return read_curve(places.runs / row["paper"] / row["key"])

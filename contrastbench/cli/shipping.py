@@ -19,7 +19,7 @@ from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import csv_text, sheet
 from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import Row, digest, rows_shipped, write_shipped
+from contrastbench.runner.rows import Row, rows_digest, rows_shipped, write_shipped
 
 
 def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
@@ -94,7 +94,7 @@ def write_generated(changed: Collection[str] | None = None) -> None:
 
 def generated_files(gathered: Gathered) -> dict[Path, bytes]:
     """A paper's committed tables and figures, made anew: path -> content."""
-    source, folder = digest(gathered.shipped), places.results / gathered.paper.name / "figures"
+    source, folder = rows_digest(gathered.shipped), places.results / gathered.paper.name / "figures"
     figures = standard_figures(gathered).items()
     return generated_tables(gathered) | {folder / f"{name}.svg": svg_bytes(figure, source) for name, figure in figures}
 
@@ -133,10 +133,9 @@ def stale_files(gathered: Gathered) -> list[str]:
     matplotlib has other strokes: of such a figure the digest of the rows that it names is compared.
     """
     made = generated_files(gathered)
-    source = digest(gathered.shipped).encode()
+    source = rows_digest(gathered.shipped).encode()
     expected = {
-        path: content if path.suffix != ".svg" or _same_matplotlib(path, content) else None
-        for path, content in made.items()
+        path: content if path.suffix != ".svg" or _same_matplotlib(path) else None for path, content in made.items()
     }
     problems = check_generated({path: content for path, content in expected.items() if content is not None})
     for path in (path for path, content in expected.items() if content is None):
@@ -163,7 +162,7 @@ def check_generated(expected: Mapping[Path, str | bytes]) -> list[str]:
     return problems
 
 
-def _same_matplotlib(path: Path, content: bytes) -> bool:
+def _same_matplotlib(path: Path) -> bool:
     """Whether the committed figure was made by the matplotlib that is installed here; True if there is no figure."""
     return not path.exists() or style.creator().encode() in path.read_bytes()
 

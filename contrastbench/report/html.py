@@ -25,7 +25,7 @@ from contrastbench.report.style import GRID, INK, look
 from contrastbench.report.verdict import KINDS
 from contrastbench.runner import files
 
-FIGURES_BYTES = 2_500_000  # of a paper in the page; figures beyond it are listed by name only
+FIGURES_BYTES = 2_500_000  # the room for one paper's figures; those beyond it are named only
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 

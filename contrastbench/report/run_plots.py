@@ -33,7 +33,7 @@ def run_figures(
     Args:
         rows: of one paper.
         curve_of: the lines of a row's curve, as its run logged them; empty where there is none.
-        every_map: False leaves out the maps of methods that are another one with a setting: HCL beta=2 beside HCL.
+        every_map: False keeps one map of a method: HCL has one, HCL beta=2 has none.
     """
     figures: dict[str, Figure] = {}
     by_method = itemgetter("method")

@@ -155,7 +155,10 @@ def svg_bytes(figure: Figure, source: str = "") -> bytes:
 
 
 def made_before(path: Path, source: str) -> bytes:
-    """What ``svg_bytes`` wrote into the file from this source with this matplotlib; nothing if it is another figure."""
+    """The file's content if it names this source and the matplotlib that is installed; else nothing.
+
+    The drawing code may have changed since: ``contrastbench verify`` tells, by drawing the figure.
+    """
     content = path.read_bytes() if path.exists() else b""
     return content if creator().encode() in content and source.encode() in content else b""
 

@@ -101,7 +101,7 @@ def _folders(folder: Path) -> list[Path]:
     return [Path(path) for path in paths]
 
 
-def digest(rows: Iterable[Row]) -> str:
+def rows_digest(rows: Iterable[Row]) -> str:
     """One sha256 for a set of rows in any order. A figure names it, to say what it was made from."""
     return hashlib.sha256("\n".join(sorted(str(row["sha256"]) for row in rows)).encode()).hexdigest()
 

@@ -9,7 +9,7 @@ import pytest
 from contrastbench.cli import agreeing, shipping, verifying
 from contrastbench.readmes import blocks
 from contrastbench.report.join import join
-from contrastbench.runner.rows import digest, sealed
+from contrastbench.runner.rows import rows_digest, sealed
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_doubled_row_is_named(synthetic):
 
 def test_the_digest_of_rows_knows_no_order(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR"), 80.0)
-    assert digest(rows) == digest(rows[::-1]) != digest(rows[1:])
+    assert rows_digest(rows) == rows_digest(rows[::-1]) != rows_digest(rows[1:])
 
 
 def test_a_row_under_another_runs_key_is_named(synthetic):
