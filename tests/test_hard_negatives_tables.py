@@ -47,8 +47,7 @@ def test_every_scale_and_table_gives_cells_or_an_empty_list() -> None:
         "variants",
         "copy",
         "early",
-        "photographs",
-        "photographs_long",
+        *tables.STUDY,
     ]
     assert len(tables.cells("main", "quick", seeds=[7])[-1].runs) == 1
 
@@ -113,7 +112,7 @@ def test_paper_and_lite_scale_are_the_protocols_that_the_readme_describes() -> N
 
 def test_every_run_of_a_table_with_published_numbers_is_at_paper_scale() -> None:
     for table in tables.TABLES:
-        if table not in ("length", "early", "photographs", "photographs_long"):  # questions of ours
+        if table not in ("length", "early", *tables.STUDY):  # questions of ours
             assert tables.cells(table, "paper"), table
 
 

@@ -73,6 +73,14 @@ TABLES = {
     "photographs_long": Table(
         title="Does the gain last on photographs? The runs of photographs, five times as long", baseline="SimCLR"
     ),
+    "photographs_beta": Table(
+        title="How hard should negatives be on photographs? The setting of photographs over beta",
+        baseline="HCL beta=0",
+    ),
+    "photographs_copy": Table(
+        title="What does a JPEG copy cost? The setting of photographs, and each picture encoded once more",
+        baseline="SimCLR",
+    ),
 }
 LINEAR, KNN = "test_linear_top1_percent", "test_knn_top1_percent"
 
@@ -96,15 +104,20 @@ LITE = dataclasses.replace(
 )
 # What ``lite`` was when the rows of ``early`` were made.
 EARLY = dataclasses.replace(LITE, epochs=10, train_images=10_000, curve_epochs=())
-# A study of photographs for a CPU. It was fixed before any of its numbers was seen, by its cost alone: twenty trained
+# A study of photographs for a CPU, in several tables. It was fixed before any of its numbers was seen, by its cost alone: twenty trained
 # runs in half an hour of a core. Nothing was tuned: rate, views, temperature, beta, tau_plus and alpha are the papers'.
 # Batch 64, one of their sweeps' own, gives four times the updates of 256 for the same work. No schedule depends on the
 # length: a run's accuracies after 1, 2 and 5 epochs are those of runs so long.
 PHOTOGRAPHS = dataclasses.replace(
     LITE, encoder="small_resnet", precision="float32", train_images=5_000, batch=64, epochs=10
 )
-# Fixed likewise before any run: as many epochs as an afternoon of two cores has room for.
-PHOTOGRAPHS_LONG = dataclasses.replace(PHOTOGRAPHS, epochs=50)
+STUDY = {
+    "photographs": PHOTOGRAPHS,
+    # Fixed likewise before any run: as many epochs as an afternoon of two cores has room for.
+    "photographs_long": dataclasses.replace(PHOTOGRAPHS, epochs=50),
+    "photographs_beta": PHOTOGRAPHS,
+    "photographs_copy": PHOTOGRAPHS,
+}
 SMOKE = dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
 DATA_SETS: dict[str, dict[str, Config]] = {
     "smoke": {"MNIST-5k": SMOKE},
@@ -130,30 +143,23 @@ ASKED: dict[str, tuple[str, ...]] = {
     "variants": ("CIFAR10", "STL10"),
     "copy": ("CIFAR10", "CIFAR100"),
     "early": ("CIFAR10",),
-    "photographs": ("CIFAR10",),
-    "photographs_long": ("CIFAR10",),
+    **dict.fromkeys(STUDY, ("CIFAR10",)),
 }
 # What a table has in place of its scale's settings.
-OWN_SETTINGS = {
-    ("early", "lite"): EARLY,
-    ("photographs", "lite"): PHOTOGRAPHS,
-    ("photographs_long", "lite"): PHOTOGRAPHS_LONG,
-}
+OWN_SETTINGS = {("early", "lite"): EARLY} | {(table, "lite"): config for table, config in STUDY.items()}
 # The scales of a table; all of them where it is not named.
 ASKED_AT = {
     "length": ("smoke", "lite"),  # 1,600 epochs are beyond the papers; their 400 are in the curves of main
     "variants": ("smoke", "paper"),  # the frozen encoder of the lite protocol is frozen
     "copy": ("smoke", "lite", "paper"),
     "early": ("smoke", "lite"),
-    "photographs": ("smoke", "lite"),
-    "photographs_long": ("smoke", "lite"),
+    **dict.fromkeys(STUDY, ("smoke", "lite")),
 }
 SEEDS: dict[str, Sequence[int]] = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
 OTHER_SEEDS: dict[tuple[str, str], Sequence[int]] = {
     ("main", "quick"): range(5),
     ("length", "lite"): range(1),
-    ("photographs", "lite"): range(5),
-    ("photographs_long", "lite"): range(5),
+    **{(table, "lite"): range(5) for table in STUDY},
 }
 
 
@@ -168,9 +174,10 @@ def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Ce
 
 
 def _swept(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    """The cells of a table that compares configs and nothing else."""
+    """The cells of a table that compares configs and nothing else. ``photographs_beta`` does as ``beta`` does."""
     made: list[Cell] = []
-    for method, config, settings in SWEEPS[table](DATA_SETS[scale][dataset], dataset):
+    base = OWN_SETTINGS.get((table, scale), DATA_SETS[scale][dataset])
+    for method, config, settings in SWEEPS[table.removeprefix("photographs_")](base, dataset):
         made += _cells(_run(dataset, scale, method, config), seeds, settings)
     return made
 
