@@ -104,10 +104,10 @@ LITE = dataclasses.replace(
 )
 # What ``lite`` was when the rows of ``early`` were made.
 EARLY = dataclasses.replace(LITE, epochs=10, train_images=10_000, curve_epochs=())
-# A study of photographs for a CPU, in several tables. It was fixed before any of its numbers was seen, by its cost alone: twenty trained
-# runs in half an hour of a core. Nothing was tuned: rate, views, temperature, beta, tau_plus and alpha are the papers'.
-# Batch 64, one of their sweeps' own, gives four times the updates of 256 for the same work. No schedule depends on the
-# length: a run's accuracies after 1, 2 and 5 epochs are those of runs so long.
+# A study of photographs for a CPU, in several tables. It was fixed before any of its numbers was seen, by its cost
+# alone: twenty trained runs in half an hour of a core. Nothing was tuned: rate, views, temperature, beta, tau_plus and
+# alpha are the papers'. Batch 64, one of their sweeps' own, gives four times the updates of 256 for the same work. No
+# schedule depends on the length: a run's accuracies after 1, 2 and 5 epochs are those of runs so long.
 PHOTOGRAPHS = dataclasses.replace(
     LITE, encoder="small_resnet", precision="float32", train_images=5_000, batch=64, epochs=10
 )
