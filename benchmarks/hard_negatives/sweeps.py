@@ -37,6 +37,7 @@ BAYES = {
     "TinyImageNet": (0.8, 1.0),
 }
 BCL_TAU_PLUS = 0.1  # the default of BCL's code; its README names no other
+LONG = ("SimCLR", "HCL")
 HCL_BETA = 1.0  # the paper's best on STL-10
 
 
@@ -82,6 +83,12 @@ def length(base: Config, dataset: str) -> Swept:
         for epochs in lengths
         for method, config in compared(base, dataset).items()
     ]
+
+
+def long(base: Config, dataset: str) -> Swept:
+    """The two methods whose difference is hardness and debiasing together."""
+    both = {method: config for method, config in compared(base, dataset).items() if method in LONG}
+    return [(method, config, {"method": method}) for method, config in both.items()]
 
 
 def early(base: Config, dataset: str) -> Swept:
@@ -191,6 +198,7 @@ def copy(base: Config, dataset: str) -> Swept:
 SWEEPS: dict[str, Callable[[Config, str], Swept]] = {
     "beta": beta,
     "length": length,
+    "long": long,
     "tau_plus": tau_plus,
     "negatives": negatives,
     "temperature": temperature,

@@ -71,7 +71,7 @@ TABLES = {
         baseline="SimCLR",
     ),
     "photographs_long": Table(
-        title="Does the gain last on photographs? The runs of photographs, five times as long", baseline="SimCLR"
+        title="Does hardness's gain last on photographs? The runs of photographs, five times as long", baseline="SimCLR"
     ),
     "photographs_beta": Table(
         title="How hard should negatives be on photographs? The setting of photographs over beta",
@@ -226,7 +226,7 @@ def _pixels(dataset: str, scale: str, base: Config, seeds: Sequence[int]) -> lis
 
 
 # What makes a table's cells; ``_swept`` where it is not named.
-MADE_BY = {"main": _main, "photographs": _main, "photographs_long": _main, "variants": _variants, "early": _early}
+MADE_BY = {"main": _main, "photographs": _main, "variants": _variants, "early": _early}
 
 
 def _run(
