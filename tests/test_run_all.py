@@ -19,6 +19,7 @@ from contrastbench.cli.commands import app
 from contrastbench.cli.first import JUDGED, first_part
 from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import planned_runs
+from contrastbench.runner.rows import read_row, sealed, write_shipped
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,6 +62,21 @@ def test_a_second_start_writes_no_page_and_starts_nothing(once):
     assert lines[0] == "4 runs of toy at quick scale, all from before"
     assert lines[2].split() == ["toy", "0", "4", "0", "-", "4"]
     assert (folder / "results/report/index.html").stat().st_mtime_ns == written
+
+
+def test_the_screen_says_why_rows_are_not_equal_to_the_shipped_ones(once, tmp_path):
+    """Two rows of another machine, one that differs on the same machine, and one that is equal."""
+    folder = shutil.copytree(once[0], tmp_path / "once")
+    rows = [read_row(path) for path in sorted((folder / "runs/toy").glob("*/row.json"))]
+    for row in rows[1:]:
+        row["metrics"] = {name: value + 1 for name, value in row["metrics"].items()}
+    for row in rows[2:]:
+        row["host"] = {**row["host"], "cpu": "another"}
+    write_shipped(folder / "results", "toy", map(sealed, rows))
+    told = again(folder).stdout
+    assert len(told.splitlines()) <= 24 and told.splitlines()[2].split() == ["toy", "0", "4", "0", "1", "of", "4", "4"]
+    assert "The 2 rows that are not equal come from another kind of machine" in " ".join(told.split())
+    assert f"row {rows[1]['key'][:12]} of toy differs from the shipped one" in " ".join(told.split())
 
 
 def test_a_new_row_makes_the_page_anew(reproduce, tmp_path):

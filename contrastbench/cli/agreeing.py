@@ -4,37 +4,51 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from contrastbench.cli.gathering import Gathered, gather
-from contrastbench.papers import Paper
+from contrastbench.cli.gathering import Gathered
 from contrastbench.report.cells import JoinedCell
 from contrastbench.report.statistics import LEVEL, Printed, difference, difference_interval
 from contrastbench.runner.rows import Row
 
+EQUAL, OTHER_MACHINE, DIFFERS = "bit for bit", "other machine", "differs"
 
-def agreement(paper: Paper) -> tuple[str, list[str]]:
-    """Compares the rows here with the shipped ones of the same keys: a summary, and a line for each disagreement.
+
+class Agreement(NamedTuple):
+    """What the comparison of a paper's rows here with its shipped ones gave."""
+
+    counts: Counter[str]  # of the words of ``compare_rows``
+    judged: int  # cells with two seeds that have rows of another machine here or shipped
+    outside: int  # those of them whose means differ by more than the noise
+    differing: list[str]  # a line for each disagreement
+
+    def __str__(self) -> str:
+        words = [f"{count} {word}" for word, count in self.counts.items()]
+        if self.counts[OTHER_MACHINE]:
+            within = self.judged - self.outside
+            words.append(f"of the {self.judged} cells with these and two seeds {within} within the noise")
+        return ", ".join(words)
+
+
+def agreement(gathered: Gathered) -> Agreement:
+    """Compares the rows here with the shipped ones of the same keys.
 
     Rows of the same kind of machine must be equal; of other machines, the means of cells must agree.
     """
-    gathered = gather(paper)
     compared = compare_rows(gathered.here, gathered.shipped)
-    counts = Counter(word for _, _, word in compared)
     differing = [
-        f"row {row['key'][:12]} of {paper.name} differs from the shipped one on the same kind of machine"
+        f"row {row['key'][:12]} of {gathered.paper.name} differs from the shipped one on the same kind of machine"
         for row, _, word in compared
-        if word == "differs"
+        if word == DIFFERS
     ]
-    words = [f"{count} {word}" for word, count in counts.items()]
-    if elsewhere := {row["key"] for row, _, word in compared if word == "other machine"}:
-        judged, outside = outside_noise(_cells_with(gathered, elsewhere))
-        words.append(f"of the {judged} cells with these and two seeds {judged - len(outside)} within the noise")
-        differing += [
-            f"{paper.name}/{cell.table}/{cell.name}: {cell.here.summary.mean:.4g} here and "
-            f"{cell.shipped.summary.mean:.4g} shipped ({cell.metric}) differ by more than the noise of the seeds"
-            for cell in outside
-        ]
-    return ", ".join(words), differing
+    elsewhere = {row["key"] for row, _, word in compared if word == OTHER_MACHINE}
+    judged, outside = outside_noise(_cells_with(gathered, elsewhere))
+    differing += [
+        f"{gathered.paper.name}/{cell.table}/{cell.name}: {cell.here.summary.mean:.4g} here and "
+        f"{cell.shipped.summary.mean:.4g} shipped ({cell.metric}) differ by more than the noise of the seeds"
+        for cell in outside
+    ]
+    return Agreement(Counter(word for _, _, word in compared), judged, len(outside), differing)
 
 
 def _cells_with(gathered: Gathered, keys: set[str]) -> list[JoinedCell]:
@@ -61,9 +75,9 @@ def compare_rows(here: Sequence[Row], shipped: Sequence[Row]) -> list[tuple[Row,
 
 def _agreement(here: Row, shipped: Row) -> str:
     if all(here.get(name) == shipped.get(name) for name in ("status", "metrics", "series")):
-        return "bit for bit"
+        return EQUAL
     same = all(here.get(name) == shipped.get(name) for name in ("host", "device", "threads", "data"))
-    return "differs" if same and _same_packages(here, shipped) else "other machine"
+    return DIFFERS if same and _same_packages(here, shipped) else OTHER_MACHINE
 
 
 def _same_packages(here: Row, shipped: Row) -> bool:

@@ -87,29 +87,23 @@ def export_rows(
     carrying.export(out, targets, scale, seeds, settings)
 
 
-def damaged_here(name: str) -> list[str]:
-    """One line for each of the paper's run folders here that holds a damaged row."""
-    from contrastbench.cli.gathering import gather
-
-    return gather(papers.paper(name)).problems
-
-
 @app.command("verify")
 @one_line_errors
 def verify_results() -> None:
     """Checks that rows are whole, that tables, figures and READMEs follow from them, and that rows here agree."""
     from contrastbench.cli import agreeing, shipping
+    from contrastbench.cli.gathering import gather
 
     if not any(places.results.glob("*/rows.jsonl")):
         raise ValueError(f"no results in {places.results}: no PAPER/rows.jsonl is there")
     problems = shipping.stale_results()
     console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
     for name in papers.names():
-        problems += damaged_here(name)
-        agreements, differing = agreeing.agreement(papers.paper(name))
-        if agreements:
-            console.print(f"{name}, here against shipped: {agreements}")
-        problems += differing
+        gathered = gather(papers.paper(name))
+        agreement = agreeing.agreement(gathered)
+        if agreement.counts:
+            console.print(f"{name}, here against shipped: {agreement}")
+        problems += [*gathered.problems, *agreement.differing]
     for problem in problems:
         complain(problem)
     if problems:

@@ -26,7 +26,6 @@ from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import result_of, rows_shipped
 from contrastbench.runner.tickets import folder_of
 
 FINDINGS = 3  # on the screen; the page has all
@@ -123,6 +122,7 @@ def _sources(names: Sequence[str]) -> Iterator[Path]:
 
 def _say(names: Sequence[str], targets: list[str] | None, scale: str, page: Path) -> dict[str, Any]:
     """Gathers the papers, writes their page and counts what it says of the cells that were asked for."""
+    from contrastbench.cli.agreeing import EQUAL, OTHER_MACHINE, agreement
     from contrastbench.cli.drawing import write_page
     from contrastbench.cli.gathering import gather
     from contrastbench.readmes.blocks import findings_of
@@ -138,19 +138,16 @@ def _say(names: Sequence[str], targets: list[str] | None, scale: str, page: Path
             here = [cell for cell in cells if (cell.table, cell.name, cell.scale) in asked]
             verdicts[name].update(cell.verdict.kind for cell in here)
     found = {name: findings_of(papers.paper(name).folder / "README.md") for name in names}
+    agreements = {name: agreement(each) for name, each in gathered.items()}
     return {
         "verdicts": {name: dict(counts) for name, counts in verdicts.items()},
         "findings": {name: findings[:FINDINGS] for name, findings in found.items()},
-        "equal": {name: _equal(name) for name in names},
+        "equal": {name: [each.counts[EQUAL], each.counts.total()] for name, each in agreements.items()},
+        "elsewhere": sum(each.counts[OTHER_MACHINE] for each in agreements.values()),
+        "judged": sum(each.judged for each in agreements.values()),
+        "outside": sum(each.outside for each in agreements.values()),
+        "differing": [line for each in agreements.values() for line in each.differing],
     }
-
-
-def _equal(name: str) -> list[int]:
-    """How many of the rows here are shipped too, and how many of those are equal bit for bit."""
-    shipped = {row["key"]: row for row in rows_shipped(places.results, name)}
-    here = [states.state_of(places.runs / name / key).row for key in shipped if (places.runs / name / key).is_dir()]
-    both = [row for row in here if row and row["status"] == "done" and shipped[row["key"]]["status"] == "done"]
-    return [sum(result_of(row) == result_of(shipped[row["key"]]) for row in both), len(both)]
 
 
 KINDS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparable": "○"}
@@ -166,6 +163,10 @@ def _print_screen(
     console.print(Text(f"{len(planned)} runs of {several} at {scale} scale{took}", "bold"))
     console.print(_paper_grid(planned, started, said))
     console.print(Text(", ".join(f"{sign} {kind}" for kind, sign in KINDS.items()) + " (cells, against print)", "dim"))
+    if said["elsewhere"]:
+        console.print(Text(_of_other_machines(said), "dim"))
+    for line in said["differing"][:2]:
+        console.print(Text(line, "red"))
     for each in [each for each in planned if each.state.name != "done"][:2]:
         what = f"{each.state.name}: {each.run.dataset} {each.run.method}, contrastbench show {each.run.key[:12]}"
         console.print(Text(_short(what, 78), "red"))
@@ -174,6 +175,13 @@ def _print_screen(
     console.print(f"report: {_relative(places.results / 'report' / 'index.html')}", soft_wrap=True)
     for follow in (f"table {names[0]}", f"plan {names[0]} --scale paper"):
         console.print(f"next:   contrastbench {follow}", soft_wrap=True)
+
+
+def _of_other_machines(said: dict[str, Any]) -> str:
+    """Why rows are not equal to the shipped ones, and whether that matters."""
+    agreeing = f"{said['judged'] - said['outside']} of {said['judged']} cells"
+    why = f"The {said['elsewhere']} rows that are not equal come from another kind of machine than the shipped ones"
+    return f"as shipped: equal bit for bit. {why}; {agreeing} with such rows agree within the noise of the seeds."
 
 
 def _paper_grid(planned: Sequence[Planned], started: set[str], said: dict[str, Any]) -> Grid:
