@@ -5,7 +5,7 @@
 
 The second line is for a CPU, where nothing can be captured. Images are noise, whose content costs nothing. The
 contenders take turns, so that a busy machine disturbs all alike; the median of the turns counts. Each line of the file
-names the device and the commit.
+names the device and the commit. Lines that the file has of other devices, encoders or precisions stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from contrastbench.runner import measured_on
 
 Steps = Iterator[None]  # each ``next`` takes a step
 CONTENDERS = ("published", "eager", "captured", "compiled")
+MEASUREMENT = ["contender", "encoder", "precision", "batch", "device"]  # what tells the lines of the file apart
 
 
 def contender(name: str, config: Config, images: Tensor, device: str, workers: int) -> Steps | None:
@@ -103,6 +104,15 @@ def _config_of(name: str, config: Config) -> Config:
     return Config(**{**vars(config), "compile": name == "compiled"})
 
 
+def write(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes the lines in place of those that the file has of the same measurement, and keeps its others."""
+    table = pd.DataFrame(lines)
+    if path.exists():
+        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(MEASUREMENT, keep="last")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -126,9 +136,8 @@ def main() -> None:
                 lines.append(line)
                 print(*(str(value).ljust(12) for value in line.values()))
     if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
         facts = {**measured_on(chosen.device), "threads": torch.get_num_threads(), "workers": chosen.workers}
-        pd.DataFrame([{**line, **facts} for line in lines]).to_csv(chosen.output, index=False)
+        write([{**line, **facts} for line in lines], chosen.output)
 
 
 if __name__ == "__main__":
