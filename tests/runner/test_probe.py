@@ -4,6 +4,8 @@ import importlib
 import json
 import time
 
+import pytest
+
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.probe import STOP_SECONDS, cost_file, probed_costs
@@ -62,6 +64,7 @@ def test_a_chain_whose_first_stage_fails_has_no_cost(bench):
     assert probed_costs(planned, Host(), bench.folder) == {}
 
 
+@pytest.mark.slow
 def test_a_lost_artefact_of_a_probe_is_made_again(bench):
     planned = bench.plan("toy/chain/Noise8/Plain", [0])
     assert len(probed_costs(planned, Host(), bench.folder)) == 2
