@@ -68,6 +68,14 @@ def _protocol(dataset: str) -> dict[str, Config]:
     return made if Config() in both else {**made, "InfoGraph, published": Config()}
 
 
+def _scaling(dataset: str) -> dict[str, Config]:
+    """The clean runs of ``protocol`` with and without training: their rows have both accuracies."""
+    both = {
+        f"{label(config)}, clean": dataclasses.replace(config, protocol="clean") for config in (untrained(), Config())
+    }
+    return {name: config for name, config in both.items() if name in _protocol(dataset)}
+
+
 def _graphcl(dataset: str) -> dict[str, Config]:
     """Its own protocol: 20 epochs at learning rate 0.01, constant features where there are no labels."""
     social = dataset.startswith("IMDB")
@@ -112,6 +120,7 @@ QUESTIONS: dict[str, Callable[[str], dict[str, Config]]] = {
     "supervised": _supervised,
     "graphcl": _graphcl,
     "protocol": _protocol,
+    "scaling": _scaling,
     "folds": _folds,
 }
 
