@@ -17,7 +17,7 @@ from benchmarks.sentence_embeddings.config import QuickThoughts
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
-from contrastbench.data.sentences import load_tasks
+from contrastbench.data.sentence_tests import load_tasks
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
 from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics

@@ -16,7 +16,7 @@ from benchmarks.sentence_embeddings.quick_thoughts import LAP, blocks_of, produc
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.pretrained import load_pretrained
-from contrastbench.data.sentences import load_tasks, load_triplets
+from contrastbench.data.sentence_tests import load_tasks, load_triplets
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import TextEncoder, two_encoders

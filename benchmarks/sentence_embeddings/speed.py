@@ -28,7 +28,7 @@ import torch
 from benchmarks.sentence_embeddings.config import SimCSE
 from benchmarks.sentence_embeddings.speed_ways import PADDED, Work, embedding, training
 from contrastbench.data.pretrained import load_pretrained
-from contrastbench.data.sentences import load_scored, load_triplets
+from contrastbench.data.sentence_tests import load_scored, load_triplets
 from contrastbench.data.text import load_corpus
 from contrastbench.runner import measured_on
 

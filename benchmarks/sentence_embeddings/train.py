@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from baselines.sentences import Embed, lsa, tfidf, word_vector_mean
+from baselines.bags_of_words import Embed, lsa, tfidf, word_vector_mean
 from benchmarks.sentence_embeddings.config import Words
 from benchmarks.sentence_embeddings.quick_thoughts import prepared, quick_thoughts
 from benchmarks.sentence_embeddings.quick_thoughts import step_of_a_run as quick_thoughts_step
 from benchmarks.sentence_embeddings.simcse import simcse
 from benchmarks.sentence_embeddings.simcse import step_of_a_run as simcse_step
-from contrastbench.data.sentences import load_tasks
+from contrastbench.data.sentence_tests import load_tasks
 from contrastbench.evaluation.sentences import sentence_metrics
 from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log

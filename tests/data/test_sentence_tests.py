@@ -9,7 +9,7 @@ import pytest
 from contrastbench.data import sentence_hub
 from contrastbench.data.kinds.sentences import KIND
 from contrastbench.data.sentence_files import folder_of
-from contrastbench.data.sentences import load_labelled, load_scored, load_task, load_triplets
+from contrastbench.data.sentence_tests import load_labelled, load_scored, load_task, load_triplets
 
 
 def write(root: Path, folder: str, **files: str) -> Path:

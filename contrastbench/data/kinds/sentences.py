@@ -74,4 +74,4 @@ def is_here(name: str, root: Path) -> bool:
     return (root / "sentences" / _SETS[name][1]).is_dir()
 
 
-KIND = Kind("sentences", "contrastbench.data.sentences:load_task", DATA_SETS, is_here=is_here)
+KIND = Kind("sentences", "contrastbench.data.sentence_tests:load_task", DATA_SETS, is_here=is_here)
