@@ -78,7 +78,8 @@ def _protocols(rows: Sequence[Row]) -> dict[str, list[Row]]:
     for group in groups.values():
         config = group[0]["config"]
         images = f", {config['train_images']:,} images" if config["train_images"] else ""
-        title = f"{group[0]['dataset']}{images}, {config['encoder']} ({group[0]['scale']})"
+        copied = ", encoded once more" if config["dataset"].endswith("_reencoded") else ""
+        title = f"{group[0]['dataset']}{images}{copied}, {config['encoder']} ({group[0]['scale']})"
         titled[title if title not in titled else f"{title} {len(titled) + 1}"] = group
     return titled
 
