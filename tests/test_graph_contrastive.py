@@ -58,6 +58,17 @@ def test_the_first_fold_draw_is_the_published_protocols_own_and_the_others_diffe
     assert drawn["test_svm_accuracy_sd_over_fold_draws_percent"] == pytest.approx(np.std(draws, ddof=1))
 
 
+def test_scaling_has_the_published_accuracy_and_untrained_the_clean_one():
+    config = Config(**SHORT)
+    trained, _ = done(config, stage="scaling")
+    assert trained["test_svm_accuracy_unscaled_percent"] == done(config)[0]["test_svm_accuracy_percent"]
+    untrained = Config(**{**SHORT, "method": "untrained", "epochs": 0, "evaluate_at": ()})
+    scaled, (clean, _) = done(untrained, stage="scaling")[0], done(dataclasses.replace(untrained, protocol="clean"))
+    assert scaled["test_svm_accuracy_standardised_percent"] == pytest.approx(clean["test_svm_accuracy_percent"])
+    assert scaled["test_svm_accuracy_unscaled_percent"] == pytest.approx(clean["test_svm_accuracy_unscaled_percent"])
+    assert scaled["test_svm_accuracy_standardised_percent"] != scaled["test_svm_accuracy_unscaled_percent"]
+
+
 CASES = {
     "infograph": {},
     "hard": {"method": "hard", "variant": "as_code", "beta": 1.0, "tau_plus": 0.5},

@@ -9,7 +9,7 @@ import numpy as np
 
 from baselines import graph_kernels as baselines
 from benchmarks.graph_contrastive import graphcl
-from benchmarks.graph_contrastive.clean import train_clean
+from benchmarks.graph_contrastive.clean import standardised, train_clean
 from benchmarks.graph_contrastive.config import METHODS, Config
 from benchmarks.graph_contrastive.model import Learner, infomax, train_epoch
 from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffled
@@ -75,18 +75,8 @@ def fold_draws(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
     Returns:
         test_svm_accuracy_percent: under the seed's own folds, as ``train`` has it; the other names say what they are.
     """
-    graphs = load_graphs(config.dataset, features=config.features)
-    log.data(config.dataset, graphs.sha256)
-    log.selected_by("last epoch; C by cross-validation inside the training folds")
-    order = shuffled(graphs, seed)
-    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
-    learner = learner_of(config, graphs, fixed_batches, seed, device)
-    model, step = learner.model, learner.step(config, device)
-    for epoch in range(checkpoint.restore(model=model, optimizer=step.optimizer), config.epochs):
-        log(epoch, loss=train_epoch(learner, step, epoch))
-        checkpoint.save(epoch + 1, model=model, optimizer=step.optimizer)
-    kernel_of = rbf_kernels(model.encoder.embed([batch.to(device) for batch in fixed_batches]).cpu().numpy())
-    labels = graphs.labels.numpy()[order]
+    graphs, embeddings, labels = last_embeddings(config, seed=seed, device=device, checkpoint=checkpoint, log=log)
+    kernel_of = rbf_kernels(embeddings)
     accuracies = [
         cross_validate(kernel_of, labels, folds_of(config, graphs, seed, draw), inner_folds=config.inner_folds)
         for draw in range(FOLD_DRAWS)
@@ -98,6 +88,45 @@ def fold_draws(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
         "test_svm_accuracy_sd_over_fold_draws_percent": tests.std(ddof=1).item(),
         "test_svm_accuracy_by_fold_draw_percent": tests.tolist(),
     }
+
+
+def scaling(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
+    """The published protocol, its last embeddings cross-validated as they are and standardised by the training graphs.
+
+    Returns:
+        test_svm_accuracy_unscaled_percent: as ``train`` has it, under the same folds.
+        test_svm_accuracy_standardised_percent: nothing but the scale of the features differs.
+    """
+    graphs, embeddings, labels = last_embeddings(config, seed=seed, device=device, checkpoint=checkpoint, log=log)
+    folds = folds_of(config, graphs, seed)
+    plain = cross_validate(rbf_kernels(embeddings), labels, folds, inner_folds=config.inner_folds)
+    x = embeddings.astype(np.float64)
+    scaled = [
+        cross_validate(rbf_kernels(standardised(x, fold[0])), labels, [fold], inner_folds=config.inner_folds)
+        for fold in folds
+    ]
+    return {
+        "test_svm_accuracy_unscaled_percent": plain.test_accuracy,
+        "test_svm_accuracy_standardised_percent": float(np.mean([result.test_accuracy for result in scaled])),
+    }
+
+
+def last_embeddings(
+    config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
+) -> tuple[GraphSet, np.ndarray, np.ndarray]:
+    """Trains as ``train_published`` does and evaluates nothing. Embeddings and labels are in the seed's order."""
+    graphs = load_graphs(config.dataset, features=config.features)
+    log.data(config.dataset, graphs.sha256)
+    log.selected_by("last epoch; C by cross-validation inside the training folds")
+    order = shuffled(graphs, seed)
+    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
+    learner = learner_of(config, graphs, fixed_batches, seed, device)
+    model, step = learner.model, learner.step(config, device)
+    for epoch in range(checkpoint.restore(model=model, optimizer=step.optimizer), config.epochs):
+        log(epoch, loss=train_epoch(learner, step, epoch))
+        checkpoint.save(epoch + 1, model=model, optimizer=step.optimizer)
+    embeddings = model.encoder.embed([batch.to(device) for batch in fixed_batches]).cpu().numpy()
+    return graphs, embeddings, graphs.labels.numpy()[order]
 
 
 def learner_of(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
@@ -134,7 +163,7 @@ def training_step(config: Config, device: str, seed: int = 0) -> tuple[TrainingS
     return learner.step(config, device), learner.inputs_of(0)
 
 
-TRAINING_STEPS = {"train": (training_step,), "fold_draws": (training_step,)}
+TRAINING_STEPS = dict.fromkeys(("train", "fold_draws", "scaling"), (training_step,))
 
 
 # ------------------------------------------------------------------------------------------------------- baselines
