@@ -58,7 +58,8 @@ TABLES = {
         baseline="InfoGraph, published",
     ),
     "scaling": Table(
-        title="What is the scale of the features worth? The same embeddings and folds, as they are and standardised",
+        title="What is the scale of the features worth? The same embeddings and folds, standardised and as they are",
+        baseline="Untrained GIN",
         columns="metric",
     ),
     "folds": Table(
@@ -81,7 +82,7 @@ FOLD_METRICS = (
     "test_svm_accuracy_sd_over_fold_draws_percent",
 )
 
-SCALING_METRICS = ("test_svm_accuracy_unscaled_percent", "test_svm_accuracy_standardised_percent")
+SCALING_METRICS = ("test_svm_accuracy_standardised_percent", "test_svm_accuracy_unscaled_percent")
 
 # Repeats: ten, as HCL's launch.sh, where ten are cheap. From NCI1 on, an evaluation costs minutes: it is done once. The
 # three largest sets had one repeat; three, the fewest that a verdict takes, were declared after that one was seen and
