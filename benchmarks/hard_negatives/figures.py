@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,7 +45,8 @@ def figure_length(rows: Sequence[Row]) -> Figure | None:
             continue
         title, metric, gains = drawn
         _draw(panel, gains)
-        panel.set(title=title, xlabel="epochs", ylabel=f"gain over SimCLR, points ({METRICS[metric]})")
+        panel.set(xlabel="epochs", ylabel=f"gain over SimCLR, points ({METRICS[metric]})")
+        panel.set_title(textwrap.fill(title, 44))
     axes.flat[0].legend(loc="best")
     return figure
 
