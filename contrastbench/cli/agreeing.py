@@ -9,7 +9,7 @@ from typing import NamedTuple
 from contrastbench.cli.gathering import Gathered
 from contrastbench.report.cells import JoinedCell
 from contrastbench.report.statistics import LEVEL, Printed, difference, difference_interval
-from contrastbench.runner.rows import Row
+from contrastbench.runner.rows import Row, result_of
 
 EQUAL, OTHER_MACHINE, DIFFERS = "bit for bit", "other machine", "differs"
 
@@ -66,15 +66,15 @@ def compare_rows(here: Sequence[Row], shipped: Sequence[Row]) -> list[tuple[Row,
     """Rows of the same key from two places: (here, shipped, what they agree on).
 
     Returns:
-        "bit for bit" where status, metrics and series are equal; "other machine" where they differ and the two ran on
-        different kinds of machine, with other packages or another device; else "differs".
+        "bit for bit" where all is equal that a rerun must repeat; "other machine" where it is not and the two had other
+        kinds of machine, packages, devices or copies of the data; else "differs".
     """
     known = {row["key"]: row for row in shipped}
     return [(row, known[row["key"]], _agreement(row, known[row["key"]])) for row in here if row["key"] in known]
 
 
 def _agreement(here: Row, shipped: Row) -> str:
-    if all(here.get(name) == shipped.get(name) for name in ("status", "metrics", "series")):
+    if result_of(here) == result_of(shipped):
         return EQUAL
     same = all(here.get(name) == shipped.get(name) for name in ("host", "device", "threads", "data"))
     return DIFFERS if same and _same_packages(here, shipped) else OTHER_MACHINE

@@ -165,8 +165,8 @@ def _print_screen(
     console.print(Text(", ".join(f"{sign} {kind}" for kind, sign in KINDS.items()) + " (cells, against print)", "dim"))
     if said["elsewhere"]:
         console.print(Text(_of_other_machines(said), "dim"))
-    for line in said["differing"][:2]:
-        console.print(Text(line, "red"))
+    for line in said["differing"][:1]:  # `verify` lists all
+        console.print(Text(_short(line, 78), "red"))
     for each in [each for each in planned if each.state.name != "done"][:2]:
         what = f"{each.state.name}: {each.run.dataset} {each.run.method}, contrastbench show {each.run.key[:12]}"
         console.print(Text(_short(what, 78), "red"))
