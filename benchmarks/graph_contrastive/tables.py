@@ -103,7 +103,7 @@ REPEATS = {
 # More repeats, declared after ten were seen and before any further one was run.
 TRAINED = ("Untrained GIN", "InfoGraph", *(f"Hard (code), beta={beta:g}" for beta in BETAS))
 MORE_REPEATS = dict.fromkeys(("MUTAG", "PTC_MR"), dict.fromkeys(("WL kernel", "Feature sum", *TRAINED), 50))
-WITHOUT_HARD = ("DD", "REDDIT-BINARY", "COLLAB")  # the kernel and the feature sum were declared with the three repeats
+WITHOUT_HARD = ("DD", "REDDIT-BINARY", "COLLAB")  # no hard losses there: a run takes ten minutes
 
 # Tables that ask a question of a few data sets only, with fewer repeats where a run costs more.
 QUESTION_REPEATS: dict[str, dict[str, int]] = {

@@ -179,9 +179,9 @@ def _print_screen(
 
 def _of_other_machines(said: dict[str, Any]) -> str:
     """Why rows are not equal to the shipped ones, and whether that matters."""
-    agreeing = f"{said['judged'] - said['outside']} of {said['judged']} cells"
-    why = f"The {said['elsewhere']} rows that are not equal come from another kind of machine than the shipped ones"
-    return f"as shipped: equal bit for bit. {why}; {agreeing} with such rows agree within the noise of the seeds."
+    why = f"{said['elsewhere']} rows are not, since another kind of machine made the shipped ones."
+    agreeing = f" {said['judged'] - said['outside']} of {said['judged']} cells with them agree within the seeds' noise."
+    return f"as shipped: equal bit for bit. {why}{agreeing if said['judged'] else ''}"
 
 
 def _paper_grid(planned: Sequence[Planned], started: set[str], said: dict[str, Any]) -> Grid:
