@@ -81,6 +81,17 @@ TABLES = {
         title="What does a JPEG copy cost? The setting of photographs, and each picture encoded once more",
         baseline="SimCLR",
     ),
+    "photographs_temperature": Table(
+        title="Is a lower temperature as good as hard negatives? The setting of photographs", baseline="SimCLR t=0.5"
+    ),
+    "photographs_tau_plus": Table(
+        title="How many of the negatives should be taken for false ones? The setting of photographs",
+        baseline="SimCLR",
+    ),
+    "photographs_negatives": Table(
+        title="How many negatives does each loss need? The setting of photographs, batches of 16 to 512",
+        baseline="SimCLR B=64",
+    ),
 }
 LINEAR, KNN = "test_linear_top1_percent", "test_knn_top1_percent"
 
@@ -117,6 +128,9 @@ STUDY = {
     "photographs_long": dataclasses.replace(PHOTOGRAPHS, epochs=50),
     "photographs_beta": PHOTOGRAPHS,
     "photographs_copy": PHOTOGRAPHS,
+    "photographs_temperature": PHOTOGRAPHS,
+    "photographs_tau_plus": PHOTOGRAPHS,
+    "photographs_negatives": PHOTOGRAPHS,
 }
 SMOKE = dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
 DATA_SETS: dict[str, dict[str, Config]] = {
