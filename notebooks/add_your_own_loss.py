@@ -26,9 +26,9 @@ from contrastbench import papers
 from contrastbench.cli.gathering import gather
 from contrastbench.losses import hcl, nt_xent
 from contrastbench.report.formats import markdown
-from contrastbench.report.join import join
 from contrastbench.report.tables import sheet
 from contrastbench.runner import Table
+from contrastbench.verdicts.join import join
 
 # %% [markdown]
 # ## 1. A loss is a function of embeddings

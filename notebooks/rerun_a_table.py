@@ -27,9 +27,9 @@ from IPython.display import Markdown, display
 from contrastbench import papers
 from contrastbench.cli.gathering import gather
 from contrastbench.report.formats import markdown
-from contrastbench.report.published import Published
 from contrastbench.report.tables import sheet
-from contrastbench.report.verdict import verdict
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.verdict import verdict
 
 paper = papers.paper("graph_contrastive")
 gathered = gather(paper, with_here=False)
@@ -78,4 +78,4 @@ for offset in (0.0, 1.0, 3.0, 10.0):
     print(f"published {offset:+5.1f} from our mean: {said.kind:12} {said.reason}")
 
 # %% [markdown]
-# How often such a verdict errs is simulated in `contrastbench/report/README.md`.
+# How often such a verdict errs is simulated in `contrastbench/verdicts/README.md`.

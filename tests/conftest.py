@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for a job in the bac
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("CONTRASTBENCH_DATA", None)
 os.environ.pop("CONTRASTBENCH_RUNS", None)
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> Any:
+    """Makes invented rows and cells."""
+    from synthetic import Synthetic
+
+    return Synthetic()
 
 
 @pytest.fixture

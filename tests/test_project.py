@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
-    *("losses", "encoders", "data", "evaluation", "runner", "report", "readmes", "cli"),
+    *("losses", "encoders", "data", "evaluation", "runner", "verdicts", "report", "readmes", "cli"),
     *("randomness", "training", "weights", "distributed", "papers", "settings", "reading"),
 )
 
@@ -27,12 +27,13 @@ ARROWS = {
     "encoders": {"randomness", "data", "weights"},
     "evaluation": {"randomness", "data", "encoders", "weights", "training"},
     "runner": {"randomness", "distributed"},
-    "report": {"runner", "data"},
-    "readmes": {"runner", "report"},
+    "verdicts": {"runner", "data"},
+    "report": {"runner", "verdicts"},
+    "readmes": {"runner", "verdicts", "report"},
     "settings": {"runner"},
     "papers": {"runner", "settings"},
     "reading": {"runner", "papers"},
-    "cli": {"runner", "report", "readmes", "papers", "settings", "reading", "data"},
+    "cli": {"runner", "verdicts", "report", "readmes", "papers", "settings", "reading", "data"},
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
         *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
@@ -41,10 +42,10 @@ ARROWS = {
 }
 # What the runner offers to papers and to the report: no more than this.
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}
-RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files", ".rows")}
-DATA_FOR_REPORT = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
+RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files")}
+DATA_FOR_VERDICTS = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
-NO_TORCH = ("report", "readmes", "papers", "settings", "reading", "cli")
+NO_TORCH = ("verdicts", "report", "readmes", "papers", "settings", "reading", "cli")
 
 
 def imports_of(path: Path) -> set[str]:
@@ -100,26 +101,40 @@ def test_imports_follow_the_arrows(path):
             assert target in ARROWS[part], f"{part} must not import {module}"
         if target == "runner" and part == "benchmarks":
             assert module in RUNNER_FOR_PAPERS, f"papers use the runner's vocabulary only, not {module}"
-        if target == "runner" and part in ("report", "readmes"):
-            assert module in RUNNER_FOR_REPORT, f"the report knows words and files of the runner, not {module}"
-        if target == "data" and part == "report":
-            assert module in DATA_FOR_REPORT, f"the report knows the catalogue of data sets only, not {module}"
+        if target == "runner" and part in ("verdicts", "report", "readmes"):
+            assert module in RUNNER_FOR_REPORT, f"{part} knows words and files of the runner, not {module}"
+        if target == "data" and part == "verdicts":
+            assert module in DATA_FOR_VERDICTS, f"verdicts know the catalogue of data sets only, not {module}"
         if target == "report" and part == "benchmarks":
             assert module in REPORT_FOR_PAPERS, f"papers use the report's style only, not {module}"
 
 
-def test_planning_and_reporting_never_import_torch():
+def loaded_by(parts: tuple[str, ...], then: str = "") -> set[str]:
+    """The packages that a fresh process has loaded after it imported every module of these parts."""
     code = (
-        "import importlib, pkgutil, sys, contrastbench.cli, contrastbench.report, contrastbench.papers as papers\n"
-        "packages = (contrastbench.cli, contrastbench.report)\n"
-        "found = [each for p in packages for each in pkgutil.iter_modules(p.__path__, p.__name__ + '.')]\n"
+        "import importlib, pkgutil, sys\n"
+        f"tops = [importlib.import_module('contrastbench.' + part) for part in {parts}]\n"
+        "found = [m for t in tops for m in pkgutil.iter_modules(getattr(t, '__path__', ()), t.__name__ + '.')]\n"
         "[importlib.import_module(each.name) for each in found if not each.name.endswith('__main__')]\n"
-        "assert len(found) > 20\n"
-        "[papers.select(name).cells(scale) for name in papers.names() for scale in papers.SCALES]\n"
-        "assert 'torch' not in sys.modules, 'torch was imported'"
+        f"{then}\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_planning_and_reporting_never_import_torch():
+    every_cell = "papers = sys.modules['contrastbench.papers']\n" + (
+        "[papers.select(name).cells(scale) for name in papers.names() for scale in papers.SCALES]"
+    )
+    loaded = loaded_by(NO_TORCH, every_cell)
+    assert {"jinja2", "matplotlib"} <= loaded and "torch" not in loaded
+
+
+def test_a_verdict_needs_nothing_that_draws():
+    loaded = loaded_by(("verdicts",))
+    assert "scipy" in loaded and not loaded & {"torch", "matplotlib", "jinja2", "rich", "typer"}
 
 
 def test_environment_yml_is_pyproject():

@@ -21,10 +21,10 @@ from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import two_encoders
 from contrastbench.evaluation.sentences import text_features
 from contrastbench.randomness import generator
-from contrastbench.report.pairs import holm, sign_flip_p
 from contrastbench.runner import Checkpoint, Log, Run
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES, chain
+from contrastbench.verdicts.pairs import holm, sign_flip_p
 
 TINY = dataclasses.replace(scales.QT["smoke"], sentences=320, batch=32, pieces=2)
 TRANSFORMER = dataclasses.replace(TINY, encoder="transformer", tests=("Lee",))

@@ -18,10 +18,10 @@ from benchmarks.sequential_recommendation import train as stages
 from benchmarks.sequential_recommendation.config import Count, Pretrain, Train
 from contrastbench.encoders.sequences import sequence_encoder
 from contrastbench.randomness import generator
-from contrastbench.report.published import read_published
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES, chain
+from contrastbench.verdicts.published import read_published
 
 TINY = tables.BASE["smoke"]
 

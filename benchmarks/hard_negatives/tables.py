@@ -88,8 +88,8 @@ TABLES = {
         title="How many of the negatives should be taken for false ones? The setting of photographs",
         baseline="SimCLR",
     ),
-    "photographs_negatives": Table(
-        title="How many negatives does each loss need? The setting of photographs, batches of 16 to 512",
+    "photographs_batch": Table(
+        title="How many negatives do SimCLR and HCL need? The setting of photographs, batches of 16 to 512",
         baseline="SimCLR B=64",
     ),
 }
@@ -130,7 +130,7 @@ STUDY = {
     "photographs_copy": PHOTOGRAPHS,
     "photographs_temperature": PHOTOGRAPHS,
     "photographs_tau_plus": PHOTOGRAPHS,
-    "photographs_negatives": PHOTOGRAPHS,
+    "photographs_batch": PHOTOGRAPHS,
 }
 SMOKE = dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
 DATA_SETS: dict[str, dict[str, Config]] = {

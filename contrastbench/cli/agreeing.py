@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from contrastbench.cli.gathering import Gathered
-from contrastbench.report.cells import JoinedCell
-from contrastbench.report.statistics import LEVEL, Printed, difference, difference_interval
 from contrastbench.runner.rows import Row, result_of
+from contrastbench.verdicts.cells import JoinedCell
+from contrastbench.verdicts.statistics import LEVEL, Printed, difference, difference_interval
 
 EQUAL, OTHER_MACHINE, DIFFERS = "bit for bit", "other machine", "differs"
 

@@ -18,12 +18,12 @@ from contrastbench.cli.side_by_side import side_by_side
 from contrastbench.papers import Paper, Selection
 from contrastbench.readmes import blocks
 from contrastbench.report import curves, html, plots, run_plots, style
-from contrastbench.report.cells import JoinedCell
-from contrastbench.report.verdict import is_finite
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row, rows_digest
 from contrastbench.runner.vocabulary import SCALES
+from contrastbench.verdicts.cells import JoinedCell
+from contrastbench.verdicts.verdict import is_finite
 
 LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
 

@@ -12,11 +12,11 @@ from contrastbench.cli.app import console
 from contrastbench.cli.display import layout_for
 from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import prices
-from contrastbench.report.cells import JoinedTable
 from contrastbench.report.formats import terminal
 from contrastbench.report.tables import sheet
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.vocabulary import Run, chain
+from contrastbench.verdicts.cells import JoinedTable
 
 JUDGED = ("reproduced", "differs", "undecided")  # verdicts against a printed number
 CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell are done and shown too

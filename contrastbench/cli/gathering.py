@@ -9,13 +9,13 @@ from functools import cached_property
 
 from contrastbench.cli.app import places
 from contrastbench.papers import Paper, Selection, with_settings
-from contrastbench.report.cells import JoinedCell, JoinedTable
-from contrastbench.report.join import join
-from contrastbench.report.published import Published, read_published
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
 from contrastbench.runner.vocabulary import SCALES
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable
+from contrastbench.verdicts.join import join
+from contrastbench.verdicts.published import Published, read_published
 
 
 @dataclass(frozen=True)

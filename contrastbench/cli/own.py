@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
-from contrastbench.report.cells import JoinedTable
-from contrastbench.report.join import join
 from contrastbench.runner.rows import Row
 from contrastbench.runner.tickets import run_of
 from contrastbench.runner.vocabulary import Cell, Run
+from contrastbench.verdicts.cells import JoinedTable
+from contrastbench.verdicts.join import join
 
 TITLE = "yours: settings and data sets that the paper's table does not have"
 

@@ -19,7 +19,7 @@ from contrastbench.cli.display import layout_for
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets, Watch
 
 if TYPE_CHECKING:
-    from contrastbench.report.cells import JoinedTable
+    from contrastbench.verdicts.cells import JoinedTable
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 

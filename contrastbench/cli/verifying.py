@@ -11,10 +11,10 @@ from pathlib import Path
 
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
-from contrastbench.report.cells import grouped
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, content_sha256
 from contrastbench.runner.vocabulary import IDENTITY, canonical_json, key_of
+from contrastbench.verdicts.cells import grouped
 
 REPLACED = "replaced.csv"  # beside rows.jsonl: rows that a later commit replaced although no version was raised
 

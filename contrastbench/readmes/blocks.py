@@ -27,11 +27,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from contrastbench.readmes.marks import OF_FILES, OF_TABLES, Lines, Values
-from contrastbench.report.cells import JoinedTable
 from contrastbench.report.formats import markdown
 from contrastbench.report.tables import LAYOUTS, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
+from contrastbench.verdicts.cells import JoinedTable
 
 BLOCK = re.compile(r"(<!-- table: *(?P<name>[^\n]*?) *-->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 START = re.compile(r"<!-- table:")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from contrastbench.report.cells import JoinedCell, JoinedTable
-from contrastbench.report.comparisons import Pooled, gain_in_pairs, pooled_claims
-from contrastbench.report.statistics import Interval, spread_ratio
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable
+from contrastbench.verdicts.comparisons import Pooled, gain_in_pairs, pooled_claims
+from contrastbench.verdicts.statistics import Interval, spread_ratio
 
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
 Lines = Sequence[Mapping[str, str]]  # of a CSV file

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from contrastbench.report.cells import JoinedCell, JoinedTable, Row, grouped
 from contrastbench.report.layout import words
-from contrastbench.report.statistics import summarise, t_interval
 from contrastbench.report.style import INK, Look, looks, new_figure, new_panels, styled
-from contrastbench.report.verdict import is_finite
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, grouped
+from contrastbench.verdicts.statistics import summarise, t_interval
+from contrastbench.verdicts.verdict import is_finite
 
 Curves = Mapping[str, Mapping[float, Sequence[float]]]  # line -> x -> one value a seed
 Printed = Mapping[str, Mapping[float, float]]  # line -> x -> the published value

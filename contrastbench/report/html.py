@@ -17,13 +17,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from contrastbench.report.cells import JoinedTable, Row
 from contrastbench.report.layout import SIGNS, published_text, words
 from contrastbench.report.page import Details, script_json, table_view
-from contrastbench.report.published import Published
 from contrastbench.report.style import GRID, INK, look
-from contrastbench.report.verdict import KINDS
 from contrastbench.runner import files
+from contrastbench.verdicts.cells import JoinedTable, Row
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.verdict import KINDS
 
 FIGURES_BYTES = 2_500_000  # the room for one paper's figures; those beyond it are named only
 TEMPLATES = Path(__file__).parent / "templates"

@@ -6,8 +6,8 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
-from contrastbench.report.cells import JoinedCell, JoinedTable, Sample, grouped
-from contrastbench.report.published import Published
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, grouped
+from contrastbench.verdicts.published import Published
 
 MISSING = "–"
 SIGNS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparable": "○", "not run": "–"}

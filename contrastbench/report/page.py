@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from contrastbench.report.cells import JoinedCell, JoinedTable, Row, Sample, grouped
-from contrastbench.report.comparisons import findings
 from contrastbench.report.curves import LABELS, lines_of, panels_of
+from contrastbench.report.findings import findings
 from contrastbench.report.layout import (
     MISSING,
     Grid,
@@ -24,9 +23,10 @@ from contrastbench.report.layout import (
     verdict_text,
     words,
 )
-from contrastbench.report.published import Published
 from contrastbench.report.style import looks
-from contrastbench.report.verdict import is_finite
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, grouped
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.verdict import is_finite
 
 LOG_TAIL = 2000  # characters kept of a failed run's last lines
 MOST_FAILURES = 5  # per cell and place, in full

@@ -14,9 +14,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from contrastbench.report.cells import JoinedCell, JoinedTable
 from contrastbench.report.layout import Grid, words
 from contrastbench.report.style import INK, Look, looks, new_figure, new_panels, styled
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable
 
 
 def comparison(table: JoinedTable) -> Figure | None:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from contrastbench.report.cells import Row, grouped
 from contrastbench.report.style import MARKERS, PALETTE, looks, new_figure, styled
+from contrastbench.verdicts.cells import Row, grouped
 
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[3]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from contrastbench.report.cells import JoinedCell, JoinedTable, Sample
-from contrastbench.report.comparisons import baseline_of, findings, gain_in_pairs, summary
+from contrastbench.report.findings import findings, summary
 from contrastbench.report.layout import (
     SIGNS,
     Grid,
@@ -17,7 +16,9 @@ from contrastbench.report.layout import (
     verdict_text,
 )
 from contrastbench.report.spreadsheet import csv_of
-from contrastbench.report.statistics import Interval
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample
+from contrastbench.verdicts.comparisons import baseline_of, gain_in_pairs
+from contrastbench.verdicts.statistics import Interval
 
 LAYOUTS = ("auto", "long", "grid", "brief")
 PLACES = ("shipped", "here")

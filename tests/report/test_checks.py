@@ -8,8 +8,8 @@ import pytest
 
 from contrastbench.cli import agreeing, shipping, verifying
 from contrastbench.readmes import blocks
-from contrastbench.report.join import join
 from contrastbench.runner.rows import rows_digest, sealed
+from contrastbench.verdicts.join import join
 
 
 @pytest.fixture

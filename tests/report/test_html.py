@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 from contrastbench.report import html, style
 from contrastbench.report.curves import curve
 from contrastbench.report.html import inline_svg
-from contrastbench.report.join import join
-from contrastbench.report.published import Published
+from contrastbench.verdicts.join import join
+from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from contrastbench.report import curves, plots, run_plots, style
-from contrastbench.report.join import join
-from contrastbench.report.published import Published
 from contrastbench.runner.log import read_curve
+from contrastbench.verdicts.join import join
+from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"
 BETAS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)

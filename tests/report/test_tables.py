@@ -12,10 +12,10 @@ from rich.console import Console
 
 from contrastbench.data import catalogue
 from contrastbench.report.formats import latex, markdown, terminal
-from contrastbench.report.join import join
 from contrastbench.report.layout import Grid
-from contrastbench.report.published import Published
 from contrastbench.report.tables import csv_text, sheet
+from contrastbench.verdicts.join import join
+from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"
 NASTY = "A_100%|<b>{x}\\&#$~^ β [red]"

@@ -1,4 +1,4 @@
-"""Synthetic rows and cells for the report's tests: invented numbers, made here and kept out of results/."""
+"""Invented rows and cells for the tests of verdicts, report and readmes; none of them comes near results/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytest
 
 from contrastbench.runner.vocabulary import Cell, Run, Table, canonical_json, resolved, seeded
 
@@ -66,8 +65,3 @@ class Synthetic:
 
     def table(self, **options: Any) -> Table:
         return Table(**{"title": "Does it hold?", "baseline": "SimCLR", **options})
-
-
-@pytest.fixture(scope="session")
-def synthetic() -> Synthetic:
-    return Synthetic()

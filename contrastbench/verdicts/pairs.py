@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from contrastbench.report.statistics import LEVEL, Interval, summarise, t_interval, t_quantile, welch_degrees
+from contrastbench.verdicts.statistics import LEVEL, Interval, summarise, t_interval, t_quantile, welch_degrees
 
 LEVEL_OF_TEST = 0.05
 MOST_EXACT = 13  # pairs: 2**13 sign patterns are enumerated; more pairs are sampled

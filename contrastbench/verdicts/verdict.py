@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from contrastbench.report.published import Published
-from contrastbench.report.statistics import (
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.statistics import (
     LEVEL,
     Interval,
     Printed,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from error_rates import LOOKS, PAPERS, Paper, naive_rates, rate
 
-from contrastbench.report.published import Published
-from contrastbench.report.verdict import verdict
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.verdict import verdict
 
 CLOSE = [80.0, 80.2, 79.8, 80.1, 79.9]
 

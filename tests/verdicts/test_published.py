@@ -7,7 +7,7 @@ import re
 import pytest
 
 from contrastbench import papers
-from contrastbench.report.published import COLUMNS, read_published
+from contrastbench.verdicts.published import COLUMNS, read_published
 
 GOOD = "main,MUTAG,InfoGraph,test_svm_percent,89.01,1.13,seeds,5,yes,,Table 1,the paper,"
 

@@ -6,10 +6,11 @@ import dataclasses
 
 import pytest
 
-from contrastbench.report.comparisons import analyse, findings
-from contrastbench.report.join import join
-from contrastbench.report.published import Published
+from contrastbench.report.findings import findings
 from contrastbench.runner.vocabulary import seeded
+from contrastbench.verdicts.comparisons import analyse
+from contrastbench.verdicts.join import join
+from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"
 

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from contrastbench.data.catalogue import copy_of
-from contrastbench.report.published import Published
-from contrastbench.report.statistics import Interval, Summary, summarise, t_interval
-from contrastbench.report.verdict import Verdict, verdict
 from contrastbench.runner.vocabulary import Cell, Table
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval
+from contrastbench.verdicts.verdict import Verdict, verdict
 
 Row = dict[str, Any]
 

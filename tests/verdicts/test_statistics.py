@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from contrastbench.report.comparisons import Claim, rank_correlation
-from contrastbench.report.pairs import holm, paired, sign_flip_p, smallest_p, stratified, with_holm
-from contrastbench.report.statistics import (
+from contrastbench.verdicts.comparisons import Claim, rank_correlation
+from contrastbench.verdicts.pairs import holm, paired, sign_flip_p, smallest_p, stratified, with_holm
+from contrastbench.verdicts.statistics import (
     Interval,
     Printed,
     Summary,

@@ -2,7 +2,7 @@
 
 Why these and not others: a percentile bootstrap over 3 seeds covers 75 %, not 95 %; a one-sample t-test against a
 printed mean calls a perfect rerun different 17 % of the time at equal spread, because the printed mean is itself
-uncertain; "inside the paper's +- std" errs 34 % at 3 against 3. ``python tests/report/error_rates.py`` measures what
+uncertain; "inside the paper's +- std" errs 34 % at 3 against 3. ``python tests/verdicts/error_rates.py`` measures what
 the functions here do instead.
 """
 

@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contrastbench.report.cells import JoinedCell, JoinedTable, Row, Sample, grouped
-from contrastbench.report.published import Published
-from contrastbench.report.verdict import is_finite
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, Table, canonical_json, reseeded
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, grouped
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.verdict import is_finite
 
 RowsByGroup = Mapping[str, Sequence[Row]]
 

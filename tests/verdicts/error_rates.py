@@ -1,4 +1,4 @@
-"""How often the verdict errs, by simulation: ``python tests/report/error_rates.py``.
+"""How often the verdict errs, by simulation: ``python tests/verdicts/error_rates.py``.
 
 Runs are drawn from a normal distribution with standard deviation 1, the published numbers likewise, and the verdict is
 the one that the report gives. Shifts and margins below are in standard deviations of one run.
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contrastbench.report.published import Published
-from contrastbench.report.statistics import t_quantile
-from contrastbench.report.verdict import verdict
+from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.statistics import t_quantile
+from contrastbench.verdicts.verdict import verdict
 
 SEEDS = (3, 5, 10, 50)
 LOOKS = (3, 5, 10)  # of somebody who adds seeds until a cell is decided
