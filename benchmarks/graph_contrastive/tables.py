@@ -100,15 +100,18 @@ REPEATS = {
     "COLLAB": 3,
 }
 
-# More repeats, declared after ten were seen and before any further one was run.
-TRAINED = ("Untrained GIN", "InfoGraph", *(f"Hard (code), beta={beta:g}" for beta in BETAS))
-MORE_REPEATS = dict.fromkeys(("MUTAG", "PTC_MR"), dict.fromkeys(("WL kernel", "Feature sum", *TRAINED), 50))
+# More repeats, declared after ten were seen and before any further one was run; those of the paper's loss, at the two
+# betas of the claim in ``beta``, when the others were known.
+CODE_LOSS = tuple(f"Hard (code), beta={beta:g}" for beta in BETAS)
+CLAIMED = ("Hard (paper), beta=0", "Hard (paper), beta=10")
+WIDENED = ("WL kernel", "Feature sum", "Untrained GIN", "InfoGraph", *CODE_LOSS, *CLAIMED)
+MORE_REPEATS = dict.fromkeys(("MUTAG", "PTC_MR"), dict.fromkeys(WIDENED, 50))
 WITHOUT_HARD = ("DD", "REDDIT-BINARY", "COLLAB")  # no hard losses there: a run takes ten minutes
 
 # ``scaling`` was declared for five sets, and for the other five after those were seen and before any further run.
 # Tables that ask a question of a few data sets only, with fewer repeats where a run costs more.
 QUESTION_REPEATS: dict[str, dict[str, int]] = {
-    "sign": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 5, "IMDB-MULTI": 5},
+    "sign": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 10, "IMDB-MULTI": 10},  # 5 on the IMDB sets at first
     "tau": {"MUTAG": 10, "PTC_MR": 10},
     "depth": {"MUTAG": 10, "PTC_MR": 10, "IMDB-BINARY": 3, "IMDB-MULTI": 3, "ENZYMES": 3},
     "features": {"IMDB-BINARY": 10, "IMDB-MULTI": 10},

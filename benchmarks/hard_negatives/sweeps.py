@@ -126,11 +126,6 @@ def negatives(base: Config, dataset: str) -> Swept:
     ]
 
 
-def batch(base: Config, dataset: str) -> Swept:
-    """``negatives`` of the two methods that ``long`` compares."""
-    return [made for made in negatives(base, dataset) if made[0].split(" B=")[0] in LONG]
-
-
 def temperature(base: Config, dataset: str) -> Swept:
     losses = {"SimCLR": base, "HCL": hcl(base, dataset, beta=HCL_BETA)}
     return [
@@ -206,7 +201,6 @@ SWEEPS: dict[str, Callable[[Config, str], Swept]] = {
     "long": long,
     "tau_plus": tau_plus,
     "negatives": negatives,
-    "batch": batch,
     "temperature": temperature,
     "annealing": annealing,
     "positives": positives,

@@ -88,10 +88,6 @@ TABLES = {
         title="How many of the negatives should be taken for false ones? The setting of photographs",
         baseline="SimCLR",
     ),
-    "photographs_batch": Table(
-        title="How many negatives do SimCLR and HCL need? The setting of photographs, batches of 16 to 512",
-        baseline="SimCLR B=64",
-    ),
 }
 LINEAR, KNN = "test_linear_top1_percent", "test_knn_top1_percent"
 
@@ -130,7 +126,6 @@ STUDY = {
     "photographs_copy": PHOTOGRAPHS,
     "photographs_temperature": PHOTOGRAPHS,
     "photographs_tau_plus": PHOTOGRAPHS,
-    "photographs_batch": PHOTOGRAPHS,
 }
 SMOKE = dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
 DATA_SETS: dict[str, dict[str, Config]] = {

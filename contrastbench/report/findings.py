@@ -51,7 +51,7 @@ def _pooled_briefly(claims: Sequence[Pooled]) -> Iterable[str]:
             yield _said_of_pooled(claim, len(claims))
     others = [f"{c.method} minus {c.other} {c.mean:+.2f}" for c in claims if c.p_holm > LEVEL_OF_TEST]
     if others:
-        yield f"Over all data sets, not significant after Holm over {len(claims)} claims: {'; '.join(others)}."
+        yield f"Over all data sets, not significant after Holm over {_claims(len(claims))}: {'; '.join(others)}."
 
 
 def _said_of_pooled(claim: Pooled, family: int) -> str:
@@ -59,8 +59,12 @@ def _said_of_pooled(claim: Pooled, family: int) -> str:
     return (
         f"Over all data sets: {claim.method} minus {claim.other} {claim.mean:+.2f} "
         f"[{claim.interval.low:+.2f}, {claim.interval.high:+.2f}]; p = {claim.p:.2g}, {claim.p_holm:.2g} after Holm "
-        f"over {family} claim{'s' * (family > 1)} ({sets} data sets, {pairs} pairs by seed)."
+        f"over {_claims(family)} ({sets} data sets, {pairs} pairs by seed)."
     )
+
+
+def _claims(count: int) -> str:
+    return f"{count} claim{'s' * (count > 1)}"
 
 
 def _said_of_claim(claim: Claim, grid: Grid) -> str:
