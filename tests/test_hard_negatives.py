@@ -152,7 +152,7 @@ def test_a_diverging_run_names_the_epoch() -> None:
         ({"augmentation": "none"}, "unknown augmentation 'none'; hard_negatives has: natural, digits"),
         ({"precision": "int8"}, "unknown precision 'int8'; hard_negatives has: float32, bf16"),
         ({"probe": "svm"}, "unknown probe 'svm'; hard_negatives has: adam, logistic"),
-        ({"statistics": "cifar10"}, "statistics 'cifar10' are for 3 channels; mnist5k needs 'own'"),
+        ({"statistics": "cifar10"}, "statistics=cifar10 are of images with 3 channels; for mnist5k use own"),
         ({"batch": 129}, "batch must be 2 to 128, the number of training images; got 129"),
         ({"temperature": -0.5}, "temperature must"),
         ({"loss": "dcl", "tau_plus": 1.0}, "tau_plus must"),

@@ -299,7 +299,7 @@ def test_weights_of_another_size_get_one_line(kept, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         stages.train(config, seed=0, device="cpu", checkpoint=Needed({"pretrain": kept}), log=Log())
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="nothing is needed by the name 'pretrain'"):
+    with pytest.raises(ValueError, match="this run needs no run called 'pretrain'"):
         stages.train(THEN, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
 
 

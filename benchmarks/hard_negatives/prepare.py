@@ -64,7 +64,9 @@ def _statistics(config: Config, images: Images) -> tuple[tuple[float, ...], tupl
     possible = {"cifar10": (CIFAR10_MEAN, CIFAR10_STD), "own": (images.mean, images.std)}
     mean, std = chosen("statistics", config.statistics, possible)
     if len(mean) != images.train.images.shape[1]:
-        raise ValueError(f"statistics {config.statistics!r} are for {len(mean)} channels; {config.dataset} needs 'own'")
+        raise ValueError(
+            f"statistics={config.statistics} are of images with {len(mean)} channels; for {config.dataset} use own"
+        )
     return mean, std
 
 

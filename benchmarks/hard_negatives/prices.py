@@ -1,7 +1,8 @@
-"""Prices a run that no row is like: its number of images times what ``speed`` measured for a step. Imports no torch.
+"""Estimates the cost of a run from its number of images and the time of a step that ``speed`` measured; no torch.
 
-A step takes two views of each image through the encoder, forward and backward. Where an image only goes forward, once,
-that is taken for a sixth of it. The fit of the exact probe and what a queue or more views change are left out.
+It is for runs of which no similar one has a row. A step takes two views of an image through the encoder, forward and
+backward. One image that goes forward once counts as a sixth of that. The fit of the exact probe is left out, and so is
+what a queue or more views change.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _seconds_an_image(line: Mapping[str, str]) -> float:
 
 
 def _images(run: Run, everything: int, labelled: int, tested: int) -> float:
-    """How many images' shares of a step the run takes. Pixels are counted as an encoder's features, which cost more."""
+    """The run's work, in images of a training step. Pixels count as features of an encoder, which cost more."""
     config: Config = run.config
     everything, labelled = (min(each, config.train_images or each) for each in (everything, labelled))
     if run.stage == "raw_pixels_knn":

@@ -48,7 +48,7 @@ TABLES = {
         title="Do hard negatives help sentences? HCL with beta = 1, averaged over the tests of each encoder",
         baseline="its own loss",
     ),
-    "sts": Table(title="Does SimCSE, with and without labels, rank pairs of sentences as people do?", baseline="start"),
+    "sts": Table(title="Does SimCSE, with and without labels, rank pairs of sentences as people do?"),
     "beta": Table(title="How hard should negatives be? HCL on Quick-Thoughts and on SimCSE", baseline="HCL beta=0"),
     "tau_plus": Table(title="How much should be debiased? DCL over the class prior", baseline="QT (biased)"),
     "temperature": Table(title="SimCSE over the temperature", baseline="t=0.05"),
@@ -188,8 +188,10 @@ def _sts(scale: str) -> list[Cell]:
     if scale in ("lite", "paper"):
         configs["MiniLM (trained elsewhere)"] = MINILM
     family = "embedded" if scale == "smoke" else "sts"
-    made = [simcse(scale, method, config) for method, config in configs.items()]
-    return [cell for run in (*starts_of_simcse(scale), *made) for cell in _cells(run, family, {"method": run.method})]
+    starts = starts_of_simcse(scale)
+    made = [*starts, *(simcse(scale, method, config) for method, config in configs.items())]
+    tested = [cell for run in made for cell in _cells(run, family, {"method": run.method})]
+    return [dataclasses.replace(cell, baseline=starts[0].method) for cell in tested]
 
 
 def _beta(scale: str) -> list[Cell]:
@@ -211,10 +213,11 @@ def _tau_plus(scale: str) -> list[Cell]:
         return []
     family = "embedded" if scale == "smoke" else "transfer"
     values = {"paper": (0.005, 0.01, 0.05, 0.1), "lite": (0.005, 0.01, 0.1)}.get(scale, (0.01,))
-    made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only=["average"])
+    only = ["average"] if scale == "lite" else ()
+    made = _cells(quick_thoughts(scale, "QT (biased)"), family, {"tau_plus": 0.0}, only=only)
     for tau_plus in values:
         run = quick_thoughts(scale, f"DCL tau={tau_plus:g}", loss="dcl", tau_plus=tau_plus)
-        made += _cells(run, family, {"tau_plus": tau_plus}, only=["average"] if scale == "lite" else ())
+        made += _cells(run, family, {"tau_plus": tau_plus}, only=only)
     return made
 
 

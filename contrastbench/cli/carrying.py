@@ -10,14 +10,14 @@ from contrastbench import papers
 from contrastbench.cli.app import complain, console, places
 from contrastbench.cli.choosing import chosen_folders
 from contrastbench.cli.gathering import Gathered
-from contrastbench.cli.shipping import ship, standing
+from contrastbench.cli.shipping import SHIPPED, ship, standing
 from contrastbench.papers import Paper
 from contrastbench.runner import files, provenance
 from contrastbench.runner.rows import RESULT_FIELDS, Row, rows_in, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
 from contrastbench.runner.vocabulary import canonical_json, key_of
 
-TAKEN = "new, done and in a table or needed by one"
+TAKEN = "new and in a table or needed by one"
 FIELDS = {*RESULT_FIELDS, "needs", "git", "device", "host", "artefact_sha256"}  # what a row must at least have
 
 
@@ -80,7 +80,7 @@ def _problem(row: Row) -> str:
 
 
 def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> bool:
-    """Takes the rows that are done, new, and in a table or needed by one. Says why the others are left.
+    """Takes the rows that are new, and in a table or needed by one; failures too. Says why the others are left.
 
     Returns whether the shipped rows changed.
     """
@@ -90,8 +90,8 @@ def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> bool:
     for key, row in rows.items():
         if key in shipped:
             reasons["already shipped" if shipped[key] == row else "shipped already, made elsewhere"].append(row)
-        elif row["status"] != "done":
-            reasons[f"not done ({row['status']})"].append(row)
+        elif row["status"] not in SHIPPED:
+            reasons[f"to be run again ({row['status']})"].append(row)
         elif key not in standing_keys:
             reasons["in no table"].append(row)
         else:
@@ -99,7 +99,9 @@ def _collect(paper: Paper, rows: dict[str, Row], into: Path | None) -> bool:
     devices = ", ".join(dict.fromkeys(row["device"] for row in rows.values()))
     console.print(f"{paper.name}: {len(rows)} rows from {devices}", soft_wrap=True)
     for reason, found in reasons.items():
-        console.print(f"  {len(found)} {reason}{_examples(found) if reason != TAKEN else ''}", soft_wrap=True)
+        failed = sum(row["status"] != "done" for row in found)
+        counted = f", {failed} of them failed" if failed and reason == TAKEN else ""
+        console.print(f"  {len(found)} {reason}{_examples(found) if reason != TAKEN else counted}", soft_wrap=True)
     if into is None or not reasons[TAKEN]:
         return False
     console.print(str(into / paper.name / "rows.jsonl"), soft_wrap=True)

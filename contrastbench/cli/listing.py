@@ -84,19 +84,19 @@ def show_plan(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
     slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit if not given")] = None,
-    runs_per_gpu: Annotated[int, typer.Option(min=1)] = 1,
+    runs_per_gpu: Annotated[int, typer.Option(min=1, help="with --device cuda: runs at the same time on a GPU")] = 1,
     profile: Annotated[
         str | None,
         typer.Option(help="estimate for a cluster: a file of slurm/ without .toml", autocompletion=completing.profiles),
     ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="time the first epochs of runs that no row prices")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="time a few epochs of runs whose cost is unknown")] = False,
 ) -> None:
     """Shows what `run` would do: each cell's runs that are done, shipped, failed and to run, and what they would cost.
 
-    The cost is estimated from rows of the same kind of CPU. With --device cuda it is estimated from rows of this
-    machine's GPU, or if there is none, of the GPU that most rows came from; a stage that computes on the CPU only is
-    still priced by rows from CPUs. With --probe, a run that no row prices is begun and its first epochs are timed; what
-    it needs is done in short before.
+    The cost comes from rows of the same kind of CPU. With --device cuda it comes from rows of this machine's GPU; if
+    this machine has none, from rows of the GPU that most rows name. A stage that computes on the CPU only is priced by
+    rows from CPUs. With --probe, runs of unknown cost are timed: of each kind one run does its first epochs, after
+    short runs of what it needs.
     """
     planned = planned_runs(targets, scale, seeds, settings)
     there = slots_for(device, slots, threads, runs_per_gpu, profile)

@@ -120,7 +120,7 @@ data_commands = typer.Typer(help="Lists, fetches and checks the data sets.")
 app.add_typer(data_commands, name="data", no_args_is_help=True)
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="data sets; every embedded one where none is given", autocompletion=completing.data_sets),
+    typer.Argument(help="data sets; if none is given, all that need no download", autocompletion=completing.data_sets),
 ]
 
 

@@ -47,7 +47,7 @@ def collect_rows(
             rows = {key: row for key, row in rows.items() if key in wanted}
         for problem in problems:
             complain(problem)
-        console.print(f"{selection.paper.name}: {len(rows)} rows here are done and stand in a table")
+        console.print(f"{selection.paper.name}: {len(rows)} finished rows here stand in a table")
         if into is not None and rows:
             changed |= {selection.paper.name} if shipping.ship(selection.paper, rows, into) else set()
             console.print(str(into / selection.paper.name / "rows.jsonl"), soft_wrap=True)

@@ -48,6 +48,8 @@ ProfileName = Annotated[
     str | None,
     typer.Option("--profile", help="slurm: a file of slurm/ without its .toml", autocompletion=completing.profiles),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="slurm: submit and return; the same command follows later")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="slurm: submit and return; the same command later shows how far it is")
+]
 
-Watch = Annotated[bool, typer.Option("--watch", help="again every few seconds until nothing runs")]
+Watch = Annotated[bool, typer.Option("--watch", help="count again every few seconds until nothing runs")]

@@ -103,11 +103,13 @@ def plot_rows(
         str | None, typer.Option(help="a number in the config, as beta; all standard figures if not given")
     ] = None,
     y: Annotated[str | None, typer.Option(help="a metric; the table's own if not given")] = None,
-    group: Annotated[str, typer.Option(help="a line for each: method, dataset, variant, or a config field")] = "method",
+    group: Annotated[
+        str, typer.Option(help="with --x, what has a line: method, dataset, variant or a field")
+    ] = "method",
     scale: AnyScale = None,
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
-    """Draws every standard figure from rows; with --x one curve of a metric over that setting, a line a method."""
+    """Draws every standard figure from rows. With --x it draws one: a metric over that setting, a line per method."""
     from contrastbench.cli import drawing
     from contrastbench.cli.gathering import gather
     from contrastbench.report import style

@@ -31,6 +31,7 @@ from contrastbench.runner.tickets import folder_of
 FINDINGS = 3  # on the screen; the page has all
 LONGEST_FINDING = 150  # characters
 SECONDS_BETWEEN_LINES = 60.0  # where the output is a file
+SUFFIXES = (".py", ".html", ".css", ".js")  # of the code that makes a page
 
 
 @app.command("reproduce")
@@ -114,10 +115,7 @@ def _sources(names: Sequence[str]) -> Iterator[Path]:
         yield from sorted((places.runs / name).glob("*/row.json"))
         yield from sorted(path for path in papers.paper(name).folder.iterdir() if path.is_file())
         yield from sorted((places.results / name).glob("rows*.jsonl"))
-    for folder in ("report", "cli", "runner"):
-        yield from sorted(
-            path for path in (PROJECT / "contrastbench" / folder).rglob("*") if path.suffix not in ("", ".pyc")
-        )
+    yield from sorted(path for path in (PROJECT / "contrastbench").rglob("*") if path.suffix in SUFFIXES)
 
 
 def _say(names: Sequence[str], targets: list[str] | None, scale: str, page: Path) -> dict[str, Any]:

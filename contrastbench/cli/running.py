@@ -174,7 +174,7 @@ def retry_runs(
     profile: ProfileName = None,
     detach: Detach = False,
 ) -> None:
-    """Does failed runs again: those of the kinds that you name, or of all three. Their old rows are kept aside."""
+    """Does failed runs again: with --failed, --killed or --timeout only those, else all. Old rows are kept aside."""
     launching = launcher_of(launcher, Options(device, threads, slots, runs_per_gpu, profile, detach))
     wanted: set[str] = set()
     everything = not (failed or killed or timeout)

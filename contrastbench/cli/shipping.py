@@ -21,16 +21,19 @@ from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, rows_digest, rows_shipped, write_shipped
 
+# What a run's settings brought about, failures too. Memory and time are limits of a machine: such a run is run again.
+SHIPPED = ("done", "failed", "diverged")
+
 
 def promotable_rows(paper: Paper) -> tuple[dict[str, Row], list[str]]:
-    """The rows here that may be shipped, done and in a table or needed by one; and a line for each unreadable row.
+    """The rows here that may be shipped, in a table or needed by one; and a line for each unreadable row.
 
     Raises:
         ValueError: some come from a checkout with changes that no commit holds.
     """
     gathered = gather(paper)
     shown = standing(gathered)
-    rows = {row["key"]: row for row in gathered.here if row["status"] == "done" and row["key"] in shown}
+    rows = {row["key"]: row for row in gathered.here if row["status"] in SHIPPED and row["key"] in shown}
     if rows and (refused := provenance.why_no_commit()) and any(row["git"]["commit"] is None for row in rows.values()):
         raise ValueError(f"rows of {paper.name} name no commit: {refused}")
     if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):

@@ -113,7 +113,7 @@ def _loaded(path: str | Path) -> tuple[Any, Any]:
         raise ValueError(f"the tokenizer at {str(path)!r} has no padding token")
     if model.config.pad_token_id not in (None, tokenizer.pad_token_id):
         raise ValueError(
-            f"the tokenizer at {str(path)!r} pads with number {tokenizer.pad_token_id}, its model with "
+            f"the tokenizer at {str(path)!r} has padding token {tokenizer.pad_token_id}, its model "
             f"{model.config.pad_token_id}: they do not belong together"
         )
     return model, tokenizer

@@ -76,9 +76,9 @@ def unit(z: Tensor) -> Tensor:
 
 
 def along_sphere(gradient: Tensor, u: Tensor) -> Tensor:
-    """The part of ``gradient`` ([R, D], over the unit rows ``u``) along the sphere, written over it.
+    """The part of ``gradient`` ([R, D], of unit rows ``u``) that is orthogonal to ``u``, written over ``gradient``.
 
-    Divided by the rows' lengths it is the gradient over the rows that ``u`` was made of.
+    If ``u`` is ``z`` normalised, this part divided by the lengths of ``z`` is the gradient of ``z``.
     """
     return gradient.addcmul_(u, torch.linalg.vecdot(u, gradient)[:, None], value=-1)
 

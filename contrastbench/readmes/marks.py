@@ -105,7 +105,7 @@ def _chosen(lines: Lines, parts: Sequence[str]) -> list[float]:
 
 def _sole(lines: Lines, parts: Sequence[str]) -> float:
     if len(found := _chosen(lines, parts)) > 1:
-        raise ValueError(f"the file has {len(found)} times {' where '.join(parts)}; say more")
+        raise ValueError(f"{len(found)} lines of the file have {' where '.join(parts)}; name more columns")
     return found[0]
 
 

@@ -14,10 +14,10 @@ SIGNS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparabl
 
 
 class Grid:
-    """A table's rows and columns as the paper prints them. Labels also name what neither axis says.
+    """A table's rows and columns as the paper prints them.
 
-    The metric joins the column's label. So does the data set, unless the columns are metrics: then each data set has
-    rows of its own, or, with ``by_dataset``, columns of its own.
+    A table has two axes, and its cells may differ in more than these. What else differs joins a label: the metric the
+    column's; the data set the column's too, or the row's where columns are metrics and ``by_dataset`` is not set.
     """
 
     def __init__(self, table: JoinedTable, *, by_dataset: bool = False) -> None:

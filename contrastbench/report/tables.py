@@ -17,7 +17,7 @@ from contrastbench.report.layout import (
 )
 from contrastbench.report.spreadsheet import csv_of
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample
-from contrastbench.verdicts.comparisons import baseline_of, gain_in_pairs
+from contrastbench.verdicts.comparisons import counterpart, gain_in_pairs
 from contrastbench.verdicts.statistics import Interval
 
 LAYOUTS = ("auto", "long", "grid", "brief")
@@ -83,7 +83,8 @@ def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
     if any(UNCONFIRMED in text for line in lines for text in line.texts):
         notes += [f"{UNCONFIRMED} not confirmed, so not judged."]
     if any("by seed" in text for line in lines for text in line.texts):
-        notes += [f"By seed: the difference to {table.table.baseline} over the seeds that both have, where n differs."]
+        baselines = " or ".join(dict.fromkeys(cell.baseline for cell in table.cells if cell.best_known.done))
+        notes += [f"By seed: the difference to {baselines} over the seeds that both have, where n differs."]
     notes += [*_what_would_decide(grid), *_data_marks(table)]
     return Sheet(title, (grid.axis_rows, *measured), tuple(lines), (*notes, *summary(table)), labels=1)
 
@@ -110,8 +111,8 @@ def _what_would_decide(grid: Grid) -> list[str]:
 def _difference_text(cell: JoinedCell, table: JoinedTable) -> str:
     """The paired difference to the baseline where means of other seeds mislead: the two have other numbers of seeds."""
     alike = [c for c in table.cells if (c.dataset, c.metric) == (cell.dataset, cell.metric)]
-    baseline = baseline_of(cell, table.table.baseline, alike)
-    if baseline in (None, cell) or len(cell.best_known.done) == len(baseline.best_known.done):
+    baseline = counterpart(cell, cell.baseline, alike)
+    if baseline is None or len(cell.best_known.done) == len(baseline.best_known.done):
         return ""
     if cell.deterministic or baseline.deterministic:  # one number is that of every seed
         return ""

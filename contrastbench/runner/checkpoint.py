@@ -143,7 +143,7 @@ class Checkpoint:
     def _needed_folder(self, name: str) -> Path:
         if name not in self.needed_folders:
             there = ", ".join(self.needed_folders) or "nothing"
-            raise ValueError(f"nothing is needed by the name {name!r}; this run needs: {there}")
+            raise ValueError(f"this run needs no run called {name!r}; it needs: {there}")
         return self.needed_folders[name]
 
 

@@ -173,6 +173,7 @@ class Cell:
     settings: dict[str, Any] = field(default_factory=dict)  # what people call the cell by: beta=1.0, tau_plus=0.1
     better: str = "higher"  # "higher", "lower" or "none"
     deterministic: bool = False  # nothing in its runs is random, so no seed can change the number, and one run is exact
+    baseline: str = ""  # the method that it is compared with; the table's where it names none
 
     @property
     def name(self) -> str:
@@ -187,7 +188,7 @@ class Table:
     title: str  # one sentence: the question that the table answers
     rows: str = "method"
     columns: str = "dataset"  # "dataset" or "metric"
-    baseline: str = ""  # the method that the others are compared with, in pairs by seed
+    baseline: str = ""  # the method that the others are compared with, in pairs by seed, unless a cell names its own
     claims: tuple[tuple[str, str], ...] = ()  # further pairs (method, other) that are compared over all data sets
     only_by_name: tuple[str, ...] = ()  # scales at which a command for the whole paper leaves the table out
 

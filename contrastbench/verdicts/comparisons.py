@@ -70,7 +70,7 @@ def analyse(table: JoinedTable) -> Analysis:
     """The analysis of one table at one scale."""
     groups = grouped(table.cells, lambda cell: (cell.dataset, cell.metric))
     orders = [order for place, cells in groups.items() if (order := _order(*place, cells))]
-    claims = [claim for cells in groups.values() for claim in _claims(table.table.baseline, cells)]
+    claims = [claim for cells in groups.values() for claim in _claims(cells)]
     adjusted = with_holm([claim.paired for claim in claims])
     claims = [replace(claim, paired=paired) for claim, paired in zip(claims, adjusted, strict=True)]
     return Analysis(tuple(orders), tuple(claims), pooled_claims(table))
@@ -102,17 +102,18 @@ def _measured_and_confirmed(cell: JoinedCell) -> Published | None:
     return number if number and number.confirmed and not cell.ambiguous and cell.best_known.done else None
 
 
-def _claims(baseline_method: str, cells: Sequence[JoinedCell]) -> list[Claim]:
-    """Each method against the baseline of the same variant and protocol, or the only baseline there is."""
-    others = [cell for cell in cells if cell.method != baseline_method]
-    return [_claim(cell, baseline) for cell in others if (baseline := baseline_of(cell, baseline_method, cells))]
+def _claims(cells: Sequence[JoinedCell]) -> list[Claim]:
+    """Each method against its baseline."""
+    return [_claim(cell, baseline) for cell in cells if (baseline := counterpart(cell, cell.baseline, cells))]
 
 
-def baseline_of(cell: JoinedCell, baseline_method: str, cells: Sequence[JoinedCell]) -> JoinedCell | None:
-    """The cell's baseline: that of its variant and protocol, else that of its protocol alone."""
-    baselines = [other for other in cells if other.method == baseline_method and other.protocol == cell.protocol]
-    same = [other for other in baselines if other.variant == cell.variant]
-    return next(iter(same or baselines), None)
+def counterpart(cell: JoinedCell, method: str, cells: Sequence[JoinedCell]) -> JoinedCell | None:
+    """The cell of another method that this one is compared with: of its protocol and variant if there is one.
+
+    None for the method itself.
+    """
+    others = [other for other in cells if other.method == method != cell.method]
+    return max(others, key=lambda o: (o.protocol == cell.protocol, o.variant == cell.variant), default=None)
 
 
 def _claim(cell: JoinedCell, baseline: JoinedCell) -> Claim:
@@ -149,15 +150,14 @@ def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
 
 
 def pooled_claims(table: JoinedTable) -> tuple[Pooled, ...]:
-    """Tests every method against the table's baseline, and the table's further claims, over all data sets; then Holm.
+    """Tests every method against its baseline, and the table's further claims, over all data sets; then Holm.
 
     The rule was fixed before any pooled test was looked at. It takes the table's first metric, and the data sets on
     which both sides have two seeds in common, two sets at least. Every data set counts the same. Holm's correction is
     over all claims of the table.
     """
     cells = [cell for cell in table.cells if cell.metric == table.cells[0].metric]
-    methods = dict.fromkeys(cell.method for cell in cells)
-    wanted = [(method, table.table.baseline) for method in methods if method != table.table.baseline]
+    wanted = [(cell.method, cell.baseline) for cell in cells if cell.method != cell.baseline]
     found = [pooled for pair in dict.fromkeys([*wanted, *table.table.claims]) if (pooled := _pooled(*pair, cells))]
     adjusted = holm([pooled.p for pooled in found])
     return tuple(replace(pooled, p_holm=p) for pooled, p in zip(found, adjusted, strict=True))
@@ -180,7 +180,7 @@ def _clustered(method: str, other: str, cells: Sequence[JoinedCell]) -> tuple[fl
     """One gain a seed. If several cells share the method's name it is their mean, since runs of a seed are alike."""
     by_seed: dict[int, list[float]] = defaultdict(list)
     for cell in cells:
-        if cell.method == method and (baseline := baseline_of(cell, other, cells)):
+        if cell.method == method and (baseline := counterpart(cell, other, cells)):
             for seed, gain in _gains(cell, baseline).items():
                 by_seed[seed].append(gain)
     return tuple(math.fsum(by_seed[seed]) / len(by_seed[seed]) for seed in sorted(by_seed))

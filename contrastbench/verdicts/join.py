@@ -38,7 +38,7 @@ def join(
     numbers = grouped(published, lambda number: number.place)
     joined = []
     for name, table in tables.items():
-        kept = _merged(cells.get(name, ()))
+        kept = [dataclasses.replace(c, baseline=c.baseline or table.baseline) for c in _merged(cells.get(name, ()))]
         claimed = {_printed_place(name, cell) for cell in kept}
         unmatched = tuple(number for number in published if number.table == name and number.place not in claimed)
         ambiguous = _ambiguous(kept)

@@ -119,25 +119,32 @@ def _judged(here: Summary, printed: Printed, published: Published, margin: float
     if kind == "differs":
         words = f"{off.estimate:+.3g}"
         return replace(found, reason=f"off by {words} ({method})", hint=words)
-    return _undecided(replace(found, kind="undecided"), here, printed, margin, published.rounding)
+    return _undecided(replace(found, kind="undecided"), here, printed, published, margin)
 
 
-def _undecided(found: Verdict, here: Summary, printed: Printed, margin: float, rounding: float) -> Verdict:
+def _undecided(found: Verdict, here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
     """Says what would decide the cell: seeds where some number would, else how large the gap would have to be."""
+    rounding = published.rounding
     equal, gap = (narrowest(here.sd, printed, level) + rounding for level in (2 * LEVEL - 1, LEVEL))
-    known = f"a mean of {printed.n} runs" if printed.n else "one printed number"
+    known = f"a mean of {printed.n} runs" if printed.n else _without_runs(published)
     never = "" if equal <= margin else f"; it can never be reproduced: {known} is too uncertain (margin {margin:g})"
     total = None if math.isinf(here.n) else seeds_range(here, printed, margin, rounding)
     if total is None:
         bound = f"a gap above {gap:.2g}" if equal > margin else f"a gap above {gap:.2g} or below {margin - equal:.1g}"
-        why = "the printed spread is wide" if printed.n else "one printed number"
-        hint = f"{why}: only {bound} would show"
+        hint = f"{'the printed spread is wide' if printed.n else known}: only {bound} would show"
         return replace(found, reason=f"cannot be decided by more seeds: {hint}{never}", hint=hint)
     low, high = int(total[0] - here.n), total[1] and int(total[1] - here.n)
     hint = f"{low} more seeds or many more" if high is None else f"{low} to {high} more seeds"
     hint = hint if low != high else f"{low} more seed{'s' * (low > 1)}"
     reason = f"about {hint} would decide it if the mean stays (80 % interval of the sd){never}"
     return replace(found, reason=reason, hint=hint, seeds_needed=(low, high))
+
+
+def _without_runs(published: Published) -> str:
+    """What the paper printed where it does not say how many runs vary how much."""
+    kinds = {"folds": "over folds", "seeds": "over an unknown number of seeds"}
+    spread = f"a spread {kinds.get(published.spread_kind, 'of unknown kind')}"
+    return "one printed number" if published.spread is None else f"one printed number with {spread}"
 
 
 def _method(published: Published, printed: Printed, here: Summary) -> str:

@@ -162,7 +162,7 @@ def test_a_model_without_tokenizer_or_with_another_s_gets_one_line(tmp_path):
     (padded / "config.json").write_text(
         (padded / "config.json").read_text().replace('"pad_token_id": 0', '"pad_token_id": 1')
     )
-    with pytest.raises(ValueError, match="pads with number 0, its model with 1: they do not belong together"):
+    with pytest.raises(ValueError, match="has padding token 0, its model 1: they do not belong together"):
         pretrained_encoder(padded, pooler="avg", longest=8, rng=rng)
     with pytest.raises(ValueError, match="unknown pooler 'max'; there are: cls, cls_before_pooler"):
         pretrained_encoder(bare, pooler="max", longest=8, rng=rng)

@@ -230,7 +230,7 @@ def test_a_measured_time_in_a_sentence_comes_from_the_papers_file(tmp_path):
     ("mark", "message"),
     [
         ("read | slow.csv | milliseconds | loss=hcl", "there is no file"),
-        ("read | speed.csv | milliseconds | loss=hcl", "the file has 3 times milliseconds where loss=hcl; say more"),
+        ("read | speed.csv | milliseconds | loss=hcl", "3 lines of the file have milliseconds where loss=hcl; name more columns"),
         ("read | speed.csv | milliseconds | loss=bcl", "the file has no milliseconds where loss=bcl"),
         ("read | speed.csv | seconds | loss=hcl", "the file has no column seconds; it has loss, batch"),
     ],

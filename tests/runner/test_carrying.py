@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contrastbench.cli import carrying
-from contrastbench.cli.app import console
+from contrastbench.cli.app import console, places
 from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import read_row, rows_in, rows_shipped, sealed, write_row, write_shipped
@@ -42,6 +42,8 @@ def carried(elsewhere, tmp_path):
 def command(tmp_path, monkeypatch):
     """A command on this machine: nothing was run here, and results/ has what was shipped before."""
     monkeypatch.setattr(console, "width", 200)
+    for name in ("runs", "results"):  # an option sets them for the whole process
+        monkeypatch.setattr(places, name, getattr(places, name))
 
     def invoke(*arguments, runs="runs here"):
         folders = ["--runs", str(tmp_path / runs), "--results", str(tmp_path / "results")]
@@ -55,15 +57,19 @@ def test_what_was_exported_is_collected_with_the_rows_it_needs(elsewhere, carrie
     assert done.exit_code == 0, done.stderr
     said = done.stdout.splitlines()
     assert "staged: 11 rows from GPU A" in said
-    assert "  10 new, done and in a table or needed by one" in said
+    assert "  10 new and in a table or needed by one" in said
     assert "  1 in no table: noise8/split a [rounds=7]" in said
     assert "toy: 4 rows from GPU A" in said
-    assert "  1 not done (diverged): Noise8/Diverges" in said
+    assert "  3 new and in a table or needed by one, 2 of them failed" in said
+    assert "  1 to be run again (out_of_memory): Noise8/Grows" in said
     assert not (tmp_path / "results").exists(), "it was only asked"
     done = command("collect", carried, "--into", tmp_path / "results")
     shipped = rows_shipped(tmp_path / "results", "staged")
     assert sorted(row["stage"] for row in shipped) == ["discover"] * 6 + ["mean"] * 2 + ["pretrain"] * 2
     assert all(row["device"] == "GPU A" for row in shipped)
+    statuses = [row["status"] for row in rows_shipped(tmp_path / "results", "toy")]
+    assert sorted(statuses) == ["diverged", "done", "failed"]
+    assert "1 failed" in (tmp_path / "results" / "toy" / "tables" / "faults-quick.md").read_text()
     again = command("collect", elsewhere.folder, "--into", tmp_path / "results")
     assert "  10 already shipped: " in again.stdout, "a runs folder is read as well, and nothing changes"
     assert rows_shipped(tmp_path / "results", "staged") == shipped

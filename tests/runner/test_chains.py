@@ -198,9 +198,9 @@ def test_retry_of_a_failed_need_also_does_what_waited_for_it(bench, tmp_path):
 
 def test_what_is_not_needed_by_a_name_says_what_is(tmp_path):
     checkpoint = Checkpoint(tmp_path, needed={"pretrain": tmp_path})
-    with pytest.raises(ValueError, match="nothing is needed by the name 'walk'; this run needs: pretrain"):
+    with pytest.raises(ValueError, match="this run needs no run called 'walk'; it needs: pretrain"):
         checkpoint.needed("walk")
-    with pytest.raises(ValueError, match="nothing is needed by the name 'a'; this run needs: nothing"):
+    with pytest.raises(ValueError, match="this run needs no run called 'a'; it needs: nothing"):
         Checkpoint().needed_metrics("a")
 
 

@@ -254,3 +254,26 @@ def test_cells_of_one_method_and_seed_count_once(synthetic):
     (table,) = joined(synthetic, cells, rows)
     (claim,) = analyse(table).pooled
     assert claim.pairs == {"Alpha": 5, "Beta": 5}
+
+
+def test_a_cell_can_name_its_own_baseline(synthetic):
+    """As a clean cell does: it is compared with the published one of its method, which is of another protocol."""
+    published, other = synthetic.cell("SimCLR, published"), synthetic.cell("HCL, published")
+    clean = dataclasses.replace(synthetic.cell("HCL, clean", protocol="clean"), baseline="HCL, published")
+    cells, means = (published, other, clean), (80.0, 84.0, 83.0)
+    rows = [row for cell, mean in zip(cells, means, strict=True) for row in synthetic.rows(cell, mean, 0.0)]
+    (table,) = joined(synthetic, cells, shipped=rows, baseline="SimCLR, published")
+    gains = {(c.cell.method, c.baseline.method): c.paired.mean for c in analyse(table).claims}
+    assert gains == {
+        ("HCL, published", "SimCLR, published"): pytest.approx(4.0),
+        ("HCL, clean", "HCL, published"): pytest.approx(-1.0),
+    }
+
+
+def test_a_baseline_of_the_cells_own_protocol_comes_first(synthetic):
+    cells = [synthetic.cell(m, protocol=p) for p in ("published", "clean") for m in ("SimCLR", "HCL")]
+    rows = [
+        row for cell, mean in zip(cells, (80.0, 84.0, 70.0, 71.0), strict=True) for row in synthetic.rows(cell, mean)
+    ]
+    (table,) = joined(synthetic, cells, shipped=rows, baseline="SimCLR")
+    assert [round(c.paired.mean, 6) for c in analyse(table).claims] == [4.0, 1.0]
