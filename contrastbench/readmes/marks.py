@@ -41,6 +41,16 @@ def _first(table: JoinedTable, parts: Sequence[str]) -> Values:
     return (statistics.fmean(values),)
 
 
+def _seed(table: JoinedTable, parts: Sequence[str]) -> Values:
+    *cell, seed = parts
+    known = _cell(table, cell).best_known.by_seed
+    if not seed.isdigit() or int(seed) not in known:
+        raise ValueError(
+            f"no seed {seed!r} of {' | '.join(cell)} in {table.name}; there are {', '.join(map(str, known))}"
+        )
+    return (known[int(seed)],)
+
+
 def _off(table: JoinedTable, parts: Sequence[str]) -> Values:
     verdict = _cell(table, parts).verdict
     if verdict.difference is None:
@@ -76,6 +86,7 @@ def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
 OF_TABLES: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "mean": _mean,  # table | data set | method [| metric], with the interval of the mean
     "first": _first,  # table | data set | method [| metric] | n: the mean of the seeds below n
+    "seed": _seed,  # table | data set | method [| metric] | seed: the value of that seed
     "sd": lambda table, parts: (_cell(table, parts).best_known.summary.sd,),
     "n": lambda table, parts: (float(_cell(table, parts).best_known.summary.n),),
     # the median seconds of the cell's runs

@@ -196,6 +196,9 @@ def test_the_mean_of_the_first_seeds_leaves_out_the_others(synthetic):
     (table,) = join("toy", {"main": synthetic.table()}, {"main": [cell]}, [], rows)
     text = blocks.fill("9.9<!--= first | main | Alpha | SimCLR | 2 -->", [table], "README.md", "toy")
     assert text.startswith("0.5<!--")
+    assert blocks.fill("9<!--= seed | main | Alpha | SimCLR | 3 -->", [table], "README.md", "toy").startswith("3<!--")
+    with pytest.raises(ValueError, match="no seed '7' of Alpha | SimCLR in main; there are 0, 1, 2, 3, 4"):
+        blocks.fill("9<!--= seed | main | Alpha | SimCLR | 7 -->", [table], "README.md", "toy")
 
 
 SPEED = """loss,batch,contender,milliseconds
@@ -230,7 +233,10 @@ def test_a_measured_time_in_a_sentence_comes_from_the_papers_file(tmp_path):
     ("mark", "message"),
     [
         ("read | slow.csv | milliseconds | loss=hcl", "there is no file"),
-        ("read | speed.csv | milliseconds | loss=hcl", "3 lines of the file have milliseconds where loss=hcl; name more columns"),
+        (
+            "read | speed.csv | milliseconds | loss=hcl",
+            "3 lines of the file have milliseconds where loss=hcl; name more columns",
+        ),
         ("read | speed.csv | milliseconds | loss=bcl", "the file has no milliseconds where loss=bcl"),
         ("read | speed.csv | seconds | loss=hcl", "the file has no column seconds; it has loss, batch"),
     ],
