@@ -32,7 +32,26 @@ def problems_of_rows(gathered: Gathered, standing: set[str], *, history: bool) -
     problems += check_needs(gathered.shipped, where)
     problems += check_shown(gathered.shipped, standing, where)
     problems += _commit_problems(gathered.shipped, where)
+    problems += check_measurements(places.results / gathered.paper.name)
     return problems + (_history_problems(gathered, where) if history else [])
+
+
+def check_measurements(folder: Path) -> list[str]:
+    """One line for each file of measurements beside the rows, as of speed, that does not name clean commits of ours."""
+    known = set(_git("rev-list", "HEAD").decode().split()) if history_is_here() else None
+    problems = []
+    for path in sorted(folder.glob("*.csv")):
+        if path.name == REPLACED:
+            continue
+        with open(path, newline="", encoding="utf-8") as file:
+            commits = {line.get("commit") for line in csv.DictReader(file)}
+        if None in commits:
+            problems.append(f"{path} does not name the commit that measured it, in a column `commit`")
+        elif known is not None and (unknown := commits - known):
+            problems.append(
+                f"{path} names {', '.join(sorted(map(str, unknown)))}, which is no clean commit of this history"
+            )
+    return problems
 
 
 def check_rows(rows: Iterable[Row], where: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from contrastbench.cli import agreeing, shipping, verifying
 from contrastbench.readmes import blocks
+from contrastbench.runner import provenance
 from contrastbench.runner.rows import rows_digest, sealed
 from contrastbench.verdicts.join import join
 
@@ -57,6 +58,18 @@ def test_a_row_that_no_cell_shows_is_named(synthetic):
     assert verifying.check_shown([first, last], {first["key"], last["key"]}, "rows.jsonl") == []
     (problem,) = verifying.check_shown([first, last], {last["key"]}, "rows.jsonl")
     assert "Alpha/Stage/0" in problem and "stands in no cell" in problem
+
+
+def test_a_file_of_measurements_names_clean_commits(tmp_path):
+    ours = provenance.git()["commit"]
+    (tmp_path / "good.csv").write_text(f"milliseconds,commit\n1.0,{ours}\n")
+    (tmp_path / verifying.REPLACED).write_text("key,why\nc0ffee,a reason\n")
+    assert verifying.check_measurements(tmp_path) == []
+    (tmp_path / "changed.csv").write_text(f"milliseconds,commit\n1.0,{ours} and changes\n")
+    (tmp_path / "silent.csv").write_text("milliseconds\n1.0\n")
+    changed, silent = verifying.check_measurements(tmp_path)
+    assert "changed.csv names" in changed and "no clean commit" in changed
+    assert "silent.csv does not name the commit" in silent
 
 
 def test_generated_files_are_compared_byte_by_byte(tmp_path):

@@ -11,16 +11,13 @@ the peak of live tensor bytes beyond its inputs. Whoever would need more than th
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib.util
-import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -28,6 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.loss_studies.speed import straightforward as plain
 from contrastbench import losses
 from contrastbench.randomness import generator
+from contrastbench.runner import measured_on
 
 WIDTH, QUEUE, TEMPERATURE = 128, 4096, 0.5
 COLUMNS = ("loss", "batch", "contender", "milliseconds", "peak_mb", "times_as_slow_as_ours", "status")
@@ -202,7 +200,8 @@ def main() -> None:
     for name in chosen.losses or []:
         if name not in names:
             parser.error(f"unknown loss {name!r}; there are: {', '.join(names)}")
-    facts = _facts(chosen.threads)
+    capability = torch.backends.cpu.get_cpu_capability()
+    facts = {"capability": capability, "threads": chosen.threads, **measured_on("cpu")}
     rows: list[dict[str, object]] = []
     for batch in chosen.batches:
         for name in chosen.losses or names:
@@ -211,23 +210,7 @@ def main() -> None:
                 print(*(str(row.get(column, "")).ljust(24 if column == "contender" else 20) for column in COLUMNS))
     if chosen.output:
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        with open(chosen.output, "w", newline="") as file:
-            writer = csv.DictWriter(file, [*COLUMNS, *facts], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def _facts(threads: int) -> dict[str, object]:
-    cpu = platform.processor() or platform.machine()
-    if sys.platform == "linux":
-        lines = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout.splitlines()
-        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("Model name")), cpu)
-    return {
-        "cpu": cpu,
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": threads,
-        "torch": torch.__version__,
-    }
+        pd.DataFrame(rows, columns=[*COLUMNS, *facts]).to_csv(chosen.output, index=False)
 
 
 if __name__ == "__main__":
