@@ -83,10 +83,6 @@ TABLES = {
     "photographs_temperature": Table(
         title="Is a lower temperature as good as hard negatives? The setting of photographs", baseline="SimCLR t=0.5"
     ),
-    "photographs_tau_plus": Table(
-        title="How many of the negatives should be taken for false ones? The setting of photographs",
-        baseline="SimCLR",
-    ),
 }
 LINEAR, KNN = "test_linear_top1_percent", "test_knn_top1_percent"
 
@@ -124,7 +120,6 @@ STUDY = {
     "photographs_beta": PHOTOGRAPHS,
     "photographs_copy": PHOTOGRAPHS,
     "photographs_temperature": PHOTOGRAPHS,
-    "photographs_tau_plus": PHOTOGRAPHS,
 }
 SMOKE = dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
 DATA_SETS: dict[str, dict[str, Config]] = {
