@@ -1,6 +1,5 @@
 """The paper sentence_embeddings: tables run, runs repeat bit for bit, and an interrupted run ends as if it was not."""
 
-import csv
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -289,19 +288,6 @@ def test_speed_compares_equal_losses_with_sentence_transformers(tiny_bert):
     assert [line["way"] for line in lines] == [speed_ways.OURS, speed_ways.PADDED] and lines[1][
         "times_padded"
     ] == "1.00"
-
-
-def test_the_readme_s_speeds_are_those_of_the_file():
-    readme = Path(tables.__file__).with_name("README.md").read_text()
-    project = Path(tables.__file__).parents[2]
-    with open(project / "results" / "sentence_embeddings" / "speed.csv", newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert len(lines) == 9
-    for work in dict.fromkeys(line["work"] for line in lines):
-        speeds = [line["sentences_per_second"] for line in lines if line["work"] == work]
-        assert f"| {' | '.join(speeds)} |" in readme, work
-        ours, padded, theirs = map(float, speeds)
-        assert f"{ours / padded:.2f} times" in readme and f"{ours / theirs:.2f}" in readme
 
 
 def row(seed: int, config: Any, stage: str = "simcse", **metrics: float) -> dict[str, Any]:
