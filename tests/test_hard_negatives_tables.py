@@ -137,6 +137,7 @@ def test_the_gain_over_the_length_is_paired_by_seed_and_comes_from_the_curves() 
     (other,) = [row for row in rows if row["method"] == "HCL" and row["seed"] == 0]
     config = {**other["config"], "tau_plus": 0.01}
     rows.append({**other, "config": config, "metrics": {tables.KNN: 99.0}, "series": {}})
+    rows.append({**other, "config": {**other["config"], "temperature": 0.1}})
     (drawn,) = figures._protocols(rows).values()
     assert figures.gains_over_simclr(drawn, tables.KNN) == gains, "another table's run is not taken for HCL's"
     figure = figures.figure_length(rows)

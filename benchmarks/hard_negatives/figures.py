@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.sweeps import BAYES, BCL_TAU_PLUS, TAU_PLUS
 from contrastbench.report.style import INK, looks, new_figure
 
@@ -92,7 +93,7 @@ def _at_printed_settings(row: Row) -> bool:
     Those of other tables would stand on the same point under the same name.
     """
     config, dataset = row["config"], row["dataset"]
-    if any(name in config for name in SETTINGS_OF_THEIR_OWN):
+    if any(name in config for name in SETTINGS_OF_THEIR_OWN) or config["temperature"] != Config().temperature:
         return False
     if config["loss"] == "bcl":
         printed = (*BAYES.get(dataset, (config["alpha"], config["beta"])), BCL_TAU_PLUS)

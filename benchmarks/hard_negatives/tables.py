@@ -44,7 +44,7 @@ TABLES = {
         **BY_NAME,
     ),
     "alpha": Table(
-        title="BCL's alpha: fixed, rising, or estimated with labels (not self-supervised)",  # against its published one
+        title="BCL's alpha: fixed, rising, or estimated with labels (not self-supervised)",
         **BY_NAME,
     ),
     "many_positives": Table(title="Does DCL gain by more views of each item (its M)?", baseline="DCL M=1", **BY_NAME),
@@ -180,7 +180,7 @@ def _swept(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[C
     """The cells of a table that compares configs and nothing else. ``photographs_beta`` does as ``beta`` does."""
     made: list[Cell] = []
     base = OWN_SETTINGS.get((table, scale), DATA_SETS[scale][dataset])
-    baseline = f"BCL alpha={BAYES[dataset][0]:g}" if table == "alpha" else ""
+    baseline = f"BCL alpha={BAYES[dataset][0]:g}" if table == "alpha" else ""  # the published one of the data set
     for method, config, settings in SWEEPS[table.removeprefix("photographs_")](base, dataset):
         made += _cells(_run(dataset, scale, method, config), seeds, settings, baseline)
     return made

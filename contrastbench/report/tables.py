@@ -83,8 +83,9 @@ def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
     if any(UNCONFIRMED in text for line in lines for text in line.texts):
         notes += [f"{UNCONFIRMED} not confirmed, so not judged."]
     if any("by seed" in text for line in lines for text in line.texts):
-        baselines = " or ".join(dict.fromkeys(cell.baseline for cell in table.cells if cell.best_known.done))
-        notes += [f"By seed: the difference to {baselines} over the seeds that both have, where n differs."]
+        baselines = {cell.baseline for cell in table.cells}
+        other = baselines.pop() if len(baselines) == 1 else "the row's baseline"
+        notes += [f"By seed: the difference to {other} over the seeds that both have, where n differs."]
     notes += [*_what_would_decide(grid), *_data_marks(table)]
     return Sheet(title, (grid.axis_rows, *measured), tuple(lines), (*notes, *summary(table)), labels=1)
 

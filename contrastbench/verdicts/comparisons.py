@@ -152,7 +152,7 @@ def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
 def pooled_claims(table: JoinedTable) -> tuple[Pooled, ...]:
     """Tests every method against its baseline, and the table's further claims, over all data sets; then Holm.
 
-    The rule was fixed before any pooled test was looked at. It takes the table's first metric, and the data sets on
+    The rule was fixed before the suite made any pooled test. It takes the table's first metric, and the data sets on
     which both sides have two seeds in common, two sets at least. Every data set counts the same. Holm's correction is
     over all claims of the table.
     """
