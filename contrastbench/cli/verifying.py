@@ -38,7 +38,7 @@ def problems_of_rows(gathered: Gathered, standing: set[str], *, history: bool) -
 
 def check_measurements(folder: Path) -> list[str]:
     """One line for each file of measurements beside the rows, as of speed, that does not name clean commits of ours."""
-    known = set(_git("rev-list", "HEAD").decode().split()) if history_is_here() else None
+    known = _commits()
     problems = []
     for path in sorted(folder.glob("*.csv")):
         if path.name == REPLACED:
@@ -134,12 +134,17 @@ def history_is_here() -> bool:
         return False
 
 
+def _commits() -> set[str] | None:
+    """The commits of this history; None where git does not know it."""
+    return set(_git("rev-list", "HEAD").decode().split()) if history_is_here() else None
+
+
 def _commit_problems(rows: Iterable[Row], where: str) -> list[str]:
     """One line for each commit of rows that is not in this history, or whose checkout had changes."""
     counts: dict[tuple[str, bool], int] = defaultdict(int)
     for row in rows:
         counts[str(row["git"]["commit"]), row["git"]["dirty"] is False] += 1
-    known = set(_git("rev-list", "HEAD").decode().split()) if history_is_here() else None
+    known = _commits()
     problems = []
     for (commit, clean), count in counts.items():
         if not clean:
