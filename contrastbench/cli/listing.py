@@ -16,7 +16,7 @@ from contrastbench.cli.app import app, console, one_line_errors, selections
 from contrastbench.cli.before import by_name_only
 from contrastbench.cli.display import cost_of, has_many_cells, plan_grid, priced_by
 from contrastbench.cli.options import Scale, Seeds, Settings, Targets
-from contrastbench.cli.planning import costs, planned_runs, prices, slots_for
+from contrastbench.cli.planning import planned_runs, prices, slots_for
 from contrastbench.runner.cost import Expected
 from contrastbench.runner.vocabulary import Cell, chain
 
@@ -89,19 +89,18 @@ def show_plan(
         str | None,
         typer.Option(help="estimate for a cluster: a file of slurm/ without .toml", autocompletion=completing.profiles),
     ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="time a few epochs of runs whose cost is unknown")] = False,
 ) -> None:
     """Shows what `run` would do: each cell's runs that are done, shipped, failed and to run, and what they would cost.
 
     The cost comes from rows of the same kind of CPU. With --device cuda it comes from rows of this machine's GPU; if
     this machine has none, from rows of the GPU that most rows name. A stage that computes on the CPU only is priced by
-    rows from CPUs. With --probe, runs of unknown cost are timed: of each kind one run does its first epochs, after
-    short runs of what it needs.
+    rows from CPUs.
     """
     planned = planned_runs(targets, scale, seeds, settings)
     there = slots_for(device, slots, threads, runs_per_gpu, profile)
     kind = "cuda" if there.unit == "GPU" else "cpu"
-    seconds = costs(planned, kind, gpu=gpu, probe=probe)
+    found = prices(planned, kind, gpu=gpu)
+    seconds = {key: price.seconds if price else None for key, price in found.items()}
     console.print(plan_grid(planned, seconds, there, console.width))
     to_run = [each for each in planned if each.is_to_run]
     hours, wall = cost_of(to_run, seconds, there)
@@ -109,13 +108,12 @@ def show_plan(
     console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
     if has_many_cells(planned):
         console.print("`contrastbench plan PAPER/TABLE` shows a table's cells", style="dim")
-    found = prices(planned, kind, gpu=gpu, here_only=probe)
     if kind == "cuda":
         console.print(priced_by(found[each.run.key] for each in to_run), soft_wrap=True)
     if expected := sum(isinstance(found[each.run.key], Expected) for each in to_run):
         console.print(f"no row is like {expected} of them: their cost is estimated from the measured time of a step")
     if "?" in hours:
-        console.print("?: nothing similar was measured on this kind of device; --probe begins such runs and times them")
+        console.print("?: nothing similar was measured on this kind of device; a first run tells the cost of its like")
     say_by_name(targets, scale)
 
 

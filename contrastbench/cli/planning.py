@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 from contrastbench import papers
-from contrastbench.cli.app import console, places, selections
+from contrastbench.cli.app import places, selections
 from contrastbench.cli.choosing import keys_and_names, run_folder, seed_numbers, settings_by_name
 from contrastbench.data import catalogue
 from contrastbench.runner import cost
-from contrastbench.runner.devices import Host, device_elsewhere
+from contrastbench.runner.devices import device_elsewhere
 from contrastbench.runner.launchers import local, slurm_queue
 from contrastbench.runner.plan import Planned, plan, plan_runs
-from contrastbench.runner.probe import probed_costs
 from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
@@ -67,42 +65,12 @@ def _planned_by_key(keys: Sequence[str], still_queued: StillQueued) -> list[Plan
     return plan_runs(map(run_of, folders), cells, places.runs, still_queued=still_queued)
 
 
-def costs(
-    planned: Sequence[Planned],
-    device: str,
-    *,
-    gpu: str | None = None,
-    probe: bool = False,
-    probe_seconds: float = math.inf,
-) -> dict[str, float | None]:
-    """Estimates each run's seconds, by run key; None where nothing tells them.
-
-    Args:
-        device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced for the CPU.
-        gpu: a part of the name of the GPU to count for.
-        probe: times the first epochs of one run of each kind that no row prices. Rows of other machines' GPUs then
-            count no more.
-        probe_seconds: how long all probes together may take.
-
-    Raises:
-        ValueError: a GPU is to be probed and there is none here, or no GPU that was measured has ``gpu`` in its name.
-    """
-    if probe and device != "cpu" and not has_gpu():
-        raise ValueError(f"nothing can be probed on {device!r}: torch sees no GPU here; probe where one is")
-    found = prices(planned, device, gpu=gpu, here_only=probe)
-    seconds = {key: price.seconds if price else None for key, price in found.items()}
-    unknown = [each for each in planned if each.is_to_run and seconds[each.run.key] is None]
-    probed = probed_costs(unknown, Host(device), places.runs, seconds=probe_seconds, said=_say) if probe else {}
-    return {**seconds, **probed}
+def costs(planned: Sequence[Planned], device: str) -> dict[str, float | None]:
+    """Estimates each run's seconds, by run key; None where nothing tells them."""
+    return {key: price.seconds if price else None for key, price in prices(planned, device).items()}
 
 
-def _say(line: str) -> None:
-    console.print(line, soft_wrap=True)
-
-
-def prices(
-    planned: Sequence[Planned], device: str, *, gpu: str | None = None, here_only: bool = False
-) -> dict[str, cost.Price | None]:
+def prices(planned: Sequence[Planned], device: str, *, gpu: str | None = None) -> dict[str, cost.Price | None]:
     """Prices each run by rows of similar runs: run key -> seconds and the device measured; None where nothing tells.
 
     Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
@@ -111,7 +79,6 @@ def prices(
     Args:
         device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced by rows from CPUs.
         gpu: a part of the name of the GPU to count for. If None, this machine's GPU, else the one measured most.
-        here_only: only rows from this machine's kind of device count.
     """
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
@@ -119,8 +86,7 @@ def prices(
     own, estimator = cost.Estimator(here), cost.Estimator([*here, *shipped])
     kinds = {"cpu": [device_kind("cpu")]}
     if device != "cpu":
-        kinds["cuda"] = [device_kind("cuda")] if here_only else _gpus(estimator.devices, gpu)
-    if device != "cpu" and not here_only:  # a plan for a machine with a GPU, whose CPU need not be this one's
+        kinds["cuda"] = _gpus(estimator.devices, gpu)  # a machine with a GPU, whose CPU need not be this one's
         kinds["cpu"] += [kind for kind in estimator.devices if kind.startswith("cpu (")]
     there = {each.run.key: kinds[_device_of(each.run, device)] for each in planned}
     return {

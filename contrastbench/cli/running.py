@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
@@ -89,14 +88,13 @@ def run_tables(
 
 
 def _within_budget(planned: Sequence[Planned], wanted: Sequence[Planned], device: str, budget: str) -> list[Planned]:
-    """The first runs whose cost fits the budget, less the time of probing. Says how many fit."""
-    seconds, began = cost.seconds_of(budget), time.monotonic()
-    estimated = costs(planned, device, probe=True, probe_seconds=seconds)
-    probing = time.monotonic() - began
-    chosen = cost.within(wanted, estimated, seconds - probing)
+    """The first runs whose cost fits the budget. Says how many fit, and how many have no known cost."""
+    estimated = costs(planned, device)
+    chosen = cost.within(wanted, estimated, cost.seconds_of(budget))
     spent = duration(sum(estimated[each.run.key] or 0.0 for each in chosen) / 3600)
-    told = f", of which probing took {duration(probing / 3600)}" if probing > 1 else ""
-    console.print(f"budget {budget}{told}: {len(chosen)} of {len(wanted)} runs fit, about {spent} on one slot")
+    console.print(f"budget {budget}: {len(chosen)} of {len(wanted)} runs fit, about {spent} on one slot")
+    if unknown := sum(estimated[each.run.key] is None for each in wanted):
+        console.print(f"nothing like {unknown} of them was measured; a first run tells the cost of its like")
     return chosen
 
 

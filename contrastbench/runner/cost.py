@@ -121,7 +121,7 @@ def seconds_of(duration: str) -> float:
 def within(planned: Sequence[Planned], costs: dict[str, float | None], budget_seconds: float) -> list[Planned]:
     """The runs of the first cells, in declared order, whose summed cost fits the budget of one slot's seconds.
 
-    A run whose cost nobody could tell in time ends the list, as one that does not fit does.
+    A run whose cost nobody can tell ends the list, as one that does not fit does.
     """
     chosen: list[Planned] = []
     spent = 0.0

@@ -151,8 +151,6 @@ def test_gpu_hours_are_planned_where_no_gpu_is(runs, monkeypatch):
     assert planning._gpus(measured, "nvidia c") == ["NVIDIA C"]
     with pytest.raises(ValueError, match="on a GPU named like 'H100'; there are: NVIDIA B, NVIDIA C"):
         planning._gpus(measured, "H100")
-    with pytest.raises(ValueError, match="no GPU here"):
-        planning.costs([], "cuda", probe=True)
 
 
 def test_a_gpu_that_is_here_counts_first(monkeypatch):
