@@ -1,64 +1,18 @@
-"""The papers: directories of ``benchmarks/`` that hold a ``tables.py``. The directory is the registry."""
+"""Which papers, tables and cells are meant."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from contrastbench.runner.vocabulary import SCALES, Cell, Table
+from contrastbench.runner.studies import Paper
+from contrastbench.runner.studies import load_paper as paper
+from contrastbench.runner.studies import paper_names as names
+from contrastbench.runner.vocabulary import SCALES, Cell
 from contrastbench.settings import changed, combinations, reached, relabelled, settings_of, unused_along
 
-
-@dataclass(frozen=True)
-class Paper:
-    """One paper, as its ``tables.py`` declares it."""
-
-    name: str
-    folder: Path
-    module: Any
-
-    @property
-    def title(self) -> str:
-        return self.module.TITLE
-
-    @property
-    def tables(self) -> dict[str, Table]:
-        return self.module.TABLES
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return paper, (self.name,)  # a module cannot be pickled for another process
-
-    def cells(self, table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
-        """The table's cells at a scale; none where the paper does not have that scale."""
-        return self.module.cells(table, scale, seeds)
-
-
-def names() -> list[str]:
-    """The papers there are, sorted."""
-    import benchmarks
-
-    return sorted({path.parent.name for root in benchmarks.__path__ for path in Path(root).glob("*/tables.py")})
-
-
-def paper(name: str) -> Paper:
-    """The paper of that name.
-
-    Raises:
-        ValueError: there is none; the message lists those there are.
-    """
-    if name not in names():
-        raise ValueError(f"unknown paper {name!r}; there are: {', '.join(names())}")
-    module = tables_of(name)
-    return Paper(name, Path(module.__file__ or "").parent, module)
-
-
-def tables_of(name: str) -> Any:
-    """The module ``tables`` of a paper that there is."""
-    return importlib.import_module(f"benchmarks.{name}.tables")
+__all__ = ["SCALES", "Paper", "Selection", "names", "paper", "select", "with_settings", "without_settings"]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,7 @@
 """What ``--set key=value`` means: values are read by their field's type and checked by what the paper declares.
 
-A paper's ``config.py`` may declare two mappings, by the name of a field:
-
-    RANGES = {"dropout": "[0, 1)", "epochs": "[0, inf)", "method": ("untrained", "infograph")}
-    USED_BY = {"beta": {"method": ("hard",)}}  # all other methods ignore beta; "stage" stands for the run's stage
-
-A range is an interval or the possible values; of a tuple it holds for each item. A condition of ``USED_BY`` on a field
-that a config lacks does not count for that config. ``Images.beta`` is the field of the config class ``Images`` alone.
-The name of a needed run may stand there too: a run whose settings turn the condition false does not need it.
+A field of a config says it itself: ``beta: float = setting(0.0, "[0, 1000]", loss=("hcl", "bcl"))`` takes those values,
+and runs with other losses ignore it. A condition on a field that a config lacks does not count for that config.
 
 A setting also reaches the runs that a run needs: ``pretrain.epochs=5`` by their stage or the name they are needed by,
 ``epochs=5`` where only they have such a field, ``dataset=...`` along the whole chain.
@@ -115,12 +109,26 @@ def _values_along(run: Run, key: str, text: str) -> list[Any]:
     """The values that a setting's text gives; each config that it reaches must allow them."""
     values: list[Any] = []
     for config in dict.fromkeys(each.config for each in reached(run, key)):
-        values = values_of(key, text, fields_of(config)[_field(key)], declared(config, "RANGES", _field(key)))
+        values = values_of(key, text, fields_of(config)[_field(key)], allowed_values(config, _field(key)))
     return values
 
 
-def declared(config: Any, mapping: str, key: str) -> Any:
-    """What ``RANGES`` or ``USED_BY`` says of a field; None where the paper declares nothing."""
+def allowed_values(config: Any, key: str) -> Allowed | None:
+    """The interval or the possible values of a config's field; None where it takes whatever is of its type."""
+    return _metadata(config, key).get("allowed") or _old(config, "RANGES", key)
+
+
+def used_where(config: Any, key: str) -> Mapping[str, Allowed]:
+    """The fields, and "stage", with the values under which a run reads the field ``key`` or needs the run ``key``."""
+    needed = getattr(config, "NEEDED_WHERE", {})
+    return needed.get(key) or _metadata(config, key).get("used_where") or _old(config, "USED_BY", key) or {}
+
+
+def _metadata(config: Any, key: str) -> Mapping[str, Any]:
+    return next((spec.metadata for spec in dataclasses.fields(config) if spec.name == key), {})
+
+
+def _old(config: Any, mapping: str, key: str) -> Any:  # until every paper says it at its fields
     known = getattr(sys.modules[type(config).__module__], mapping, {})
     return known.get(f"{type(config).__name__}.{key}", known.get(key))
 
@@ -205,7 +213,7 @@ def unused(run: Run, keys: Iterable[str]) -> dict[str, str]:
     """
     found = {}
     for key in keys:
-        for name, allowed in (declared(run.config, "USED_BY", key) or {}).items():
+        for name, allowed in used_where(run.config, key).items():
             value = run.stage if name == "stage" else getattr(run.config, name, None)
             if value is not None and not is_in(value, allowed):
                 found[key] = f"{name} is {said(allowed)}"

@@ -10,7 +10,8 @@ from kinds import kind_of
 
 from contrastbench import papers
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.vocabulary import CPU_ONLY, Run
+from contrastbench.runner.studies import CPU_ONLY
+from contrastbench.runner.vocabulary import Run
 from contrastbench.training import TrainingStep
 
 Steps = tuple[TrainingStep, Iterable[dict[str, Any]]]
@@ -57,10 +58,11 @@ def makers(run: Run) -> tuple[Callable[..., Steps | None], ...]:
     Raises:
         AssertionError: the paper does not say; the message tells how.
     """
-    devices = getattr(papers.paper(run.paper).module, "DEVICES", {})
-    declared = devices.get(run.stage)
-    if (declared(run.config) if callable(declared) else declared) == CPU_ONLY:
+    if papers.paper(run.paper).device_of(run.stage, run.config) == CPU_ONLY:
         return ()
+    paper = papers.paper(run.paper)
+    if paper.stage(run.stage).steps:
+        return tuple(map(paper.load, paper.stage(run.stage).steps))
     train = importlib.import_module(f"benchmarks.{run.paper}.train")
     steps = getattr(train, "TRAINING_STEPS", {})
     assert run.stage in steps, CONVENTION.format(paper=run.paper, stage=run.stage)

@@ -1,11 +1,10 @@
 """Every stage of every paper on a GPU: captured equals eager, repeated equals, and resumed equals uninterrupted."""
 
-import importlib
-
 import pytest
 import torch
 from stage_steps import label, makers, runs_at_smoke_scale
 
+from contrastbench import papers
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.runner.stopping import Interrupted
 
@@ -43,7 +42,8 @@ def test_captured_equals_eager_bit_for_bit(run, gpu) -> None:
 
 @pytest.mark.parametrize("run", [run for run in on_a_gpu if not run.needs], ids=label)
 def test_a_run_repeats_and_resumes_bit_for_bit(run, gpu, tmp_path) -> None:
-    stage = getattr(importlib.import_module(f"benchmarks.{run.paper}.train"), run.stage)
+    paper = papers.paper(run.paper)
+    stage = paper.load(paper.stage(run.stage).function)
     whole = [stage(run.config, seed=0, device=gpu, checkpoint=Checkpoint(), log=Log()) for _ in range(2)]
     assert whole[0] == whole[1]
     try:

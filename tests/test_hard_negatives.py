@@ -18,7 +18,7 @@ from benchmarks.hard_negatives.steps import contrastive_inputs
 from contrastbench.data.images import Split, load_images
 from contrastbench.runner import Cell, Checkpoint, Log
 
-TINY = dataclasses.replace(tables.DATA_SETS["smoke"]["MNIST-5k"], epochs=3, train_images=128, batch=32)
+TINY = dataclasses.replace(tables.SMOKE, epochs=3, train_images=128, batch=32)
 TINY_WITHOUT_CURVE = dataclasses.replace(TINY, curve_epochs=())
 VARIANTS = {
     "hcl, logistic probe": dataclasses.replace(TINY, loss="hcl", tau_plus=0.1, beta=1.0),
@@ -65,8 +65,8 @@ def undisturbed(name: str) -> dict[str, Any]:
 
 
 SMOKE: dict[Any, list[Cell]] = {}  # by the kind of their run
-for table in tables.TABLES:
-    for cell in tables.cells(table, "smoke", seeds=[0]):
+for table in tables.PAPER.tables:
+    for cell in tables.PAPER.cells(table, "smoke", seeds=[0]):
         SMOKE.setdefault(kind_of(cell.runs[0]), []).append(cell)
 
 

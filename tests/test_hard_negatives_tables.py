@@ -20,36 +20,39 @@ from contrastbench.runner.plan import plan_runs
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES
 
+PAPER = tables.PAPER
+PHOTOGRAPHS = [name for name in PAPER.tables if name.startswith("photographs")]
+
 
 def runs_of(scale: str) -> dict[str, Run]:
-    return {run.key: run for table in tables.TABLES for cell in tables.cells(table, scale) for run in cell.runs}
+    return {run.key: run for table in PAPER.tables for cell in PAPER.cells(table, scale) for run in cell.runs}
 
 
 def test_tables_share_runs() -> None:
-    main = {run.key for cell in tables.cells("main", "quick") if cell.method == "DCL" for run in cell.runs}
-    beta = {run.key for cell in tables.cells("beta", "quick") if cell.settings["beta"] == 0 for run in cell.runs}
+    main = {run.key for cell in PAPER.cells("main", "quick") if cell.method == "DCL" for run in cell.runs}
+    beta = {run.key for cell in PAPER.cells("beta", "quick") if cell.settings["beta"] == 0 for run in cell.runs}
     assert beta < main
     trained = [run for run in runs_of("quick").values() if run.config.epochs]
     assert len(trained) == 176 and len(runs_of("quick")) == 182
-    whole = {run.key for table in ("main", "beta") for cell in tables.cells(table, "quick") for run in cell.runs}
+    whole = {run.key for table in ("main", "beta") for cell in PAPER.cells(table, "quick") for run in cell.runs}
     assert len(whole) == 38, "what a command for the whole paper does"
-    others = [name for name, table in tables.TABLES.items() if tables.cells(name, "quick") and not table.only_by_name]
+    others = [name for name, table in PAPER.tables.items() if PAPER.cells(name, "quick") and not table.only_by_name]
     assert others == ["main", "beta"]
 
 
 def test_every_scale_and_table_gives_cells_or_an_empty_list() -> None:
     for scale in SCALES:
-        for table in tables.TABLES:
-            for cell in tables.cells(table, scale):
+        for table in PAPER.tables:
+            for cell in PAPER.cells(table, scale):
                 assert {run.scale for run in cell.runs} == {scale}
-    assert [table for table in tables.TABLES if not tables.cells(table, "quick")] == [
+    assert [table for table in PAPER.tables if not PAPER.cells(table, "quick")] == [
         "length",
         "variants",
         "copy",
         "early",
-        *tables.STUDY,
+        *PHOTOGRAPHS,
     ]
-    assert len(tables.cells("main", "quick", seeds=[7])[-1].runs) == 1
+    assert len(PAPER.cells("main", "quick", seeds=[7])[-1].runs) == 1
 
 
 def test_quick_runs_choose_nothing_on_test_images() -> None:
@@ -97,7 +100,7 @@ def test_estimated_alpha_is_the_mean_area_under_the_curve() -> None:
 
 
 def test_paper_and_lite_scale_are_the_protocols_that_the_readme_describes() -> None:
-    lite = tables.DATA_SETS["lite"]["CIFAR10"]
+    lite = tables.LITE
     assert (lite.encoder, lite.precision, lite.epochs, lite.batch, lite.train_images) == (
         "resnet18",
         "bf16",
@@ -105,15 +108,15 @@ def test_paper_and_lite_scale_are_the_protocols_that_the_readme_describes() -> N
         256,
         0,
     )
-    paper = tables.DATA_SETS["paper"]
+    paper = {on.dataset: on.base for on in tables.EVERYWHERE["paper"]}
     assert list(paper) == ["CIFAR10", "CIFAR100", "STL10", "TinyImageNet"]
     assert all((each.encoder, each.epochs, each.train_images) == ("resnet50", 400, 0) for each in paper.values())
 
 
 def test_every_run_of_a_table_with_published_numbers_is_at_paper_scale() -> None:
-    for table in tables.TABLES:
-        if table not in ("length", "early", *tables.STUDY):  # questions of ours
-            assert tables.cells(table, "paper"), table
+    for table in PAPER.tables:
+        if table not in ("length", "early", *PHOTOGRAPHS):  # questions of ours
+            assert PAPER.cells(table, "paper"), table
 
 
 def row_of(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def row_of(run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_gain_over_the_length_is_paired_by_seed_and_comes_from_the_curves() -> None:
-    runs = [run for cell in tables.cells("main", "lite") if cell.metric == tables.KNN for run in cell.runs]
+    runs = [run for cell in PAPER.cells("main", "lite") if cell.metric == tables.KNN for run in cell.runs]
     rows = []
     for run in (run for run in runs if run.dataset == "CIFAR10" and run.config.epochs and run.stage == "train"):
         gain = {"SimCLR": 0.0, "DCL": 1.0, "HCL": 2.0, "BCL": 3.0}[run.method]
@@ -146,7 +149,7 @@ def test_the_gain_over_the_length_is_paired_by_seed_and_comes_from_the_curves() 
 
 
 def test_the_shipped_rows_of_an_h100_are_the_runs_that_early_declares() -> None:
-    declared = {run.key for cell in tables.cells("early", "lite") for run in cell.runs}
+    declared = {run.key for cell in PAPER.cells("early", "lite") for run in cell.runs}
     shipped = rows_shipped(Path(tables.__file__).parents[2] / "results", "hard_negatives")
     assert declared == {row["key"] for row in shipped if "H100" in row["device"]} and len(declared) == 33
 
@@ -167,7 +170,7 @@ def test_runs_that_none_was_like_are_priced_by_the_time_of_a_step(tmp_path: Path
     monkeypatch.setattr(planning.places, "results", tmp_path)
     monkeypatch.setattr(planning, "device_kind", lambda device: "cpu (A)")
     runs = {
-        run.method: run for cell in tables.cells("main", "lite", [0]) for run in cell.runs if run.dataset == "CIFAR10"
+        run.method: run for cell in PAPER.cells("main", "lite", [0]) for run in cell.runs if run.dataset == "CIFAR10"
     }
     planned = plan_runs(runs.values(), {}, tmp_path / "runs")
     told = planning.prices(planned, "cpu")
@@ -180,7 +183,7 @@ def test_runs_that_none_was_like_are_priced_by_the_time_of_a_step(tmp_path: Path
     assert on_gpu["GPU B"] == pytest.approx(images["SimCLR"] * 0.010 / 256), "of the captured step"
     own = runs["HCL"].with_config(dataset="flowers@64")
     assert expected_seconds(own, tmp_path / "hard_negatives") == {}, "nobody knows how many pictures that is"
-    paper = next(run for cell in tables.cells("main", "paper", [0]) for run in cell.runs if run.config.epochs)
+    paper = next(run for cell in PAPER.cells("main", "paper", [0]) for run in cell.runs if run.config.epochs)
     assert expected_seconds(paper, tmp_path / "hard_negatives") == {}, "ResNet-50 was not timed"
     assert expected_seconds(paper, tmp_path / "nowhere") == {}
 

@@ -42,7 +42,7 @@ ARROWS = {
 }
 # What the runner offers to papers and to the report: no more than this.
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}
-RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".files")}
+RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".studies", ".files")}
 DATA_FOR_VERDICTS = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
 NO_TORCH = ("verdicts", "report", "readmes", "papers", "settings", "reading", "cli")

@@ -4,7 +4,7 @@ import pytest
 
 from contrastbench import papers
 
-PAPERS = [name for name in papers.names() if hasattr(papers.paper(name).module, "PROTOCOL_VERSIONS")]
+PAPERS = [name for name in papers.names() if papers.paper(name).versions]
 
 
 def keys(paper, scale="quick"):
@@ -15,7 +15,7 @@ def keys(paper, scale="quick"):
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_raised_version_changes_the_keys_of_its_method_alone(name, monkeypatch):
     paper = papers.paper(name)
-    before, versions = keys(paper), paper.module.PROTOCOL_VERSIONS
+    before, versions = keys(paper), paper.versions
     left = {}
     for method, version in versions.items():
         monkeypatch.setitem(versions, method, version + 1)

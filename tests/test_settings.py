@@ -1,18 +1,15 @@
 """``--set``: what it accepts, what it refuses and with which words, and that labels stay true."""
 
-import dataclasses
 import typing
 
 import pytest
 
 from contrastbench import papers
+from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.vocabulary import chain
-from contrastbench.settings import declared, fields_of, is_in, unused
+from contrastbench.settings import allowed_values, fields_of, is_in, unused, used_where
 
-PAPERS_WITH_RANGES = (
-    *("graph_contrastive", "hard_negatives", "loss_studies"),
-    *("novel_class_discovery", "sentence_embeddings", "sequential_recommendation"),
-)
+SUITE = [name for name in papers.names() if papers.paper(name).folder.parent == PROJECT / "benchmarks"]
 
 
 def cells(target, scale="quick", **settings):
@@ -81,11 +78,11 @@ def runs_of(name):
     return list(chain(run for cell in cells_of_scales for run in cell.runs).values())
 
 
-@pytest.mark.parametrize("name", PAPERS_WITH_RANGES)
+@pytest.mark.parametrize("name", SUITE)
 def test_every_number_of_a_config_has_a_range_and_no_declared_run_is_outside(name):
     for run in {run.config: run for run in runs_of(name)}.values():
         for field, kind in fields_of(run.config).items():
-            allowed, value = declared(run.config, "RANGES", field), getattr(run.config, field)
+            allowed, value = allowed_values(run.config, field), getattr(run.config, field)
             if allowed is None:
                 assert kind in (str, bool) or typing.get_args(kind)[:1] == (str,), f"{field} of {name} has no range"
             elif not unused(run, [field]) and value != ():
@@ -93,22 +90,13 @@ def test_every_number_of_a_config_has_a_range_and_no_declared_run_is_outside(nam
                 assert all(is_in(item, allowed) for item in items), (field, value, allowed)
 
 
-@pytest.mark.parametrize("name", PAPERS_WITH_RANGES)
-def test_ranges_and_uses_name_fields_that_exist(name):
+@pytest.mark.parametrize("name", SUITE)
+def test_conditions_name_fields_that_exist(name):
     runs = runs_of(name)
-    types = {type(run.config) for run in runs}
-    known = {
-        f"{prefix}{spec.name}"
-        for kind in types
-        for spec in dataclasses.fields(kind)
-        for prefix in ("", f"{kind.__name__}.")
-    }
-    module = __import__(f"benchmarks.{name}.config", fromlist=["RANGES"])
-    needed = {need for run in runs for need in run.needs}
-    assert set(module.RANGES) <= known and set(module.USED_BY) <= known | needed
-    conditions = {field for conditions in module.USED_BY.values() for field in conditions}
-    assert conditions <= known | {"stage"}
-    assert typing.get_type_hints(next(iter(types)))
+    known = {field for run in runs for field in fields_of(run.config)} | {"stage"}
+    for run in {type(run.config): run for run in runs}.values():
+        for field in (*fields_of(run.config), *run.needs):
+            assert set(used_where(run.config, field)) <= known, (field, used_where(run.config, field))
 
 
 def test_a_run_uses_what_its_own_cell_varies():

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.sweeps import BAYES, BCL_TAU_PLUS, TAU_PLUS
+from benchmarks.hard_negatives.tables import BAYES, BCL_TAU_PLUS, TAU_PLUS
 from contrastbench.report.style import INK, looks, new_figure
 
 Row = dict[str, Any]

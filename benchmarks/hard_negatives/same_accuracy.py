@@ -22,8 +22,7 @@ from benchmarks.hard_negatives.evaluate import features_of, knn
 from benchmarks.hard_negatives.prepare import Prepared, prepared
 from benchmarks.hard_negatives.published_pipeline import published_steps
 from benchmarks.hard_negatives.steps import contrastive_inputs, contrastive_step
-from benchmarks.hard_negatives.sweeps import HCL_BETA, hcl
-from benchmarks.hard_negatives.tables import PHOTOGRAPHS
+from benchmarks.hard_negatives.tables import HCL_BETA, PHOTOGRAPHS, hcl
 from contrastbench.encoders.resnets import ENCODERS, ImageEncoder
 from contrastbench.randomness import generator
 from contrastbench.runner import Log, measured_on

@@ -1,92 +1,21 @@
-"""The tables of DCL, HCL and BCL on images, as data: which runs fill which cells, at each scale."""
+"""The studies of DCL, HCL and BCL on images, as data: which runs fill which cells, at each scale."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from benchmarks.hard_negatives.config import LOSSES, Config
 from benchmarks.hard_negatives.prices import expected_seconds
-from benchmarks.hard_negatives.sweeps import BAYES, HCL_BETA, SWEEPS, compared, early, hcl, untrained
-from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner import Line, On, Paper, Run, Stage, Study, only
 
-__all__ = ["PROTOCOL_VERSIONS", "TABLES", "TITLE", "cells", "expected_seconds"]  # what the suite reads
-PAPER = "hard_negatives"
-TITLE = "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, BCL"
+LINEAR, KNN = "test_linear_top1_percent", "test_knn_top1_percent"
 # By loss, or by stage where no loss is trained; raised when a change of code changes its results. Since 2 a row has a
 # map of its features.
 PROTOCOL_VERSIONS = dict.fromkeys((*LOSSES, "supervised", "raw_pixels_knn"), 2)
 
-BY_NAME = {"only_by_name": ("quick",)}  # half an hour of two cores that a whole quick run has no time for
-TABLES = {
-    "main": Table(
-        title="Do debiased, hard and Bayesian negatives beat SimCLR's, the untrained encoder and the pixels?",
-        baseline="SimCLR",
-    ),
-    "beta": Table(
-        title="How hard should negatives be? HCL from beta = 0 (which is DCL) to 5 (6 on STL10)",
-        baseline="HCL beta=0",
-    ),
-    "length": Table(title="How long does the gain last? Training four times as long", baseline="SimCLR epochs=400"),
-    "tau_plus": Table(title="How many of the negatives should be taken for false ones?", baseline="SimCLR", **BY_NAME),
-    "negatives": Table(
-        title="How many negatives does each loss need? Batches of 16 to 512", baseline="SimCLR B=256", **BY_NAME
-    ),
-    "temperature": Table(title="Is a lower temperature as good as hard negatives?", baseline="SimCLR t=0.5", **BY_NAME),
-    "annealing": Table(
-        title="Should beta fall to 0 during training, as the code does it and as the paper says?",
-        baseline="HCL beta=1",
-        **BY_NAME,
-    ),
-    "positives": Table(
-        title="What if positives were chosen by their label? (not self-supervised; the paper's oracle)",
-        baseline="SimCLR",
-        **BY_NAME,
-    ),
-    "alpha": Table(
-        title="BCL's alpha: fixed, rising, or estimated with labels (not self-supervised)",
-        **BY_NAME,
-    ),
-    "many_positives": Table(title="Does DCL gain by more views of each item (its M)?", baseline="DCL M=1", **BY_NAME),
-    "queue": Table(
-        title="Do hard negatives help where negatives come from a queue? MoCo-v2, with HCL's loss, and MoCHi as rival",
-        baseline="MoCo-v2",
-        **BY_NAME,
-    ),
-    "variants": Table(
-        title="Does it matter that the code's frozen encoder is not frozen, and that every set is taken for CIFAR-10?",
-        baseline="SimCLR",
-    ),
-    "copy": Table(
-        title="What does a JPEG copy of the data cost? The same pictures, and each encoded once more",
-        baseline="SimCLR",
-    ),
-    "early": Table(
-        title="What is left of the gain after ten times as many epochs? 10,000 images of CIFAR-10, one H100",
-        baseline="SimCLR epochs=10",
-    ),
-    "photographs": Table(
-        title="Do they differ on photographs? 5,000 images of CIFAR-10, a small encoder on a CPU, ten epochs",
-        baseline="SimCLR",
-    ),
-    "photographs_long": Table(
-        title="Does hardness's gain last on photographs? The runs of photographs, five times as long", baseline="SimCLR"
-    ),
-    "photographs_beta": Table(
-        title="How hard should negatives be on photographs? The setting of photographs over beta",
-        baseline="HCL beta=0",
-    ),
-    "photographs_copy": Table(
-        title="What does a JPEG copy cost? The setting of photographs, and each picture encoded once more",
-        baseline="SimCLR",
-    ),
-    "photographs_temperature": Table(
-        title="Is a lower temperature as good as hard negatives? The setting of photographs", baseline="SimCLR t=0.5"
-    ),
-}
-LINEAR, KNN = "test_linear_top1_percent", "test_knn_top1_percent"
+# ------------------------------------------------------------- the settings of SimCLR on each data set, at each scale
 
-# Scale -> the data sets' names for people -> the settings of SimCLR there; every other run changes a few of them.
 MNIST = Config(
     dataset="mnist5k",
     encoder="small_resnet",
@@ -99,160 +28,341 @@ MNIST = Config(
     learning_rate=3e-3,  # SimCLR's best on held-out training digits, see the README
     epochs=8,
 )
+SMOKE = replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
 CURVE = (1, 2, 5, 10, 20, 50, 100, 200, 400)  # epochs; those beyond a run's last are not met
 CIFAR = Config(dataset="cifar10", curve_epochs=CURVE)
-LITE = dataclasses.replace(
-    CIFAR, encoder="resnet18", precision="bf16", epochs=100, probe="logistic", probe_batchnorm="eval"
-)
+LITE = replace(CIFAR, encoder="resnet18", precision="bf16", epochs=100, probe="logistic", probe_batchnorm="eval")
 # What ``lite`` was when the rows of ``early`` were made.
-EARLY = dataclasses.replace(LITE, epochs=10, train_images=10_000, curve_epochs=())
-# A study of photographs for a CPU, in several tables. It was fixed before any of its numbers was seen, by its cost
-# alone: twenty trained runs in half an hour of a core. Nothing was tuned: rate, views, temperature, beta, tau_plus and
-# alpha are the papers'. Batch 64, one of their sweeps' own, gives four times the updates of 256 for the same work. No
-# schedule depends on the length: a run's accuracies after 1, 2 and 5 epochs are those of runs so long.
-PHOTOGRAPHS = dataclasses.replace(
-    LITE, encoder="small_resnet", precision="float32", train_images=5_000, batch=64, epochs=10
-)
-STUDY = {
-    "photographs": PHOTOGRAPHS,
-    # Fixed likewise before any run: as many epochs as an afternoon of two cores has room for.
-    "photographs_long": dataclasses.replace(PHOTOGRAPHS, epochs=50),
-    "photographs_beta": PHOTOGRAPHS,
-    "photographs_copy": PHOTOGRAPHS,
-    "photographs_temperature": PHOTOGRAPHS,
-}
-SMOKE = dataclasses.replace(MNIST, epochs=2, batch=64, train_images=256, probe_epochs=2, curve_epochs=(1, 2))
-DATA_SETS: dict[str, dict[str, Config]] = {
-    "smoke": {"MNIST-5k": SMOKE},
-    "quick": {"MNIST-5k": MNIST},
-    "lite": {"CIFAR10": LITE, "CIFAR100": dataclasses.replace(LITE, dataset="cifar100")},
-    "paper": {
-        "CIFAR10": CIFAR,
-        "CIFAR100": dataclasses.replace(CIFAR, dataset="cifar100"),
-        "STL10": dataclasses.replace(CIFAR, dataset="stl10"),
-        "TinyImageNet": dataclasses.replace(CIFAR, dataset="tinyimagenet"),
-    },
-}
-# The data sets that a table asks; all of the scale's where it is not named.
-ASKED: dict[str, tuple[str, ...]] = {
-    "length": ("CIFAR10", "CIFAR100"),
-    "tau_plus": ("CIFAR10", "STL10"),
-    "negatives": ("CIFAR10", "STL10"),
-    "temperature": ("CIFAR10", "CIFAR100"),
-    "annealing": ("CIFAR100", "STL10"),
-    "positives": ("CIFAR100",),
-    "many_positives": ("CIFAR10", "STL10"),
-    "queue": ("CIFAR10", "CIFAR100"),
-    "variants": ("CIFAR10", "STL10"),
-    "copy": ("CIFAR10", "CIFAR100"),
-    "early": ("CIFAR10",),
-    **dict.fromkeys(STUDY, ("CIFAR10",)),
-}
-# What a table has in place of its scale's settings.
-OWN_SETTINGS = {("early", "lite"): EARLY} | {(table, "lite"): config for table, config in STUDY.items()}
-# The scales of a table; all of them where it is not named.
-ASKED_AT = {
-    "length": ("smoke", "lite"),  # 1,600 epochs are beyond the papers; their 400 are in the curves of main
-    "variants": ("smoke", "paper"),  # the frozen encoder of the lite protocol is frozen
-    "copy": ("smoke", "lite", "paper"),
-    "early": ("smoke", "lite"),
-    **dict.fromkeys(STUDY, ("smoke", "lite")),
-}
-SEEDS: dict[str, Sequence[int]] = {"smoke": range(2), "quick": range(3), "lite": range(3), "paper": range(3)}
-OTHER_SEEDS: dict[tuple[str, str], Sequence[int]] = {
-    ("main", "quick"): range(5),
-    ("length", "lite"): range(1),
-    **{(table, "lite"): range(5) for table in STUDY},
+EARLY = replace(LITE, epochs=10, train_images=10_000, curve_epochs=())
+# Photographs for a CPU. The setting was fixed before any of its numbers was seen, by its cost alone: twenty trained
+# runs in half an hour of a core. Nothing was tuned: rate, views, temperature, beta, tau_plus and alpha are the papers'.
+# Batch 64, one of their sweeps' own, gives four times the updates of 256 for the same work. No schedule depends on the
+# length: a run's accuracies after 1, 2 and 5 epochs are those of runs so long.
+PHOTOGRAPHS = replace(LITE, encoder="small_resnet", precision="float32", train_images=5_000, batch=64, epochs=10)
+
+DIGITS = {"smoke": [On("MNIST-5k", SMOKE, seeds=2)], "quick": [On("MNIST-5k", MNIST)]}
+EVERYWHERE = {
+    **DIGITS,
+    "lite": [On("CIFAR10", LITE), On("CIFAR100", replace(LITE, dataset="cifar100"))],
+    "paper": [
+        On("CIFAR10", CIFAR),
+        On("CIFAR100", replace(CIFAR, dataset="cifar100")),
+        On("STL10", replace(CIFAR, dataset="stl10")),
+        On("TinyImageNet", replace(CIFAR, dataset="tinyimagenet")),
+    ],
 }
 
 
-def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
-    """The table's cells at a scale; ``seeds`` replaces the scale's own."""
-    if scale not in ASKED_AT.get(table, tuple(DATA_SETS)):
-        return []
-    chosen = seeds if seeds is not None else OTHER_SEEDS.get((table, scale), SEEDS[scale])
-    make = MADE_BY.get(table, _swept)
-    asked = [name for name in DATA_SETS[scale] if name == "MNIST-5k" or name in ASKED.get(table, (name,))]
-    return [cell for name in asked for cell in make(table, name, scale, chosen)]
+def on_photographs(base: Config = PHOTOGRAPHS) -> dict[str, list[On]]:
+    return {"smoke": DIGITS["smoke"], "lite": [On("CIFAR10", base, seeds=5)]}
 
 
-def _swept(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    """The cells of a table that compares configs and nothing else. ``photographs_beta`` does as ``beta`` does."""
-    made: list[Cell] = []
-    base = OWN_SETTINGS.get((table, scale), DATA_SETS[scale][dataset])
-    baseline = f"BCL alpha={BAYES[dataset][0]:g}" if table == "alpha" else ""  # the published one of the data set
-    for method, config, settings in SWEEPS[table.removeprefix("photographs_")](base, dataset):
-        made += _cells(_run(dataset, scale, method, config), seeds, settings, baseline)
-    return made
+# ------------------------------------------------------------------------------------------------------- the methods
+
+HCL_BETA = 1.0  # the paper's best on STL-10
+# The class prior: 1 / classes, which is also what the papers use where it is known (section 8 of the README).
+TAU_PLUS = {"MNIST-5k": 0.1, "CIFAR10": 0.1, "STL10": 0.1, "CIFAR100": 0.05, "TinyImageNet": 0.01}
+# BCL's best printed (alpha, beta) that needs no labels; its README has no MNIST, so there CIFAR-10's are taken.
+BAYES = {
+    "MNIST-5k": (0.9, 0.9),
+    "CIFAR10": (0.9, 0.9),
+    "STL10": (0.7, 1.0),
+    "CIFAR100": (0.7, 1.0),
+    "TinyImageNet": (0.8, 1.0),
+}
+BCL_TAU_PLUS = 0.1  # the default of BCL's code; its README names no other
 
 
-def _main(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    base = OWN_SETTINGS.get((table, scale), DATA_SETS[scale][dataset])
-    made = _pixels(dataset, scale, base, seeds)
-    for method, config in {"untrained": untrained(base), **compared(base, dataset)}.items():
-        made += _cells(_run(dataset, scale, method, config), seeds, {"method": method})
-    if table == "main" and scale != "quick":
-        upper = dataclasses.replace(base, curve_epochs=())
-        made += _cells(_run(dataset, scale, "supervised", upper, stage="supervised"), seeds, {"method": "supervised"})
-    return made
-
-
-def _early(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    """Ten epochs with the scale's seeds and, of the first, a hundred. All betas at ten, two of them at a hundred."""
-    shortened = dataclasses.replace(DATA_SETS[scale][dataset], epochs=1, curve_epochs=())
-    base = OWN_SETTINGS.get((table, scale), shortened)
-    made = _pixels(dataset, scale, base, seeds)
-    made += _cells(_run(dataset, scale, "untrained", untrained(base)), seeds, {"epochs": 0})
-    for method, config, settings in early(base, dataset):
-        chosen = seeds if config.epochs == base.epochs else seeds[:1]
-        made += _cells(_run(dataset, scale, method, config), chosen, settings)
-    return made
-
-
-def _variants(table: str, dataset: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
-    base = dataclasses.replace(DATA_SETS[scale][dataset], probe="adam", probe_batchnorm="train")
-    made = []
-    for method, config in {"SimCLR": base, "HCL": hcl(base, dataset, beta=HCL_BETA)}.items():
-        for variant, settled in (("as_paper", as_paper(config)), ("as_code", config)):
-            made += _cells(_run(dataset, scale, method, settled, variant=variant), seeds, {"variant": variant})
-    return made
-
-
-def as_paper(config: Config) -> Config:
-    """What the papers describe: the encoder frozen altogether, the data's own statistics, one image size."""
-    return dataclasses.replace(config, probe_batchnorm="eval", statistics="own", evaluation_size=config.view_size)
-
-
-def _pixels(dataset: str, scale: str, base: Config, seeds: Sequence[int]) -> list[Cell]:
-    """The one cell of what has neither an encoder nor anything random."""
-    run = _run(dataset, scale, "raw pixels (kNN)", untrained(base), stage="raw_pixels_knn")
-    return [Cell(dataset, run.method, KNN, seeded(run, seeds[:1]), {"method": run.method}, deterministic=True)]
-
-
-# What makes a table's cells; ``_swept`` where it is not named.
-MADE_BY = {"main": _main, "photographs": _main, "variants": _variants, "early": _early}
-
-
-def _run(
-    dataset: str, scale: str, method: str, config: Config, *, stage: str = "train", variant: str | None = None
-) -> Run:
-    embedded = dataset == "MNIST-5k"
-    return Run(
-        PAPER,
+def line(
+    on: On,
+    method: str,
+    config: Config,
+    settings: dict[str, Any],
+    *,
+    stage: str = "train",
+    variant: str = "",
+    **more: Any,
+) -> Line:
+    digits = on.dataset == "MNIST-5k"
+    run = Run(
+        "hard_negatives",
         config,
         seed=0,
-        scale=scale,
-        dataset=dataset,
+        scale=on.scale,
+        dataset=on.dataset,
         method=method,
         # The published numbers came from the code. There is none for MNIST: frozen features, as the papers say.
-        variant=variant or ("as_paper" if embedded else "as_code"),
+        variant=variant or ("as_paper" if digits else "as_code"),
         # The papers chose beta, tau_plus and alpha on test images; for MNIST settings see the README, point 1.
-        protocol="clean" if embedded else "published",
+        protocol="clean" if digits else "published",
         protocol_version=PROTOCOL_VERSIONS[config.loss if stage == "train" else stage],
         stage=stage,
     )
+    return Line(run, settings, **more)
 
 
-def _cells(run: Run, seeds: Sequence[int], settings: dict[str, object], baseline: str = "") -> list[Cell]:
-    runs = seeded(run, seeds)
-    return [Cell(run.dataset, run.method, name, runs, settings, baseline=baseline) for name in (LINEAR, KNN)]
+def untrained(base: Config) -> Config:
+    return replace(base, epochs=0, curve_epochs=())
+
+
+def hcl(base: Config, dataset: str, *, beta: float = HCL_BETA) -> Config:
+    """HCL on a data set; beta = 0 is DCL and is run as such, so that the tables share the run."""
+    return replace(base, loss="hcl" if beta else "dcl", beta=beta, tau_plus=TAU_PLUS[dataset])
+
+
+def bcl(base: Config, dataset: str) -> Config:
+    """BCL with its published location and hardness."""
+    alpha, beta = BAYES[dataset]
+    config = replace(base, loss="bcl", alpha=alpha, beta=beta, tau_plus=BCL_TAU_PLUS)
+    return replace(config, probe_learning_rate=1e-2) if dataset == "STL10" else config
+
+
+def published_losses(base: Config, dataset: str) -> dict[str, Config]:
+    """SimCLR and the three papers' losses, at the settings that they print."""
+    return {
+        "SimCLR": base,
+        "DCL": hcl(base, dataset, beta=0.0),
+        "HCL": hcl(base, dataset),
+        "BCL": bcl(base, dataset),
+    }
+
+
+def simclr_and_hcl(base: Config, dataset: str) -> dict[str, Config]:
+    return {"SimCLR": base, "HCL": hcl(base, dataset)}
+
+
+# ------------------------------------------------------------------------------------------- what each study compares
+
+
+def raw_pixels(on: On) -> Line:
+    """What has neither an encoder nor anything random."""
+    method, config = "raw pixels (kNN)", untrained(on.base)
+    return line(
+        on, method, config, {"method": method}, stage="raw_pixels_knn", metrics=[KNN], seeds=1, deterministic=True
+    )
+
+
+def losses_and_floors(on: On) -> list[Line]:
+    configs = {"untrained": untrained(on.base), **published_losses(on.base, on.dataset)}
+    return [raw_pixels(on), *(line(on, method, config, {"method": method}) for method, config in configs.items())]
+
+
+def main(on: On) -> list[Line]:
+    lines = losses_and_floors(on)
+    if on.scale != "quick":
+        upper = replace(on.base, curve_epochs=())
+        lines.append(line(on, "supervised", upper, {"method": "supervised"}, stage="supervised"))
+    return lines
+
+
+def two_losses(on: On) -> list[Line]:
+    """The two methods whose difference is hardness and debiasing together."""
+    return [
+        line(on, method, config, {"method": method}) for method, config in simclr_and_hcl(on.base, on.dataset).items()
+    ]
+
+
+def hardness(on: On) -> list[Line]:
+    betas = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+    if on.dataset == "STL10":
+        betas = (*betas, 6.0)  # 6 is printed, 0.25 and 5 are ours
+    return [line(on, f"HCL beta={beta:g}", hcl(on.base, on.dataset, beta=beta), {"beta": beta}) for beta in betas]
+
+
+def length(on: On) -> list[Line]:
+    return [
+        line(on, f"{method} epochs={epochs}", replace(config, epochs=epochs), {"epochs": epochs})
+        for epochs in (on.base.epochs, 4 * on.base.epochs)
+        for method, config in published_losses(on.base, on.dataset).items()
+    ]
+
+
+def early(on: On) -> list[Line]:
+    """All losses and betas at the base's epochs; all losses and two betas, with one seed, at ten times as many."""
+    lines = [raw_pixels(on), line(on, "untrained", untrained(on.base), {"epochs": 0})]
+    for times, betas, seeds in ((1, (0.25, 0.5, 1.0, 2.0, 5.0), None), (10, (0.5, 1.0), 1)):
+        base = replace(on.base, epochs=times * on.base.epochs)
+        epochs = base.epochs
+        for method, config in published_losses(base, on.dataset).items():
+            if method != "HCL":
+                lines.append(line(on, f"{method} epochs={epochs}", config, {"epochs": epochs}, seeds=seeds))
+        for beta in betas:
+            settings, config = {"beta": beta, "epochs": epochs}, hcl(base, on.dataset, beta=beta)
+            lines.append(line(on, f"HCL beta={beta:g} epochs={epochs}", config, settings, seeds=seeds))
+    return lines
+
+
+def tau_plus(on: On) -> list[Line]:
+    lines = [line(on, "SimCLR", on.base, {"tau_plus": 0.0})]
+    for value in (0.01, 0.05, 0.1, 0.2):
+        for method, beta in (("DCL", 0.0), ("HCL", HCL_BETA)):
+            config = replace(hcl(on.base, on.dataset, beta=beta), tau_plus=value)
+            lines.append(line(on, f"{method} tau_plus={value:g}", config, {"tau_plus": value}))
+    return lines
+
+
+def batch(on: On) -> list[Line]:
+    """BCL's table; of HCL it has on STL-10 the number that HCL's README has for beta = 0.5."""
+    configs = published_losses(on.base, on.dataset)
+    configs["HCL"] = hcl(on.base, on.dataset, beta=0.5 if on.dataset == "STL10" else HCL_BETA)
+    sizes = (64, 128, 256, 512) if on.dataset == "MNIST-5k" else (16, 32, 64, 128, 256, 512)
+    return [
+        line(on, f"{method} B={size}", replace(config, batch=size), {"B": size})
+        for method, config in configs.items()
+        for size in sizes
+        if size <= (on.base.train_images or size)
+    ]
+
+
+def temperature(on: On) -> list[Line]:
+    return [
+        line(on, f"{method} t={value:g}", replace(config, temperature=value), {"t": value})
+        for method, config in simclr_and_hcl(on.base, on.dataset).items()
+        for value in (0.1, 0.2, 0.3, 0.5, 1.0)
+    ]
+
+
+def annealing(on: On) -> list[Line]:
+    lines = []
+    for beta in (1.0, 2.0, 5.0):
+        fixed = hcl(on.base, on.dataset, beta=beta)
+        lines.append(line(on, f"HCL beta={beta:g}", fixed, {"beta": beta, "anneal": "none"}))
+        for anneal in ("as_code", "as_paper"):
+            method, settings = (
+                f"HCL beta={beta:g}, annealed {anneal.replace('_', ' ')}",
+                {"beta": beta, "anneal": anneal},
+            )
+            lines.append(line(on, method, replace(fixed, anneal=anneal), settings))
+    return lines
+
+
+def positives(on: On) -> list[Line]:
+    lines = []
+    for method, config in published_losses(on.base, on.dataset).items():
+        by_label = replace(config, positives="labels")
+        lines.append(line(on, method, config, {"positives": "views"}))
+        lines.append(line(on, f"{method}, positives by label", by_label, {"positives": "labels"}))
+    return lines
+
+
+def alpha(on: On) -> list[Line]:
+    """The published values and, where few are, more. Each data set's own published one is the baseline."""
+    published = bcl(on.base, on.dataset)
+    values = {"STL10": (0.7, 0.75, 0.8, 0.85), "TinyImageNet": (0.8, 0.85)}.get(on.dataset, (0.6, 0.7, 0.8, 0.9))
+    linear, labels = (replace(published, alpha_from=source) for source in ("linear", "labels"))
+    configs = {f"{value:g}": (replace(published, alpha=value), value) for value in values}
+    configs[f"0.501 to {published.alpha:g}"] = linear, "linear"
+    configs["estimated with labels"] = labels, "estimated with labels"
+    return [
+        line(on, f"BCL alpha={name}", config, {"alpha": value}, baseline=f"BCL alpha={published.alpha:g}")
+        for name, (config, value) in configs.items()
+    ]
+
+
+def many_positives(on: On) -> list[Line]:
+    debiased = hcl(on.base, on.dataset, beta=0.0)
+    return [line(on, f"DCL M={m}", replace(debiased, positive_samples=m), {"M": m}) for m in (1, 2, 4, 8)]
+
+
+def queue(on: On) -> list[Line]:
+    """MoCo-v2's own are 65,536 keys of 1.3 million images and t = 0.2; MoCHi's 1,024, 1,024 and 128 of 16,384 keys."""
+    keys, mochi = (1024, (64, 64, 8)) if on.dataset == "MNIST-5k" else (4096, (256, 256, 32))
+    if 0 < on.base.train_images < keys:
+        keys, mochi = on.base.train_images // 2, (16, 16, 4)
+    moco = replace(on.base, queue=keys, temperature=0.2)
+    lines = [line(on, "MoCo-v2", moco, {"loss": "nt_xent"})]
+    for beta in (0.5, 1.0):
+        hard = hcl(moco, on.dataset, beta=beta)
+        lines.append(line(on, f"MoCo-v2 + hard negatives, beta={beta:g}", hard, {"beta": beta}))
+    return [*lines, line(on, "MoCHi", replace(moco, mochi=mochi), {"loss": "mochi"})]
+
+
+def variants(on: On) -> list[Line]:
+    """As the code does it, and as the papers describe it: the encoder frozen altogether, the data's own statistics,
+    one image size."""
+    base = replace(on.base, probe="adam", probe_batchnorm="train")
+    lines = []
+    for method, config in simclr_and_hcl(base, on.dataset).items():
+        described = replace(config, probe_batchnorm="eval", statistics="own", evaluation_size=config.view_size)
+        for variant, settled in (("as_paper", described), ("as_code", config)):
+            lines.append(line(on, method, settled, {"variant": variant}, variant=variant))
+    return lines
+
+
+def copy(on: On) -> list[Line]:
+    encoded = replace(on.base, dataset=f"{on.base.dataset}_reencoded")
+    return [
+        line(on, f"{method}{suffix}", config, {"data": base.dataset})
+        for base, suffix in ((on.base, ""), (encoded, ", encoded once more"))
+        for method, config in simclr_and_hcl(base, on.dataset).items()
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- the studies
+
+BOTH = (LINEAR, KNN)
+BY_NAME = {"only_by_name": ("quick",)}  # half an hour of two cores that a whole quick run has no time for
+SMALL_IMAGES, TEN_CLASSES = ("MNIST-5k", "CIFAR10", "CIFAR100"), ("MNIST-5k", "CIFAR10", "STL10")
+
+# fmt: off
+STUDIES = [
+    Study("main", "Do debiased, hard and Bayesian negatives beat SimCLR's, the untrained encoder and the pixels?",
+          main, only(EVERYWHERE, seeds={"quick": 5}), BOTH, "SimCLR"),
+    Study("beta", "How hard should negatives be? HCL from beta = 0 (which is DCL) to 5 (6 on STL10)",
+          hardness, EVERYWHERE, BOTH, "HCL beta=0"),
+    Study("length", "How long does the gain last? Training four times as long",  # the papers' 400 are in main's curves
+          length, only(EVERYWHERE, at=("smoke", "lite"), seeds={"lite": 1}), BOTH, "SimCLR epochs=400"),
+    Study("tau_plus", "How many of the negatives should be taken for false ones?",
+          tau_plus, only(EVERYWHERE, *TEN_CLASSES), BOTH, "SimCLR", **BY_NAME),
+    Study("negatives", "How many negatives does each loss need? Batches of 16 to 512",
+          batch, only(EVERYWHERE, *TEN_CLASSES), BOTH, "SimCLR B=256", **BY_NAME),
+    Study("temperature", "Is a lower temperature as good as hard negatives?",
+          temperature, only(EVERYWHERE, *SMALL_IMAGES), BOTH, "SimCLR t=0.5", **BY_NAME),
+    Study("annealing", "Should beta fall to 0 during training, as the code does it and as the paper says?",
+          annealing, only(EVERYWHERE, "MNIST-5k", "CIFAR100", "STL10"), BOTH, "HCL beta=1", **BY_NAME),
+    Study("positives", "What if positives were chosen by their label? (not self-supervised; the paper's oracle)",
+          positives, only(EVERYWHERE, "MNIST-5k", "CIFAR100"), BOTH, "SimCLR", **BY_NAME),
+    Study("alpha", "BCL's alpha: fixed, rising, or estimated with labels (not self-supervised)",
+          alpha, EVERYWHERE, BOTH, **BY_NAME),
+    Study("many_positives", "Does DCL gain by more views of each item (its M)?",
+          many_positives, only(EVERYWHERE, *TEN_CLASSES), BOTH, "DCL M=1", **BY_NAME),
+    Study("queue",
+          "Do hard negatives help where negatives come from a queue? MoCo-v2, with HCL's loss, and MoCHi as rival",
+          queue, only(EVERYWHERE, *SMALL_IMAGES), BOTH, "MoCo-v2", **BY_NAME),
+    Study("variants",  # not at lite, whose frozen encoder is frozen
+          "Does it matter that the code's frozen encoder is not frozen, and that every set is taken for CIFAR-10?",
+          variants, only(EVERYWHERE, *TEN_CLASSES, at=("smoke", "paper")), BOTH, "SimCLR"),
+    Study("copy", "What does a JPEG copy of the data cost? The same pictures, and each encoded once more",
+          copy, only(EVERYWHERE, *SMALL_IMAGES, at=("smoke", "lite", "paper")), BOTH, "SimCLR"),
+    Study("early", "What is left of the gain after ten times as many epochs? 10,000 images of CIFAR-10, one H100",
+          early, {"smoke": [On("MNIST-5k", replace(SMOKE, epochs=1, curve_epochs=()), 2)],
+                  "lite": [On("CIFAR10", EARLY)]}, BOTH, "SimCLR epochs=10"),
+    Study("photographs",
+          "Do they differ on photographs? 5,000 images of CIFAR-10, a small encoder on a CPU, ten epochs",
+          losses_and_floors, on_photographs(), BOTH, "SimCLR"),
+    # Fixed before any run, like PHOTOGRAPHS: as many epochs as an afternoon of two cores has room for.
+    Study("photographs_long", "Does hardness's gain last on photographs? The runs of photographs, five times as long",
+          two_losses, on_photographs(replace(PHOTOGRAPHS, epochs=50)), BOTH, "SimCLR"),
+    Study("photographs_beta", "How hard should negatives be on photographs? The setting of photographs over beta",
+          hardness, on_photographs(), BOTH, "HCL beta=0"),
+    Study("photographs_copy",
+          "What does a JPEG copy cost? The setting of photographs, and each picture encoded once more",
+          copy, on_photographs(), BOTH, "SimCLR"),
+    Study("photographs_temperature", "Is a lower temperature as good as hard negatives? The setting of photographs",
+          temperature, on_photographs(), BOTH, "SimCLR t=0.5"),
+]
+# fmt: on
+
+PAPER = Paper(
+    __package__,
+    "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, BCL",
+    STUDIES,
+    stages={
+        "train": Stage("train.train", steps=("train.first_steps", "train.first_probe_steps")),
+        "supervised": Stage("train.supervised", steps=("train.first_supervised_steps",)),
+        "raw_pixels_knn": Stage("train.raw_pixels_knn"),
+    },
+    versions=PROTOCOL_VERSIONS,
+    figures="figures.FIGURES",
+    expected_seconds=expected_seconds,
+)

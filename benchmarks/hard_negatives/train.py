@@ -197,10 +197,3 @@ def first_supervised_steps(config: Config, device: str, seed: int = 0) -> Steps:
     optimizer = torch.optim.Adam([*encoder.backbone.parameters(), *classifier.parameters()])
     step = supervised_step(config, encoder, classifier, optimizer, data)
     return step, supervised_inputs(config, data, seed=seed, epoch=0)
-
-
-TRAINING_STEPS = {
-    "train": (first_steps, first_probe_steps),
-    "supervised": (first_supervised_steps,),
-    "raw_pixels_knn": (),
-}

@@ -16,7 +16,7 @@ from contrastbench.data import catalogue
 from contrastbench.runner.launchers import Job
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.vocabulary import Run, resolved
-from contrastbench.settings import declared
+from contrastbench.settings import allowed_values
 
 
 def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
@@ -55,7 +55,7 @@ def _missing(runs: Iterable[Run]) -> list[str]:
 def _names_in(config: Any) -> list[str]:
     """The texts in a config that may name a data set; a field with a fixed set of words never does."""
     words = {name: value for name, value in resolved(config).items() if isinstance(value, str)}
-    return [value for name, value in words.items() if not isinstance(declared(config, "RANGES", name), tuple)]
+    return [value for name, value in words.items() if not isinstance(allowed_values(config, name), tuple)]
 
 
 def left_out(targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None) -> list[str]:

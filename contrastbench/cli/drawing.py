@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -71,10 +70,8 @@ def _figures_of_page(gathered: Gathered) -> dict[str, bytes]:
 
 
 def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]]:
-    """``FIGURES`` of the paper's ``figures.py``, if it has one: functions of rows that return a figure or None."""
-    if not (paper.folder / "figures.py").exists():
-        return {}
-    return importlib.import_module(f"benchmarks.{paper.name}.figures").FIGURES
+    """The figures that the paper draws itself: functions of rows that return a figure or None."""
+    return paper.load(paper.figures) if paper.figures else {}
 
 
 def figures_of_runs(gathered: Gathered, *, every_map: bool = True) -> dict[str, Figure]:

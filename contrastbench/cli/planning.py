@@ -100,9 +100,9 @@ def prices(planned: Sequence[Planned], device: str, *, gpu: str | None = None) -
 def _expected(run: Run, kinds: Sequence[str]) -> cost.Price | None:
     """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
 
-    A paper says it by a function in tables.py: ``expected_seconds(run, folder of its results)``, seconds by device.
+    A paper says it by ``expected_seconds(run, folder of its results)``, seconds by device.
     """
-    expected = getattr(papers.tables_of(run.paper), "expected_seconds", None)
+    expected = papers.paper(run.paper).expected_seconds
     seconds = expected(run, places.results / run.paper) if expected else {}
     return next((cost.Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
 

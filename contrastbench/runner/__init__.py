@@ -3,17 +3,20 @@
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.log import Log
 from contrastbench.runner.provenance import measured_on
-from contrastbench.runner.vocabulary import (
+from contrastbench.runner.studies import (
     ANY_DEVICE,
     CPU_ONLY,
     CPU_PREFERRED,
-    Cell,
-    Run,
-    Table,
+    Line,
+    On,
+    Paper,
+    Stage,
+    Study,
     added,
-    product,
-    seeded,
+    only,
+    setting,
 )
+from contrastbench.runner.vocabulary import Cell, Run, Table, product, seeded
 
 __all__ = [
     "ANY_DEVICE",
@@ -21,11 +24,18 @@ __all__ = [
     "CPU_PREFERRED",
     "Cell",
     "Checkpoint",
+    "Line",
     "Log",
+    "On",
+    "Paper",
     "Run",
+    "Stage",
+    "Study",
     "Table",
     "added",
     "measured_on",
+    "only",
     "product",
     "seeded",
+    "setting",
 ]

@@ -1,19 +1,17 @@
 """Decides which device does a run, from what the user asked for and what the paper says of the run's stage.
 
-A paper says it in ``tables.py``: ``DEVICES = {stage: CPU_ONLY}``, or a function of the config that returns one of the
-words of the vocabulary. A stage that it does not name runs on any device.
+A paper says it of each ``Stage`` in its ``tables.py``.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from contrastbench.runner.vocabulary import ANY_DEVICE, CPU_ONLY, CPU_PREFERRED
+from contrastbench.runner.studies import ANY_DEVICE, CPU_ONLY, load_paper
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,12 @@ def device_of(paper: str, stage: str, config: Any, asked: str) -> str:
         ValueError: no such device, or a GPU was asked for and there is none.
     """
     check_device(asked)
-    return _settled_for(_declared(paper, stage, config), asked, gpu_count())
+    return _settled_for(load_paper(paper).device_of(stage, config), asked, gpu_count())
 
 
 def device_elsewhere(paper: str, stage: str, config: Any, asked: str) -> str:
     """As :func:`device_of`, for a plan: on a machine with a GPU, whether this one has one or not."""
-    return _settled_for(_declared(paper, stage, config), asked, gpus=1)
+    return _settled_for(load_paper(paper).device_of(stage, config), asked, gpus=1)
 
 
 def _settled_for(kind: str, asked: str, gpus: int) -> str:
@@ -72,16 +70,6 @@ def check_device(asked: str) -> None:
 def settled(asked: str) -> str:
     """The device that most runs are done on: for "auto" a GPU if there is one, else the CPU."""
     return asked if asked != "auto" else "cuda" if gpu_count() else "cpu"
-
-
-def _declared(paper: str, stage: str, config: Any) -> str:
-    devices = getattr(importlib.import_module(f"benchmarks.{paper}.tables"), "DEVICES", {})
-    kind = devices.get(stage, ANY_DEVICE)
-    kind = kind(config) if callable(kind) else kind
-    if kind not in (ANY_DEVICE, CPU_ONLY, CPU_PREFERRED):
-        possible = ", ".join((ANY_DEVICE, CPU_ONLY, CPU_PREFERRED))
-        raise ValueError(f"DEVICES of {paper} says {kind!r} of stage {stage}; possible: {possible}")
-    return kind
 
 
 @cache

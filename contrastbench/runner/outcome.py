@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import math
 import os
 import traceback
@@ -17,6 +16,7 @@ from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.devices import Host
 from contrastbench.runner.log import Log
 from contrastbench.runner.stopping import Interrupted
+from contrastbench.runner.studies import load_paper
 from contrastbench.runner.tickets import config_of
 
 
@@ -61,7 +61,8 @@ def status_of(error: Exception) -> str:
 
 
 def function_of(ticket: dict[str, Any]) -> Callable[..., dict[str, Any]]:
-    return getattr(importlib.import_module(f"benchmarks.{ticket['paper']}.train"), ticket["stage"])
+    paper = load_paper(ticket["paper"])
+    return paper.load(paper.stage(ticket["stage"]).function)
 
 
 def settle(host: Host) -> None:

@@ -17,22 +17,11 @@ from typing import Any
 SCALES = ("smoke", "quick", "lite", "paper")
 VARIANTS = ("as_paper", "as_code")
 PROTOCOLS = ("published", "clean")
-# What ``DEVICES`` in a paper's tables.py says of a stage.
-ANY_DEVICE, CPU_ONLY, CPU_PREFERRED = "any", "cpu", "cpu preferred"
 
 
 def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     """Every combination of the axes' values, the last axis fastest: ``product(loss=["hcl"], beta=[0.5, 1.0])``."""
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-
-
-def added(default: Any) -> Any:
-    """The default of a config field that is newer than rows which stay valid: ``momentum: float = added(0.0)``.
-
-    A run that leaves the field at its default is the run it was before the field came: the field is not part of its
-    identity, so its key and its rows stay as they are. The default must mean exactly what the code did before.
-    """
-    return field(default=default, metadata={"added": True})
 
 
 def resolved(config: Any) -> dict[str, Any]:

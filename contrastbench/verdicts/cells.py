@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from contrastbench.data.catalogue import copy_of
-from contrastbench.runner.vocabulary import Cell, Table
+from contrastbench.runner.studies import Study
+from contrastbench.runner.vocabulary import Cell
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval
 from contrastbench.verdicts.verdict import Verdict, verdict
@@ -130,7 +131,7 @@ class JoinedTable:
     paper: str
     name: str
     scale: str
-    table: Table
+    table: Study
     cells: list[JoinedCell] = field(default_factory=list)
     unmatched: tuple[Published, ...] = ()  # published numbers of this table that no cell of any scale claims
 

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, Table, canonical_json, reseeded
+from contrastbench.runner.studies import Study
+from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, reseeded
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, grouped
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.verdict import is_finite
@@ -20,7 +21,7 @@ RowsByGroup = Mapping[str, Sequence[Row]]
 
 def join(
     paper: str,
-    tables: Mapping[str, Table],
+    tables: Mapping[str, Study],
     cells: Mapping[str, Iterable[Cell]],
     rows_here: Sequence[Row] = (),
     rows_shipped: Sequence[Row] = (),

@@ -1,0 +1,257 @@
+"""What a paper declares: its settings, its studies, its stages. A study is one table; one record says all that it runs.
+
+    Study("beta", "How hard should negatives be?", hardness, baseline="HCL beta=0", metrics=[LINEAR, KNN],
+          scales={"quick": [On("MNIST-5k", MNIST, seeds=5)], "lite": [On("CIFAR10", LITE), On("CIFAR100", LITE_100)]})
+
+``hardness(on)`` gives the table's lines on one data set. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner.vocabulary import SCALES, Cell, Run, seeded
+
+# What a stage computes on.
+ANY_DEVICE, CPU_ONLY, CPU_PREFERRED = "any", "cpu", "cpu preferred"
+
+# -------------------------------------------------------------------------------------------- the fields of a config
+
+
+def setting(default: Any, allowed: str | Sequence[Any] | None = None, **used_where: Any) -> Any:
+    """A field of a config: ``beta: float = setting(0.0, "[0, 1000]", loss=("hcl", "bcl"))  # hardness``.
+
+    Args:
+        allowed: what ``--set`` takes, an interval such as "[0, 1)" or the possible values; of a tuple for each item.
+        used_where: fields of the same config, or "stage", with the values under which a run reads this field at all.
+    """
+    return field(default=default, metadata={"allowed": allowed, "used_where": used_where})
+
+
+def added(default: Any, allowed: str | Sequence[Any] | None = None, **used_where: Any) -> Any:
+    """A ``setting`` that is newer than rows which stay valid.
+
+    A run that leaves it at its default is the run it was before the field came: the field is not part of its identity,
+    so its key and its rows stay as they are. The default must mean exactly what the code did before.
+    """
+    return field(default=default, metadata={"allowed": allowed, "used_where": used_where, "added": True})
+
+
+# -------------------------------------------------------------------------------------------------------- one table
+
+
+@dataclass(frozen=True)
+class On:
+    """A data set of a study at one scale."""
+
+    dataset: str  # its name for people
+    base: Any  # the settings there, of which every method changes a few
+    seeds: int = 3  # how many, counted from 0
+    scale: str = ""  # the study fills it in
+
+
+Places = Mapping[str, Sequence[On]]  # scale -> where a study runs there
+Metrics = Sequence[str] | Mapping[str, str]  # names in a row; with a name for people each, they are columns
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: one run under seed 0. It has a cell for each metric."""
+
+    run: Run
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what people call it by: beta=1.0, tau_plus=0.1
+    metrics: Metrics = ()  # the study's where it names none; the name for people stands in place of the data set
+    method: str = ""  # its name in this table; the run's own where it has none
+    dataset: str = ""  # likewise
+    better: str | Mapping[str, str] = "higher"  # "higher", "lower" or "none"; or by metric, where the others are higher
+    baseline: str = ""  # the method it is compared with, where that is not the study's
+    seeds: int | None = None  # how many, where that is not the data set's number
+    shared: tuple[str, ...] = ()  # names of needs that keep their own seed
+    deterministic: bool = False  # nothing in it is random: one seed is all
+
+    def cells(self, metrics: Metrics, seeds: Sequence[int]) -> list[Cell]:
+        """The line's cells under the seeds; ``metrics`` are those of the study."""
+        runs = seeded(self.run, seeds[:1] if self.deterministic else seeds, self.shared)
+        named = self.metrics or metrics
+        columns = named.items() if isinstance(named, Mapping) else [("", metric) for metric in named]
+        return [
+            Cell(
+                column or self.dataset or self.run.dataset,
+                self.method or self.run.method,
+                metric,
+                runs,
+                dict(self.settings),
+                self.better if isinstance(self.better, str) else self.better.get(metric, "higher"),
+                self.deterministic,
+                self.baseline,
+            )
+            for column, metric in columns
+        ]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One table of a paper: its question, and all that it runs at each scale."""
+
+    name: str
+    title: str  # one sentence: the question that the table answers
+    methods: Callable[[On], Iterable[Line]]  # the lines on one data set, in the table's order
+    scales: Places
+    metrics: Metrics = ()
+    baseline: str = ""  # the method that the others are compared with, in pairs by seed, unless a line names its own
+    claims: tuple[tuple[str, str], ...] = ()  # further pairs (method, other) that are compared over all data sets
+    rows: str = "method"
+    columns: str = "dataset"  # "dataset" or "metric"
+    only_by_name: tuple[str, ...] = ()  # scales at which a command for the whole paper leaves the table out
+
+    def cells(self, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
+        """The table's cells at a scale; ``seeds`` replaces the declared ones. None where it is not run at the scale."""
+        cells = []
+        for on in self.scales.get(scale, ()):
+            for line in self.methods(dataclasses.replace(on, scale=scale)):
+                declared = range(on.seeds if line.seeds is None else line.seeds)
+                cells += line.cells(self.metrics, declared if seeds is None else seeds)
+        return cells
+
+
+def only(places: Places, *datasets: str, at: Sequence[str] = SCALES, seeds: Mapping[str, int] | None = None) -> Places:
+    """Some of the places: those data sets (all if none is named) at those scales, with other numbers of seeds."""
+    return {
+        scale: [
+            dataclasses.replace(on, seeds=(seeds or {}).get(scale, on.seeds))
+            for on in ons
+            if not datasets or on.dataset in datasets
+        ]
+        for scale, ons in places.items()
+        if scale in at
+    }
+
+
+# -------------------------------------------------------------------------------------------------------- the paper
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A kind of run: the function that does the work. It is named, not imported, since planning needs no torch.
+
+    ``function(config, *, seed, device, checkpoint, log)`` returns the metrics. Each of ``steps`` is called as
+    ``step(config, device, seed=0)`` and returns a training step and the inputs of its first epoch, for tests on devices
+    that are not here.
+    """
+
+    function: str  # "train.supervised": a module of the paper's directory, and the function in it
+    device: str | Callable[[Any], str] = ANY_DEVICE  # or CPU_ONLY, CPU_PREFERRED; or a function of the config
+    steps: tuple[str, ...] = ()  # "train.first_steps", as ``function``
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A directory of ``benchmarks/``, as ``PAPER`` in its ``tables.py`` declares it: ``Paper(__package__, ...)``."""
+
+    package: str
+    title: str
+    studies: Sequence[Study]
+    stages: Mapping[str, Stage]
+    versions: Mapping[str, int]  # protocol versions by method or stage; raised when a change of code changes results
+    figures: str = ""  # "figures.FIGURES": functions by name, of rows to a figure or None
+    expected_seconds: Callable[[Run, Path], Mapping[str, float]] | None = None  # a run's cost by device, without rows
+
+    def __post_init__(self) -> None:
+        for name, stage in self.stages.items():
+            if not callable(stage.device) and stage.device not in (ANY_DEVICE, CPU_ONLY, CPU_PREFERRED):
+                possible = ", ".join((ANY_DEVICE, CPU_ONLY, CPU_PREFERRED))
+                raise ValueError(f"{self.name}: stage {name} runs on {stage.device!r}; possible: {possible}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_paper, (self.name,)  # studies hold functions, which cannot be pickled for another process
+
+    @property
+    def name(self) -> str:
+        return self.package.rpartition(".")[2]
+
+    @property
+    def folder(self) -> Path:
+        return Path(next(iter(sys.modules[self.package].__path__)))
+
+    @cached_property
+    def tables(self) -> dict[str, Study]:
+        return {study.name: study for study in self.studies}
+
+    def cells(self, table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
+        """The table's cells at a scale; none where it is not run there."""
+        return self.tables[table].cells(scale, seeds)
+
+    def load(self, name: str) -> Any:
+        """What ``name`` ("train.supervised") stands for in the paper's directory."""
+        module, _, attribute = name.rpartition(".")
+        return getattr(importlib.import_module(f"{self.package}.{module}"), attribute)
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name.
+
+        Raises:
+            ValueError: there is none; the message lists those there are.
+        """
+        if name not in self.stages:
+            raise ValueError(f"unknown stage {name!r}; {self.name} has: {', '.join(self.stages)}")
+        return self.stages[name]
+
+    def device_of(self, stage: str, config: Any) -> str:
+        """What a run of the stage computes on: ANY_DEVICE, CPU_ONLY or CPU_PREFERRED."""
+        device = self.stage(stage).device
+        return device(config) if callable(device) else device
+
+
+def paper_names() -> list[str]:
+    """The papers there are, sorted: directories of ``benchmarks/`` with a ``tables.py``, which is the only registry."""
+    roots = importlib.import_module("benchmarks").__path__
+    return sorted({path.parent.name for root in roots for path in Path(root).glob("*/tables.py")})
+
+
+def load_paper(name: str) -> Paper:
+    """The paper of that name.
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    if name not in paper_names():
+        raise ValueError(f"unknown paper {name!r}; there are: {', '.join(paper_names())}")
+    module = importlib.import_module(f"benchmarks.{name}.tables")
+    return module.PAPER if isinstance(getattr(module, "PAPER", None), Paper) else _of_old_names(module)
+
+
+# Until every paper declares PAPER.
+
+
+class _OldStudy(Study):
+    def cells(self, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
+        return self.methods(scale, seeds)  # type: ignore[call-arg,return-value,arg-type]
+
+
+class _OldStages(dict):
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Stage:
+        return Stage(f"train.{name}", self.devices.get(name, ANY_DEVICE))  # type: ignore[attr-defined]
+
+
+def _of_old_names(module: Any) -> Paper:
+    studies = [
+        _OldStudy(name, table.title, functools.partial(module.cells, name), {}, baseline=table.baseline,
+                  claims=table.claims, rows=table.rows, columns=table.columns, only_by_name=table.only_by_name)
+        for name, table in module.TABLES.items()
+    ]  # fmt: skip
+    stages = _OldStages()
+    stages.devices = getattr(module, "DEVICES", {})  # type: ignore[attr-defined]
+    figures = "figures.FIGURES" if Path(module.__file__).with_name("figures.py").exists() else ""
+    return Paper(module.__package__, module.TITLE, studies, stages, getattr(module, "PROTOCOL_VERSIONS", {}), figures,
+                 getattr(module, "expected_seconds", None))  # fmt: skip
