@@ -65,7 +65,7 @@ def anyone(said: bool, device: str = "cpu") -> bool:
     return bool(told.item())
 
 
-def is_lost_process(error: Exception) -> bool:
+def is_lost_process(error: BaseException) -> bool:
     """Whether an error only says that another process of the group is gone; gloo has no type of its own for that."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 

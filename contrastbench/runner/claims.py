@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import socket
 import threading
 import time
@@ -40,26 +41,44 @@ class Claim:
         """When it was taken, by the clock of the file system."""
         return (self.folder / f"claim.{self.number}").stat().st_mtime
 
+    @property
+    def heartbeat_seconds(self) -> float:
+        """The time between two beats."""
+        seconds = self.owner.get("heartbeat_seconds")
+        return seconds if isinstance(seconds, (int, float)) else HEARTBEAT_SECONDS
+
     def is_alive(self) -> bool:
         """Whether the owner still works: its process tells if it can be seen from here, else its heartbeat."""
-        if _is_visible(self.owner):
-            return process_lives(self.owner)
-        return heartbeat_age(self) <= 2 * self.owner.get("heartbeat_seconds", HEARTBEAT_SECONDS)
+        lives = process_lives(self.owner)
+        return heartbeat_age(self) <= 2 * self.heartbeat_seconds if lives is None else lives
+
+    def beats_again(self) -> bool:
+        """Waits for one more beat of an owner that seems dead by its heartbeat alone, and says whether it came.
+
+        After a clock was set, the last beat of a live worker looks old or lies in the future until its next one.
+        """
+        if process_lives(self.owner) is not None or not self.heartbeat.exists():
+            return False
+        before = self.heartbeat.stat().st_mtime_ns
+        time.sleep(1.5 * self.heartbeat_seconds)
+        return self.heartbeat.stat().st_mtime_ns != before
 
 
 def this_process() -> dict[str, Any]:
     """What tells this process from every other one, on this and on other machines."""
     pid = os.getpid()
-    return {**_this_machine(), "pid": pid, "process_started": _started(pid)}
+    return {**_this_machine(), "pid": pid, "start": _start_of(pid)}
 
 
-def process_lives(process: dict[str, Any]) -> bool:
-    """Whether the process that ``this_process`` described is still there; False if it was on another machine."""
-    return _is_visible(process) and _started(process["pid"]) == process["process_started"]
+def process_lives(process: dict[str, Any]) -> bool | None:
+    """Whether the process that ``this_process`` described is still there.
 
-
-def _is_visible(process: dict[str, Any]) -> bool:
-    return all(process.get(name) == value for name, value in _this_machine().items())
+    None if nobody here can tell: it is on another machine, or an earlier version of this module described it.
+    """
+    if "start" not in process or any(process.get(name) != value for name, value in _this_machine().items()):
+        return None
+    start = _start_of(process.get("pid"))
+    return start is not None and start == process["start"]
 
 
 @cache
@@ -72,28 +91,41 @@ def _this_machine() -> dict[str, str]:
     }
 
 
-def _started(pid: int) -> float | None:
-    """When the process started, or None where there is no such process (a zombie counts as none)."""
+def _start_of(pid: Any) -> float | None:
+    """When the process started, or None where there is no such process (a zombie counts as none).
+
+    On Linux in clock ticks since the machine started: other than a time of day, it stays when somebody sets the clock.
+    """
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else int(fields[19])  # the 3rd and the 22nd field of proc(5)
     import psutil
 
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, TypeError, ValueError):
         return None
+
+
+CLAIM = re.compile(r"claim\.([1-9][0-9]{0,8})")
 
 
 def latest(folder: Path) -> Claim | None:
     """The run's current claim, or None if nobody ever began it."""
-    number = max((int(p.name[6:]) for p in folder.glob("claim.*") if p.name[6:].isdigit()), default=0)
-    return Claim(number, _owner(folder / f"claim.{number}"), folder) if number else None
+    names = [CLAIM.fullmatch(path.name) for path in folder.glob("claim.*")]
+    number = max((int(name[1]) for name in names if name), default=0)
+    return Claim(number, _owner_of(folder / f"claim.{number}"), folder) if number else None
 
 
-def _owner(path: Path) -> dict[str, Any]:
-    """Who wrote the claim. One that a full disk cut off names nobody; then its heartbeat alone counts."""
+def _owner_of(path: Path) -> dict[str, Any]:
+    """Who wrote the claim. A damaged one, as after a full disk, names nobody; then its heartbeat alone counts."""
     try:
         return files.read_object(path)
-    except ValueError:
+    except (OSError, ValueError):
         return {}
 
 
@@ -123,24 +155,24 @@ def heartbeat_age(claim: Claim) -> float:
     return float("inf")
 
 
-CLOCK_SECONDS = 60.0  # how long one look at the file system's clock is good for
-_clocks: dict[int, tuple[float, float]] = {}  # device -> (when it was looked at, its time), the first by time.monotonic
+CLOCK_SECONDS = 60.0  # how long one look at the file system's clock is good for, unless this machine's clock is set
+_clocks: dict[int, tuple[float, float, float]] = {}  # device -> time.monotonic(), its time and ours at the last look
 
 
 def file_system_time(folder: Path) -> float:
     """Now, by the clock of the file system that holds the folder; this machine's where nothing can be written."""
-    device = folder.stat().st_dev
-    looked, told = _clocks.get(device, (-math.inf, 0.0))
-    if time.monotonic() - looked > CLOCK_SECONDS:
+    device, now, ours = folder.stat().st_dev, time.monotonic(), time.time()
+    looked, there, ours_then = _clocks.get(device, (-math.inf, 0.0, 0.0))
+    if now - looked > CLOCK_SECONDS or abs((ours - ours_then) - (now - looked)) > 1.0:
         probe = folder / f".clock.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
         try:
             probe.touch()
-            looked, told = time.monotonic(), probe.stat().st_mtime
+            looked, there = now, probe.stat().st_mtime
             probe.unlink()
         except OSError:
-            return time.time()
-        _clocks[device] = looked, told
-    return told + time.monotonic() - looked
+            return ours
+        _clocks[device] = looked, there, ours
+    return there + now - looked
 
 
 class Heartbeat:
@@ -163,7 +195,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while True:
             try:
-                files.write_text(self.claim.heartbeat, json.dumps(self.latest) + "\n", sync=False)
+                files.write_text(self.claim.heartbeat, json.dumps(self.latest, default=str) + "\n", sync=False)
             except OSError as error:  # a full disk must not end a run that may still finish
                 with contextlib.suppress(OSError):  # its log is on the same disk
                     print(f"heartbeat not written: {error}", flush=True)

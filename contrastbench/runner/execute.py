@@ -17,12 +17,12 @@ from contrastbench.runner import claims, provenance, rows
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.log import Log
-from contrastbench.runner.outcome import function_of, outcome_of, settle
+from contrastbench.runner.outcome import function_of, outcome_of, settle, shortened
 from contrastbench.runner.states import FINISHED, rows_set_aside, state_of
 from contrastbench.runner.tickets import config_of, needed_folders, read_ticket
 
 CHECKPOINT_SECONDS = 20.0
-LOG_TAIL_LINES = 20
+LOG_TAIL_LINES, LOG_LINE_CHARACTERS = 20, 500
 
 
 def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | None = None) -> str:
@@ -55,7 +55,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
         log_file.flush()
         error = outcome["error"]
         if error:
-            error["log_tail"] = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+            error["log_tail"] = _log_tail(folder)
         row = _row(ticket, outcome, claim, host, log)
         row |= {
             "artefact_sha256": checkpoint.artefact_sha256,
@@ -111,8 +111,7 @@ def give_up(
             return
     with _log_file(folder):
         print(message)
-    log_tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-    error = {"type": error_type or status, "message": message, "log_tail": log_tail}
+    error = {"type": error_type or status, "message": message, "log_tail": _log_tail(folder)}
     outcome = {"metrics": {}, "series": {}, "status": status, "error": error | ({"node": node} if node else {})}
     log = Log(folder)
     log.epoch = log.last_epoch()
@@ -154,6 +153,8 @@ def _take(folder: Path, host: Host) -> claims.Claim | None:
     state = state_of(folder)  # looked at after the claim: its owner may have finished just now
     if state.name in (*FINISHED, "running"):
         return None
+    if state.name == "killed" and current and current.beats_again():
+        return None
     if (folder / "row.json").exists():  # damaged, or another run's
         (folder / "row.json").replace(folder / "row.unreadable.json")
     return claims.take(folder, current.number if current else 0, launcher=host.launcher, job=host.job)
@@ -192,6 +193,11 @@ def _log_file(folder: Path) -> Any:
         contextlib.redirect_stderr(file),
     ):
         yield file
+
+
+def _log_tail(folder: Path) -> list[str]:
+    lines = (folder / "log.txt").read_text(errors="replace").splitlines()
+    return [shortened(line, LOG_LINE_CHARACTERS) for line in lines[-LOG_TAIL_LINES:]]
 
 
 def _checkpoint_seconds() -> float:

@@ -72,19 +72,31 @@ def is_full_disk(error: BaseException | None) -> bool:
     """Whether an error, or one behind it, says that the disk or the quota is full."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if (isinstance(error, OSError) and error.errno in FULL) or "No space left on device" in str(error):
+        if (isinstance(error, OSError) and error.errno in FULL) or "No space left on device" in message_of(error):
             return True
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
 
 
+def message_of(error: BaseException) -> str:
+    """What an exception says, also where its own ``__str__`` fails."""
+    try:
+        return str(error)
+    except Exception:
+        return f"{type(error).__name__} that cannot be printed"
+
+
 def parsed(text: bytes, where: str) -> Any:
     """The JSON value of a text that was read from ``where``, which an error names."""
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not whole JSON ({error}); remove it and the run is done again") from error
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def sync_folder(folder: Path) -> None:

@@ -27,11 +27,14 @@ class Log:
 
     def __call__(self, epoch: int, **values: float | int | str) -> None:
         """Adds a line. ``epoch`` counts from 0; epochs that a resumed run repeats replace their old lines."""
-        self.epoch = epoch
         line = {"epoch": epoch, **values}
+        text = json.dumps(line)
+        if type(epoch) is not int:
+            raise TypeError(f"an epoch is a whole number, got {epoch!r}")
+        self.epoch = epoch
         if self.path:
             with open(self.path, "a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(text + "\n")
         if self.watch:
             self.watch(line)
 
@@ -51,10 +54,14 @@ class Log:
 
     def data(self, name: str, sha256: str) -> None:
         """Records the content checksum of a data set that the run read."""
+        if not isinstance(name, str) or not isinstance(sha256, str):
+            raise TypeError(f"a data set's name and checksum are texts, got {name!r} and {sha256!r}")
         self.data_sha256[name] = sha256
 
     def selected_by(self, rule: str) -> None:
         """Records how the reported epoch or setting was chosen, e.g. ``"best epoch on the test folds (leaks)"``."""
+        if not isinstance(rule, str):
+            raise TypeError(f"the rule is a text, got {rule!r}")
         self.selection = rule
 
     def last_epoch(self) -> int | None:

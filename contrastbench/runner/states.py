@@ -67,7 +67,7 @@ def _queued(folder: Path, still_queued: StillQueued | None, claim: claims.Claim 
     if told is not None:  # a scheduler knows best: it starts a run again after a preemption or the loss of a node
         return told
     began_since = queued.get("after_attempt", 0) < (claim.number if claim else 0)
-    return not began_since and claims.process_lives(queued)
+    return not began_since and bool(claims.process_lives(queued))
 
 
 def mark_queued(folder: Path, **launcher: Any) -> None:
@@ -75,6 +75,16 @@ def mark_queued(folder: Path, **launcher: Any) -> None:
     claim = claims.latest(folder)
     mark = {**claims.this_process(), "after_attempt": claim.number if claim else 0, **launcher}
     files.write_json(folder / "queued.json", mark, sync=False)
+
+
+def forget_queued(folder: Path) -> None:
+    """Takes back the mark that this process wrote: it does not start the run."""
+    try:
+        mark = files.read_object(folder / "queued.json")
+    except (OSError, ValueError):
+        return
+    if all(mark.get(name) == value for name, value in claims.this_process().items()):
+        (folder / "queued.json").unlink(missing_ok=True)
 
 
 def retry(folder: Path) -> None:

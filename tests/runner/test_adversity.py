@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -167,6 +168,49 @@ def test_a_clock_that_jumps_back_neither_keeps_the_dead_alive_nor_kills_the_livi
     assert not claim.is_alive()
     files.write_text(claim.heartbeat, "{}\n")  # its next beat, in the new time
     assert claim.is_alive()
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 1.5, -1.5])
+def test_a_clock_that_somebody_sets_makes_no_live_worker_dead_and_no_dead_one_alive(tmp_path, monkeypatch, step):
+    """psutil counts a process's start from the time at which the machine was started, which moves with the clock."""
+    claims.take(tmp_path, 0)
+    ended = subprocess.Popen([sys.executable, "-c", TAKE, str(tmp_path)])
+    assert ended.wait() == 0
+    real_time, real_start = time.time, psutil.Process.create_time
+    monkeypatch.setattr(time, "time", lambda: real_time() + step)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: real_start(process) + step)
+    mine, other = (claims.Claim(number, files.read_json(tmp_path / f"claim.{number}"), tmp_path) for number in (1, 2))
+    assert mine.is_alive() and not other.is_alive()
+
+
+TAKE = """
+import sys
+from pathlib import Path
+from contrastbench.runner import claims
+claims.take(Path(sys.argv[1]), 1)
+"""
+
+
+def test_a_claim_of_an_earlier_version_counts_by_its_heartbeat(tmp_path):
+    claim = claims.take(tmp_path, 0)
+    owner = {**claim.owner, "process_started": 1700000000.5}
+    del owner["start"]
+    files.write_json(tmp_path / "claim.1", owner)
+    assert claims.latest(tmp_path).is_alive()
+    os.utime(tmp_path / "claim.1", (0, 0))
+    assert not claims.latest(tmp_path).is_alive()
+
+
+@pytest.mark.parametrize("beats", [True, False], ids=["a live worker", "a dead worker"])
+def test_a_run_elsewhere_whose_last_beat_looks_old_is_taken_only_if_no_other_beat_comes(bench, beats):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    owner = claim_from_elsewhere(folder).owner
+    files.write_json(folder / "claim.1", {**owner, "heartbeat_seconds": 0.5})
+    claim = claims.latest(folder)
+    os.utime(claim.heartbeat, (0, 0))  # as after a clock was set forward
+    beat = threading.Timer(0.3, lambda: files.write_text(claim.heartbeat, "{}\n") if beats else None)
+    beat.start()
+    assert execute(folder, Host()) == ("taken" if beats else "done")
 
 
 def test_a_run_during_which_the_clock_jumps_back_ends_as_always(bench, tmp_path, monkeypatch):

@@ -48,6 +48,56 @@ def test_one_failed_run_stops_no_other_and_each_failure_has_its_word(bench):
     assert any("RuntimeError" in line for line in row["error"]["log_tail"])
 
 
+@pytest.mark.parametrize(
+    ("returns", "status", "said"),
+    [
+        ("nan in a list", "diverged", "metric curve[1] is nan"),
+        ("infinity in a list", "diverged", "metric curve[1] is -inf"),
+        ("nan", "diverged", "metric loss is nan"),
+        ("a tensor in a list", "failed", "metric curve[0] must be one number, got tensor([1., 1., 1.])"),
+        ("a list in a list", "failed", "metric curve[0] must be one number, got [1.0]"),
+        ("a text", "failed", "metric loss must be one number, got '0.5'"),
+        ("nothing", "failed", "metric loss must be one number, got None"),
+        ("a tensor", "failed", "metric loss must be one number, got tensor([[1., 1.],\n        [1., 1.]])"),
+        ("a number as name", "failed", "the name of a metric must be a text, got 3"),
+        ("too large a number", "failed", f"metric curve[0] must be one number, got 1{'0' * 99}"),
+        ("exit", "failed", "3"),
+        ("unprintable", "failed", "UnprintableError that cannot be printed"),
+    ],
+)
+def test_whatever_a_stage_returns_or_raises_leaves_a_row_that_names_it(bench, returns, status, said):
+    bench.run_inline("toy/main/Noise8/Plain", seeds=[0], settings={"returns": returns})
+    (row,) = bench.rows("toy/main/Noise8/Plain", seeds=[0], settings={"returns": returns}).values()
+    assert (row["status"], row["metrics"]) == (status, {})
+    assert row["error"]["message"].startswith(said)
+
+
+def test_a_tensor_of_one_number_in_a_list_is_that_number(bench):
+    settings = {"returns": "a tensor of one in a list"}
+    bench.run_inline("toy/main/Noise8/Plain", seeds=[0], settings=settings)
+    (row,) = bench.rows("toy/main/Noise8/Plain", seeds=[0], settings=settings).values()
+    assert row["series"]["curve"] == [1.0, 2]
+
+
+def test_a_row_keeps_the_beginning_and_the_end_of_a_long_message_and_no_control_characters(bench):
+    bench.run_inline("toy/main/Noise8/Plain", seeds=[0], settings={"returns": "long"})
+    (row,) = bench.rows("toy/main/Noise8/Plain", seeds=[0], settings={"returns": "long"}).values()
+    message = row["error"]["message"]
+    assert message.startswith("\\x1b[31mxxx") and message.endswith("xxx the end") and len(message) < 2100
+    assert "2998013 characters left out" in message
+    assert sum(map(len, row["error"]["log_tail"])) < 20_000 and "\x1b" not in str(row)
+
+
+def test_a_folder_that_cannot_be_used_costs_its_neighbours_no_attempt(bench):
+    first, second = bench.jobs("toy/main/Noise8", seeds=[0])
+    (first.folder / "config.json").write_text("{}")
+    seen = []
+    outcome = local.launch([first, second], [local.Slot()], watch=lambda job, event: seen.append((job, event)))
+    assert "config.json" in outcome.problems[first.folder]
+    assert outcome.ended == {second.folder: "done"}
+    assert not any(job == second and "problem" in event for job, event in seen)
+
+
 def test_what_is_needed_is_done_first_and_once(bench):
     order = []
     bench.run(
@@ -95,8 +145,9 @@ def test_a_run_whose_need_failed_is_not_started(bench):
         local.launch(jobs, [local.Slot()], watch=lambda job, event: None),
         inline.launch(jobs[1:], watch=lambda job, event: None),
     ):
-        assert "which is failed" in outcome.problems[dependent.folder]
-        assert outcome.problems[last.folder] == "a run that it needs is not done here"
+        assert outcome.problems[dependent.folder] == f"needs {failing.run.key[:12]}, which failed"
+        assert outcome.problems[last.folder] == f"needs {dependent.run.key[:12]}, which is not done here"
+        assert [states.state_of(job.folder).name for job in jobs] == ["failed", "new", "new"], "none counts as queued"
 
 
 def test_retry_keeps_the_failed_row_and_does_the_run_again(bench, tmp_path):

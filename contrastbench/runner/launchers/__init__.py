@@ -42,15 +42,29 @@ def job_of(run: Run, runs_folder: Path) -> Job:
     return Job(run, folder_of(run, runs_folder), tuple(folder_of(need, runs_folder) for need in run.needs.values()))
 
 
+FAILURES_IN_WORDS = {
+    "failed": "failed",
+    "diverged": "diverged",
+    "out_of_memory": "ran out of memory",
+    "timed_out": "ran out of time",
+}
+
+
 def readiness(job: Job) -> str:
     """``ready``, ``waiting``, or the reason why the job can never be started."""
     for folder in job.needs:
         state = state_of(folder).name
         if state in FAILURES:
-            return f"needs run {folder.name[:12]}, which is {state}"
+            return f"needs {folder.name[:12]}, which {FAILURES_IN_WORDS[state]}"
         if state != "done":
             return "waiting"
     return "ready"
+
+
+def unready(job: Job) -> str:
+    """Why a job that waits is not started at all: the first run that it needs and that is not done."""
+    missing = [folder.name[:12] for folder in job.needs if state_of(folder).name != "done"]
+    return f"needs {missing[0]}, which is not done here" if missing else "what it needs is done now; run it again"
 
 
 def in_order(jobs: Iterable[Job]) -> Sequence[Job]:

@@ -12,7 +12,7 @@ from typing import Any
 from contrastbench.runner import files, stopping
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
-from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
+from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, unready
 
 
 def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: int = 1) -> Outcome:
@@ -74,7 +74,7 @@ def _launch(jobs: Sequence[Job], watch: Watch, device: str, threads: int) -> Out
                     raise
                 problem = str(error)
         else:
-            problem = ready if ready != "waiting" else "a run that it needs is not done here"
+            problem = ready if ready != "waiting" else unready(job)
         outcome.problems[job.folder] = problem
         watch(job, {"status": "not started", "problem": problem})
     return outcome

@@ -23,9 +23,9 @@ from typing import Any
 
 from contrastbench.runner.devices import Host, cores, device_of
 from contrastbench.runner.execute import give_up
-from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness
+from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, unready
 from contrastbench.runner.memory import kills_for_memory, memory
-from contrastbench.runner.states import mark_queued
+from contrastbench.runner.states import forget_queued, mark_queued
 
 ATTEMPTS = 3
 FREE_MEMORY_PART = 0.1  # of the machine's or the job's memory; with less to spare only one run at a time goes on
@@ -121,6 +121,9 @@ def launch(
         until = time.monotonic() + STOP_SECONDS  # for all of them together
         for worker in workers:
             worker.stop(selector, until)
+        if not scheduler_job:
+            for job in {*queue.waiting, *(worker.job for worker in workers if worker.job)}:
+                forget_queued(job.folder)
     return queue.outcome
 
 
@@ -143,6 +146,7 @@ class _Worker:
         self.slot = slot
         self.identity = identity
         self.job: Job | None = None
+        self.is_ending = False  # it can do nothing more, and another process takes its place
         self._heard = b""  # the beginning of a line whose end is still under way
 
     def start(self, selector: selectors.BaseSelector) -> None:
@@ -150,7 +154,7 @@ class _Worker:
         command += ["--device", self.slot.device, "--threads", str(self.slot.threads)]
         threads = str(self.slot.threads)
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        self._heard = b""
+        self._heard, self.is_ending = b"", False
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
         )
@@ -186,6 +190,7 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.is_ending = False
         selector.unregister(self.process.stdout)  # type: ignore[arg-type]
         self.process.stdout.close()  # type: ignore[union-attr]
 
@@ -214,12 +219,17 @@ class _Queue:
     def feed(self, workers: Sequence[_Worker]) -> bool:
         """Gives each idle worker a job; False once nothing is left to do or to wait for."""
         for worker in workers:
-            if worker.job is None and self._has_room(workers) and (job := self._next(worker.slot)):
+            if (
+                worker.job is None
+                and not worker.is_ending
+                and self._has_room(workers)
+                and (job := self._next(worker.slot))
+            ):
                 worker.give(job)
-        busy = any(worker.job for worker in workers)
+        busy = any(worker.job or worker.is_ending for worker in workers)
         if not busy and not self.stopping():
             for job in self.waiting:  # what they wait for is not in this launch
-                self._give_up(job, "a run that it needs is not done here")
+                self._give_up(job, unready(job))
             self.waiting.clear()
         return busy
 
@@ -252,7 +262,7 @@ class _Queue:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.folder))
         elif said["status"] == "unusable":
             self._give_up(job, said["problem"])
-            worker.job = None
+            worker.job, worker.is_ending = None, True
         else:
             self.outcome.ended[job.folder] = said["status"]
             worker.job = None
@@ -287,5 +297,7 @@ class _Queue:
         self.watch(job, {"status": "out_of_memory", "problem": message})
 
     def _give_up(self, job: Job, problem: str) -> None:
+        if not self.scheduler_job:
+            forget_queued(job.folder)
         self.outcome.problems[job.folder] = problem
         self.watch(job, {"status": "not done", "problem": problem})

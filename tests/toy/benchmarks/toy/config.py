@@ -19,3 +19,4 @@ class Config:
     failure: str = "error"  # "error", "nan", "memory" or "hoard"
     folds: int = added(0)  # above 0 the run does all its epochs in each fold, and its log counts folds
     fail_unless: str = ""  # a file; where it exists, fail_at is ignored: what a retry needs to succeed
+    returns: str = added("")  # what the run returns beside its score: a way of returning that no row can hold

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmarks.toy.config import Config
@@ -38,7 +41,36 @@ def train(
         log(epoch, loss=curve[-1], at=time.time(), **whereabouts())
         checkpoint.save(epoch + 1, state=state, curve=curve)
     checkpoint.keep(state=state)
-    return {"test_top1_percent": score(state, config.gain), "train_loss_curve": curve}
+    return {"test_top1_percent": score(state, config.gain), "train_loss_curve": curve, **unusual(config.returns)}
+
+
+def unusual(name: str) -> dict[Any, Any]:
+    """Results that no row can hold as they are; ``exit`` and ``unprintable`` end the run in ways of their own."""
+    if name == "exit":
+        sys.exit(3)
+    if name == "unprintable":
+        raise UnprintableError
+    if name == "long":
+        raise ValueError("\x1b[31m" + "x" * 3_000_000 + " the end")
+    return {
+        "": {},
+        "nan in a list": {"curve": [1.0, math.nan]},
+        "infinity in a list": {"curve": (1.0, -math.inf)},
+        "nan": {"loss": math.nan},
+        "a tensor of one in a list": {"curve": [torch.ones(1), 2]},
+        "a tensor in a list": {"curve": [torch.ones(3)]},
+        "a list in a list": {"curve": [[1.0]]},
+        "a text": {"loss": "0.5"},
+        "nothing": {"loss": None},
+        "a tensor": {"loss": torch.ones(2, 2)},
+        "a number as name": {3: 1.0},
+        "too large a number": {"curve": [10**400]},
+    }[name]
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
 
 
 def train_folds(config: Config, log: Log) -> dict[str, float | list[float]]:
