@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
-from contrastbench.losses.parts import check_range, log_debiased, log_mean_exp, unit
+from contrastbench.losses.parts import MOST, check_range, log_debiased, log_mean_exp, unit, without_autocast
 from contrastbench.losses.two_views import two_view_loss
 
 
@@ -59,7 +59,7 @@ def hcl(z_a: Tensor, z_b: Tensor, *, temperature: float, tau_plus: float, beta: 
     Source: Robinson et al. 2021, arXiv:2010.04592, eq. 4; joshr17/HCL image/main.py.
     """
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
-    check_range("beta", beta, 0, math.inf)
+    check_range("beta", beta, 0, MOST)
     return two_view_loss(z_a, z_b, temperature, tau_plus, beta)
 
 
@@ -88,7 +88,8 @@ def dcl_many_positives(
         raise ValueError(f"more_positives must be {expected}, got {list(more_positives.shape)}")
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
     u, log_positive = views(z_a, z_b, temperature)
-    samples = torch.linalg.vecdot(u.unflatten(0, (2, -1)), unit(more_positives)[:, None]).flatten(1) / temperature
+    with without_autocast(u):
+        samples = torch.linalg.vecdot(u.unflatten(0, (2, -1)), unit(more_positives)[:, None]).flatten(1) / temperature
     log_class = log_mean_exp(torch.cat([log_positive[None], samples]), dim=0)
     log_mean = log_debiased(log_mean_negatives(u, temperature), log_class, tau_plus, -1 / temperature)
     return pick_positive(log_positive, log_mean + math.log(u.shape[0] - 2))

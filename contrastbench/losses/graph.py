@@ -15,15 +15,19 @@ import torch
 from torch import Tensor
 
 from contrastbench.losses.parts import (
+    MOST,
     check_pair,
     check_positive,
     check_range,
     check_rows,
     cosines,
+    full_precision,
     hardness_weights,
+    without_autocast,
 )
 
 LOG_2 = math.log(2.0)
+LEAST_SCORE = 1e-15  # hardness is relative to the largest score: below this one its gradient would overflow float32
 
 
 def jsd(scores: Tensor, own: Tensor, *, node: Tensor | None = None, count: Tensor | None = None) -> Tensor:
@@ -45,13 +49,14 @@ def jsd(scores: Tensor, own: Tensor, *, node: Tensor | None = None, count: Tenso
 
     Source: Sun et al. 2020, arXiv:1908.01000, eq. 4; authors' losses.py (local_global_loss_, measure JSD).
     """
-    node, count = _checked(scores, own, node, count)
+    scores, node, count = _checked(scores, own, node, count)
     nodes, graphs = count.sum(), scores.shape[1]
     positive = scores[node, own]
     per_row = torch.zeros(len(scores), dtype=scores.dtype, device=scores.device).index_add_(0, node, count)
-    all_graphs = per_row @ softplus(scores).sum(dim=1)
-    negative = (all_graphs - count @ softplus(positive)) / (nodes * (graphs - 1))
-    return count @ softplus(-positive) / nodes + negative - 2 * LOG_2
+    with without_autocast(scores):
+        all_graphs = per_row @ softplus(scores).sum(dim=1)
+        negative = (all_graphs - count @ softplus(positive)) / (nodes * (graphs - 1))
+        return count @ softplus(-positive) / nodes + negative - 2 * LOG_2
 
 
 def hard_jsd(
@@ -76,7 +81,7 @@ def hard_jsd(
 
     Args:
         scores, own, node, count: as in ``jsd``.
-        beta: hardness, any finite number.
+        beta: hardness, at most a million either way.
         tau_plus: probability that a negative graph is a positive in truth, in [0, 1).
 
     Returns:
@@ -86,15 +91,17 @@ def hard_jsd(
     (the normaliser 2 T / max |T|). Weights are not detached, as in the authors' code.
     """
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
-    node, count = _checked(scores, own, node, count)
+    check_range("beta", beta, -MOST, MOST)
+    scores, node, count = _checked(scores, own, node, count)
     positive, surprise = scores[node, own], softplus(scores)[node]
     negatives = scores[node].scatter_(1, own[:, None], 0.0)
-    hardness = negatives * (2 / _largest(negatives, scores, node))
+    hardness = _hardness(negatives, scores, node)
     # The same weights as parts.hardness_weights(hardness, beta, keep=own excluded), in a third of the time.
     weights = torch.softmax((beta * hardness).scatter_(1, own[:, None], -math.inf), dim=1)
     negative = (weights * surprise).sum(dim=1)
     left_over = (negative - tau_plus * softplus(positive)).clamp_min(0.0) / (1 - tau_plus)
-    return count @ (softplus(-positive) + left_over) / count.sum() - 2 * LOG_2
+    with without_autocast(scores):
+        return count @ (softplus(-positive) + left_over) / count.sum() - 2 * LOG_2
 
 
 def hard_jsd_as_code(
@@ -123,7 +130,8 @@ def hard_jsd_as_code(
     Source: joshr17/HCL graph/losses.py and graph/cortex_DIM/functions/gan_losses.py (JSD_hard) at commit 7b4647f.
     """
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
-    node, count = _checked(scores, own, node, count)
+    check_range("beta", beta, -MOST, MOST)
+    scores, node, count = _checked(scores, own, node, count)
     nodes, graphs = count.sum(), scores.shape[1]
     positive = scores[node, own]
     surprise = softplus(scores)[node].scatter_(1, own[:, None], LOG_2)
@@ -131,13 +139,13 @@ def hard_jsd_as_code(
         per_pair = (surprise.sum(dim=1) - graphs * LOG_2) / (1 - tau_plus)
     else:
         negatives = scores[node].scatter_(1, own[:, None], 0.0)
-        hardness = negatives * (-2 / _largest(negatives, scores, node))
-        weights = hardness_weights(hardness, beta, dim=1)
+        weights = hardness_weights(-_hardness(negatives, scores, node), beta, dim=1)
         per_pair = (weights * surprise).sum(dim=1) / (1 - tau_plus) - graphs * LOG_2
     ratio = tau_plus / (1 - tau_plus)
     masked = (graphs - 1) * ratio * LOG_2  # G - 1 zeros a row: log 2 - sp(0) - ratio * sp(0)
     per_positive = softplus(-positive) + ratio * softplus(positive) - LOG_2 + masked
-    return count @ per_pair / (nodes * (graphs - 1)) + count @ per_positive / nodes
+    with without_autocast(scores):
+        return count @ per_pair / (nodes * (graphs - 1)) + count @ per_positive / nodes
 
 
 def graphcl(z_a: Tensor, z_b: Tensor, *, temperature: float = 0.2) -> Tensor:
@@ -184,25 +192,30 @@ class _Softplus(torch.autograd.Function):
         return x.sigmoid() * gradient
 
 
-def _largest(negatives: Tensor, scores: Tensor, node: Tensor) -> Tensor:
-    """max |negatives|, with its gradient; found without gradient, then read from ``scores`` as one entry.
+def _hardness(negatives: Tensor, scores: Tensor, node: Tensor) -> Tensor:
+    """``2 T / max |T|`` over the negatives, with the gradient of the largest.
 
-    The place stays on the device as a tensor: to know it as a number would be a wait.
+    It is found without a gradient and then read as one entry. Its place stays on the device as a tensor: to know it as
+    a number would be a wait.
     """
     graphs = negatives.shape[1]
     with torch.no_grad():
         place = negatives.abs().flatten().argmax(dim=0, keepdim=True)
         row, graph = place // graphs, place % graphs
         place = node.index_select(0, row) * graphs + graph
-    return scores.flatten().index_select(0, place).squeeze(0).abs().clamp_min(1e-30)
+    largest = scores.flatten().index_select(0, place).squeeze(0).abs()
+    scale = (largest.detach() / MOST).clamp_min(1.0)  # larger scores times their gradients would overflow float32
+    return (negatives / scale) * (2 / (largest / scale).clamp_min(LEAST_SCORE))
 
 
-def _checked(scores: Tensor, own: Tensor, node: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor]:
+def _checked(scores: Tensor, own: Tensor, node: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores and counts in full precision, and the row of scores of each pair."""
     check_rows("scores", scores)
     if scores.shape[1] < 2:
         raise ValueError("a batch of one graph has no negatives; at least 2 graphs are needed")
+    scores = full_precision(scores)
     node = torch.arange(len(own), device=scores.device) if node is None else node
     count = torch.ones(len(own), dtype=scores.dtype, device=scores.device) if count is None else count.to(scores.dtype)
     if not (len(node) == len(own) == len(count)):
         raise ValueError(f"own, node and count must have one length, got {len(own)}, {len(node)} and {len(count)}")
-    return node, count
+    return scores, node, count

@@ -16,6 +16,7 @@ from contrastbench.losses.parts import check_rows, dot_products, unit
 SAMPLED_COST = 100  # a dot product of two gathered rows costs about as much as this many inside a matrix product
 CHUNK_NUMBERS = {"cpu": 2**18}  # gathered at a time: 1 MB stays in a core's cache
 CHUNK_NUMBERS_ELSEWHERE = 2**26
+SHORTEST_MIX = 1e-6  # squared: opposite ends cancel, and what is left of them has no direction
 
 
 def mochi(
@@ -163,13 +164,12 @@ def _mixes(
     near = to_u.gather(1, far)[:, None]
     toward = to_l.gather(1, partners.flatten(1)).view(partners.shape)
     between = _between(u, other, far, partners)
-    least = torch.finfo(q.dtype).tiny
     if shares is None:  # |u + 2 l| = |2 u + l|
-        length = (5 + 4 * between).clamp_min(least).sqrt()
+        length = (5 + 4 * between).clamp_min(SHORTEST_MIX).sqrt()
         cosine = torch.stack([near + 2 * toward, 2 * near + toward], dim=1) / length[:, None]
     else:
         rest = 1 - shares
-        length = (shares.square() + rest.square() + 2 * shares * rest * between).clamp_min(least).sqrt()
+        length = (shares.square() + rest.square() + 2 * shares * rest * between).clamp_min(SHORTEST_MIX).sqrt()
         cosine = (shares * near + rest * toward) / length
     return far, cosine.flatten(1)
 

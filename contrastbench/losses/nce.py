@@ -1,15 +1,19 @@
-"""Noise-contrastive estimation, binary (Gutmann and Hyvarinen) and categorical (InfoNCE: CPC, MoCo), and hard negatives
-for any scores."""
+"""Noise-contrastive estimation, binary (Gutmann and Hyvarinen) and categorical (InfoNCE: CPC, MoCo), hard negatives for
+any scores, and clusters' centres as further candidates (ProtoNCE)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
 from contrastbench.losses.parts import (
+    LEAST,
+    MOST,
     check_pair,
     check_positive,
     check_range,
@@ -43,9 +47,14 @@ def nce(data_scores: Tensor, data_log_noise: Tensor, noise_scores: Tensor, noise
 
     Source: Gutmann and Hyvarinen 2010, eq. 2-3; Mnih and Teh 2012, arXiv:1206.6426, eq. 8, for k samples a datum.
     """
-    if data_scores.ndim != 1 or noise_scores.ndim != 2 or len(noise_scores) != len(data_scores):
-        shapes = f"{list(data_scores.shape)} and {list(noise_scores.shape)}"
-        raise ValueError(f"data_scores must be [B] and noise_scores [B, k], got {shapes}")
+    shapes = f"{list(data_scores.shape)} and {list(noise_scores.shape)}"
+    if (
+        data_scores.ndim != 1
+        or noise_scores.ndim != 2
+        or len(noise_scores) != len(data_scores)
+        or not noise_scores.numel()
+    ):
+        raise ValueError(f"data_scores must be [B] and noise_scores [B, k] with B and k at least 1, got {shapes}")
     log_k = math.log(noise_scores.shape[1])
     data = full_precision(data_scores) - data_log_noise - log_k
     noise = full_precision(noise_scores) - noise_log_noise - log_k
@@ -154,7 +163,7 @@ def hard_info_nce(
     Source: Robinson et al. 2021, arXiv:2010.04592, eq. 4.
     """
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
-    check_range("beta", beta, 0, math.inf)
+    check_range("beta", beta, 0, MOST)
     if negatives.ndim != 2 or positive.shape != negatives.shape[:1]:
         raise ValueError(f"positive must be [B], negatives [B, N]; got {list(positive.shape)}, {list(negatives.shape)}")
     positive, negatives = full_precision(positive), full_precision(negatives)
@@ -169,6 +178,77 @@ def hard_info_nce(
     log_mean = (total / counts).log() + top.squeeze(1)
     log_sum = log_debiased(log_mean, positive, tau_plus, log_floor) + counts.log()
     return (torch.logaddexp(positive, log_sum) - positive).mean()
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """One k-means clustering of the data: prototypes [K, D], concentrations phi [K] > 0, clusters of the B queries."""
+
+    prototypes: Tensor
+    concentration: Tensor
+    assigned: Tensor
+
+    def __post_init__(self) -> None:
+        check_rows("prototypes", self.prototypes)
+        phi = self.concentration
+        asked = phi.device.type == "cpu"  # elsewhere the question would be a wait
+        if phi.shape != self.prototypes.shape[:1] or (asked and not ((phi >= LEAST) & (phi <= MOST)).all()):
+            expected = f"[{len(self.prototypes)}], each in [{LEAST:g}, {MOST:g}]"
+            raise ValueError(f"concentration must be {expected}, got {list(phi.shape)} from {phi.min()} to {phi.max()}")
+
+
+def proto_nce(
+    query: Tensor, key: Tensor, queue: Tensor, *, clusterings: Sequence[Clustering], temperature: float
+) -> Tensor:
+    """PCL's loss: InfoNCE against a queue, and the mean over M clusterings of finding one's own prototype.
+
+        L = infonce_queue + 1/M sum_m mean_i [ -q_i.c_own / phi_own + log sum_j exp(q_i.c_j / phi_j) ]
+
+    All prototypes are in the sum; the authors' code samples some of them when there are many.
+
+    Args:
+        query, key, queue, temperature: as in :func:`contrastbench.losses.infonce_queue`.
+        clusterings: M >= 1 of them; their tensors get no gradient.
+
+    Returns:
+        Scalar, mean over the queries, in nats.
+
+    Source: Li et al. 2021, arXiv:2005.04966, eq. 11.
+    """
+    if not clusterings:
+        raise ValueError("clusterings must hold at least one clustering, got none")
+    terms = [_own_prototype(query, clustering) for clustering in clusterings]
+    return infonce_queue(query, key, queue, temperature=temperature) + torch.stack(terms).mean()
+
+
+def concentrations(
+    z: Tensor, prototypes: Tensor, assigned: Tensor, *, temperature: float, smooth: float = 10.0
+) -> Tensor:
+    """The spread phi of each cluster, scaled so that its mean is the temperature.
+
+        phi_c = sum_{i in c} |u_i - c| / (n_c * log(n_c + smooth)),   then phi <- temperature * phi / mean(phi)
+
+    Args:
+        z: [R, D] embeddings of all data, any norm; prototypes: [K, D]; assigned: [R] cluster numbers.
+        temperature, smooth: > 0. A cluster of fewer than 2 members gets the largest phi of all.
+
+    Source: Li et al. 2021, arXiv:2005.04966, eq. 12 (smooth is its alpha).
+    """
+    check_positive("temperature", temperature)
+    check_positive("smooth", smooth)
+    u, centres = unit(z.detach()), unit(prototypes.detach())
+    sizes = torch.bincount(assigned, minlength=len(centres)).to(u.dtype)
+    distance = torch.linalg.vector_norm(u - centres[assigned], dim=1)
+    phi = u.new_zeros(len(centres)).index_add_(0, assigned, distance) / (sizes * (sizes + smooth).log()).clamp_min(1)
+    phi = torch.where(sizes < 2, phi.max(), phi)
+    if not phi.min() > 0:
+        raise ValueError("every cluster of 2 or more members must have some spread, got a cluster of equal embeddings")
+    return temperature * phi / phi.mean()
+
+
+def _own_prototype(query: Tensor, clustering: Clustering) -> Tensor:
+    scores = dot_products(unit(query), unit(clustering.prototypes.detach())) / clustering.concentration.detach()
+    return cross_entropy(scores, clustering.assigned)
 
 
 def _scores_of_each(q: Tensor, candidates: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def loss_and_slopes(
     if not tau_plus:
         return loss, to_true, -to_true
     free = log_true > -1 / temperature  # the clamp is not holding
-    gain = ((log_mean - log_true).exp_() / (1 - tau_plus)).mul_(free)  # d log_true / d log_mean
+    gain = (log_mean - log_true).masked_fill_(~free, -math.inf).exp_() / (1 - tau_plus)  # d log_true / d log_mean
     return loss, to_true * gain, to_true * (free.to(gain.dtype).sub_(gain).sub_(1))
 
 

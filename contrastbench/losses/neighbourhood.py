@@ -131,7 +131,7 @@ def _check(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Non
 def _mean(losses: Tensor, counted: Tensor | None) -> Tensor:
     if counted is None:
         return losses.mean()
-    return torch.where(counted, losses, 0.0).sum() / counted.sum().clamp_min(1)
+    return (losses * counted).sum() / counted.sum().clamp_min(1)
 
 
 def _key_and_queue(q: Tensor, key: Tensor, queue: Tensor) -> Tensor:

@@ -15,18 +15,20 @@ from torch.autograd.function import once_differentiable
 
 # ---------------------------------------------------------------------------------------------------------- checks
 
+LEAST, MOST = 1e-6, 1e6  # temperatures, margins and the like: beyond them float32 computes with rounding errors alone
 
-def check_positive(name: str, value: float) -> None:
-    """Raises ValueError unless ``value`` is a finite number above 0."""
-    if not (0 < value < math.inf):
-        raise ValueError(f"{name} must be a finite number above 0, got {value}")
+
+def check_positive(name: str, value: float, *, most: float = MOST) -> None:
+    """Raises ValueError unless ``value`` is in [LEAST, most]: above 0, and a number that float32 can compute with."""
+    if not LEAST <= value <= most:
+        raise ValueError(f"{name} must be in [{LEAST:g}, {most:g}], got {value}")
 
 
 def check_range(name: str, value: float, low: float, high: float, *, high_allowed: bool = True) -> None:
     """Raises ValueError unless ``low <= value <= high`` (``< high`` where the end is not allowed)."""
     inside = low <= value <= high if high_allowed else low <= value < high
-    if not (inside and math.isfinite(value)):
-        closing = "]" if high_allowed and high < math.inf else ")"
+    if not inside:
+        closing = "]" if high_allowed else ")"
         raise ValueError(f"{name} must be in [{low:g}, {high:g}{closing}, got {value}")
 
 
@@ -106,13 +108,6 @@ def row_dots(a: Tensor, b: Tensor) -> Tensor:
     return (full_precision(a) * full_precision(b)).sum(dim=-1)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distance of every row of ``a`` to every row of ``b``, never negative."""
-    a, b = full_precision(a), full_precision(b)
-    squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1)[None, :]
-    return (squares - 2 * dot_products(a, b)).clamp_min(0)
-
-
 # ----------------------------------------------------------------------------------------------- means in log space
 
 
@@ -168,7 +163,8 @@ def hardness_weights(
 
     Args:
         scores: s, any shape: cosines / temperature for images and sentences, discriminator scores for graphs.
-        beta: hardness, any finite number; 0 weighs all alike, a negative one (as HCL's graph code) favours easy ones.
+        beta: hardness, at most a million either way; 0 weighs all alike, a negative one (HCL's graph code) favours the
+            easy ones.
         keep: boolean, broadcastable to ``scores``: the entries that are negatives. None keeps everything.
         dim: the dimension over which the weights are normalised.
         count: instead of ``keep``, where whatever is no negative is -inf in ``scores`` already: how many are negatives.
@@ -179,7 +175,7 @@ def hardness_weights(
 
     Source: Robinson et al. 2021, arXiv:2010.04592, section 3; authors' image/main.py (``imp / imp.mean``).
     """
-    check_range("beta", beta, -math.inf, math.inf)
+    check_range("beta", beta, -MOST, MOST)
     scores = full_precision(scores)
     if count is not None and (keep is not None or beta <= 0):
         raise ValueError(f"count replaces keep and needs beta above 0, got beta {beta} and keep {keep}")
@@ -207,7 +203,7 @@ def log_debiased(log_negatives: Tensor, log_positive: Tensor, tau_plus: float, l
     Source: Chuang et al. 2020, arXiv:2007.00224, eq. 8.
     """
     left_over = 1 - tau_plus * torch.exp((log_positive - log_negatives).clamp_max(50.0))
-    positive = left_over > 0  # the rest is below the floor, and its logarithm would be NaN
+    positive = ~(left_over <= 0)  # the rest is below the floor; a NaN is not, and must show in the loss
     log_mean = log_negatives + left_over.where(positive, torch.ones_like(left_over)).log() - math.log1p(-tau_plus)
     floor = log_floor  # a number is written by the device itself: to copy it there would be a wait
     if not isinstance(floor, Tensor):

@@ -1,5 +1,6 @@
 """The graph losses against their printed formulas in loops, their special cases, and each other."""
 
+import itertools
 import math
 
 import pytest
@@ -68,18 +69,17 @@ def test_jsd_is_its_printed_formula(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("beta", BETAS)
-@pytest.mark.parametrize("tau_plus", [0.0, 0.1, 0.5])
-def test_hard_jsd_is_its_printed_formula(size, beta, tau_plus):
+def test_hard_jsd_is_its_printed_formula(size):
     scores, own = drawn(*size)
-    assert hard_jsd(scores, own, beta=beta, tau_plus=tau_plus).item() == pytest.approx(
-        hard_in_loops(scores, own, beta, tau_plus), abs=1e-12
-    )
+    for beta, tau_plus in itertools.product(BETAS, (0.0, 0.1, 0.5)):
+        ours = hard_jsd(scores, own, beta=beta, tau_plus=tau_plus).item()
+        assert ours == pytest.approx(hard_in_loops(scores, own, beta, tau_plus), abs=1e-12)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("beta", [0.0, 1.0, 2.0, 10.0])
-@pytest.mark.parametrize("tau_plus", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("size", "beta", "tau_plus"),
+    [(SIZES[0], 0.0, 0.0), (SIZES[1], 0.0, 0.5), (SIZES[1], 1.0, 0.5), (SIZES[2], 10.0, 0.0)],
+)
 def test_the_code_variant_equals_the_authors_computation_with_its_gradient(size, beta, tau_plus):
     scores, own = drawn(*size)
     values, gradients = [], []
@@ -161,26 +161,6 @@ def test_shared_rows_and_counts_are_repetitions(loss):
     repeats = count.long()
     repeated = loss(scores[node].repeat_interleave(repeats, 0), own.repeat_interleave(repeats))
     torch.testing.assert_close(loss(scores, own, node=node, count=count), repeated)
-
-
-@pytest.mark.parametrize(
-    "loss", [jsd, lambda s, o: hard_jsd(s, o, beta=2.0, tau_plus=0.1), lambda s, o: hard_jsd_as_code(s, o, beta=2.0)]
-)
-def test_gradients_are_those_of_finite_differences(loss):
-    scores, own = drawn(6, 3)
-    assert torch.autograd.gradcheck(lambda s: loss(s, own), (scores.requires_grad_(),))
-
-
-@pytest.mark.parametrize(
-    "loss", [jsd, lambda s, o: hard_jsd(s, o, beta=10.0, tau_plus=0.5), lambda s, o: hard_jsd_as_code(s, o, beta=10.0)]
-)
-@pytest.mark.parametrize("scale", [0.0, 1e-12, 1e4])
-def test_extreme_scores_stay_finite_in_float32(loss, scale):
-    scores, own = drawn(6, 3)
-    leaf = (scores.float() * scale).requires_grad_()
-    value = loss(leaf, own)
-    value.backward()
-    assert value.isfinite() and leaf.grad.isfinite().all()
 
 
 def test_softplus_is_torchs_within_float32():

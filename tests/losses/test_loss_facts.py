@@ -89,16 +89,6 @@ def test_bayesian_weights_of_tied_scores_are_those_of_the_last_rank():
     same(ours, ((first + 3 * other) / 4).squeeze())
 
 
-@pytest.mark.parametrize("width", [1, 3, 64])
-def test_one_sort_gives_the_same_weights_as_counting(width):
-    scores = torch.randn(5, 40, generator=generator(0, "test"), dtype=torch.float64).mul(width).round().div(width)
-    by_rank = torch.rand(40, generator=generator(1, "test"), dtype=torch.float64)
-    from contrastbench.losses.bayesian import weights_by_rank
-
-    counted = (scores[:, None, :] <= scores[:, :, None]).sum(dim=2)
-    same(weights_by_rank(scores, by_rank), by_rank[counted - 1])
-
-
 def test_dcl_with_no_further_positives_is_dcl():
     a, b = views()
     ours = losses.dcl_many_positives(a, b, a.new_zeros(0, 6, 4), temperature=0.5, tau_plus=0.3)
@@ -236,3 +226,17 @@ def test_queue_and_key_get_no_gradient():
     queue = views(9, 4)[0].clone().requires_grad_()
     losses.infonce_queue(query, key, queue, temperature=0.2).backward()
     assert query.grad is not None and key.grad is None and queue.grad is None
+
+
+def test_nt_xent_is_between_its_value_for_the_best_and_for_the_worst_embeddings():
+    z = torch.randn(200, 2, 3, 5, generator=generator(0, "test"), dtype=torch.float64)
+    for (a, b), temperature in zip(z, torch.logspace(-1.3, 0.7, 200).tolist(), strict=True):
+        low, high = (math.log1p(4 * math.exp(sign * 2 / temperature)) for sign in (-1, 1))
+        assert low - 1e-9 <= losses.nt_xent(a, b, temperature=temperature).item() <= high + 1e-9
+
+
+def test_harder_negatives_never_cost_less():
+    a, b = (z.float() for z in views())
+    for temperature in (0.01, 0.1, 1.0):
+        costs = [losses.hcl(a, b, temperature=temperature, tau_plus=0.3, beta=beta).item() for beta in (0, 0.5, 2, 30)]
+        assert costs == sorted(costs)

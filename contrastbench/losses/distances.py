@@ -1,7 +1,10 @@
-"""FaceNet's triplet loss over a labelled batch, and the miners that choose its negatives.
+"""Losses that shape distances: of pairs known to be similar or different (DrLIM and its two-margin descendants), and of
+triplets, with the miners that choose a batch's negatives (FaceNet).
 
-B: rows; every ordered pair (a, p) of two rows of one label is a pair to satisfy, every row n of another label a
-possible negative. Distances are squared, between unit vectors: d = |u - v|^2 in [0, 4]. No miner makes a B^3 tensor.
+P: pairs. D(i) = |x_a(i) - x_b(i)|, Euclidean, of the rows as they are: not angles.
+B: rows of a labelled batch; every ordered pair (a, p) of two rows of one label is a pair to satisfy, every row n of
+another label a possible negative. Triplets have squared distances between unit vectors, d = |u - v|^2 in [0, 4]. No
+miner makes a B^3 tensor.
 """
 
 from __future__ import annotations
@@ -12,10 +15,95 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from contrastbench.losses.parts import check_pair, check_positive, check_rows, dot_products, full_precision, unit
+from contrastbench.losses.parts import (
+    check_pair,
+    check_positive,
+    check_range,
+    check_rows,
+    dot_products,
+    full_precision,
+    unit,
+)
 
 # (distances [B, B], same [B, B], margin) -> loss [B, B] of each pair, and the pairs that count [B, B]
 Miner = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
+
+
+def drlim(x_a: Tensor, x_b: Tensor, different: Tensor, *, margin: float) -> Tensor:
+    """DrLIM: a spring pulls similar pairs together, another pushes different ones apart until the margin.
+
+        L = mean_i [ (1 - Y_i)/2 * D_i^2 + Y_i/2 * max(0, m - D_i)^2 ]
+
+    Args:
+        x_a, x_b: [P, D] points, not normalised; row i of each is pair i.
+        different: Y, [P], boolean: whether the pair is a different one.
+        margin: m > 0, a distance.
+
+    Returns:
+        Scalar, mean over the pairs, in squared distance.
+
+    Source: Hadsell et al. 2006, "Dimensionality reduction by learning an invariant mapping", eq. 4.
+    """
+    check_positive("margin", margin)
+    distance = _distances(x_a, x_b, different)
+    return torch.where(different, (margin - distance).clamp_min(0), distance).square().mean() / 2
+
+
+def squared_hinge(
+    x_a: Tensor, x_b: Tensor, different: Tensor, *, positive_margin: float, negative_margin: float
+) -> Tensor:
+    """Two margins, squared: similar pairs only need to be near, and no longer cost anything there.
+
+        L = mean_i [ (1 - Y_i) * max(0, D_i - m_pos)^2 + Y_i * max(0, m_neg - D_i)^2 ]
+
+    With m_pos = 0 it is twice :func:`drlim`.
+
+    Args:
+        x_a, x_b, different: as in :func:`drlim`.
+        positive_margin, negative_margin: 0 <= m_pos < m_neg, distances.
+
+    Returns:
+        Scalar, mean over the pairs, in squared distance.
+
+    Source: Lin et al. 2016, "DeepHash", arXiv:1501.04711, section 3.2 (the double-margin loss).
+    """
+    return _violations(x_a, x_b, different, positive_margin, negative_margin).square().mean()
+
+
+def margin_pairs(
+    x_a: Tensor, x_b: Tensor, different: Tensor, *, positive_margin: float, negative_margin: float
+) -> Tensor:
+    """The margin loss: the same two margins, not squared, so that a far outlier pulls no harder than a near one.
+
+        L = mean_i [ (1 - Y_i) * max(0, D_i - m_pos) + Y_i * max(0, m_neg - D_i) ]
+
+    Wu et al. write m_pos = beta - alpha and m_neg = beta + alpha.
+
+    Args:
+        x_a, x_b, different, positive_margin, negative_margin: as in :func:`squared_hinge`.
+
+    Returns:
+        Scalar, mean over the pairs, in distance.
+
+    Source: Wu et al. 2017, arXiv:1706.07567, eq. 5, with a fixed beta.
+    """
+    return _violations(x_a, x_b, different, positive_margin, negative_margin).mean()
+
+
+def _violations(x_a: Tensor, x_b: Tensor, different: Tensor, positive_margin: float, negative_margin: float) -> Tensor:
+    check_positive("negative_margin", negative_margin)
+    check_range("positive_margin", positive_margin, 0, negative_margin, high_allowed=False)
+    distance = _distances(x_a, x_b, different)
+    return torch.where(different, negative_margin - distance, distance - positive_margin).clamp_min(0)
+
+
+def _distances(x_a: Tensor, x_b: Tensor, different: Tensor) -> Tensor:
+    check_pair(x_a, x_b, ("x_a", "x_b"), at_least=1)
+    if different.dtype != torch.bool or different.shape != x_a.shape[:1]:
+        raise ValueError(f"different must be boolean [{x_a.shape[0]}], got {different.dtype} {list(different.shape)}")
+    apart = full_precision(x_a) - full_precision(x_b)
+    scale = (apart.detach().abs().amax() / 1e15).clamp_min(1.0)  # the squares of larger numbers overflow float32
+    return torch.linalg.vector_norm(apart / scale, dim=1) * scale
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float) -> Tensor:
@@ -63,7 +151,8 @@ def batch_triplet(z: Tensor, labels: Tensor, *, margin: float, miner: Miner) -> 
     same = labels[:, None] == labels[None, :]
     losses, counting = miner((2 - 2 * dot_products(u, u)).clamp_min(0), same, margin)
     counting = (counting & same & ~same.all(dim=1, keepdim=True)).fill_diagonal_(False)
-    return losses.where(counting, losses.new_zeros(())).sum() / counting.sum().clamp_min(1)
+    mean = losses.where(counting, losses.new_zeros(())).sum() / counting.sum().clamp_min(1)
+    return mean + 0 * u.detach().sum()  # NaN where any embedding is, whatever the miner passes over
 
 
 def mine_every(distances: Tensor, same: Tensor, margin: float) -> tuple[Tensor, Tensor]:
