@@ -11,14 +11,15 @@ import torch
 from kinds import kind_of
 
 from baselines.graph_kernels import feature_sum, shortest_path_kernel, weisfeiler_leman_kernel
-from benchmarks.graph_contrastive import clean, graphcl, tables
+from benchmarks.graph_contrastive import clean, graphcl
 from benchmarks.graph_contrastive import train as train_module
 from benchmarks.graph_contrastive.config import Config
+from benchmarks.graph_contrastive.tables import PAPER
 from contrastbench.data.graphs import GraphSet, load_graphs
 from contrastbench.runner import Checkpoint, Log
 
 SMOKE = {
-    kind_of(run): run for name in tables.TABLES for cell in tables.cells(name, "smoke", seeds=[0]) for run in cell.runs
+    kind_of(run): run for name in PAPER.tables for cell in PAPER.cells(name, "smoke", seeds=[0]) for run in cell.runs
 }
 SHORT = {"epochs": 3, "evaluate_at": (0,), "folds": 3, "inner_folds": 3}
 
@@ -233,31 +234,31 @@ def test_a_view_that_nothing_may_change_is_the_graph_itself(kind):
 
 
 def test_every_scale_and_table_has_cells_of_its_own_name():
-    for name in tables.TABLES:
-        cells = tables.cells(name, "paper")
+    for name in PAPER.tables:
+        cells = PAPER.cells(name, "paper")
         assert len({(cell.name, cell.metric) for cell in cells}) == len(cells) > 0
 
 
 def test_quick_runs_are_runs_of_the_published_protocol():
-    paper = {run.key for cell in tables.cells("main", "paper") for run in cell.runs}
-    quick = {run.key for cell in tables.cells("main", "quick") for run in cell.runs}
+    paper = {run.key for cell in PAPER.cells("main", "paper") for run in cell.runs}
+    quick = {run.key for cell in PAPER.cells("main", "quick") for run in cell.runs}
     assert len(quick) == 60 and quick <= paper
 
 
 def test_tables_share_runs():
     main, beta, epochs = (
-        {run.key for cell in tables.cells(name, "paper") for run in cell.runs} for name in ("main", "beta", "epochs")
+        {run.key for cell in PAPER.cells(name, "paper") for run in cell.runs} for name in ("main", "beta", "epochs")
     )
     assert beta <= main and epochs <= main
 
 
 def test_an_unknown_scale_or_question_at_quick_scale_has_no_cells():
-    assert tables.cells("main", "huge") == [] and tables.cells("sign", "quick") == []
+    assert PAPER.cells("main", "huge") == [] and PAPER.cells("sign", "quick") == []
 
 
 def test_planning_imports_no_torch():
     code = (
-        "import sys; from benchmarks.graph_contrastive import tables; tables.cells('main', 'paper');"
+        "import sys; from benchmarks.graph_contrastive import tables; tables.PAPER.cells('main', 'paper');"
         "sys.exit('torch' in sys.modules)"
     )
     root = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ import pytest
 from command_line import contrastbench
 from typer.testing import CliRunner
 
+from contrastbench import papers
 from contrastbench.cli import machine
 from contrastbench.cli.app import console
 from contrastbench.cli.commands import app
@@ -38,20 +39,14 @@ def only_line(told):
 
 
 def test_a_metric_that_train_does_not_return_is_the_papers_error(invoke, monkeypatch):
-    import benchmarks.toy.tables as tables
-
-    made = tables.main
-    monkeypatch.setattr(tables, "main", lambda *given: [renamed(cell) for cell in made(*given)])
+    studies = papers.paper("toy").tables
+    monkeypatch.setitem(studies, "main", dataclasses.replace(studies["main"], metrics=["test_top5_percent"]))
     told = run(invoke)
     assert told.exit_code == 1
     assert told.stderr.strip() == (
         "error: toy/main/Noise8/Plain: 1 finished runs have no 'test_top5_percent', which tables.py names; "
         "train returned: test_top1_percent. Correct one of the two (and raise PROTOCOL_VERSION)"
     )
-
-
-def renamed(cell):
-    return dataclasses.replace(cell, metric="test_top5_percent")
 
 
 def test_a_budget_says_what_fits(invoke):

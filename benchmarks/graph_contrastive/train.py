@@ -163,9 +163,6 @@ def training_step(config: Config, device: str, seed: int = 0) -> tuple[TrainingS
     return learner.step(config, device), learner.inputs_of(0)
 
 
-TRAINING_STEPS = dict.fromkeys(("train", "fold_draws", "scaling"), (training_step,))
-
-
 # ------------------------------------------------------------------------------------------------------- baselines
 
 BASELINES: dict[str, Callable[[Config, GraphSet, int], np.ndarray]] = {

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+from contrastbench.runner import setting
+
 
 @dataclass(frozen=True)
 class Pretrain:
     """A random walk, whose end is kept."""
 
     dataset: str = "noise8"
-    epochs: int = 3
+    epochs: int = setting(3, "[1, inf)")
     size: int = 8  # numbers in the state
-    seconds: float = 0.0  # slept in each epoch
+    seconds: float = setting(0.0, "[0, inf)")  # slept in each epoch
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,12 @@ class Discover:
     """A walk on from the pre-trained state, under one split."""
 
     dataset: str = "noise8"
-    split: str = "a"  # "a", "b" or "c": other random steps
-    rounds: int = 2
+    split: str = setting("a", ("a", "b", "c"))  # other random steps
+    rounds: int = setting(2, "[1, inf)")
     gain: float = 0.0  # moves the score, so that methods differ
-    seconds: float = 0.0  # slept in each round
+    seconds: float = setting(0.0, "[0, inf)")  # slept in each round
 
 
 @dataclass(frozen=True)
 class Mean:
     """The mean over the splits; there is nothing to set."""
-
-
-RANGES = {"epochs": "[1, inf)", "rounds": "[1, inf)", "seconds": "[0, inf)", "split": ("a", "b", "c")}

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.staged.config import Discover, Mean, Pretrain
 
-from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner import Line, On, Paper, Run, Stage, Study
 
-PAPER = "staged"
-TITLE = "A paper in three stages that never was"
-TABLES = {
-    "main": Table(title="Does the gain show in the mean over the splits?", baseline="Plain"),
-    "splits": Table(title="And under each split?"),
-    "shared": Table(title="And if all seeds share one pre-training?"),
-}
-SEEDS = range(2)
 SPLITS = ("a", "b", "c")
+QUICK = {"quick": [On("noise8", None, seeds=2)]}
 
 
-def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
-    if scale != "quick":
-        return []
-    seeds = SEEDS if seeds is None else seeds
-    if table == "splits":
-        runs = {split: discover(split, gain=0.0) for split in SPLITS}
-        return [Cell("noise8", f"split {s}", "test_top1_percent", seeded(run, seeds)) for s, run in runs.items()]
-    shared = ("pretrain",) if table == "shared" else ()
-    return [
-        Cell("noise8", method, "test_mean_percent", seeded(mean(method, gain), seeds, shared), {"gain": gain})
-        for method, gain in (("Plain", 0.0), ("Better", 1.0))
-    ]
-
-
-def mean(method: str, gain: float) -> Run:
-    return run(Mean(), method, "mean", {split: discover(split, gain) for split in SPLITS})
+def run(config: Any, method: str, stage: str, needs: dict[str, Run]) -> Run:
+    return Run("staged", config, 0, "quick", "noise8", method, stage=stage, needs=needs)
 
 
 def discover(split: str, gain: float) -> Run:
@@ -43,5 +21,30 @@ def discover(split: str, gain: float) -> Run:
     return run(Discover(split=split, gain=gain), f"split {split}", "discover", {"pretrain": pretrain})
 
 
-def run(config: Any, method: str, stage: str, needs: dict[str, Run]) -> Run:
-    return Run(PAPER, config, 0, "quick", "noise8", method, stage=stage, needs=needs)
+def splits(on: On) -> list[Line]:
+    return [Line(discover(split, gain=0.0)) for split in SPLITS]
+
+
+def means(*shared: str):
+    def lines(on: On) -> list[Line]:
+        return [
+            Line(run(Mean(), method, "mean", {s: discover(s, gain) for s in SPLITS}), {"gain": gain}, shared=shared)
+            for method, gain in (("Plain", 0.0), ("Better", 1.0))
+        ]
+
+    return lines
+
+
+PAPER = Paper(
+    __package__,
+    "A paper in three stages that never was",
+    [
+        Study(
+            "main", "Does the gain show in the mean over the splits?", means(), QUICK, ["test_mean_percent"], "Plain"
+        ),
+        Study("splits", "And under each split?", splits, QUICK, ["test_top1_percent"]),
+        Study("shared", "And if all seeds share one pre-training?", means("pretrain"), QUICK, ["test_mean_percent"]),
+    ],
+    stages={name: Stage(f"train.{name}") for name in ("pretrain", "discover", "mean")},
+    versions={},
+)

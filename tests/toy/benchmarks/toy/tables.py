@@ -4,76 +4,74 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.toy.config import Config
 
-from contrastbench.runner import Cell, Run, Table, seeded
+from contrastbench.runner import Line, On, Paper, Run, Stage, Study
 
-PAPER = "toy"
-TITLE = "A paper that never was"
 PROTOCOL_VERSION = 1
-TABLES = {
-    "main": Table(title="Does the gain show?", rows="method", columns="dataset", baseline="Plain"),
-    "faults": Table(title="Does each way of failing get its own word?"),
-    "chain": Table(title="Is a run that is needed done first, and once?"),
-    "many": Table(title="What does the machinery cost per run?"),
-    "slow": Table(title="Does a disturbed run end as an undisturbed one?"),
-}
-SCALES = {
-    "smoke": {"epochs": 1},
-    "quick": {},
-}
-SEEDS = {"many": range(int(os.environ.get("TOY_MANY", "1000"))), "slow": range(4)}
 
 
-def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
-    """The cells of one table; none for a scale that the toy does not have."""
-    if scale not in SCALES:
-        return []
-    seeds = tuple(SEEDS.get(table, range(3)) if seeds is None else seeds)
-    return {"main": main, "faults": faults, "chain": chain, "many": many, "slow": slow}[table](scale, seeds)
+def places(*datasets: str, seeds: int = 3) -> dict[str, list[On]]:
+    """At smoke scale one epoch."""
+    return {
+        "smoke": [On(name, {"epochs": 1}, seeds) for name in datasets],
+        "quick": [On(name, {}, seeds) for name in datasets],
+    }
 
 
-def main(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    return [
-        cell(dataset, method, Config(size=size, gain=gain), scale, seeds)
-        for dataset, size in (("Noise8", 8), ("Noise16", 16))
-        for method, gain in (("Plain", 0.0), ("Better", 1.0))
-    ]
+def run(on: On, method: str, config: Config, **more: Any) -> Run:
+    config = dataclasses.replace(config, **on.base)
+    return Run("toy", config, 0, on.scale, on.dataset, method, protocol_version=PROTOCOL_VERSION, **more)
 
 
-def faults(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    fine = [cell("Noise8", "Fine", Config(size=4), scale, seeds)]
-    return fine + [
-        cell("Noise8", method, Config(size=4, fail_at=0, failure=failure), scale, seeds)
-        for method, failure in (("Raises", "error"), ("Diverges", "nan"), ("Grows", "memory"))
-    ]
+def line(on: On, method: str, config: Config) -> Line:
+    return Line(run(on, method, config), {"gain": config.gain})
 
 
-def chain(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    """Two cells that share their first stage, which is in no cell itself."""
-    cells = []
+def main(on: On) -> list[Line]:
+    size = int(on.dataset.removeprefix("Noise"))
+    return [line(on, method, Config(size=size, gain=gain)) for method, gain in (("Plain", 0.0), ("Better", 1.0))]
+
+
+def faults(on: On) -> list[Line]:
+    kinds = (("Raises", "error"), ("Diverges", "nan"), ("Grows", "memory"))
+    broken = [line(on, method, Config(size=4, fail_at=0, failure=failure)) for method, failure in kinds]
+    return [line(on, "Fine", Config(size=4)), *broken]
+
+
+def chain(on: On) -> list[Line]:
+    """Two cells that share their first stage, which is in no cell itself. Only it is shortened by the scale."""
+    lines = []
     for method, gain in (("Plain", 0.0), ("Better", 1.0)):
-        walk = run("Noise8", "Walk", Config(epochs=2), scale, 0)
-        probe = Run(PAPER, Config(gain=gain), 0, scale, "Noise8", method, stage="probe", needs={"walk": walk})
-        cells.append(Cell("Noise8", method, "test_probe_percent", seeded(probe, seeds), {"gain": gain}))
-    return cells
+        walk = run(on, "Walk", Config(epochs=2))
+        probe = Run("toy", Config(gain=gain), 0, on.scale, on.dataset, method, stage="probe", needs={"walk": walk})
+        lines.append(Line(probe, {"gain": gain}))
+    return lines
 
 
-def many(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    return [cell("Noise8", "Short", Config(epochs=1, size=2, checkpoint_seconds=60.0), scale, seeds)]
+def many(on: On) -> list[Line]:
+    return [line(on, "Short", Config(epochs=1, size=2, checkpoint_seconds=60.0))]
 
 
-def slow(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    return [cell("Noise8", "Slow", Config(epochs=24, seconds_per_epoch=0.25), scale, seeds)]
+def slow(on: On) -> list[Line]:
+    return [line(on, "Slow", Config(epochs=24, seconds_per_epoch=0.25))]
 
 
-def cell(dataset: str, method: str, config: Config, scale: str, seeds: Sequence[int]) -> Cell:
-    first = run(dataset, method, config, scale, 0)
-    return Cell(dataset, method, "test_top1_percent", seeded(first, seeds), {"gain": config.gain})
-
-
-def run(dataset: str, method: str, config: Config, scale: str, seed: int) -> Run:
-    config = dataclasses.replace(config, **SCALES[scale])
-    return Run(PAPER, config, seed, scale, dataset, method, protocol_version=PROTOCOL_VERSION)
+TOP1, MANY = ["test_top1_percent"], int(os.environ.get("TOY_MANY", "1000"))
+PAPER = Paper(
+    __package__,
+    "A paper that never was",
+    [
+        Study("main", "Does the gain show?", main, places("Noise8", "Noise16"), TOP1, "Plain"),
+        Study("faults", "Does each way of failing get its own word?", faults, places("Noise8"), TOP1),
+        Study(
+            "chain", "Is a run that is needed done first, and once?", chain, places("Noise8"), ["test_probe_percent"]
+        ),
+        Study("many", "What does the machinery cost per run?", many, places("Noise8", seeds=MANY), TOP1),
+        Study("slow", "Does a disturbed run end as an undisturbed one?", slow, places("Noise8", seeds=4), TOP1),
+    ],
+    stages={name: Stage(f"train.{name}") for name in ("train", "probe")},
+    versions={},
+)
