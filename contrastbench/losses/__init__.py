@@ -3,7 +3,7 @@
 from contrastbench.losses.all_pairs import alignment, sup_con, uniformity
 from contrastbench.losses.bayesian import bayesian_weights, bcl
 from contrastbench.losses.by_name import two_view_loss_named
-from contrastbench.losses.debiased import dcl, dcl_many_positives, hcl
+from contrastbench.losses.debiased import dcl, dcl_many_positives, hcl, nt_xent
 from contrastbench.losses.distances import (
     batch_triplet,
     drlim,
@@ -35,7 +35,6 @@ from contrastbench.losses.nce import (
     proto_nce,
 )
 from contrastbench.losses.neighbourhood import ncl, scl
-from contrastbench.losses.nt_xent import nt_xent
 from contrastbench.losses.parts import hardness_weights
 from contrastbench.losses.sentences import hard_quick_thoughts, hard_simcse, quick_thoughts, simcse_supervised
 

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrastbench.losses.in_blocks import loss_in_blocks
-from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
 from contrastbench.losses.parts import check_pair, check_positive, check_range, full_precision
+from contrastbench.losses.two_views import log_mean_negatives, loss_in_blocks, pick_positive, views
 
 SORTED_ENTRIES = 2**18  # at a time: 2 MB of 64-bit numbers stay in a core's cache
 WHOLE_MATRIX_VIEWS = 2048  # beyond 1,024 items rows are done in blocks, which is faster too: they stay in the cache

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from contrastbench.losses.bayesian import bcl
-from contrastbench.losses.debiased import dcl, hcl
-from contrastbench.losses.nt_xent import nt_xent
+from contrastbench.losses.debiased import dcl, hcl, nt_xent
 
 TWO_VIEW_LOSSES = ("nt_xent", "dcl", "hcl", "bcl")
 

@@ -1,4 +1,4 @@
-"""DCL (debiased) and HCL (hard negatives): NT-Xent whose negative term estimates the mean over true negatives.
+"""NT-Xent, and DCL (debiased) and HCL (hard negatives), whose negative term estimates the mean over true negatives.
 
 Not lightly's DCLLoss, which is *Decoupled* contrastive learning (arXiv:2110.06848), another method.
 """
@@ -10,9 +10,27 @@ import math
 import torch
 from torch import Tensor
 
-from contrastbench.losses.negatives import log_mean_negatives, pick_positive, views
 from contrastbench.losses.parts import MOST, check_range, log_debiased, log_mean_exp, unit, without_autocast
-from contrastbench.losses.two_views import two_view_loss
+from contrastbench.losses.two_views import log_mean_negatives, pick_positive, two_view_loss, views
+
+
+def nt_xent(z_a: Tensor, z_b: Tensor, *, temperature: float) -> Tensor:
+    """NT-Xent: each view must pick its partner among the other 2B - 1 views.
+
+        L = mean_i [ -s(i, i+) / t + log sum_{k != i} exp(s(i, k) / t) ]
+
+    ``s`` is cosine similarity, ``t`` the temperature.
+
+    Args:
+        z_a, z_b: [B, D] embeddings of two views, any norm, B >= 2; row i of each is item i.
+        temperature: t > 0; SimCLR uses 0.5 on CIFAR-10.
+
+    Returns:
+        Scalar, mean over the 2B views, in nats. Once differentiable.
+
+    Source: Chen et al. 2020, arXiv:2002.05709, eq. 1.
+    """
+    return two_view_loss(z_a, z_b, temperature)
 
 
 def dcl(z_a: Tensor, z_b: Tensor, *, temperature: float, tau_plus: float) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.loss_studies.speed.__main__ import _peak_mb
 from contrastbench import losses
-from contrastbench.losses import bayesian, in_blocks, two_views
+from contrastbench.losses import bayesian, two_views
 from contrastbench.losses.bayesian import weights_by_rank, weights_by_search
 from contrastbench.randomness import generator
 
@@ -30,7 +30,7 @@ def test_a_loss_in_blocks_has_the_value_and_gradient_of_the_whole_matrix(name, r
     expected = torch.autograd.grad(whole, z)
     monkeypatch.setattr(bayesian, "WHOLE_MATRIX_VIEWS", 0)
     monkeypatch.setattr(two_views, "WHOLE_MATRIX_VIEWS", 0)
-    monkeypatch.setitem(in_blocks.ENTRIES, "cpu", 26 * rows)
+    monkeypatch.setitem(two_views.BLOCK_ENTRIES, "cpu", 26 * rows)
     in_parts = LOSSES[name](*z)
     assert torch.allclose(in_parts, whole, rtol=1e-12)
     for ours, theirs in zip(torch.autograd.grad(in_parts, z), expected, strict=True):
