@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from contrastbench import losses
-from contrastbench.losses import negatives, parts
+from contrastbench.losses import parts, two_views
 from contrastbench.randomness import generator
 
 TWO_VIEWS = {
@@ -121,11 +121,11 @@ def test_the_fast_engine_is_the_general_one(beta, tau_plus):
     for general in (False, True):
         a, b = (z.clone().requires_grad_() for z in views(7, 3))
         if general:
-            u, log_positive = negatives.views(a, b, 0.4)
+            u, log_positive = two_views.views(a, b, 0.4)
             weigh = (lambda s: parts.hardness_weights(s, beta, count=12)) if beta else None
-            log_mean = negatives.log_mean_negatives(u, 0.4, weigh, slope=beta)
+            log_mean = two_views.log_mean_negatives(u, 0.4, weigh, slope=beta)
             log_mean = parts.log_debiased(log_mean, log_positive, tau_plus, -1 / 0.4)
-            value = negatives.pick_positive(log_positive, log_mean + math.log(12))
+            value = two_views.pick_positive(log_positive, log_mean + math.log(12))
         else:
             value = losses.hcl(a, b, temperature=0.4, tau_plus=tau_plus, beta=beta)
         value.backward()
