@@ -7,67 +7,22 @@ rows.groupby("config.beta")["test_svm_accuracy_percent"].agg(["mean", "std", "co
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contrastbench import papers
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
-from contrastbench.runner.vocabulary import canonical_json
+from contrastbench.selection import Selection, read_targets
 
 if TYPE_CHECKING:
     import pandas
 
 ORIGINS = ("best", "here", "shipped", "both")
 LABELS = ("paper", "scale", "stage", "dataset", "method", "variant", "protocol", "seed", "status")
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which rows are wanted; what is left empty chooses nothing out."""
-
-    dataset: str = ""  # a name, or a pattern such as "IMDB-*"
-    method: str = ""  # the same; "HCL" also stands for "HCL [temperature=0.2]"
-    scale: str = ""
-    status: str = ""
-    seeds: tuple[int, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)  # config field -> value, or a list of values
-
-    def wants(self, row: Row) -> bool:
-        named = (
-            _fits(row["dataset"], self.dataset)
-            and (_fits(row["method"], self.method) or _fits(row["method"].split(" [")[0], self.method))
-            and self.scale in ("", row["scale"])
-            and self.status in ("", row["status"])
-            and (not self.seeds or row["seed"] in self.seeds)
-        )
-        return named and all(_has(row["config"], name, value) for name, value in self.settings.items())
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return not pattern or name == pattern or fnmatch.fnmatchcase(name, pattern)
-
-
-def _has(config: Mapping[str, Any], name: str, wanted: Any) -> bool:
-    if name not in config:
-        return False
-    values = wanted if isinstance(wanted, (list, set, frozenset)) else [wanted]
-    return any(_same(config[name], value) for value in values)
-
-
-def _same(value: Any, wanted: Any) -> bool:
-    if isinstance(value, list):
-        return ",".join(map(str, value)) == (wanted if isinstance(wanted, str) else ",".join(map(str, wanted)))
-    try:
-        return float(value) == float(wanted) and not isinstance(value, bool)
-    except (TypeError, ValueError):
-        return str(value).lower() == str(wanted).lower()
 
 
 def results(
@@ -103,9 +58,15 @@ def results(
     """
     import pandas
 
-    wanted = Filter(dataset, method, scale, status, tuple(seeds), settings or {})
-    found = find(target, wanted, origin, *folders(runs_folder, results_folder), warnings.warn)
+    texts = {name: _text(value) for name, value in (settings or {}).items()}
+    asked = read_targets(target and [target], scale, seeds, texts, dataset=dataset, method=method).selections
+    found = find(asked, origin, *folders(runs_folder, results_folder), warnings.warn, status)
     return pandas.DataFrame([flat(place, row) for place, row in found])
+
+
+def _text(value: Any) -> str:
+    """A setting's value, or a list of values, as ``--set`` takes it."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple, set, frozenset)) else str(value)
 
 
 def folders(
@@ -117,12 +78,20 @@ def folders(
 
 
 def find(
-    target: str | None, wanted: Filter, origin: str, runs: Path, shipped: Path, problem: Callable[[str], object]
+    selections: Iterable[Selection],
+    origin: str,
+    runs: Path,
+    shipped: Path,
+    problem: Callable[[str], object],
+    status: str = "",
 ) -> list[tuple[str, Row]]:
-    """(origin, row) pairs that fit, sorted; a row that cannot be read is told to ``problem`` and left out."""
+    """(origin, row) pairs of the selections, sorted; a row that cannot be read is told to ``problem`` and left out.
+
+    Args:
+        status: only rows with it; "" is every status.
+    """
     if origin not in ORIGINS:
         raise ValueError(f"unknown origin {origin!r}; there are: {', '.join(ORIGINS)}")
-    selections = [papers.select(target)] if target else [papers.select(name) for name in papers.names()]
     found: list[tuple[str, Row]] = []
     for selection in selections:
         name = selection.paper.name
@@ -130,8 +99,7 @@ def find(
         made = {row["key"] for row in here} if origin == "best" else set()
         sent = [] if origin == "here" else [row for row in rows_shipped(shipped, name) if row["key"] not in made]
         rows = [*(("here", row) for row in here), *(("shipped", row) for row in sent)]
-        members = Members(selection)
-        found += [(place, row) for place, row in rows if members.holds(row) and wanted.wants(row)]
+        found += [(place, row) for place, row in rows if selection.holds(row) and status in ("", row["status"])]
     return sorted(found, key=lambda pair: (*sort_key(pair[1]), pair[0]))
 
 
@@ -142,39 +110,6 @@ def _rows_here(runs: Path, paper: str, problem: Callable[[str], object]) -> Iter
             problem(state.problem)
         if state.row:
             yield state.row
-
-
-class Members:
-    """Tells the runs of a selection: those that its cells declare, under any seed, and what ``--set`` made of them.
-
-    Rows and tickets alike know their config, and the table and cell that they were first asked for by.
-    """
-
-    def __init__(self, selection: papers.Selection) -> None:
-        self.selection = selection
-        self.whole = len(selection.tables) == len(selection.paper.tables) and selection.cell is None
-        declared = [] if self.whole else [pair for scale in papers.SCALES for pair in self._cells(scale)]
-        self.kinds = {_kind(run.identity) for _, cell in declared for run in cell.runs}
-
-    def _cells(self, scale: str) -> list[tuple[str, Any]]:
-        pairs = [(table, cell) for table in self.selection.tables for cell in self.selection.paper.cells(table, scale)]
-        return [(table, cell) for table, cell in pairs if self.selection.names(cell.name, cell.dataset, cell.method)]
-
-    def holds(self, row: Row) -> bool:
-        return (
-            self.whole
-            or _kind(row) in self.kinds
-            or any(
-                table in self.selection.tables and self.selection.names(cell, row["dataset"], row["method"])
-                for table, cell in row["cells"]
-            )
-        )
-
-
-def _kind(identity: Mapping[str, Any]) -> str:
-    """All that decides a run but its seed and the runs that it needs."""
-    names = ("paper", "stage", "scale", "variant", "protocol", "protocol_version", "config")
-    return canonical_json([identity[name] for name in names])
 
 
 def flat(origin: str, row: Row) -> dict[str, Any]:

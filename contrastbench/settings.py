@@ -16,6 +16,7 @@ import re
 import sys
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from contrastbench.runner.vocabulary import Run, chain, labelled
@@ -26,8 +27,13 @@ INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+)\s*([\])])")
 
 def fields_of(config: Any) -> dict[str, Any]:
     """The config's fields with their types."""
-    hints = typing.get_type_hints(type(config))
-    return {spec.name: hints[spec.name] for spec in dataclasses.fields(config)}
+    return _fields_of_type(type(config))
+
+
+@cache
+def _fields_of_type(config_type: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(config_type)
+    return {spec.name: hints[spec.name] for spec in dataclasses.fields(config_type)}
 
 
 def settings_of(run: Run) -> list[str]:

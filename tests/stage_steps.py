@@ -12,6 +12,7 @@ from contrastbench import papers
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.studies import CPU_ONLY
 from contrastbench.runner.vocabulary import Run
+from contrastbench.selection import select
 from contrastbench.training import TrainingStep
 
 Steps = tuple[TrainingStep, Iterable[dict[str, Any]]]
@@ -36,7 +37,7 @@ def runs_at_smoke_scale() -> list[Run]:
     for name in papers.names():
         if papers.paper(name).folder.parent != PROJECT / "benchmarks":
             continue  # the tests' own toy
-        for _, cell in papers.select(name).cells("smoke"):
+        for _, cell in select(name, "smoke").cells():
             for run in _with_needs(cell.runs[0]):
                 found.setdefault(kind_of(run), run)
     return list(found.values())

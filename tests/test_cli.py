@@ -16,6 +16,7 @@ from contrastbench.runner import provenance
 from contrastbench.runner.rows import SCHEMA, sealed
 from contrastbench.runner.tickets import folder_of, write_ticket
 from contrastbench.runner.vocabulary import canonical_json, chain
+from contrastbench.selection import select
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,6 +100,12 @@ def test_any_method_runs_on_data_of_ones_own(tmp_path, own_data, target, setting
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = (json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/row.json"))
     assert row["dataset"] == dataset and list(row["data"]) == [dataset] and row["status"] == "done"
+    table = target.rsplit("/", 1)[0]
+    for command in ("table", "results", "plan", "status", "logs"):
+        at_smoke = ["--scale", "smoke"] if command != "logs" else []
+        told = contrastbench(command, f"{table}/{dataset}", *at_smoke, runs=tmp_path / "runs")
+        assert told.returncode == 0 and not told.stderr, (command, told)
+        assert command in ("status", "logs") or dataset in told.stdout, (command, told)
 
 
 def test_data_list_says_first_what_is_here(own_data):
@@ -155,7 +162,7 @@ def test_list_has_a_line_for_each_paper_and_for_one_paper_its_tables_and_questio
 
 def test_list_counts_what_a_command_for_the_whole_paper_does():
     line = next(line for line in contrastbench("list").stdout.splitlines() if line.startswith("sequential_rec"))
-    cells = [cell for _, cell in papers.select("sequential_recommendation").cells("quick")]
+    cells = [cell for _, cell in select("sequential_recommendation", "quick").cells()]
     runs = chain(run for cell in cells for run in cell.runs)
     assert f"{len(cells)} ({len(runs)})" in line
 
@@ -212,7 +219,7 @@ def ten_thousand(tmp_path_factory):
 
 def write_rows(runs, count):
     """Rows as ``execute`` writes them, without the work: a fixed metric per seed."""
-    ((_, cell),) = papers.select("toy/many").cells("quick", range(count))
+    ((_, cell),) = select("toy/many", "quick", range(count)).cells()
     folder = runs / "toy"
     facts = {
         **{"schema": SCHEMA, "selection": "last epoch", "epoch": 0, "status": "done", "error": None, "series": {}},
@@ -242,7 +249,7 @@ def test_ten_thousand_rows_are_read_within_seconds(ten_thousand, command, monkey
 
 
 def test_a_ticket_that_is_the_same_is_not_written_again(tmp_path):
-    _, cell = papers.select("toy/main").cells("quick")[0]
+    _, cell = select("toy/main", "quick").cells()[0]
     run = cell.runs[0]
     write_ticket(run, tmp_path, [["main", "Noise8/Plain"]])
     ticket = folder_of(run, tmp_path) / "config.json"

@@ -7,6 +7,7 @@ import pytest
 from contrastbench import papers
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.runner.vocabulary import SCALES, Cell, reseeded
+from contrastbench.selection import select, with_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,9 +45,9 @@ def test_no_seed_changes_what_has_nothing_random(name):
 
 def test_a_setting_takes_the_declaration_away_and_a_data_set_does_not():
     """kNN on the pixels with a part held out draws that part by the seed."""
-    ((_, cell),) = papers.select("hard_negatives/main/raw pixels (kNN)").cells("quick")
+    ((_, cell),) = select("hard_negatives/main/raw pixels (kNN)", "quick").cells()
     changed = {
-        key: papers.with_settings([("main", cell)], {key: value})[0][1].deterministic
+        key: with_settings([("main", cell)], {key: value})[0][1].deterministic
         for key, value in {"validation": "0.2", "dataset": "cifar10"}.items()
     }
     assert changed == {"validation": False, "dataset": True}

@@ -5,14 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
-from contrastbench import papers
 from contrastbench.cli.display import Display
 from contrastbench.runner.launchers import Job
+from contrastbench.selection import select
 
 
 @pytest.fixture
 def jobs(tmp_path):
-    runs = [run for _, cell in papers.select("toy/main").cells("quick") for run in cell.runs][:2]
+    runs = [run for _, cell in select("toy/main", "quick").cells() for run in cell.runs][:2]
     return [Job(run, tmp_path / run.key) for run in runs]
 
 

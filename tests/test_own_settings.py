@@ -5,7 +5,6 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from contrastbench import papers
 from contrastbench.cli.app import console, places
 from contrastbench.cli.before import data_is_here
 from contrastbench.cli.commands import app
@@ -13,6 +12,7 @@ from contrastbench.cli.drawing import curve_over
 from contrastbench.cli.gathering import gather
 from contrastbench.report.curves import without_setting
 from contrastbench.runner.provenance import PROJECT
+from contrastbench.selection import select
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_table_keeps_to_its_cell_and_to_the_largest_scale(invoke):
     assert "toy is also measured at: smoke (see --scale)" in told.stderr
     assert "smoke scale" in invoke("table", "toy/main/Noise8", "--scale", "smoke").stdout
     told = invoke("table", "toy/main/nothing")
-    assert told.exit_code == 2 and "unknown cell 'nothing'; there are: Noise8/Plain" in told.stderr
+    assert told.exit_code == 2 and "unknown cell 'nothing' in toy/main; there are: Noise8/Plain" in told.stderr
 
 
 def test_a_part_of_a_table_is_not_tested(invoke):
@@ -110,7 +110,7 @@ def test_data_that_is_not_here_is_asked_for_before_anything_starts(invoke, tmp_p
 def test_a_setting_called_like_a_data_set_asks_for_no_data(tmp_path, monkeypatch):
     """Pictures of one's own are normalised by CIFAR-10's mean and deviation, as the code does it for every set."""
     monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
-    cells = papers.select("hard_negatives/main/CIFAR10/SimCLR").cells("lite", [0])
+    cells = select("hard_negatives/main/CIFAR10/SimCLR", "lite", [0]).cells()
     runs = [run.with_config(dataset="digits") for _, cell in cells for run in cell.runs]
     assert {run.config.statistics for run in runs} == {"cifar10"}
     assert data_is_here(runs, None) is None
@@ -124,7 +124,7 @@ def test_data_that_nothing_downloads_is_asked_for_by_its_place(invoke, tmp_path)
 
 
 def test_embedded_data_needs_no_question():
-    runs = [run for _, cell in papers.select("graph_contrastive/main").cells("quick") for run in cell.runs]
+    runs = [run for _, cell in select("graph_contrastive/main", "quick").cells() for run in cell.runs]
     assert data_is_here(runs, None) is None
 
 
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_used_stops_one_run(invoke, tmp_path):
 def test_a_curve_has_a_line_for_each_method_and_the_users_own_on_it(invoke):
     run(invoke, "toy/main", "--seeds", "2")
     run(invoke, "toy/main/Plain", "--seeds", "1", "--set", "gain=2,3")
-    selection = papers.select("toy/main/Noise8")
+    selection = select("toy/main/Noise8")
     figure, metric = curve_over(gather(selection.paper), selection, "gain", None, "method", None)
     assert metric == "test_top1_percent"
     assert lines_of(figure) == {"Plain": [0.0, 2.0, 3.0], "Better": [1.0]}
@@ -157,7 +157,7 @@ def lines_of(figure):
 
 def test_the_readmes_curve_is_one_line_over_six_betas(monkeypatch):
     monkeypatch.setattr(places, "results", PROJECT / "results")
-    selection = papers.select("hard_negatives/beta")
+    selection = select("hard_negatives/beta")
     figure, _ = curve_over(gather(selection.paper, with_here=False), selection, "beta", None, "method", "quick")
     assert lines_of(figure) == {"HCL": [0.0, 0.25, 0.5, 1.0, 2.0, 5.0]}
 
@@ -165,14 +165,14 @@ def test_the_readmes_curve_is_one_line_over_six_betas(monkeypatch):
 @pytest.mark.parametrize("x", ["k", "neighbours"])
 def test_a_curve_takes_the_tables_word_and_the_configs(monkeypatch, x):
     monkeypatch.setattr(places, "results", PROJECT / "results")
-    selection = papers.select("novel_class_discovery/k")
+    selection = select("novel_class_discovery/k")
     figure, _ = curve_over(gather(selection.paper, with_here=False), selection, x, None, "method", "quick")
     assert lines_of(figure) == {"BCE + NCL + SCL": [5.0, 15.0, 50.0, 150.0, 300.0]}
 
 
 def test_a_curve_of_several_data_sets_has_a_panel_each(monkeypatch):
     monkeypatch.setattr(places, "results", PROJECT / "results")
-    selection = papers.select("graph_contrastive/beta")
+    selection = select("graph_contrastive/beta")
     figure, _ = curve_over(gather(selection.paper, with_here=False), selection, "beta", None, "method", "paper")
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["MUTAG", "PTC_MR", "IMDB-BINARY", "IMDB-MULTI", "ENZYMES", "PROTEINS"]

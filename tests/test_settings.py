@@ -6,14 +6,15 @@ import pytest
 
 from contrastbench import papers
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.vocabulary import chain
+from contrastbench.runner.vocabulary import SCALES, chain
+from contrastbench.selection import select
 from contrastbench.settings import allowed_values, fields_of, is_in, unused, used_where
 
 SUITE = [name for name in papers.names() if papers.paper(name).folder.parent == PROJECT / "benchmarks"]
 
 
 def cells(target, scale="quick", **settings):
-    return papers.with_settings(papers.select(target).cells(scale), settings)
+    return select(target, scale, settings=settings).cells()
 
 
 @pytest.mark.parametrize(
@@ -54,10 +55,10 @@ def test_a_sweep_makes_a_cell_of_each_value_and_each_says_which():
 
 
 def test_cells_that_do_not_use_a_setting_are_left_out_and_named():
-    chosen = papers.select("hard_negatives/main").cells("quick")
-    kept = {cell.method for _, cell in papers.with_settings(chosen, {"temperature": "0.2"})}
+    chosen = select("hard_negatives/main", "quick", settings={"temperature": "0.2"})
+    kept = {cell.method for _, cell in chosen.cells()}
     assert kept == {f"{name} [temperature=0.2]" for name in ("SimCLR", "DCL", "HCL", "BCL")}
-    assert papers.without_settings(chosen, {"temperature": "0.2"}) == ["raw pixels (kNN)", "untrained"]
+    assert chosen.methods_left_out() == ["raw pixels (kNN)", "untrained"]
 
 
 def test_variant_and_protocol_change_the_run_with_its_config():
@@ -74,7 +75,7 @@ def test_graphcl_has_no_clean_protocol():
 
 def runs_of(name):
     """Every declared run of a paper, and those that they need."""
-    cells_of_scales = [cell for scale in papers.SCALES for _, cell in papers.select(name).cells(scale)]
+    cells_of_scales = [cell for scale in SCALES for _, cell in select(name, scale).cells()]
     return list(chain(run for cell in cells_of_scales for run in cell.runs).values())
 
 

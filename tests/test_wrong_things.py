@@ -77,7 +77,7 @@ def test_collect_and_export_take_seeds_and_settings(invoke, tmp_path):
     invoke("run", "toy/main", "--seeds", "3", "--launcher", "inline")
     run(invoke, "--set", "gain=2")
     told = invoke("export", str(tmp_path / "rows.jsonl"), "toy/main/Noise8", "--seeds", "0-1")
-    assert f"{tmp_path / 'rows.jsonl'}: 4 rows" in told.stdout
+    assert f"{tmp_path / 'rows.jsonl'}: 5 rows" in told.stdout
     told = invoke("export", str(tmp_path / "own.jsonl"), "toy/main/Noise8/Plain", "--seeds", "1", "--set", "gain=2")
     assert f"{tmp_path / 'own.jsonl'}: 1 rows" in told.stdout
     assert only_line(invoke("export", str(tmp_path), "toy")) == f"error: {tmp_path}: is a directory"

@@ -6,7 +6,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from contrastbench.papers import Selection, names, select
 from contrastbench.runner.provenance import PROJECT, git
 
 app = typer.Typer(
@@ -116,8 +115,3 @@ def said(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename2 or error.filename or 'write'}: {error.strerror.lower()}"  # 2: a rename's new name
     return " ".join(str(error).split())
-
-
-def selections(targets: Sequence[str] | None) -> list[Selection]:
-    """What the targets name; every paper if there are no targets."""
-    return [select(target) for target in targets or names()]

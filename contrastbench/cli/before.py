@@ -9,9 +9,8 @@ from typing import Any
 
 import typer
 
-from contrastbench import papers
-from contrastbench.cli.app import complain, console, places, selections
-from contrastbench.cli.choosing import keys_and_names, seed_numbers, settings_by_name
+from contrastbench.cli.app import complain, console, places
+from contrastbench.cli.choosing import asked_for, settings_by_name
 from contrastbench.data import catalogue
 from contrastbench.runner.launchers import Job
 from contrastbench.runner.plan import Planned, write_tickets
@@ -60,17 +59,14 @@ def _names_in(config: Any) -> list[str]:
 
 def left_out(targets: Sequence[str] | None, scale: str, seeds: str | None, settings: list[str] | None) -> list[str]:
     """The methods that are left out of the run, because they do not use one of the settings."""
-    changes = settings_by_name(settings)
-    chosen = selections(keys_and_names(targets)[1]) if changes else []
-    cells = [pair for selection in chosen for pair in selection.cells(scale, seed_numbers(seeds))]
-    return papers.without_settings(cells, changes)
+    selections = asked_for(targets, scale, seeds, settings).selections
+    return list(dict.fromkeys(method for each in selections for method in each.methods_left_out()))
 
 
 def by_name_only(targets: Sequence[str] | None, scale: str) -> list[str]:
     """PAPER/TABLE of every table that the targets leave out at this scale because it is run by name only."""
-    keys, names = keys_and_names(targets)
-    chosen = selections(names) if names or not keys else []
-    return [f"{selection.paper.name}/{table}" for selection in chosen for table in selection.left_out(scale)]
+    selections = asked_for(targets, scale).selections
+    return [f"{each.paper.name}/{table}" for each in selections for table in each.tables_left_out()]
 
 
 NOT_THIS_RUNS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

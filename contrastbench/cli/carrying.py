@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contrastbench import papers
 from contrastbench.cli.app import complain, console, places
-from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.gathering import Gathered
 from contrastbench.cli.shipping import SHIPPED, ship, standing
 from contrastbench.papers import Paper
@@ -30,7 +30,8 @@ def export(
 ) -> None:
     """Writes the rows of the chosen runs, and of the runs that they need, to one file: sorted, one a line."""
     some = targets or scale or seeds or settings
-    folders = chosen_folders(targets, scale, seeds, settings) if some else list(run_folders(places.runs))
+    asked = asked_for(targets, scale, seeds, settings)
+    folders = asked.folders(places.runs, complain) if some else list(run_folders(places.runs))
     states = [state_of(folder) for folder in folders]
     for problem in (state.problem for state in states if state.problem):
         complain(problem)

@@ -1,124 +1,26 @@
-"""Reads from the command line which runs are meant: papers, tables, cells, keys, seeds and settings."""
+"""Reads from the command line which runs are meant: targets, scale, seeds and settings."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from contrastbench import papers
-from contrastbench.cli.app import complain, places, said, selections
-from contrastbench.papers import Selection
-from contrastbench.reading import Members
-from contrastbench.runner import rows
-from contrastbench.runner.tickets import folder_of, needed_folders, read_ticket
-from contrastbench.runner.vocabulary import SCALES, Cell
+from contrastbench.selection import Targets, read_targets
 
 MOST_SEEDS = 10_000
-KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key; shorter ones might be meant as names
 
 
-def keys_and_names(targets: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Parts the targets into beginnings of keys and names of papers, tables or cells."""
-    known = papers.names()
-    keys = [target for target in targets or () if KEY.fullmatch(target) and target not in known]
-    return keys, [target for target in targets or () if target not in keys]
-
-
-def run_folder(key: str) -> Path:
-    """The one run folder whose key begins so.
-
-    Raises:
-        ValueError: none or several do; the message says which.
-    """
-    found = [folder for folder in rows.run_folders(places.runs) if key and folder.name.startswith(key)]
-    if not found:
-        raise ValueError(f"no run's key begins with {key!r} (looked in {places.runs})")
-    if len(found) > 1:
-        some = ", ".join(folder.name[:16] for folder in found[:5])
-        raise ValueError(f"the keys of {len(found)} runs begin with {key!r}: {some}")
-    return found[0]
-
-
-def chosen_folders(
+def asked_for(
     targets: Sequence[str] | None,
     scale: str | None = None,
     seeds: str | None = None,
     settings: Sequence[str] | None = None,
-) -> list[Path]:
-    """The folders here of the runs that the options name.
-
-    With seeds or settings these are exactly the runs that ``run`` with the same options would start. Without them they
-    are all runs that were ever asked for through a chosen table or cell, whatever ``--set`` said.
+) -> Targets:
+    """What the options of a command name.
 
     Raises:
-        ValueError: an unknown target, scale, seed or setting.
+        ValueError: an unknown paper, table or scale; or seeds or settings that cannot be read.
     """
-    if scale is not None and scale not in SCALES:
-        raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(SCALES)}")
-    keys, names = keys_and_names(targets)
-    found = [run_folder(key) for key in keys]
-    chosen = selections(names) if names or not keys else []
-    if seeds or settings:
-        found += _exactly(chosen, scale, seeds, settings)
-    else:
-        found += [folder for selection in chosen for folder in _asked_for_by(selection, scale)]
-    if not found:
-        _refuse_unknown_cells(chosen, scale)
-    return list(dict.fromkeys(folder for each in found for folder in _with_needed(each)))
-
-
-def _with_needed(folder: Path) -> Iterator[Path]:
-    """The folder, after those of the runs here that it needs. If its ticket is damaged, the folder alone."""
-    try:
-        needed = needed_folders(read_ticket(folder), folder).values()
-    except (ValueError, OSError) as error:
-        complain(said(error))
-        needed = {}.values()
-    for need in needed:
-        if need.is_dir():
-            yield from _with_needed(need)
-    yield folder
-
-
-def _refuse_unknown_cells(chosen: Sequence[Selection], scale: str | None) -> None:
-    for selection in chosen:
-        known = [cell for each in ([scale] if scale else SCALES) for cell in _cells(selection, each, None)]
-        if selection.cell and not known:
-            raise ValueError(
-                f"unknown cell {selection.cell!r} in {selection.paper.name}/{'/'.join(selection.tables)}; "
-                "`contrastbench plan` lists the cells of a table"
-            )
-
-
-def _exactly(
-    chosen: Sequence[Selection], scale: str | None, seeds: str | None, settings: Sequence[str] | None
-) -> Iterator[Path]:
-    """The folders here of the runs that the declared cells have under these seeds and settings."""
-    numbers, changes = seed_numbers(seeds), settings_by_name(settings)
-    for selection in chosen:
-        for each in [scale] if scale else SCALES:
-            for _, cell in papers.with_settings(_cells(selection, each, numbers), changes):
-                yield from (folder for run in cell.runs if (folder := folder_of(run, places.runs)).is_dir())
-
-
-def _cells(selection: Selection, scale: str, seeds: list[int] | None) -> list[tuple[str, Cell]]:
-    """As ``selection.cells``, but none where the scale has no such cell."""
-    pairs = [(table, cell) for table in selection.tables for cell in selection.paper.cells(table, scale, seeds)]
-    return [(table, cell) for table, cell in pairs if selection.names(cell.name, cell.dataset, cell.method)]
-
-
-def _asked_for_by(selection: Selection, scale: str | None) -> Iterator[Path]:
-    """The folders of the selection's runs; one whose ticket cannot be read is named and left out."""
-    members = Members(selection)
-    for folder in rows.run_folders(places.runs, selection.paper.name):
-        try:
-            ticket = read_ticket(folder)
-        except (ValueError, OSError) as error:
-            complain(said(error))
-            continue
-        if scale in (None, ticket["scale"]) and members.holds(ticket):
-            yield folder
+    return read_targets(targets, scale, seed_numbers(seeds), settings_by_name(settings))
 
 
 def seed_numbers(text: str | None) -> list[int] | None:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table as Grid
 
-from contrastbench.cli.app import app, console, one_line_errors, places
-from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.options import AnyScale, Targets
 from contrastbench.runner.disk import Spare, spare_files
 from contrastbench.runner.rows import run_folders
@@ -27,7 +27,8 @@ def clean_disk(
     yes: Annotated[bool, typer.Option("--yes", help="delete the files; without this they are only listed")] = False,
 ) -> None:
     """Lists files of finished and killed runs that nothing reads again; --yes deletes them. Rows stay."""
-    folders = chosen_folders(targets, scale) if targets or scale else list(run_folders(places.runs))
+    asked = asked_for(targets, scale)
+    folders = asked.folders(places.runs, complain) if targets or scale else list(run_folders(places.runs))
     spare = spare_files(folders, artefacts=artefacts)
     if spare:
         console.print(_grid(spare))

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from contrastbench.cli.app import app, console, one_line_errors, places
-from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
@@ -23,7 +23,7 @@ def cancel_jobs(
     targets: Targets = None, scale: AnyScale = None, seeds: Seeds = None, settings: Settings = None
 ) -> None:
     """Takes runs out of Slurm's queue, or ends those at work. What they saved stays, and `run` goes on from it."""
-    chosen = chosen_folders(targets, scale, seeds, settings)
+    chosen = asked_for(targets, scale, seeds, settings).folders(places.runs, complain)
     open_runs = [folder for folder in chosen if not (folder / "row.json").exists()]
     whole, runs = slurm_queue.cancel(open_runs)
     console.print(
@@ -44,7 +44,7 @@ def show_logs(
     """Shows what runs printed, and what their Slurm jobs said if they ended without a row."""
     if not targets:
         raise ValueError("whose logs? Give a run's key, as `status` and errors print it, or PAPER/TABLE/CELL")
-    folders = chosen_folders(targets, scale, seeds, settings)
+    folders = asked_for(targets, scale, seeds, settings).folders(places.runs, complain)
     if not folders:
         raise ValueError(f"no run of {', '.join(targets)} was begun here (looked in {places.runs})")
     if follow and len(folders) > 1:

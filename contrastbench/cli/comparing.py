@@ -11,11 +11,10 @@ from rich.table import Table as Grid
 from contrastbench import papers, reading
 from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, console, one_line_errors
-from contrastbench.cli.choosing import KEY
 from contrastbench.cli.inspecting import places_of, rows_of_key, value_text
 from contrastbench.cli.options import AnyScale
-from contrastbench.reading import Filter
 from contrastbench.runner.rows import Row
+from contrastbench.selection import KEY, select
 
 
 @app.command("compare")
@@ -38,7 +37,7 @@ def _side(name: str, scale: str | None) -> dict[int, Row]:
         ValueError: there are none, or they are of several methods, data sets or scales.
     """
     by_key = KEY.fullmatch(name) and name not in papers.names()
-    found = rows_of_key(name) if by_key else reading.find(name, Filter(scale=scale or ""), *places_of("best"), complain)
+    found = rows_of_key(name) if by_key else reading.find([select(name, scale)], *places_of("best"), complain)
     rows = [row for _, row in found if row["status"] == "done"]
     exactly = [row for row in rows if name.endswith(f"/{row['dataset']}/{row['method']}")]
     rows = exactly or rows  # if a cell is named exactly, leave out the user's own variants of it

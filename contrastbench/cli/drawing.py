@@ -14,13 +14,14 @@ from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
 from contrastbench.cli.own import own_tables
 from contrastbench.cli.side_by_side import side_by_side
-from contrastbench.papers import Paper, Selection
+from contrastbench.papers import Paper
 from contrastbench.readmes import blocks
 from contrastbench.report import curves, html, plots, run_plots, style
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row, rows_digest
 from contrastbench.runner.vocabulary import SCALES
+from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell
 from contrastbench.verdicts.verdict import is_finite
 

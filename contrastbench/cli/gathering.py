@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from contrastbench.cli.app import places
-from contrastbench.papers import Paper, Selection, with_settings
+from contrastbench.papers import Paper
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
-from contrastbench.runner.vocabulary import SCALES
+from contrastbench.runner.vocabulary import SCALES, Cell
+from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable
 from contrastbench.verdicts.join import join
 from contrastbench.verdicts.published import Published, read_published
@@ -45,53 +46,34 @@ class Gathered:
         """The tables with at least one row."""
         return [table for table in self.tables if any(cell.here or cell.shipped for cell in table.cells)]
 
-    def chosen(
-        self,
-        selection: Selection,
-        scale: str | None = None,
-        seeds: list[int] | None = None,
-        settings: dict[str, str] | None = None,
-    ) -> list[JoinedTable]:
-        """The selected tables with the selected cells only, at ``scale`` or else at the largest scale with rows.
+    def chosen(self, selection: Selection) -> list[JoinedTable]:
+        """The selected tables with the selected cells only, at the selection's scale or the largest scale with rows.
 
         Raises:
-            ValueError: no table has the selected cell, or a setting is unknown or impossible.
+            ValueError: a setting is unknown or impossible.
         """
-        tables = self._under(selection, seeds, settings) if seeds or settings else self.tables
-        tables = [table for table in tables if table.name in selection.tables and scale in (None, table.scale)]
+        tables = self._under(selection) if selection.seeds or selection.settings else self.tables
         cut = [
             dataclasses.replace(
                 table, cells=[cell for cell in table.cells if selection.names(cell.name, cell.dataset, cell.method)]
             )
             for table in tables
+            if table.name in selection.tables and table.scale in selection.scales
         ]
-        if selection.cell and not any(table.cells for table in cut):
-            possible = dict.fromkeys(
-                cell.name for table in tables for cell in table.cells
-            )  # a user's own has none here
-            raise ValueError(f"unknown cell {selection.cell!r}; there are: {', '.join(possible) or 'none'}")
-        if settings:  # of all that could be run so, what was; the published numbers belong to other settings
+        if selection.settings:  # of all that could be run so, what was; published numbers belong to other settings
             cut = [dataclasses.replace(each, cells=_with_rows(each) or each.cells, unmatched=()) for each in cut]
         found = [table for table in cut if table.cells]
-        return found if scale else _largest(found)
+        return found if selection.scale else _largest(found)
 
-    def _under(
-        self, selection: Selection, seeds: list[int] | None, settings: dict[str, str] | None
-    ) -> list[JoinedTable]:
-        """The selected tables as ``run`` with these seeds and settings would fill them."""
+    def _under(self, selection: Selection) -> list[JoinedTable]:
+        """The selected tables as ``run`` with the selection's seeds and settings would fill them."""
         here, shipped = (
-            [row for row in rows if not seeds or row["seed"] in seeds] for rows in (self.here, self.shipped)
+            [row for row in rows if not selection.seeds or row["seed"] in selection.seeds]
+            for rows in (self.here, self.shipped)
         )
-        cells = {
-            table: [
-                cell
-                for scale in SCALES
-                for _, cell in with_settings(
-                    [(table, cell) for cell in self.paper.cells(table, scale, seeds)], settings or {}
-                )
-            ]
-            for table in selection.tables
-        }
+        cells: dict[str, list[Cell]] = {table: [] for table in selection.tables}
+        for table, cell in selection.cells(every_table=True):
+            cells[table].append(cell)
         known = {table: self.paper.tables[table] for table in selection.tables}
         return join(self.paper.name, known, cells, here, shipped, self.published)
 

@@ -15,13 +15,13 @@ from rich.text import Text
 from contrastbench import papers, reading
 from contrastbench.cli import completing
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
-from contrastbench.cli.choosing import KEY, run_folder, seed_numbers, settings_by_name
+from contrastbench.cli.choosing import seed_numbers, settings_by_name
 from contrastbench.cli.options import AnyScale, Seeds, Settings
-from contrastbench.reading import Filter
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row
 from contrastbench.runner.tickets import run_of
+from contrastbench.selection import KEY, read_targets, run_folder
 
 FORMATS = ("table", "csv", "json")
 
@@ -46,7 +46,10 @@ def list_results(
     """Lists finished runs, a line each, with their metrics; `contrastbench.results(...)` gives them in Python."""
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
-    found = reading.find(target, _filter(dataset, method, scale, status, seeds, settings), *places_of(origin), complain)
+    changes = settings_by_name(settings)
+    asked = read_targets(target and [target], scale, seed_numbers(seeds), changes, dataset=dataset, method=method)
+    status = "" if status == "any" else status
+    found = reading.find(asked.selections, *places_of(origin), complain, status)
     if not found:
         raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
     if format == "json":
@@ -59,14 +62,6 @@ def list_results(
         typer.echo(csv_of([columns, *([line.get(name, "") for name in columns] for line in lines)]), nl=False)
     else:
         _print_results(found, metric or _declared_metrics(row for _, row in found))
-
-
-def _filter(
-    dataset: str, method: str, scale: str | None, status: str, seeds: str | None, settings: list[str] | None
-) -> Filter:
-    wanted = {name: text.split(",") for name, text in settings_by_name(settings).items()}
-    status = "" if status == "any" else status
-    return Filter(dataset, method, scale or "", status, tuple(seed_numbers(seeds) or ()), wanted)
 
 
 def places_of(origin: str) -> tuple[str, Path, Path]:
@@ -139,7 +134,7 @@ def rows_of_key(key: str) -> list[tuple[str, Row]]:
     """
     if not KEY.fullmatch(key):
         raise ValueError(f"a key is 6 to 64 of the digits 0-9 and a-f, got {key!r}")
-    every = reading.find(None, Filter(), *places_of("both"), lambda problem: None)
+    every = reading.find(read_targets(None).selections, *places_of("both"), lambda problem: None)
     found = [(place, row) for place, row in every if row["key"].startswith(key)]
     if len(keys := dict.fromkeys(row["key"][:16] for _, row in found)) > 1:
         raise ValueError(f"the keys of {len(keys)} runs begin with {key!r}: {', '.join(list(keys)[:5])}")
@@ -148,7 +143,7 @@ def rows_of_key(key: str) -> list[tuple[str, Row]]:
 
 def _folder_of_key(key: str) -> Path | None:
     try:
-        return run_folder(key)
+        return run_folder(places.runs, key)
     except ValueError:
         return None
 

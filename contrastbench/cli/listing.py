@@ -12,13 +12,15 @@ from rich.text import Text
 
 from contrastbench import papers
 from contrastbench.cli import completing
-from contrastbench.cli.app import app, console, one_line_errors, selections
+from contrastbench.cli.app import app, console, one_line_errors
 from contrastbench.cli.before import by_name_only
+from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.display import cost_of, has_many_cells, plan_grid, priced_by
 from contrastbench.cli.options import Scale, Seeds, Settings, Targets
 from contrastbench.cli.planning import planned_runs, prices, slots_for
 from contrastbench.runner.cost import Expected
-from contrastbench.runner.vocabulary import Cell, chain
+from contrastbench.runner.vocabulary import SCALES, Cell, chain
+from contrastbench.selection import select
 
 
 @app.command("list")
@@ -31,7 +33,7 @@ def list_papers(
 ) -> None:
     """Lists the papers, or a paper's tables with their questions; with the number of cells and runs at each scale."""
     named = ["paper", "tables"] if targets is None else ["paper/table"]
-    grid = Grid(*named, *papers.SCALES, box=None, padding=(0, 2, 0, 0))
+    grid = Grid(*named, *SCALES, box=None, padding=(0, 2, 0, 0))
     lines: list[list[str | Text]] = list(_lines_of_papers() if targets is None else _lines_of_tables(targets))
     for line in lines:
         grid.add_row(*line)
@@ -46,22 +48,18 @@ def list_papers(
 
 def _lines_of_papers() -> Iterator[list[str | Text]]:
     """A line for each paper: what a command that names the paper alone does at each scale."""
-    for selection in selections(None):
-        sizes = (_size(cell for _, cell in selection.cells(scale)) for scale in papers.SCALES)
-        stars = ("*" * bool(selection.left_out(scale)) for scale in papers.SCALES)
-        yield [
-            selection.paper.name,
-            str(len(selection.tables)),
-            *(size + star for size, star in zip(sizes, stars, strict=True)),
-        ]
+    for name in papers.names():
+        selections = [select(name, scale) for scale in SCALES]
+        sizes = (_size(cell for _, cell in each.cells()) + "*" * bool(each.tables_left_out()) for each in selections)
+        yield [name, str(len(papers.paper(name).tables)), *sizes]
 
 
 def _lines_of_tables(targets: Sequence[str]) -> Iterator[list[str | Text]]:
     """Two lines for each table: its sizes, and its question."""
-    for selection in selections(targets):
+    for selection in asked_for(targets).selections:
         paper = selection.paper
         for name, table in ((name, paper.tables[name]) for name in selection.tables):
-            sizes = (_size(paper.cells(name, scale)) + "*" * (scale in table.only_by_name) for scale in papers.SCALES)
+            sizes = (_size(paper.cells(name, scale)) + "*" * (scale in table.only_by_name) for scale in SCALES)
             yield [f"{paper.name}/{name}", *sizes]
             yield [Text(table.title, "dim")]
 

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from contrastbench import papers
-from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
-from contrastbench.cli.choosing import chosen_folders
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
+from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets
 
 
@@ -37,13 +37,14 @@ def collect_rows(
     check_is_results_folder(into)
     paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
     named = [each for each in what or () if Path(each) not in paths]
-    changed = {papers.select(each).paper.name for each in named}
+    asked = asked_for(named, None, seeds, settings)
+    changed = {each.paper.name for each in asked.selections} if named else set()
     if paths:
         changed |= carrying.collect_files(paths, into)
-    for selection in selections(named) if named or not paths else ():
+    for selection in asked.selections if named or not paths else ():
         rows, problems = shipping.promotable_rows(selection.paper)
-        if seeds or settings or selection.cell or len(selection.tables) < len(selection.paper.tables):
-            wanted = {folder.name for folder in chosen_folders(named, None, seeds, settings)}
+        if seeds or settings or not selection.whole:
+            wanted = {folder.name for folder in asked.folders(places.runs, complain)}
             rows = {key: row for key, row in rows.items() if key in wanted}
         for problem in problems:
             complain(problem)

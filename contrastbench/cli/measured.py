@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from rich.table import Table as Grid
 
-from contrastbench import papers
-from contrastbench.cli.app import console, places, selections
-from contrastbench.cli.choosing import keys_and_names, seed_numbers, settings_by_name
+from contrastbench.cli.app import console, places
+from contrastbench.cli.choosing import asked_for
 from contrastbench.runner.rows import Row
 from contrastbench.runner.states import state_of
 from contrastbench.runner.tickets import folder_of
@@ -21,10 +20,9 @@ def print_measured(targets: Sequence[str] | None, scale: str, seeds: str | None,
     grid = Grid(box=None, padding=(0, 2, 0, 0))
     for column in ("cell", "metric", "mean ± sd (seeds)"):
         grid.add_column(column, overflow="fold")
-    changes = settings_by_name(settings)
     printed = set()  # cells that are the same run under these settings are one line
-    for selection in selections(keys_and_names(targets)[1]):
-        for _, cell in papers.with_settings(selection.cells(scale, seed_numbers(seeds)), changes):
+    for selection in asked_for(targets, scale, seeds, settings).selections:
+        for _, cell in selection.cells():
             same = (cell.metric, *(run.key for run in cell.runs))
             if same not in printed and (values := _values(cell)):
                 printed.add(same)
@@ -39,9 +37,8 @@ def metrics_missing(
 ) -> list[str]:
     """A line for each metric that tables.py names and that finished runs lack: the paper's code contradicts itself."""
     lines: dict[str, None] = {}
-    changes = settings_by_name(settings)
-    for selection in selections(keys_and_names(targets)[1]):
-        for table, cell in papers.with_settings(selection.cells(scale, seed_numbers(seeds)), changes):
+    for selection in asked_for(targets, scale, seeds, settings).selections:
+        for table, cell in selection.cells():
             done = [row for row in _rows(cell) if row["status"] == "done"]
             if lacking := [row for row in done if cell.metric not in row["metrics"]]:
                 place, returned = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from contrastbench import papers
-from contrastbench.cli.app import places, selections
-from contrastbench.cli.choosing import keys_and_names, run_folder, seed_numbers, settings_by_name
+from contrastbench.cli.app import complain, places
+from contrastbench.cli.choosing import asked_for, settings_by_name
 from contrastbench.data import catalogue
 from contrastbench.runner import cost
 from contrastbench.runner.devices import device_elsewhere
@@ -19,6 +19,7 @@ from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.states import StillQueued
 from contrastbench.runner.tickets import read_ticket, run_of
 from contrastbench.runner.vocabulary import Run
+from contrastbench.selection import run_folder
 
 
 def planned_runs(
@@ -39,28 +40,31 @@ def planned_runs(
     Raises:
         ValueError: an unknown target, scale, seed, setting or data set, or targets without a cell at that scale.
     """
-    keys, names = keys_and_names(targets)
-    changes = settings_by_name(settings)
+    asked, changes = asked_for(targets, scale, seeds, settings), settings_by_name(settings)
     for name in (name for key, value in changes.items() if key.endswith("dataset") for name in value.split(",")):
         catalogue.described(name)
     still_queued = still_queued or slurm_queue.still_queued()
-    planned = {each.run.key: each for each in _planned_by_key(keys, still_queued)}
-    for selection in selections(names) if names or not keys else ():
-        selection = dataclasses.replace(selection, whole=selection.whole and not every_table)
+    folders = [run_folder(places.runs, key) for key in asked.keys]
+    planned = {each.run.key: each for each in _planned_again(folders, still_queued)}
+    for selection in asked.selections:
         shipped = frozenset(
             row["key"] for row in rows_shipped(places.results, selection.paper.name) if row["status"] == "done"
         )
-        cells = papers.with_settings(selection.cells(scale, seed_numbers(seeds)), changes)
-        for each in plan(cells, places.runs, shipped, still_queued):
+        cells = selection.cells(every_table=every_table)
+        found = plan(cells, places.runs, shipped, still_queued)
+        if selection.cell and not cells:  # a user's own: no paper declares it, but runs here were asked for by it
+            found = _planned_again(list(selection.folders(places.runs, complain)), still_queued)
+            if not found:
+                raise selection.unknown_cell()
+        for each in found:
             planned.setdefault(each.run.key, each)
     if targets and not planned:
         raise ValueError(f"{', '.join(targets)} has no cells at scale {scale}; see `contrastbench list`")
     return list(planned.values())
 
 
-def _planned_by_key(keys: Sequence[str], still_queued: StillQueued) -> list[Planned]:
-    """Plans the runs here whose keys begin so, and the runs that they need."""
-    folders = [run_folder(key) for key in keys]
+def _planned_again(folders: Sequence[Path], still_queued: StillQueued) -> list[Planned]:
+    """Plans the runs that have these folders here, and the runs that they need."""
     cells = {folder.name: tuple((table, cell) for table, cell in read_ticket(folder)["cells"]) for folder in folders}
     return plan_runs(map(run_of, folders), cells, places.runs, still_queued=still_queued)
 

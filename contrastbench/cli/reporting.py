@@ -13,10 +13,12 @@ import typer
 
 from contrastbench import papers
 from contrastbench.cli import completing
-from contrastbench.cli.app import app, complain, complaints, console, one_line_errors, places, selections
-from contrastbench.cli.choosing import seed_numbers, settings_by_name
+from contrastbench.cli.app import app, complain, complaints, console, one_line_errors, places
+from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.display import layout_for
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets, Watch
+from contrastbench.runner.vocabulary import SCALES
+from contrastbench.selection import Selection, select
 
 if TYPE_CHECKING:
     from contrastbench.verdicts.cells import JoinedTable
@@ -42,8 +44,6 @@ def show_tables(
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
-    if scale is not None and scale not in papers.SCALES:
-        raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(papers.SCALES)}")
     tables = _tables(targets, scale, seeds, settings)
     if format == "csv":
         typer.echo(csv_text([table for table, _ in tables]), nl=False)
@@ -71,26 +71,28 @@ def _tables(
     from contrastbench.cli.gathering import gather
     from contrastbench.cli.own import own_tables
 
-    numbers, changes = seed_numbers(seeds), settings_by_name(settings)
     found = []
-    for selection in selections(targets):
+    for selection in asked_for(targets, scale, seeds, settings).selections:
         gathered = gather(selection.paper)
         for problem in gathered.problems:
             complain(problem)
-        chosen = gathered.chosen(selection, scale, numbers, changes)
-        own = [] if numbers or changes else own_tables(gathered)
+        chosen = gathered.chosen(selection)
+        own = [] if seeds or settings else own_tables(gathered)
+        own = [table for table in own if _is_shown(table, selection)]
+        if selection.cell and not chosen and not own and not selection.cells(every_table=True):
+            raise selection.unknown_cell(cell.name for table in own_tables(gathered) for cell in table.cells)
         cells = {(table.name, table.scale): len(table.cells) for table in gathered.tables}
         found += [(table, len(table.cells) == cells[table.name, table.scale]) for table in chosen]
-        found += [(table, True) for table in own if _is_shown(table, selection, scale)]
+        found += [(table, True) for table in own]
         others = {(table.name, table.scale) for table in gathered.measured} - {(t.name, t.scale) for t in chosen}
-        other_scales = sorted({where for name, where in others if name in selection.tables}, key=papers.SCALES.index)
+        other_scales = sorted({where for name, where in others if name in selection.tables}, key=SCALES.index)
         if other_scales and not scale:
             complaints.print(f"{selection.paper.name} is also measured at: {', '.join(other_scales)} (see --scale)")
     return found
 
 
-def _is_shown(table: JoinedTable, selection: papers.Selection, scale: str | None) -> bool:
-    if table.name not in selection.tables or scale not in (None, table.scale):
+def _is_shown(table: JoinedTable, selection: Selection) -> bool:
+    if table.name not in selection.tables or table.scale not in selection.scales:
         return False
     return any(selection.names(cell.name, cell.dataset, cell.method) for cell in table.cells)
 
@@ -114,7 +116,7 @@ def plot_rows(
     from contrastbench.cli.gathering import gather
     from contrastbench.report import style
 
-    selection = papers.select(target)
+    selection = select(target)
     gathered = gather(selection.paper)
     folder = places.results / "report" / "figures" / selection.paper.name
     if x is None:

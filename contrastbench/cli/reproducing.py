@@ -16,8 +16,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import app, complain, console, one_line_errors, places, selections
+from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.cli.before import data_is_here, write_each_ticket
+from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.display import Display, duration
 from contrastbench.cli.launching import Launcher, Options, launcher_of
 from contrastbench.cli.measured import metrics_missing
@@ -128,10 +129,10 @@ def _say(names: Sequence[str], targets: list[str] | None, scale: str, page: Path
     gathered = {name: gather(papers.paper(name)) for name in names}
     write_page(list(gathered.values()), page)
     verdicts: dict[str, Counter[str]] = {name: Counter() for name in names}
-    for selection in selections(targets):
+    for selection in asked_for(targets, scale).selections:
         name = selection.paper.name
         if name in gathered:  # else it has nothing at this scale
-            asked = {(table, cell.name, cell.runs[0].scale) for table, cell in selection.cells(scale)}
+            asked = {(table, cell.name, cell.runs[0].scale) for table, cell in selection.cells()}
             cells = [cell for table in gathered[name].tables for cell in table.cells if cell.here.done]
             here = [cell for cell in cells if (cell.table, cell.name, cell.scale) in asked]
             verdicts[name].update(cell.verdict.kind for cell in here)

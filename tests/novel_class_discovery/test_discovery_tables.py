@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks.novel_class_discovery import figures, tables
 from benchmarks.novel_class_discovery.protocols import PROTOCOLS
-from contrastbench import papers
 from contrastbench.cli.before import by_name_only
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import Run
@@ -16,6 +15,7 @@ from contrastbench.runner.execute import execute
 from contrastbench.runner.rows import read_row
 from contrastbench.runner.tickets import write_ticket
 from contrastbench.runner.vocabulary import SCALES, chain
+from contrastbench.selection import select
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -88,12 +88,13 @@ def test_every_table_has_cells_at_every_scale() -> None:
 
 
 def test_a_whole_quick_run_has_the_comparison_and_the_curve_over_k() -> None:
-    whole, one = papers.select("novel_class_discovery"), papers.select("novel_class_discovery/alpha")
-    assert {table for table, _ in whole.cells("quick")} == {"main", "k"}
-    assert {table for table, _ in one.cells("quick")} == {"alpha"}
-    assert {*whole.left_out("quick")} == {*tables.TABLES} - {"main", "k"}
+    whole, one = select("novel_class_discovery", "quick"), select("novel_class_discovery/alpha", "quick")
+    assert {table for table, _ in whole.cells()} == {"main", "k"}
+    assert {table for table, _ in one.cells()} == {"alpha"}
+    assert {*whole.tables_left_out()} == {*tables.TABLES} - {"main", "k"}
     of_all_scales = {table for table in tables.TABLES if not table.startswith("photographs")}
-    assert {table for table, _ in whole.cells("paper")} == of_all_scales and whole.left_out("paper") == []
+    at_paper = select("novel_class_discovery", "paper")
+    assert {table for table, _ in at_paper.cells()} == of_all_scales and at_paper.tables_left_out() == []
 
 
 def test_a_plan_says_which_tables_are_run_by_name_and_a_status_has_them() -> None:

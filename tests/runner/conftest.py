@@ -3,11 +3,11 @@
 import pytest
 from command_line import contrastbench
 
-from contrastbench import papers
 from contrastbench.runner.launchers import inline, local
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.rows import read_row
 from contrastbench.runner.tickets import folder_of
+from contrastbench.selection import select
 
 
 class Bench:
@@ -17,7 +17,7 @@ class Bench:
         self.folder = runs_folder
 
     def plan(self, target, seeds=None, settings=None):
-        cells = papers.with_settings(papers.select(target).cells("quick", seeds), settings or {})
+        cells = select(target, "quick", seeds, settings).cells()
         return plan(cells, self.folder)
 
     def jobs(self, target, seeds=None, settings=None):

@@ -21,6 +21,7 @@ from contrastbench.runner.plan import plan
 from contrastbench.runner.rows import read_row, result_of, rows_shipped, sealed, write_row
 from contrastbench.runner.tickets import folder_of
 from contrastbench.runner.vocabulary import chain
+from contrastbench.selection import select
 
 
 def by_stage(rows):
@@ -77,7 +78,7 @@ def test_tables_share_stages(bench):
 def changed(target="staged/main/Plain", **settings):
     """The stages of the cell's first run under settings, by stage, and the cell."""
     settings = {name.replace("__", "."): value for name, value in settings.items()}
-    ((_, cell),) = papers.with_settings(papers.select(target).cells("quick"), settings)
+    ((_, cell),) = select(target, "quick", settings=settings).cells()
     return {run.stage: run for run in chain([cell.runs[0]]).values()}, cell
 
 
@@ -335,7 +336,7 @@ def test_needed_rows_are_shipped_with_those_of_tables(here):
     shipped = rows_shipped(places.results, "staged")
     assert {row["key"] for row in shipped} == set(rows)
     assert check_needs(shipped, "rows") == []
-    planned = plan(papers.select("staged/main").cells("quick"), places.runs, frozenset(rows))
+    planned = plan(select("staged/main", "quick").cells(), places.runs, frozenset(rows))
     assert all(each.shipped for each in planned)
 
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from contrastbench import papers
 from contrastbench.cli import planning
 from contrastbench.cli.display import cost_of, duration, priced_by
 from contrastbench.runner.cost import Estimator, Slots, lower_quartile
 from contrastbench.runner.plan import plan
+from contrastbench.selection import select
 
 
 def row(run, seconds, *, device="cpu (A)", resumes=0, status="done"):
@@ -23,7 +23,7 @@ def seconds_of(rows, run, *devices):
 
 @pytest.fixture
 def runs():
-    return [run for _, cell in papers.select("toy/main").cells("quick") for run in cell.runs]
+    return [run for _, cell in select("toy/main", "quick").cells() for run in cell.runs]
 
 
 def test_a_crowded_machine_does_not_raise_the_price(runs):
@@ -88,7 +88,7 @@ def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
     """On a GPU a WL kernel still computes on the CPU; InfoGraph does so too unless it is told otherwise."""
     monkeypatch.setattr(planning, "has_gpu", lambda: False)
     monkeypatch.setattr(planning, "device_kind", lambda device: "cpu (A)")
-    cells = [("main", cell) for _, cell in papers.select("graph_contrastive/main/MUTAG").cells("paper", [0])]
+    cells = [("main", cell) for _, cell in select("graph_contrastive/main/MUTAG", "paper", [0]).cells()]
     planned = plan(cells, tmp_path)
     rows = [
         row(each.run, seconds, device=kind) for each in planned for kind, seconds in (("GPU B", 5.0), ("cpu (A)", 9.0))
@@ -126,7 +126,7 @@ def test_device_hours_and_wall_time_of_runs_over_slots(slots, device_hours, wall
 
 
 def test_a_plan_says_where_a_cost_is_unknown(runs, tmp_path):
-    planned = plan([("main", cell) for _, cell in papers.select("toy/main").cells("quick")], tmp_path)
+    planned = plan([("main", cell) for _, cell in select("toy/main", "quick").cells()], tmp_path)
     slots = Slots(2, "CPU", 1)
     costs = {each.run.key: 60.0 for each in planned}
     assert cost_of(planned, costs, slots) == ("0.20", "6 min")

@@ -11,6 +11,7 @@ from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import chain, key_of, reseeded, resolved
+from contrastbench.selection import select
 
 RUN = Run("toy", Config(), 0, "quick", "Noise8", "Plain")
 
@@ -139,7 +140,7 @@ def test_no_shipped_row_changed_its_key():
 
 
 def test_tables_share_runs():
-    twice = [*papers.select("toy/main").cells("quick"), *papers.select("toy/main").cells("quick")]
+    twice = [*select("toy/main", "quick").cells(), *select("toy/main", "quick").cells()]
     assert len({run.key for _, cell in twice for run in cell.runs}) == 12
 
 
@@ -165,4 +166,4 @@ def test_a_changed_setting_shows_in_the_labels():
 )
 def test_a_bad_setting_says_what_is_possible(settings, said):
     with pytest.raises(ValueError, match=said):
-        papers.with_settings(papers.select("toy/main").cells("quick"), settings)
+        select("toy/main", "quick", settings=settings).cells()

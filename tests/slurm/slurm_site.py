@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contrastbench import papers
 from contrastbench.runner import claims, states
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
@@ -24,6 +23,7 @@ from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
 from contrastbench.runner.tickets import folder_of
+from contrastbench.selection import select
 
 sys.path.append(str(Path(__file__).parents[2] / "slurm"))  # no package: its scripts run with any Python
 import one_machine  # noqa: E402
@@ -74,7 +74,7 @@ class Site:
         self.folder = runs_folder
 
     def plan(self, target, seeds=None, settings=None):
-        cells = papers.with_settings(papers.select(target).cells("quick", seeds), settings or {})
+        cells = select(target, "quick", seeds, settings).cells()
         return plan(cells, self.folder, still_queued=slurm_queue.still_queued())
 
     def folders(self, target, seeds=None, settings=None):

@@ -9,7 +9,6 @@ import psutil
 import pytest
 from slurm_site import Site, at_gate, job_of_run, running_cluster, task_of, wait_until, worker_of
 
-from contrastbench import papers
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import Job, slurm_queue
 from contrastbench.runner.launchers.slurm_arrays import Array, dry_run, lanes_of
@@ -18,6 +17,7 @@ from contrastbench.runner.launchers.slurm_script import Ask, ask_for, auto_hours
 from contrastbench.runner.profiles import AUTO_HOURS, Profile
 from contrastbench.runner.rows import SCHEMA, read_row, sealed, write_row
 from contrastbench.runner.tickets import folder_of, write_ticket
+from contrastbench.selection import select
 
 SETTINGS = {"epochs": "1", "size": "2"}
 
@@ -131,10 +131,8 @@ def test_no_room_is_told_from_refused_for_good(words, later):
 
 def hoard(site, **settings):
     """A run that takes all the memory there is, before its second epoch if no other is named."""
-    cells = papers.with_settings(
-        papers.select("toy/slow").cells("quick", [0]), {"epochs": "4", "fail_at": "1", "failure": "hoard", **settings}
-    )
-    ((_, cell),) = cells
+    settings = {"epochs": "4", "fail_at": "1", "failure": "hoard", **settings}
+    ((_, cell),) = select("toy/slow", "quick", [0], settings).cells()
     return Job(cell.runs[0], write_ticket(cell.runs[0], site.folder, []))
 
 
@@ -188,7 +186,7 @@ def spans_of(folder):
 
 def failed_before(tmp_path, *errors):
     """A run's folder with rows of failed attempts."""
-    ((_, cell),) = papers.select("toy/slow").cells("quick", [0])
+    ((_, cell),) = select("toy/slow", "quick", [0]).cells()
     folder = write_ticket(cell.runs[0], tmp_path, [])
     for number, (status, error) in enumerate(errors, start=1):
         write_row(folder / f"failed.{number}.json", sealed({"schema": SCHEMA, "status": status, "error": error}))
@@ -216,7 +214,7 @@ def test_automatic_hours_are_twice_the_estimate_in_few_steps(seconds, hours):
 
 
 def test_runs_of_different_cost_go_into_arrays_with_their_own_hours(tmp_path):
-    runs = [run for _, cell in papers.select("toy/main").cells("quick", [0, 1]) for run in cell.runs]
+    runs = [run for _, cell in select("toy/main", "quick", [0, 1]).cells() for run in cell.runs]
     jobs = [Job(run, folder_of(run, tmp_path)) for run in runs]
     seconds = {run.key: (3600.0 if run.dataset == "Noise16" else 30.0) for run in runs}
     texts = list(dry_run(jobs, Profile(hours=AUTO_HOURS), tmp_path, seconds))

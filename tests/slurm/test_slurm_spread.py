@@ -10,7 +10,6 @@ import psutil
 import pytest
 from slurm_site import Site, epochs_of, job_of_run, results, wait_until, worker_of
 
-from contrastbench import papers
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import slurm_queue
@@ -19,6 +18,7 @@ from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row
 from contrastbench.runner.tickets import folder_of
+from contrastbench.selection import select, with_settings
 
 EPOCHS = 40
 SETTINGS = {"epochs": str(EPOCHS), "train_images": "128", "batch": "32", "loss": "hcl", "tau_plus": "0.1", "beta": "1"}
@@ -27,10 +27,8 @@ TWO_NODES = Profile(name="two_nodes", nodes_per_run=2)
 
 
 def jobs_in(folder, settings=SETTINGS):
-    cell = next(
-        pair for pair in papers.select("hard_negatives/main").cells("smoke", [0]) if pair[1].runs[0].config.epochs
-    )
-    return write_tickets(plan(papers.with_settings([cell], settings), folder), folder)
+    cell = next(pair for pair in select("hard_negatives/main", "smoke", [0]).cells() if pair[1].runs[0].config.epochs)
+    return write_tickets(plan(with_settings([cell], settings), folder), folder)
 
 
 def by_torchrun(folder, processes, settings=SETTINGS):

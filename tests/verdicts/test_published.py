@@ -7,6 +7,7 @@ import re
 import pytest
 
 from contrastbench import papers
+from contrastbench.selection import select
 from contrastbench.verdicts.published import COLUMNS, read_published
 
 GOOD = "main,MUTAG,InfoGraph,test_svm_percent,89.01,1.13,seeds,5,yes,,Table 1,the paper,"
@@ -74,7 +75,7 @@ EVERY_NUMBER_HAS_A_CELL = {  # at least so many numbers, and so many confirmed: 
 def test_published_numbers_belong_to_cells_or_to_no_table_of_ours(name):
     """The other papers name numbers beside their tables, which a table lists as published and not measured."""
     paper = papers.paper(name)
-    places = {(table, cell.dataset, cell.method, cell.metric) for table, cell in papers.select(name).cells("paper")}
+    places = {(table, cell.dataset, cell.method, cell.metric) for table, cell in select(name, "paper").cells()}
     numbers = read_published(paper.folder / "published.csv")
     assert {number.place for number in numbers if number.table in paper.tables} <= places
     confirmed = {number.place for number in numbers if number.confirmed} & places

@@ -1,0 +1,326 @@
+"""Which runs are meant: targets such as ``PAPER/TABLE/CELL`` with a scale, seeds and settings, read for every command.
+
+A ``Selection`` says it in both directions: ``cells()`` declares the runs, to plan and start them; ``holds()`` tells
+whether a row or a ticket is one of them, to find what is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from contrastbench import papers
+from contrastbench.papers import Paper
+from contrastbench.runner import rows
+from contrastbench.runner.tickets import needed_folders, read_ticket
+from contrastbench.runner.vocabulary import SCALES, Cell, canonical_json
+from contrastbench.settings import changed, combinations, reached, relabelled, settings_of, unused_along
+
+KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key; shorter ones might be meant as names
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some runs of one paper. A field that is left empty leaves nothing out."""
+
+    paper: Paper
+    tables: tuple[str, ...]
+    cell: str = ""  # DATASET/METHOD, a data set or a method
+    whole: bool = False  # the paper alone was named, and so all of its tables
+    scale: str = ""
+    seeds: tuple[int, ...] = ()  # those that the paper declares where there are none
+    settings: Mapping[str, str] = field(default_factory=dict)  # as ``--set`` takes them: beta -> "0.5,1,2"
+    dataset: str = ""  # a name, or a pattern such as "IMDB-*"
+    method: str = ""  # the same; "HCL" also stands for "HCL [temperature=0.2]"
+
+    @property
+    def scales(self) -> Sequence[str]:
+        return (self.scale,) if self.scale else SCALES
+
+    def cells(self, *, every_table: bool = False) -> list[tuple[str, Cell]]:
+        """(table, cell) pairs in declared order, changed as the settings say: a sweep makes several of one.
+
+        Cells that do not use a setting are left out; ``methods_left_out`` names them.
+
+        Args:
+            every_table: a whole paper also stands for its tables that commands work on only when they are named.
+
+        Raises:
+            ValueError: a setting that no config has or no cell uses, or a value of the wrong type or range.
+        """
+        cells = self._every_cell
+        return [pair for pair in cells if every_table or not self.only_by_name(pair[0], pair[1].runs[0].scale)]
+
+    @cached_property
+    def _every_cell(self) -> list[tuple[str, Cell]]:
+        return with_settings(self._declared, self.settings)
+
+    @cached_property
+    def _declared(self) -> list[tuple[str, Cell]]:
+        return [
+            (table, cell)
+            for scale in self.scales
+            for table in self.tables
+            for cell in self.paper.cells(table, scale, self.seeds or None)
+            if self.names(cell.name, cell.dataset, cell.method)
+        ]
+
+    def only_by_name(self, table: str, scale: str) -> bool:
+        """Whether the table is left out at the scale because the paper alone was named."""
+        return self.whole and scale in self.paper.tables[table].only_by_name
+
+    def tables_left_out(self) -> list[str]:
+        """The tables that have cells at the scale and that ``cells`` leaves out."""
+        return [
+            table
+            for table in self.tables
+            if any(self.only_by_name(table, scale) and self.paper.cells(table, scale) for scale in self.scales)
+        ]
+
+    def methods_left_out(self) -> list[str]:
+        """The methods whose cells ``cells`` leaves out because they do not use some of the settings."""
+        unused = [cell.method for _, cell in self._declared if self.settings and not _changed(cell, self.settings)]
+        return list(dict.fromkeys(unused))
+
+    def names(self, name: str, dataset: str, method: str) -> bool:
+        """Whether a cell is meant: by its whole name, its data set or its method, with or without ``--set`` values."""
+        bare = method.split(" [")[0]
+        return (
+            self.cell in ("", name, dataset, method, name.split(" [")[0], bare)
+            and _fits(dataset, self.dataset)
+            and (_fits(method, self.method) or _fits(bare, self.method))
+        )
+
+    def holds(self, record: Mapping[str, Any]) -> bool:
+        """Whether a row or a ticket is of a run that is meant.
+
+        It is if a chosen cell declares the run, under any seed, or if the run was once asked for through such a cell.
+        With settings, what was asked for must have their values, whatever else it changes.
+        """
+        if record["scale"] not in self.scales or (self.seeds and record["seed"] not in self.seeds):
+            return False
+        if not self.settings:
+            return self._was_asked_for(record)
+        has_all = all(_has(record["config"], name, text) for name, text in self.settings.items())
+        return (has_all and self._was_asked_for(record)) or _kind(record) in self._kinds_changed
+
+    def _was_asked_for(self, record: Mapping[str, Any]) -> bool:
+        dataset, method = record["dataset"], record["method"]
+        if self.whole:
+            return self.names(f"{dataset}/{method}", dataset, method)
+        return _kind(record) in self._kinds or any(
+            table in self.tables and self.names(name, dataset, method) for table, name in record["cells"]
+        )
+
+    @cached_property
+    def _kinds(self) -> set[str]:
+        return {_kind(run.identity) for _, cell in self._declared for run in cell.runs}
+
+    @cached_property
+    def _kinds_changed(self) -> set[str]:
+        return {_kind(run.identity) for _, cell in self._every_cell for run in cell.runs}
+
+    def folders(self, runs: Path, problem: Callable[[str], object]) -> Iterator[Path]:
+        """The folders of the selection's runs; one whose ticket cannot be read is told to ``problem`` and left out."""
+        for folder in rows.run_folders(runs, self.paper.name):
+            try:
+                ticket = read_ticket(folder)
+            except (ValueError, OSError) as error:
+                problem(str(error))
+                continue
+            if self.holds(ticket):
+                yield folder
+
+    def unknown_cell(self, others: Iterable[str] = ()) -> ValueError:
+        """The error for a cell that nothing declares; ``others`` are names that exist besides the declared ones."""
+        everything = dataclasses.replace(self, cell="", settings={})
+        possible = dict.fromkeys([*(cell.name for _, cell in everything.cells(every_table=True)), *others])
+        where = f"{self.paper.name}/{'/'.join(self.tables)}" + (f" at scale {self.scale}" if self.scale else "")
+        return ValueError(f"unknown cell {self.cell!r} in {where}; there are: {', '.join(possible) or 'none'}")
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return not pattern or name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+def _has(config: Mapping[str, Any], name: str, text: str) -> bool:
+    """Whether the field has one of the values that the text names; a field that is a list is one value."""
+    value = config.get(name)
+    if isinstance(value, list):
+        return ",".join(map(str, value)) == text
+    return name in config and any(_same(value, part) for part in text.split(","))
+
+
+def _same(value: Any, text: str) -> bool:
+    try:
+        return float(value) == float(text) and not isinstance(value, bool)
+    except (TypeError, ValueError):
+        return str(value).lower() == text.lower()
+
+
+def _kind(identity: Mapping[str, Any]) -> str:
+    """All that decides a run but its seed and the runs that it needs."""
+    names = ("paper", "stage", "scale", "variant", "protocol", "protocol_version", "config")
+    return canonical_json([identity[name] for name in names])
+
+
+def select(
+    target: str,
+    scale: str | None = None,
+    seeds: Iterable[int] | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    dataset: str = "",
+    method: str = "",
+) -> Selection:
+    """Reads ``PAPER``, ``PAPER/TABLE`` or ``PAPER/TABLE/CELL``; a cell is DATASET/METHOD, a data set or a method.
+
+    Raises:
+        ValueError: no such paper, table or scale; the message lists those there are.
+    """
+    if scale and scale not in SCALES:
+        raise ValueError(f"unknown scale {scale!r}; there are: {', '.join(SCALES)}")
+    name, _, rest = target.partition("/")
+    paper = papers.paper(name)
+    table, _, cell = rest.partition("/")
+    if table and table not in paper.tables:
+        raise ValueError(f"unknown table {table!r}; {name} has: {', '.join(paper.tables)}")
+    tables = (table,) if table else tuple(paper.tables)
+    return Selection(
+        *(paper, tables, cell, not table, scale or "", tuple(seeds or ()), settings or {}, dataset, method)
+    )
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the targets of one command name: runs by the beginnings of their keys, and selections of papers."""
+
+    keys: tuple[str, ...]
+    selections: tuple[Selection, ...]
+
+    def folders(self, runs: Path, problem: Callable[[str], object]) -> list[Path]:
+        """The folders here of the runs that are meant, each after those of the runs that it needs.
+
+        Raises:
+            ValueError: a key that no run has, or a cell that no paper declares and no run here was asked for by.
+        """
+        found = [run_folder(runs, key) for key in self.keys]
+        for selection in self.selections:
+            of_selection = list(selection.folders(runs, problem))
+            if selection.cell and not of_selection and not selection.cells(every_table=True):
+                raise selection.unknown_cell()
+            found += of_selection
+        return list(dict.fromkeys(folder for each in found for folder in _with_needed(each, problem)))
+
+
+def read_targets(
+    targets: Sequence[str] | None,
+    scale: str | None = None,
+    seeds: Iterable[int] | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    dataset: str = "",
+    method: str = "",
+) -> Targets:
+    """Reads targets: papers, tables, cells, or beginnings of keys; every paper if there are none.
+
+    Settings without targets mean the papers that have them.
+
+    Raises:
+        ValueError: an unknown paper, table or scale; or settings that no paper has.
+    """
+    known, seeds = papers.names(), tuple(seeds or ())
+    keys = [target for target in targets or () if KEY.fullmatch(target) and target not in known]
+    names = [target for target in targets or known if target not in keys]
+    selections = [select(name, scale, seeds, settings, dataset=dataset, method=method) for name in names]
+    errors = [problem for each in selections if settings and (problem := _problem_of_settings(each))]
+    if errors and (targets or len(errors) == len(selections)):
+        raise errors[0]
+    return Targets(tuple(keys), tuple(each for each in selections if not (settings and _problem_of_settings(each))))
+
+
+def _problem_of_settings(selection: Selection) -> ValueError | None:
+    try:
+        selection.cells()
+    except ValueError as error:
+        return error
+    return None
+
+
+def run_folder(runs: Path, key: str) -> Path:
+    """The one run folder whose key begins so.
+
+    Raises:
+        ValueError: none or several do; the message says which.
+    """
+    found = [folder for folder in rows.run_folders(runs) if key and folder.name.startswith(key)]
+    if not found:
+        raise ValueError(f"no run's key begins with {key!r} (looked in {runs})")
+    if len(found) > 1:
+        some = ", ".join(folder.name[:16] for folder in found[:5])
+        raise ValueError(f"the keys of {len(found)} runs begin with {key!r}: {some}")
+    return found[0]
+
+
+def _with_needed(folder: Path, problem: Callable[[str], object]) -> Iterator[Path]:
+    """The folder, after those of the runs here that it needs. If its ticket is damaged, the folder alone."""
+    try:
+        needed = needed_folders(read_ticket(folder), folder).values()
+    except (ValueError, OSError) as error:
+        problem(str(error))
+        needed = {}.values()
+    for need in needed:
+        if need.is_dir():
+            yield from _with_needed(need, problem)
+    yield folder
+
+
+def with_settings(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) -> list[tuple[str, Cell]]:
+    """The cells with config fields changed as ``--set key=value`` asks; those that do not use a field are left out."""
+    if not settings or not cells:
+        return cells
+    _check_known(cells, settings)
+    swept = [(table, each) for table, cell in cells for each in _changed(cell, settings)]
+    if not swept:
+        raise ValueError(_why_unused(cells[0][1], settings))
+    return swept
+
+
+def _check_known(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) -> None:
+    known = dict.fromkeys(name for _, cell in cells for name in settings_of(cell.runs[0]))
+    for key in settings:
+        if not any(reached(cell.runs[0], key) for _, cell in cells):
+            raise ValueError(f"unknown setting {key!r}; a run of {cells[0][1].runs[0].paper} has: {', '.join(known)}")
+
+
+def _changed(cell: Cell, settings: Mapping[str, str]) -> list[Cell]:
+    """The cell under each combination of the settings' values; none where its runs do not use some of the fields."""
+    first = cell.runs[0]
+    if not all(reached(first, key) for key in settings):
+        return []
+    swept = []
+    for changes in combinations(first, settings):
+        if unused_along(changed(first, changes), settings):
+            continue
+        runs = tuple(changed(run, changes) for run in cell.runs)
+        method = relabelled(cell.method, first, first, changes)
+        # What the paper declares of a method it does not declare of every setting of it.
+        deterministic = cell.deterministic and method == cell.method
+        labels = {"dataset": runs[0].dataset, "method": method}
+        named_by = {**cell.settings, **changes}
+        swept.append(dataclasses.replace(cell, runs=runs, settings=named_by, deterministic=deterministic, **labels))
+    return swept
+
+
+def _why_unused(cell: Cell, settings: Mapping[str, str]) -> str:
+    first = cell.runs[0]
+    changes = combinations(first, {key: text for key, text in settings.items() if reached(first, key)})[0]
+    reasons = unused_along(changed(first, changes), settings)
+    words = "; ".join(f"{key} is used only where {where}" for key, where in reasons.items())
+    return f"{cell.name} does not use {', '.join(reasons)}: {words}" if reasons else "no cell has all of these settings"
