@@ -27,7 +27,7 @@ INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+)\s*([\])])")
 
 def fields_of(config: Any) -> dict[str, Any]:
     """The config's fields with their types."""
-    return _fields_of_type(type(config))
+    return _fields_of_type(config.__class__)
 
 
 @cache
