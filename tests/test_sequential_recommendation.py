@@ -262,6 +262,23 @@ def test_duorecs_partner_has_the_same_target_and_is_another_sequence_where_there
     assert 0 < alone < len(task.rows) / 2
 
 
+def test_a_user_of_three_items_has_no_partner_and_stops_no_method(tmp_path, monkeypatch):
+    (tmp_path / "three.txt").write_text("".join(f"{user} {user} 2 3 4 5 6 7\n" for user in range(1, 9)) + "9 1 2 3\n")
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    batches.read_interactions.cache_clear()
+    config = dataclasses.replace(TINY, dataset="three", users=0, batch=9, clusters=2)
+    for name in ("cl4srec", "coserec", "duorec", "iclrec"):
+        assert result(dataclasses.replace(config, views=name))["test_hr5_unmasked_percent"] >= 0
+
+
+def test_a_run_keeps_its_weights_and_each_users_ranks():
+    metrics = result(TINY, checkpoint=(checkpoint := Keeps()))
+    better, equal = checkpoint.kept["ranks"]["excluded"]
+    assert len(better) == TINY.users and not equal.any()
+    assert metrics["test_hr10_excluded_percent"] == pytest.approx(100 * (better < 10).double().mean().item())
+    assert set(checkpoint.kept["encoder"]) == set(sequence_encoder(9, 12, width=8, rng=generator(0, "w")).state_dict())
+
+
 def test_popularity_counts_training_items_and_transitions_come_before_it():
     training = [np.array([1, 2, 3]), np.array([4, 2, 3]), np.array([2, 4])]
     assert popularity(training, 5).tolist() == [-math.inf, 1, 3, 2, 2, 0, -math.inf]

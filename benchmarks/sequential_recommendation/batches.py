@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.sequential_recommendation import coserec, iclrec
 from benchmarks.sequential_recommendation.config import Train
 from benchmarks.sequential_recommendation.views import lengths_of, two_views
-from contrastbench.data.interactions import Split, left_padded, load_interactions
+from contrastbench.data.interactions import PADDING, Split, left_padded, load_interactions
 from contrastbench.encoders.sequences import SequenceEncoder
 from contrastbench.randomness import generator, random_state
 from contrastbench.training import batches
@@ -85,12 +85,13 @@ class Task:
         """For each row a random other training prefix with the same last target; itself where there is none."""
         prefixes, members, starts = self._by_target
         last = self.targets[index, -1]
-        first, count = starts[last], starts[last + 1] - starts[last]
+        known = (last != PADDING)[:, None]  # a user of three items has one to train on, and no target
+        first, count = starts[last], (starts[last + 1] - starts[last]).clamp_min(1)
         drawn = first + (torch.rand(len(index), generator=rng, dtype=torch.float64) * count).long().clamp(max=count - 1)
         own = self._own_prefix[index]
         another = first + (drawn - first + 1) % count
         chosen = members[torch.where(members[drawn] == own, another, drawn)]
-        return prefixes[chosen]
+        return torch.where(known, prefixes[chosen], self.rows[index])
 
     @functools.cached_property
     def lengths(self) -> Tensor:

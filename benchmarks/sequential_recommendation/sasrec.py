@@ -49,7 +49,9 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
     if best:
         encoder.load_state_dict(best["state"])
     log.selected_by(f"best epoch by validation {config.selection}" if best else "last epoch")
-    found = ranked(encoder, task, "test", RULES, device)
+    ranks: dict[str, Tensor] = {}
+    found = ranked(encoder, task, "test", RULES, device, ranks)
+    checkpoint.keep(encoder=encoder, ranks=ranks)
     return {**found, "selected_epoch": best.get("epoch", config.epochs - 1) + 1}
 
 
@@ -93,22 +95,24 @@ def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces."""
     next_item = {"bce": binary, "ce": among_all}[config.loss]
 
-    def compared(states: Tensor) -> Tensor:
-        return states.flatten(1) if config.views in WHOLE else states[:, -1]
+    whole, prefixes = config.views in WHOLE, config.sequences == "prefixes"
+
+    def compared(rows: Tensor) -> Tensor:
+        return encoder(rows, only_last=not whole).flatten(1)
 
     def loss(**inputs: Tensor) -> Tensor:
         pieces = range(config.pieces)
         sums, counts, everything = [], [], []
         for number in pieces:
             targets = inputs[f"target{number}"]
-            everything.append(encoder(inputs[f"main{number}"]))
+            everything.append(encoder(inputs[f"main{number}"], only_last=prefixes and not whole))
             states = everything[-1][:, -targets.shape[1] :]
             sums.append(next_item(encoder, states, targets, inputs.get(f"negative{number}")))
             counts.append((targets != PADDING).sum())
         total = torch.stack(sums).sum() / torch.stack(counts).sum()
         if config.views == "none":
             return total
-        z_a, z_b = (torch.cat([compared(encoder(inputs[f"{view}{n}"])) for n in pieces]) for view in VIEWS)
+        z_a, z_b = (torch.cat([compared(inputs[f"{view}{n}"]) for n in pieces]) for view in VIEWS)
         total = total + config.weight * contrastive(config, z_a, z_b)
         if config.views != "iclrec":
             return total
@@ -171,8 +175,15 @@ def keep_best(
 
 
 @torch.no_grad()
-def ranked(encoder: SequenceEncoder, task: Task, part: str, rules: tuple[str, ...], device: str) -> dict[str, float]:
-    """The metrics of "validation" or "test"."""
+def ranked(
+    encoder: SequenceEncoder,
+    task: Task,
+    part: str,
+    rules: tuple[str, ...],
+    device: str,
+    ranks: dict[str, Tensor] | None = None,
+) -> dict[str, float]:
+    """The metrics of "validation" or "test"; ``ranks`` takes up each user's."""
     histories, targets = task.split.asked(part)
     rows = left_padded(histories, task.config.longest)
     encoder.eval()
@@ -180,6 +191,6 @@ def ranked(encoder: SequenceEncoder, task: Task, part: str, rules: tuple[str, ..
     def scores_of(users: np.ndarray) -> Tensor:
         some = torch.from_numpy(rows[users])
         trimmed = some[:, (some != PADDING).any(dim=0)]
-        return encoder.scores(encoder(trimmed.to(device))[:, -1])
+        return encoder.scores(encoder(trimmed.to(device), only_last=True)[:, -1])
 
-    return ranking_metrics(scores_of, histories, targets, split=part, rules=rules)
+    return ranking_metrics(scores_of, histories, targets, split=part, rules=rules, ranks=ranks)

@@ -252,7 +252,7 @@ def _lambda(scale: str) -> list[Cell]:
 
 
 def _temperature(scale: str) -> list[Cell]:
-    values = {f"dot, t={t:g}": {"temperature": t} for t in (0.5, 1.0, 2.0)}
+    values = {f"dot, t={t:g}": {"temperature": t} for t in (0.5, 1.0, 2.0, 32.0, 64.0)}
     cosine = {f"cosine, t={t:g}": {"temperature": t, "similarity": "cosine"} for t in (0.1, 0.5, 1.0)}
     return _axis(scale, {**values, **cosine}, "temperature", 1.0)
 

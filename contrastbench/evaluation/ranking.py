@@ -33,6 +33,7 @@ def ranking_metrics(
     split: str = "test",
     rules: Sequence[str] = RULES,
     batch: int = 256,
+    ranks: dict[str, Tensor] | None = None,
 ) -> dict[str, float]:
     """HR and NDCG at 5, 10 and 20, MRR at 10 and MRR, in percent: ``test_ndcg10_zeroed_percent`` and so on.
 
@@ -42,6 +43,7 @@ def ranking_metrics(
         targets: int64 [U], the item to be found.
         split: the first word of the metrics' names.
         batch: users at a time; no [U, I] matrix is kept.
+        ranks: takes up, by rule, int32 [2, U]: how many numbers score higher than the target, and how many as high.
 
     Raises:
         ValueError: an unknown rule, or a score that is NaN.
@@ -60,9 +62,11 @@ def ranking_metrics(
             found[rule].append(_better_and_equal(scores, seen, wanted, rule))
     metrics = {}
     for rule in rules:
-        better, equal = torch.cat(found[rule], dim=1).cpu()
+        better, equal = counts = torch.cat(found[rule], dim=1).cpu()
         for name, value in metrics_of_ranks(better, equal, size).items():
             metrics[f"{split}_{name}_{rule}_percent"] = value
+        if ranks is not None:
+            ranks[rule] = counts[:, np.argsort(order)].int()
     return metrics
 
 

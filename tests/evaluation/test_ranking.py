@@ -87,3 +87,12 @@ def test_only_the_rules_asked_for_are_given_and_wrong_things_get_one_line():
         found([[0.0, 1.0, 2.0, 0.0]], [[1]], [2], rules=("hidden",))
     with pytest.raises(ValueError, match="a score is NaN"):
         found([[0.0, float("nan"), 2.0, 0.0]], [[1]], [2])
+
+
+def test_the_ranks_of_each_user_come_in_the_users_order():
+    scores = [[0.0, 3.0, 2.0, 1.0, 0.0], [0.0, 3.0, 2.0, 2.0, 0.0]]
+    ranks: dict[str, torch.Tensor] = {}
+    found(
+        scores, [[1, 2], [1]], [3, 2], ranks=ranks, rules=("unmasked",), batch=1
+    )  # the second has the shorter history
+    assert ranks["unmasked"].tolist() == [[2, 1], [0, 1]]
