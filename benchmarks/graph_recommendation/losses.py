@@ -1,0 +1,127 @@
+"""The losses of a step, each a function of embeddings.
+
+Dimensions: B pairs of a batch, n nodes, N rivals, D width, K centres.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
+
+from benchmarks.graph_recommendation.config import Train
+from contrastbench import losses
+from contrastbench.losses.bayesian import bayesian_weights, weights_by_rank
+from contrastbench.losses.parts import row_dots, unit
+
+ENTRIES = 2**20  # of the matrix of scores at a time: 4 MB, which fit into a core's cache
+
+
+def bpr(user: Tensor, item: Tensor, negative: Tensor) -> Tensor:
+    """mean softplus(z_u.z_j - z_u.z_i)."""
+    return softplus(row_dots(user, negative - item)).mean()
+
+
+def penalty(config: Train, ego: Tensor, ego_rows: Tensor, final_rows: Tensor) -> Tensor:
+    """The L2 term; rows are the batch's users, items and negatives, [3B, D].
+
+    ego: reg/2 sum of squares of E_0's rows / B.    all: reg times the squares of all weights (SSLRec).
+    ego_norms: reg (|users| + |items| + |negatives|) / B, not squared (RecBole).
+    final_norms: reg (|users| + |items|) / B of the final rows (SELFRec's SimGCL and XSimGCL).
+    """
+    count = len(ego_rows) // 3
+    if config.penalty == "all":
+        return config.reg * ego.square().sum()
+    if config.penalty == "ego":
+        return config.reg / 2 * ego_rows.square().sum() / count
+    parts = ego_rows.chunk(3) if config.penalty == "ego_norms" else final_rows.chunk(3)[:2]
+    return config.reg * sum(torch.linalg.vector_norm(part) for part in parts) / count
+
+
+def contrastive(config: Train, a: Tensor, b: Tensor, nodes: Tensor, shares: Tensor) -> Tensor:
+    """The loss that finds each node's row of ``b`` from its row of ``a``, among the batch's nodes or all nodes.
+
+    Args:
+        a, b: [N, D] of all nodes of one side.
+        nodes: int64 [n], the batch's nodes, each once; shares: [n], how much of the batch each is.
+    """
+    if config.against == "all":
+        return nce(a[nodes], b[nodes], b, shares, config.temperature)
+    query, key = a[nodes], b[nodes]
+    if config.contrast == "info_nce":
+        return nce(query, key, key, torch.full_like(shares, 1 / len(nodes)), config.temperature)
+    scores = (unit(query) / config.temperature) @ unit(key).T
+    if config.contrast == "bcl":
+        return bayesian(config, scores)
+    return losses.hard_info_nce(
+        scores.diagonal(),
+        scores,
+        tau_plus=config.tau_plus,
+        beta=config.beta if config.contrast == "hcl" else 0.0,
+        log_floor=-1 / config.temperature,
+        keep=~torch.eye(len(nodes), dtype=torch.bool, device=scores.device),
+    )
+
+
+def bayesian(config: Train, scores: Tensor) -> Tensor:
+    """BCL over scores [n, n] with the positives on the diagonal, as :func:`contrastbench.losses.bcl` of two views."""
+    count = len(scores) - 1
+    fractions = torch.arange(1, count + 1, dtype=torch.float64, device=scores.device) / count
+    by_rank = bayesian_weights(fractions, tau_plus=config.tau_plus, alpha=config.alpha, beta=config.beta)
+    by_rank = torch.nn.functional.pad(by_rank, (1, 0)).to(scores.dtype)  # the positive, at -inf, weighs 0
+    positive = scores.diagonal()
+    negatives = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool, device=scores.device), -torch.inf)
+    log_sum = (negatives + weights_by_rank(negatives.detach(), by_rank).log()).logsumexp(dim=1)
+    return (torch.logaddexp(positive, log_sum) - positive).mean()
+
+
+def nce(
+    query: Tensor, key: Tensor, rivals: Tensor, shares: Tensor, temperature: float | Tensor, own: Tensor | None = None
+) -> Tensor:
+    """sum_i share_i ( -cos(q_i, k_i) / t_i + log sum_{j of rivals} exp(cos(q_i, r_j) / t_j) ).
+
+    Args:
+        query, key: [n, D], any norm; rivals: [N, D], the keys among them.
+        shares: [n].
+        temperature: t; or [N], of each rival (PCL's concentrations), and then ``own`` [n] says which rival is the key.
+    """
+    q, r = unit(query), unit(rivals)
+    own_temperature = temperature[own] if isinstance(temperature, Tensor) else temperature
+    scale = temperature[:, None] if isinstance(temperature, Tensor) else temperature
+    positive = (shares * row_dots(q, unit(key)) / own_temperature).sum()
+    return _LogSums.apply(q, r / scale, shares) - positive
+
+
+class _LogSums(torch.autograd.Function):
+    """sum_i share_i log sum_j exp(q_i . r_j), some rows at a time; each block's gradient is made while it is there."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, r: Tensor, shares: Tensor) -> Tensor:
+        rows = max(1, ENTRIES // len(r)) if q.device.type == "cpu" else len(q)
+        total, to_q, to_r = q.new_zeros(()), torch.empty_like(q), torch.zeros_like(r)
+        for start in range(0, len(q), rows):
+            part = slice(start, start + rows)
+            scores = q[part] @ r.T
+            top = scores.amax(dim=1, keepdim=True)
+            weights = scores.sub_(top).exp_()
+            sums = weights.sum(dim=1, keepdim=True)
+            total += (shares[part] * (top + sums.log()).squeeze(1)).sum()
+            weights.mul_(shares[part, None] / sums)
+            torch.mm(weights, r, out=to_q[part])
+            to_r.addmm_(weights.T, q[part])
+        ctx.save_for_backward(to_q, to_r)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        to_q, to_r = ctx.saved_tensors
+        return to_q * upstream, to_r * upstream, None
+
+
+def hardest_in_batch(user: Tensor, item: Tensor, allowed: Tensor) -> Tensor:
+    """int64 [B]: for each user the batch's item of highest cosine among the allowed ones [B, B]."""
+    return (unit(user) @ unit(item).T).masked_fill(~allowed, -torch.inf).argmax(dim=1)

@@ -1,0 +1,165 @@
+"""The stages of the paper, by the names that runs call them by."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding
+
+from benchmarks.graph_recommendation import counted, losses
+from benchmarks.graph_recommendation.batches import NOISY_PASSES, Task, load_task, read_pairs
+from benchmarks.graph_recommendation.config import Count, Train
+from benchmarks.graph_recommendation.model import Recommender
+from contrastbench.data.pairs import Pairs, in_order
+from contrastbench.encoders.bipartite import propagated
+from contrastbench.evaluation.recommendation import recommendation_metrics
+from contrastbench.losses import concentrations, triplet
+from contrastbench.randomness import generator, random_state
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep
+
+CUTS = (10, 20, 40, 100)
+
+
+def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Trains for all epochs or until the score has not risen for a while, then tests the best epoch."""
+    task = load_task(config, seed)
+    log.data(config.dataset, task.data.sha256)
+    model = built(config, task).to(device)
+    if config.start == "pretrain":
+        model.embeddings.data.copy_(checkpoint.needed("pretrain")["embeddings"])
+    step = training_step(config, model, device)
+    best: dict[str, Any] = {}
+    parts = {"model": model, "optimizer": step.optimizer, "best": best}
+    log.total(config.epochs)
+    for epoch in range(checkpoint.restore(**parts), config.epochs):
+        if best and config.patience and best["looks_since"] >= config.patience:
+            break
+        for inputs in task.epoch(epoch, model):
+            step(**inputs)
+        loss = step.mean_loss(epoch)
+        looked = config.selection != "last" and epoch % config.every == 0
+        log(epoch, loss=loss, **(keep_best(best, config, model, task, epoch) if looked else {}))
+        checkpoint.save(epoch + 1, **parts)
+    if best:
+        model.load_state_dict(best["state"])
+    log.selected_by(f"best epoch by {config.selection}" if best else "last epoch")
+    return {**ranked(model, task.data, "test"), "selected_epoch": best.get("epoch", config.epochs - 1) + 1}
+
+
+def pretrain(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """The same with the contrastive loss alone; keeps the embeddings for a run that starts from them."""
+    found = train(config, seed=seed, device=device, checkpoint=checkpoint, log=log)
+    return found
+
+
+def built(config: Train, task: Task) -> Recommender:
+    return Recommender(config, task.data, task.graph, generator(task.seed, "weights"))
+
+
+def training_step(config: Train, model: Recommender, device: str) -> TrainingStep:
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(weights, lr=config.learning_rate)
+    # Steps have batches of other shapes and graphs of other sizes: not captured.
+    return TrainingStep(loss_of(config, model), optimizer, modules=[model], device=device, capture=False)
+
+
+def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Any]]]:
+    """The training step of a run, and its inputs."""
+    task = load_task(config, seed)
+    model = built(config, task)
+    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(epoch, model))
+    return training_step(config, built(config, task).to(device), device), inputs
+
+
+TRAINING_STEPS = {"train": (step_of_a_run,), "pretrain": (step_of_a_run,)}
+
+
+def loss_of(config: Train, model: Recommender) -> Callable[..., Tensor]:
+    """The step's loss, as a function of a batch."""
+    passes = NOISY_PASSES.get(config.method, (False,))
+
+    def loss(users: Tensor, items: Tensor, negatives: Tensor, **more: Any) -> Tensor:
+        ego = model.ego
+        noises = [more.get(f"noise{number}") for number in range(len(passes))]
+        outputs = propagated(ego, more.get("graph", model.layers), noises, config.eps)
+        z = model.readout(outputs[0])
+        total = z.new_zeros(())
+        if config.loss != "none":
+            nodes = torch.cat([users, items + model.users, negatives + model.users])
+            rows = embedding(nodes, z)
+            total = main_loss(config, *rows.chunk(3), more.get("allowed"))
+            if config.reg:
+                total = total + losses.penalty(config, ego, embedding(nodes, ego), rows)
+        if config.method == "lightgcn" or not config.weight:
+            return total
+        weight = config.weight * (len(users) if config.reduction == "sum" else 1)
+        return total + weight * beside(config, model, ego, outputs, z, more)
+
+    return loss
+
+
+def main_loss(config: Train, user: Tensor, item: Tensor, negative: Tensor, allowed: Tensor | None) -> Tensor:
+    if allowed is not None:
+        negative = item[losses.hardest_in_batch(user.detach(), item.detach(), allowed)]
+    if config.loss == "triplet":  # with unit vectors a difference of squared distances is twice one of cosines
+        return triplet(user, item, negative, margin=2 * config.margin) / 2
+    return losses.bpr(user, item, negative)
+
+
+def beside(
+    config: Train, model: Recommender, ego: Tensor, outputs: list[list[Tensor]], z: Tensor, inputs: dict[str, Any]
+) -> Tensor:
+    """The contrastive loss: users and items apart, each side's nodes between two of its embeddings."""
+    if config.method == "ncl":
+        return neighbourhoods(config, model, ego, outputs[0], inputs)
+    if config.method == "sgl":
+        a, b = (model.readout(propagated(ego, inputs[view])[0]) for view in "ab")
+    elif config.method == "simgcl":
+        a, b = (model.readout(each) for each in outputs[1:])
+    else:
+        a, b = z, outputs[0][config.contrast_layer]
+    sides = dict(zip(("users", "items"), zip(model.sides(a), model.sides(b), strict=True), strict=True))
+    if config.third_view:
+        sides["negatives"] = sides["items"]
+    return sum(
+        losses.contrastive(config, *pair, inputs[f"{side}_once"], inputs[f"{side}_share"])
+        for side, pair in sides.items()
+    )
+
+
+def neighbourhoods(
+    config: Train, model: Recommender, ego: Tensor, outputs: list[Tensor], inputs: dict[str, Any]
+) -> Tensor:
+    """NCL-rec: each node's E_2 must find its E_0 among all of its side; its E_0 must find its cluster's centre."""
+    total = ego.new_zeros(())
+    ...
+    return total
+
+
+def keep_best(best: dict[str, Any], config: Train, model: Recommender, task: Task, epoch: int) -> dict[str, float]:
+    """Keeps the weights if their score is the best so far; of equals, the first. Returns the score."""
+    name, data = config.selection, task.data
+    split, cut = ("test", 20) if name == "test_ndcg20" else ("validation", int(name[-2:]))
+    found = ranked(model, data, split, (cut,))
+    score = found[f"{split}_{name.removeprefix('test_')}_train_percent"]
+    if not best or score > best["score"]:
+        state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+        best.update(score=score, epoch=epoch, state=state, looks_since=0)
+    else:
+        best["looks_since"] += 1
+    return found
+
+
+def ranked(model: Recommender, data: Pairs, part: str, cuts: tuple[int, ...] = CUTS) -> dict[str, float]:
+    ours, theirs = model.final()
+
+    def scores_of(users: Tensor) -> Tensor:
+        return ours[users.to(ours.device)] @ theirs.T
+
+    return metrics(scores_of, data, part, cuts)

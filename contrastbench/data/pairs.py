@@ -1,0 +1,229 @@
+"""Pairs of a user and an item that this user chose: loading, checking, and splitting.
+
+Dimensions: n pairs. Pairs are int64 [n, 2], user then item, sorted, each once; both are numbered from 0 on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from contrastbench.data import catalogue
+from contrastbench.data.installed import package_file
+from contrastbench.data.interactions import load_interactions
+from contrastbench.data.kinds.pairs import MEMBER, MOVIELENS, WHEEL, files
+from contrastbench.data.wheels import check_wheel, fetch_wheel, read_member
+
+WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
+MOVIELENS_SHA256 = "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"
+SHARE = 0.1  # of a user's pairs that a random split holds out for validation, and as many for the test
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A data set as its files have it: with a test part, or whole (``train`` alone)."""
+
+    name: str
+    users: int
+    items: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    sha256: str  # of the files' own numbers and ratings, before any was left out
+    origin: str = "data root"
+
+    def split(self, rng: np.random.Generator) -> Pairs:
+        """The same with all three parts: those that the files lack are drawn, user by user, from the training pairs.
+
+        Without a test part 8:1:1, with a test part but none for validation 9:1; the held-out parts are rounded down,
+        but for a user with too few they hold one pair, first the test, while training keeps more than one. RecBole's
+        rule (``_calcu_split_ids``).
+        """
+        if len(self.test) and len(self.validation):
+            return self
+        order = rng.permutation(len(self.train))
+        shuffled = self.train[order[np.argsort(self.train[order, 0], kind="stable")]]
+        counts = np.bincount(shuffled[:, 0], minlength=self.users)
+        place = np.arange(len(shuffled)) - np.repeat(counts.cumsum() - counts, counts)  # within the user's own
+        for_test = np.zeros_like(counts) if len(self.test) else held_out(counts, counts)
+        for_validation = held_out(counts, counts - for_test)
+        until = np.repeat(for_test, counts), np.repeat(for_test + for_validation, counts)
+        test = self.test if len(self.test) else in_order(shuffled[place < until[0]])
+        validation = in_order(shuffled[(place >= until[0]) & (place < until[1])])
+        train = in_order(shuffled[place >= until[1]])
+        return Pairs(self.name, self.users, self.items, train, validation, test, self.sha256, self.origin)
+
+
+def held_out(counts: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """How many of each user's ``counts`` pairs a held-out part gets, of the ``left`` that no other part has."""
+    rounded = (SHARE * counts).astype(np.int64)
+    return np.where(rounded == 0, (left > 1).astype(np.int64), rounded)
+
+
+def in_order(pairs: np.ndarray) -> np.ndarray:
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def load_pairs(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    download: bool | None = None,
+    least_rating: float = 0.0,
+) -> Pairs:
+    """Loads a set of the catalogue, or a folder of ``recsys/pairs`` in the data root by its name.
+
+    Files are lines "user item ..." of whole numbers, SciPy's sparse matrices (.npz), or RecBole's tables (.inter).
+    A set of kind "interactions" is taken too, without its order. Users and items that occur in no pair are not
+    counted: the numbers that do occur become 0, 1, 2, ...
+
+    Args:
+        download: may ml-100k be fetched; nothing else can be.
+        least_rating: pairs with a lower rating are left out; only tables with a rating have any.
+
+    Raises:
+        ValueError: no such set, or files that hold no pairs or the same pair in two parts; in one line.
+    """
+    folder = catalogue.data_root(root)
+    parts, origin = _raw_parts(name, folder, root, bool(download))
+    sha256 = _sha256(parts.values())
+    kept = {part: rows[~(rows[:, 2] < least_rating)] if least_rating else rows for part, rows in parts.items()}
+    if least_rating and np.isnan(np.concatenate([*parts.values()])[:, 2]).any():
+        raise ValueError(f"least_rating needs ratings, and {name} has none")
+    ids = np.concatenate([rows[:, :2].astype(np.int64) for rows in kept.values()])
+    users, items = (np.unique(column) for column in ids.T)
+    if len(users) < 2 or len(items) < 2:
+        raise ValueError(f"{name} has {len(users)} users and {len(items)} items; at least 2 of each are needed")
+    numbered = {part: _numbered(rows, users, items) for part, rows in kept.items()}
+    _check_apart(name, numbered)
+    nothing = np.empty((0, 2), dtype=np.int64)
+    train = numbered.get("whole", numbered.get("train", nothing))
+    validation, test = (numbered.get(part, nothing) for part in ("validation", "test"))
+    return Pairs(name, len(users), len(items), train, validation, test, sha256, origin)
+
+
+def _numbered(rows: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    columns = (np.searchsorted(numbers, rows[:, at].astype(np.int64)) for at, numbers in enumerate((users, items)))
+    return np.unique(np.stack([*columns], axis=1), axis=0)
+
+
+def _check_apart(name: str, parts: dict[str, np.ndarray]) -> None:
+    everything = np.concatenate([*parts.values()])
+    twice = len(everything) - len(np.unique(everything, axis=0))
+    if twice:
+        raise ValueError(f"{name} has {twice} pairs in two of its parts ({', '.join(parts)}): the test would be seen")
+
+
+def _sha256(parts: Iterable[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for rows in parts:
+        ordered = rows[np.lexsort(rows.T[::-1])]
+        digest.update(len(rows).to_bytes(8, "little") + ordered.astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _raw_parts(
+    name: str, folder: Path, root: str | os.PathLike[str] | None, download: bool
+) -> tuple[dict[str, np.ndarray], str]:
+    """Of each part float64 [n, 3]: user, item and rating as the files have them; no rating is NaN."""
+    if name == MOVIELENS:
+        return {"whole": _recbole_table(movielens(folder, download=download), f"{MOVIELENS}.inter")}, "package"
+    if catalogue.described(name, root=root).kind == "interactions":
+        sequences = load_interactions(name, root).sequences
+        users = np.repeat(np.arange(len(sequences)), [len(each) for each in sequences])
+        pairs = np.unique(np.column_stack([users, np.concatenate(sequences)]), axis=0)
+        return {"whole": _unrated(pairs)}, "data root"
+    catalogue.described(name, "pairs", root)
+    there = files(name, folder)
+    there = {"whole": there["whole"]} if "whole" in there else there
+    if not {"train", "test"} <= there.keys() and "whole" not in there:
+        raise ValueError(f"{name} needs train and test, or pairs, in {folder / 'recsys' / 'pairs' / name}")
+    readers = {".npz": _matrix, ".inter": lambda path: _recbole_table(_text(path), path), ".txt": _lines}
+    return {part: readers[path.suffix](path) for part, path in there.items()}, "data root"
+
+
+def movielens(folder: Path, *, download: bool = False) -> str:
+    """MovieLens-100k as RecBole's table: user_id, item_id, rating and timestamp.
+
+    Raises:
+        ValueError: it is not here and may not or cannot be downloaded, or the file is another one.
+    """
+    wheel = folder / "recsys" / WHEEL
+    if wheel.is_file():
+        check_wheel(wheel, WHEEL_SHA256)
+    else:
+        try:
+            return _checked_movielens(package_file("recbole", MEMBER), "the installed recbole")
+        except ValueError:
+            if not download:
+                raise ValueError(f"{MOVIELENS} is not here: `contrastbench data fetch {MOVIELENS}` gets it") from None
+        fetch_wheel("recbole==1.2.1", wheel, WHEEL_SHA256)
+    return _checked_movielens(read_member(wheel, f"recbole/{MEMBER}"), str(wheel))
+
+
+def _checked_movielens(content: bytes, where: str) -> str:
+    found = hashlib.sha256(content).hexdigest()
+    if found != MOVIELENS_SHA256:
+        raise ValueError(f"{MEMBER} of {where} has sha256 {found[:12]}, expected {MOVIELENS_SHA256[:12]}")
+    return content.decode("utf-8")
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 (byte {error.start})") from None
+    if not text.strip():
+        raise ValueError(f"{path} is empty")
+    return text
+
+
+def _lines(path: Path) -> np.ndarray:
+    """ "user item ..." on each line; what stands behind is not read, but all lines must have as many fields."""
+    rows = [line.split() for line in _text(path).splitlines() if line.strip()]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]) or len(row) < 2 or not (row[0].isdecimal() and row[1].isdecimal()):
+            fields = max(len(rows[0]), 2)
+            raise ValueError(
+                f"{path}: line {number} must be {fields} fields, user and item first as whole numbers; "
+                f"got {' '.join(row)[:40]!r}"
+            )
+    return _unrated(np.array([row[:2] for row in rows], dtype=np.float64))
+
+
+def _unrated(pairs: np.ndarray) -> np.ndarray:
+    return np.column_stack([pairs, np.full(len(pairs), np.nan)])
+
+
+def _recbole_table(text: str, where: object) -> np.ndarray:
+    header, *lines = text.splitlines()
+    columns = [column.partition(":")[0] for column in header.split("\t")]
+    if missing := [column for column in ("user_id", "item_id") if column not in columns]:
+        raise ValueError(f"{where}: the header lacks {', '.join(missing)}; it has: {', '.join(columns)}")
+    places = [columns.index(column) for column in ("user_id", "item_id", "rating") if column in columns]
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        fields = line.split("\t")
+        try:
+            rows.append([float(fields[place]) for place in places])
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"{where}: line {number} must have numbers for {', '.join(columns)}; got {line[:40]!r}"
+            ) from None
+    return np.array(rows) if len(places) == 3 else _unrated(np.array(rows))
+
+
+def _matrix(path: Path) -> np.ndarray:
+    """SciPy's CSR, read without pickle: its stored cells that are not 0."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            starts, columns, values = file["indptr"], file["indices"], file["data"]
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is not a sparse matrix of SciPy in CSR ({error})") from None
+    users = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    return _unrated(np.column_stack([users, columns])[values != 0])
