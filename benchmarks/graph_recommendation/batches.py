@@ -1,4 +1,4 @@
-"""The inputs of an epoch's steps: pairs with negatives, a batch's nodes, noise and dropped graphs, all drawn on the CPU.
+"""The inputs of a step: pairs with negatives, the nodes of the batch, noise and dropped graphs, drawn on the CPU.
 
 Dimensions: U users, I items, N = U + I nodes, n training pairs, B pairs of a batch, L layers.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.graph_recommendation.config import Train
+from benchmarks.graph_recommendation.config import Count, Train
 from benchmarks.graph_recommendation.model import Recommender
 from benchmarks.graph_recommendation.prototypes import clustered
 from contrastbench.data.pairs import Pairs, load_pairs
@@ -28,11 +28,12 @@ from contrastbench.encoders.bipartite import (
     reversal,
     thinned,
 )
+from contrastbench.losses import concentrations
 from contrastbench.randomness import generator, random_state
 
 read_pairs = functools.lru_cache(maxsize=2)(load_pairs)  # a worker does many runs on the same data
 MINED = (100, 500)  # EBR's hard negatives stand at the ranks 101 to 500 of the current model
-NOISY_PASSES = {"simgcl": (False, True, True), "xsimgcl": (True,)}
+NOISY_PASSES = {"simgcl": (False, True, True), "xsimgcl": (True,), "integrated": (True, True)}
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,14 @@ class Task:
         return {"a": view(), "b": view()}
 
     def prototypes(self, epoch: int, model: Recommender) -> dict[str, Tensor]:
-        """The k-means centres of users and of items, and the cluster of each."""
-        rng, made = generator(self.seed, "clusters", epoch), {}
+        """The k-means centres of users and of items, their temperatures, and the cluster of each node."""
+        config, rng, made = self.config, generator(self.seed, "clusters", epoch), {}
         for side, x in zip(("users", "items"), model.sides(model.ego.detach().cpu()), strict=True):
-            made[f"{side}_centres"], made[f"{side}_cluster"] = clustered(x, self.config.clusters, rng)
+            centres, cluster = clustered(x, config.clusters, rng)
+            temperature = torch.full((len(centres),), config.temperature)
+            if config.concentration == "pcl":
+                temperature = concentrations(x, centres, cluster, temperature=config.temperature)
+            made |= {f"{side}_centres": centres, f"{side}_cluster": cluster, f"{side}_temperature": temperature}
         return made
 
     # ------------------------------------------------------------------------------------------------------ negatives
@@ -175,19 +180,25 @@ class Task:
         return torch.cat(rows)
 
 
-def load_task(config: Train, seed: int) -> Task:
-    """The config's data, split by the seed where its files do not.
+def split_pairs(config: Train | Count, seed: int) -> Pairs:
+    """The config's data, split by the seed where its files do not."""
+    data = read_pairs(config.dataset, least_rating=config.least_rating)
+    return data.split(np.random.default_rng(random_state(seed, "split")))
 
+
+def load_task(config: Train, seed: int) -> Task:
+    """
     Raises:
         ValueError: the settings ask for what the data do not have.
     """
-    data = read_pairs(config.dataset, least_rating=config.least_rating)
-    data = data.split(np.random.default_rng(random_state(seed, "split")))
+    data = split_pairs(config, seed)
     if np.bincount(data.train[:, 0]).max() >= data.items:
         raise ValueError(f"{config.dataset} has a user with all {data.items} items, so that no negative is left")
-    if config.selection in ("ndcg20", "recall10") and not len(data.validation):
+    if config.selection in ("ndcg20", "ndcg10", "recall10") and not len(data.validation):
         raise ValueError(f"{config.dataset} has an empty validation part: choose selection=last")
     if config.method == "ncl" and config.clusters > min(data.users, data.items):
         sizes = f"{data.users} users and {data.items} items"
         raise ValueError(f"clusters must be at most the nodes of each side, {sizes}; got {config.clusters}")
+    if config.method == "xsimgcl" and config.contrast_layer > config.layers:
+        raise ValueError(f"contrast_layer must be at most layers, {config.layers}; got {config.contrast_layer}")
     return Task(config, data, seed)

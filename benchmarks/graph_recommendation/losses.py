@@ -50,9 +50,13 @@ def contrastive(config: Train, a: Tensor, b: Tensor, nodes: Tensor, shares: Tens
     """
     if config.against == "all":
         return nce(a[nodes], b[nodes], b, shares, config.temperature)
-    query, key = a[nodes], b[nodes]
+    return in_batch(config, a[nodes], b[nodes])
+
+
+def in_batch(config: Train, query: Tensor, key: Tensor) -> Tensor:
+    """InfoNCE, DCL, HCL or BCL: row i of ``query`` must find row i of ``key`` [n, D] among all rows."""
     if config.contrast == "info_nce":
-        return nce(query, key, key, torch.full_like(shares, 1 / len(nodes)), config.temperature)
+        return nce(query, key, key, query.new_full((len(query),), 1 / len(query)), config.temperature)
     scores = (unit(query) / config.temperature) @ unit(key).T
     if config.contrast == "bcl":
         return bayesian(config, scores)
@@ -62,8 +66,25 @@ def contrastive(config: Train, a: Tensor, b: Tensor, nodes: Tensor, shares: Tens
         tau_plus=config.tau_plus,
         beta=config.beta if config.contrast == "hcl" else 0.0,
         log_floor=-1 / config.temperature,
-        keep=~torch.eye(len(nodes), dtype=torch.bool, device=scores.device),
+        keep=~torch.eye(len(query), dtype=torch.bool, device=scores.device),
     )
+
+
+def prototype(config: Train, own: Tensor, rows: Tensor, inputs: dict[str, Tensor], side: str) -> Tensor:
+    """NCL-rec's other loss: a node's E_0 must find the centre of its cluster, among all centres or the batch's.
+
+    Args:
+        own: E_0 of one side, [N, D].
+        rows: int64 [B], the side's nodes of the batch; each as often as it occurs.
+        inputs: of the side the nodes once and their shares, the centres [K, D], the centres' temperatures [K], and each
+            node's cluster [N].
+    """
+    centres, cluster = inputs[f"{side}_centres"], inputs[f"{side}_cluster"]
+    nodes, shares = inputs[f"{side}_once"], inputs[f"{side}_share"]
+    theirs = cluster[nodes]
+    if config.prototypes == "batch":
+        return nce(own[nodes], centres[theirs], centres[cluster[rows]], shares, config.temperature)
+    return nce(own[nodes], centres[theirs], centres, shares, inputs[f"{side}_temperature"], theirs)
 
 
 def bayesian(config: Train, scores: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,14 +11,14 @@ from torch import Tensor
 from torch.nn.functional import embedding
 
 from benchmarks.graph_recommendation import counted, losses
-from benchmarks.graph_recommendation.batches import NOISY_PASSES, Task, load_task, read_pairs
+from benchmarks.graph_recommendation.batches import NOISY_PASSES, Task, load_task, split_pairs
 from benchmarks.graph_recommendation.config import Count, Train
 from benchmarks.graph_recommendation.model import Recommender
 from contrastbench.data.pairs import Pairs, in_order
 from contrastbench.encoders.bipartite import propagated
 from contrastbench.evaluation.recommendation import recommendation_metrics
-from contrastbench.losses import concentrations, triplet
-from contrastbench.randomness import generator, random_state
+from contrastbench.losses import triplet
+from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
 
@@ -53,9 +52,37 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
 
 
 def pretrain(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
-    """The same with the contrastive loss alone; keeps the embeddings for a run that starts from them."""
-    found = train(config, seed=seed, device=device, checkpoint=checkpoint, log=log)
-    return found
+    """Trains by the contrastive loss alone; keeps the last embeddings for a run that goes on from them."""
+    task = load_task(config, seed)
+    log.data(config.dataset, task.data.sha256)
+    model = built(config, task).to(device)
+    step = training_step(config, model, device)
+    parts = {"model": model, "optimizer": step.optimizer}
+    log.total(config.epochs)
+    for epoch in range(checkpoint.restore(**parts), config.epochs):
+        for inputs in task.epoch(epoch, model):
+            step(**inputs)
+        log(epoch, loss=step.mean_loss(epoch))
+        checkpoint.save(epoch + 1, **parts)
+    checkpoint.keep(embeddings=model.embeddings.detach().cpu())
+    log.selected_by("last epoch")
+    return ranked(model, task.data, "test")
+
+
+def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Ranks by counts, or by EASE with the ridge that is best in validation. Computed on the CPU."""
+    data = split_pairs(config, seed)
+    log.data(config.dataset, data.sha256)
+    if config.method != "ease":
+        log.selected_by("nothing to select")
+        made = {"popularity": counted.popularity, "item_knn": counted.item_neighbours}[config.method]
+        return ranked_by(made(data), data, "test")
+    log.selected_by("best ridge by ndcg20")
+    ridge = config.ridges[0]
+    if len(config.ridges) > 1:
+        looks = {each: ranked_by(counted.ease(data, each), data, "validation", (20,)) for each in config.ridges}
+        ridge = max(looks, key=lambda each: looks[each]["validation_ndcg20_train_percent"])
+    return {**ranked_by(counted.ease(data, ridge), data, "test"), "selected_ridge": ridge}
 
 
 def built(config: Train, task: Task) -> Recommender:
@@ -77,9 +104,6 @@ def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingSt
     return training_step(config, built(config, task).to(device), device), inputs
 
 
-TRAINING_STEPS = {"train": (step_of_a_run,), "pretrain": (step_of_a_run,)}
-
-
 def loss_of(config: Train, model: Recommender) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch."""
     passes = NOISY_PASSES.get(config.method, (False,))
@@ -96,10 +120,10 @@ def loss_of(config: Train, model: Recommender) -> Callable[..., Tensor]:
             total = main_loss(config, *rows.chunk(3), more.get("allowed"))
             if config.reg:
                 total = total + losses.penalty(config, ego, embedding(nodes, ego), rows)
-        if config.method == "lightgcn" or not config.weight:
+        if config.method == "lightgcn":
             return total
-        weight = config.weight * (len(users) if config.reduction == "sum" else 1)
-        return total + weight * beside(config, model, ego, outputs, z, more)
+        beside = contrast_of(config, model, ego, outputs, z, {"users": users, "items": items, **more})
+        return total + (len(users) if config.reduction == "sum" else 1) * beside
 
     return loss
 
@@ -112,12 +136,15 @@ def main_loss(config: Train, user: Tensor, item: Tensor, negative: Tensor, allow
     return losses.bpr(user, item, negative)
 
 
-def beside(
+def contrast_of(
     config: Train, model: Recommender, ego: Tensor, outputs: list[list[Tensor]], z: Tensor, inputs: dict[str, Any]
 ) -> Tensor:
-    """The contrastive loss: users and items apart, each side's nodes between two of its embeddings."""
+    """The weighted contrastive loss: users and items apart, each side's nodes between two of its embeddings."""
     if config.method == "ncl":
         return neighbourhoods(config, model, ego, outputs[0], inputs)
+    if config.method == "integrated":
+        user, item = (model.sides(model.readout(each))[side] for side, each in enumerate(outputs))
+        return config.weight * losses.in_batch(config, user[inputs["users"]], item[inputs["items"]])
     if config.method == "sgl":
         a, b = (model.readout(propagated(ego, inputs[view])[0]) for view in "ab")
     elif config.method == "simgcl":
@@ -127,18 +154,26 @@ def beside(
     sides = dict(zip(("users", "items"), zip(model.sides(a), model.sides(b), strict=True), strict=True))
     if config.third_view:
         sides["negatives"] = sides["items"]
-    return sum(
-        losses.contrastive(config, *pair, inputs[f"{side}_once"], inputs[f"{side}_share"])
-        for side, pair in sides.items()
-    )
+    found = (losses.contrastive(config, *pair, inputs[f"{side}_once"], inputs[f"{side}_share"])
+             for side, pair in sides.items())  # fmt: skip
+    return config.weight * torch.stack([*found]).sum()
 
 
 def neighbourhoods(
     config: Train, model: Recommender, ego: Tensor, outputs: list[Tensor], inputs: dict[str, Any]
 ) -> Tensor:
-    """NCL-rec: each node's E_2 must find its E_0 among all of its side; its E_0 must find its cluster's centre."""
+    """NCL-rec: a node's E_2 must find its E_0 among all of its side, and its E_0 the centre of its cluster."""
     total = ego.new_zeros(())
-    ...
+    for side, near, own in zip(
+        ("users", "items"), model.sides(outputs[config.structure_layer]), model.sides(ego), strict=True
+    ):
+        nodes, shares = inputs[f"{side}_once"], inputs[f"{side}_share"]
+        alpha = config.item_weight if side == "items" else 1.0
+        total = total + config.weight * alpha * losses.contrastive(config, near, own, nodes, shares)
+        if f"{side}_centres" in inputs:
+            alpha = alpha if config.alpha_on == "both" else 1.0
+            found = losses.prototype(config, own, inputs[side], inputs, side)
+            total = total + config.prototype_weight * alpha * found
     return total
 
 
@@ -158,8 +193,12 @@ def keep_best(best: dict[str, Any], config: Train, model: Recommender, task: Tas
 
 def ranked(model: Recommender, data: Pairs, part: str, cuts: tuple[int, ...] = CUTS) -> dict[str, float]:
     ours, theirs = model.final()
+    return ranked_by(lambda users: ours[users.to(ours.device)] @ theirs.T, data, part, cuts)
 
-    def scores_of(users: Tensor) -> Tensor:
-        return ours[users.to(ours.device)] @ theirs.T
 
-    return metrics(scores_of, data, part, cuts)
+def ranked_by(scores_of: counted.Scores, data: Pairs, part: str, cuts: tuple[int, ...] = CUTS) -> dict[str, float]:
+    """The metrics of "validation", with training pairs masked, or of "test", with both masks."""
+    masks = {"train": data.train}
+    if part == "test":
+        masks["known"] = in_order(np.concatenate([data.train, data.validation]))
+    return recommendation_metrics(scores_of, getattr(data, part), masks, split=part, cuts=cuts)

