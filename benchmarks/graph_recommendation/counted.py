@@ -33,7 +33,7 @@ def popularity(data: Pairs) -> Scores:
 def item_neighbours(data: Pairs, neighbours: int = NEIGHBOURS) -> Scores:
     """ItemKNN: the sum of an item's cosines with the user's items, among which only its nearest 100 items count."""
     x = chosen_matrix(data)
-    lengths = np.sqrt(np.bincount(data.train[:, 1], minlength=data.items).clip(1))
+    lengths = np.sqrt(np.bincount(data.train[:, 1], minlength=data.items).clip(1)).astype(np.float32)
     unit = x.multiply(1 / lengths).tocsc()
     similar = (unit.T @ unit).tolil()
     similar.setdiag(0)
@@ -63,7 +63,7 @@ def ease(data: Pairs, ridge: float) -> Scores:
     x = chosen_matrix(data)
     if data.users < data.items:
         projected = torch.from_numpy(_inverse(x @ x.T, ridge).numpy() @ x)  # X P
-        diagonal = (1 - torch.from_numpy(x.multiply(projected.numpy()).sum(axis=0)).squeeze(0)) / ridge
+        diagonal = (1 - torch.from_numpy(np.asarray(x.multiply(projected.numpy()).sum(axis=0))).squeeze(0)) / ridge
         return lambda users: torch.from_numpy(x[users.numpy()].toarray()) - projected[users] / diagonal.float()
     inverse = _inverse(x.T @ x, ridge)
     weights = inverse.div_(-inverse.diagonal().clone())

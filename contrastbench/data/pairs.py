@@ -135,16 +135,16 @@ def _raw_parts(
         return {"whole": _unrated(_example())}, "embedded"
     if name == MOVIELENS:
         return {"whole": _recbole_table(movielens(folder, download=download), f"{MOVIELENS}.inter")}, "package"
-    if catalogue.described(name, root=root).kind == "interactions":
+    there = files(name, folder)
+    if not there and catalogue.described(name, root=root).kind == "interactions":
         sequences = load_interactions(name, root).sequences
         users = np.repeat(np.arange(len(sequences)), [len(each) for each in sequences])
         pairs = np.unique(np.column_stack([users, np.concatenate(sequences)]), axis=0)
         return {"whole": _unrated(pairs)}, "data root"
-    catalogue.described(name, "pairs", root)
-    there = files(name, folder)
     there = {"whole": there["whole"]} if "whole" in there else there
-    if not {"train", "test"} <= there.keys() and "whole" not in there:
-        raise ValueError(f"{name} needs train and test, or pairs, in {folder / 'recsys' / 'pairs' / name}")
+    if "whole" not in there and not there.keys() >= {"train", "test"}:
+        described = catalogue.DATA_SETS[name].origin if name in catalogue.DATA_SETS else "a set of your own"
+        raise ValueError(f"{name} needs train and test, or pairs, in {folder}/recsys/pairs/{name} ({described})")
     readers = {".npz": _matrix, ".inter": lambda path: _recbole_table(_text(path), path), ".txt": _lines}
     return {part: readers[path.suffix](path) for part, path in there.items()}, "data root"
 

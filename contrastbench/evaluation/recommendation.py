@@ -95,7 +95,7 @@ def _gains(scores: Tensor, row: Tensor, own: Tensor, cuts: Sequence[int]) -> Ten
     recalls, ndcgs = [], []
     for cut in cuts:
         first, last = better.clamp(max=cut), (better + equal + 1).clamp(max=cut)
-        recalls.append((last - first) / (equal + 1) / count[row])
+        recalls.append((last - first).double() / (equal + 1) / count[row])
         ndcgs.append((sums[last] - sums[first]) / (equal + 1) / sums[count[row].clamp(max=cut)])
     return torch.stack(recalls + ndcgs)
 
