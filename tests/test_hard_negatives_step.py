@@ -1,9 +1,7 @@
 """A whole step of hard_negatives against the printed formulas, and the script that times steps."""
 
-import csv
 import io
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from PIL import Image
 
 from benchmarks.hard_negatives import same_accuracy, speed, steps
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.published_pipeline import printed_hcl
+from benchmarks.hard_negatives.speed import printed_hcl, without_labels
 from contrastbench import losses
 from contrastbench.data.augmentation import normalised_views
 from contrastbench.encoders.resnets import resnet18
@@ -43,7 +41,7 @@ def test_a_whole_step_has_the_loss_and_gradient_of_the_printed_formula() -> None
     ours, summed = {}, [torch.zeros_like(part) for part in parameters]
     for loss, settings in SETTINGS.items():
         config = Config(encoder="resnet18", loss=loss, batch=16, view_size=16, **settings)
-        data = speed._prepared(config, images)
+        data = without_labels(config, images)
         step = steps.contrastive_step(config, encoder, torch.optim.SGD(parameters, lr=0.0), data)
         (inputs,) = steps.contrastive_inputs(config, data, seed=0, epoch=0)
         step(**inputs)
@@ -100,16 +98,15 @@ def test_the_published_pipeline_has_the_loss_of_the_suite() -> None:
     assert torch.allclose(printed_hcl(z_a, z_b, 0.5, 0.1, 1.5), ours)
 
 
-def test_the_speed_of_a_step_is_written_with_device_and_commit(tmp_path: Path, monkeypatch) -> None:
-    command = ["speed", "--encoders", "small_resnet", "--device", "cpu"]
-    command += ["--precisions", "float32", "--contenders", "published", "eager", "--batch", "8", "--images", "16"]
-    command += ["--steps", "1", "--turns", "1", "--workers", "0", "--output", str(tmp_path / "speed.csv")]
-    monkeypatch.setattr(sys, "argv", command)
-    speed.main()
-    lines = list(csv.DictReader((tmp_path / "speed.csv").open()))
-    assert [line["contender"] for line in lines] == ["published", "eager"]
-    assert all(line["device"].startswith("cpu") and line["commit"] for line in lines)
-    assert all(float(line["milliseconds"]) > 0 for line in lines)
+def test_a_step_is_timed_as_published_and_in_the_suite_where_the_device_and_precision_allow() -> None:
+    def contenders(**more) -> list[str]:
+        given = {"encoders": ("small_resnet",), "batch": 8, "images": 16, "steps": 1, "turns": 1, "workers": 0, **more}
+        return [line["contender"] for line in speed.lines("cpu", **given) if line["milliseconds"] > 0]
+
+    assert contenders(precisions=("float32",), contenders=("published", "eager", "captured")) == ["published", "eager"]
+    assert contenders(precisions=("bf16",), contenders=("published", "eager")) == ["eager"]
+    with pytest.raises(ValueError, match="unknown lazy; contenders: published, eager, captured, compiled, reduce"):
+        contenders(contenders=("lazy",))
 
 
 def test_training_by_the_published_pipeline_is_compared_with_ours(tmp_path: Path, monkeypatch) -> None:
@@ -135,15 +132,10 @@ def test_training_by_the_published_pipeline_is_compared_with_ours(tmp_path: Path
             return trained
 
         monkeypatch.setattr(same_accuracy, name, kept)
-    command = ["same_accuracy", "--device", "cpu", "--images", "64", "--epochs", "1", "--seeds", "2", "--workers", "1"]
-    monkeypatch.setattr(sys, "argv", [*command, "--output", str(tmp_path / "same.csv")])
-    same_accuracy.main()
-    with (tmp_path / "same.csv").open() as file:
-        lines = list(csv.DictReader(file))
+    lines = list(same_accuracy.lines("cpu", seeds=2, epochs=1, images=64))
     assert [(line["pipeline"], line["seed"]) for line in lines] == [
-        (name, seed) for seed in "01" for name in ("published", "ours")
+        (name, seed) for seed in range(2) for name in ("published", "ours")
     ]
-    assert all(0 <= float(line["test_knn_top1_percent"]) <= 100 for line in lines)
+    assert all(0 <= line["test_knn_top1_percent"] <= 100 for line in lines)
     assert len({*weights["published"], *weights["ours"]}) == 4, "each has its own views, each seed its own weights"
-    same_accuracy.main()
-    assert weights["published"][:2] == weights["published"][2:], "its views follow from the seed"
+    assert list(same_accuracy.lines("cpu", seeds=1, epochs=1, images=64)) == lines[:2], "its views follow from the seed"

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PARTS = (
     *("losses", "encoders", "data", "evaluation", "runner", "verdicts", "report", "readmes", "cli"),
-    *("randomness", "training", "weights", "distributed", "papers", "settings", "selection", "reading"),
+    *("randomness", "training", "weights", "distributed", "papers", "settings", "selection", "reading", "timing"),
 )
 
 # Who may import whom; each part may import itself.
@@ -23,6 +23,7 @@ ARROWS = {
     "weights": set(),
     "distributed": set(),
     "training": {"randomness"},
+    "timing": {"runner"},
     "data": {"randomness"},
     "encoders": {"randomness", "data", "weights"},
     "evaluation": {"randomness", "data", "encoders", "weights", "training"},
@@ -38,7 +39,7 @@ ARROWS = {
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
         *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
-        *("distributed", "runner", "baselines", "report"),
+        *("distributed", "timing", "runner", "baselines", "report"),
     },
 }
 # What the runner offers to papers and to the report: no more than this.

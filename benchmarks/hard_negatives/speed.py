@@ -3,58 +3,87 @@
     python -m benchmarks.hard_negatives.speed --output results/hard_negatives/speed.csv
     python -m benchmarks.hard_negatives.speed --encoders resnet18 --batch 16 --steps 2 --turns 3 --workers 1
 
-The second line is for a CPU, where nothing can be captured. Images are noise, whose content costs nothing. The
-contenders take turns, so that a busy machine disturbs all alike; the median of the turns counts. Each line of the file
-names the device and the commit. Lines that the file has of other devices, encoders or precisions stay.
+The second line is for a CPU, where nothing can be captured. Images are noise, whose content costs nothing.
+
+"published" is built as the papers describe and publish theirs: each image is augmented on its own by torchvision on
+Pillow images in DataLoader workers; the encoder works in float32 on tensors in the usual layout, one view after the
+other; the loss is the printed formula on plain exponentials; every operation is launched by itself; the loss is read
+after every step, as the authors' progress bar does. "reduce-overhead" is our step compiled by PyTorch in that mode.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-import pandas as pd
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
 
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import CIFAR10_MEAN, CIFAR10_STD, Prepared
-from benchmarks.hard_negatives.published_pipeline import published_steps
 from benchmarks.hard_negatives.steps import contrastive_inputs, contrastive_step
 from contrastbench.data.augmentation import natural_recipe
 from contrastbench.data.images import Split
 from contrastbench.encoders.resnets import ENCODERS
 from contrastbench.randomness import generator
-from contrastbench.runner import measured_on
+from contrastbench.timing import Line, measure, seconds_in_turns
 
-Steps = Iterator[None]  # each ``next`` takes a step
-CONTENDERS = ("published", "eager", "captured", "compiled")
-MEASUREMENT = ["contender", "encoder", "precision", "batch", "device"]  # what tells the lines of the file apart
-
-
-def contender(name: str, config: Config, images: Tensor, device: str, workers: int) -> Steps | None:
-    """Takes steps as that contender does; None for what the device or the precision rules out."""
-    if name == "published":
-        if config.precision != "float32":
-            return None
-        encoder = ENCODERS[config.encoder](channels=3, rng=generator(0, "weights")).to(device)
-        return published_steps(config, encoder, images, workers, generator(0, "published"))
-    if name == "captured" and device == "cpu":
-        return None
-    return _our_steps(config, _prepared(config, images.to(device)), device, name)
+CONTENDERS = ("published", "eager", "captured", "compiled", "reduce-overhead")
+ONLY_ON_A_GPU = ("captured", "reduce-overhead")
 
 
-def _our_steps(config: Config, data: Prepared, device: str, name: str) -> Steps:
-    """Steps of the suite; "compiled" on a GPU is captured too."""
-    encoder = ENCODERS[config.encoder](channels=3, rng=generator(0, "weights"))
-    encoder.to(device, memory_format=torch.channels_last)
+def lines(
+    device: str,
+    encoders: tuple[str, ...] = ("resnet18", "resnet50"),
+    precisions: tuple[str, ...] = ("bf16", "float32"),
+    contenders: tuple[str, ...] = CONTENDERS,
+    batch: int = 256,
+    images: int = 4096,
+    steps: int = 20,
+    turns: int = 5,
+    workers: int = 12,
+) -> Iterator[Line]:
+    """A line for each contender that the device and the precision allow.
+
+    Args:
+        steps: in a turn.
+        workers: processes of the published pipeline that augment.
+    """
+    unknown = [*({*contenders} - {*CONTENDERS}), *({*encoders} - {*ENCODERS}), *({*precisions} - {"bf16", "float32"})]
+    if unknown:
+        raise ValueError(
+            f"unknown {', '.join(unknown)}; contenders: {', '.join(CONTENDERS)}; encoders: {', '.join(ENCODERS)}; "
+            "precisions: bf16, float32"
+        )
+    pixels = torch.randint(256, (images, 3, 32, 32), generator=generator(0, "data"), dtype=torch.uint8)
+    for encoder in encoders:
+        for precision in precisions:
+            shared = {"encoder": encoder, "precision": precision, "batch": batch}
+            config = Config(loss="hcl", tau_plus=0.1, beta=1.0, **shared)  # type: ignore[arg-type]
+            taking: dict[str, Iterator[None]] = {}
+            for name in contenders:
+                if name == "published" and precision == "float32":
+                    taking[name] = published_steps(config, _encoder(config).to(device), pixels, workers)
+                elif name != "published" and not (name in ONLY_ON_A_GPU and device == "cpu"):
+                    taking[name] = our_steps(config, without_labels(config, pixels.to(device)), name)
+            turn = {name: _turn(each, steps) for name, each in taking.items()}
+            for name, seconds in seconds_in_turns(turn, turns, device).items():
+                milliseconds = round(1000 * seconds / steps, 2)
+                yield {"contender": name, "milliseconds": milliseconds, **shared, "workers": workers}
+
+
+def our_steps(config: Config, data: Prepared, name: str) -> Iterator[None]:
+    """Each ``next`` takes a step of the suite; "compiled" on a GPU is captured too."""
+    config = replace(config, compile=name == "compiled")
+    encoder = _encoder(config).to(data.pretrain.device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     step = contrastive_step(config, encoder, optimizer, data)
-    step.capture = name != "eager"
+    step.capture = name in ("captured", "compiled")
+    if name == "reduce-overhead":
+        step.loss_of = torch.compile(step.loss_of, mode="reduce-overhead", dynamic=False)
     epoch = 0
     while True:
         for inputs in contrastive_inputs(config, data, seed=0, epoch=epoch):
@@ -64,81 +93,98 @@ def _our_steps(config: Config, data: Prepared, device: str, name: str) -> Steps:
         epoch += 1
 
 
-def _prepared(config: Config, images: Tensor) -> Prepared:
+def without_labels(config: Config, images: Tensor) -> Prepared:
+    """A data set of these images alone."""
     nothing = Split(images[:0], torch.zeros(0, dtype=torch.long))
     recipe = natural_recipe(config.view_size)
     return Prepared(images, nothing, nothing.labels, nothing, "test", 10, CIFAR10_MEAN, CIFAR10_STD, recipe)
 
 
-def milliseconds(steps: dict[str, Steps], count: int, turns: int, wait: Callable[[], None]) -> dict[str, float]:
-    """The median over the turns of each contender's time for a step, after a warm-up."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(turns + 1):
-        for name, taking in steps.items():
-            wait()
-            began = time.perf_counter()
-            for _ in range(count):
-                next(taking)
-            wait()
-            if turn:  # the first captures, compiles and starts workers
-                times[name].append(1000 * (time.perf_counter() - began) / count)
-    return {name: statistics.median(each) for name, each in times.items()}
+def published_steps(
+    config: Config, encoder: nn.Module, images: Tensor, workers: int, rng: torch.Generator | None = None
+) -> Iterator[None]:
+    """Each ``next`` takes a step of HCL as published.
+
+    Args:
+        encoder: on the device that is to train it.
+        images: uint8 [N, 3, 32, 32] on the CPU.
+        workers: processes that augment; with 0 of them the views are drawn from PyTorch's global generator.
+        rng: draws the order and, through the workers' seeds, the views.
+    """
+    device = next(encoder.parameters()).device
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    loader = DataLoader(
+        TwoViews(images),
+        config.batch,
+        shuffle=True,
+        num_workers=workers,
+        pin_memory=device.type != "cpu",
+        drop_last=True,
+        persistent_workers=workers > 0,
+        generator=rng or generator(0, "published"),
+    )
+    while True:
+        for view_a, view_b in loader:
+            z_a, z_b = (encoder(view.to(device, non_blocking=True)) for view in (view_a, view_b))
+            loss = printed_hcl(z_a, z_b, config.temperature, config.tau_plus, config.beta)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+            yield
 
 
-def measured(config: Config, chosen: argparse.Namespace) -> list[dict[str, Any]]:
-    """One line for each contender of one encoder and precision."""
-    rng = generator(0, "data")
-    images = torch.randint(256, (chosen.images, 3, 32, 32), generator=rng, dtype=torch.uint8)
-    steps = {}
-    for name in chosen.contenders:
-        made = contender(name, _config_of(name, config), images, chosen.device, chosen.workers)
-        if made is not None:
-            steps[name] = made
-    on_gpu = chosen.device != "cpu"
-    times = milliseconds(steps, chosen.steps, chosen.turns, torch.cuda.synchronize if on_gpu else lambda: None)
-    shared = {"encoder": config.encoder, "precision": config.precision, "batch": config.batch}
-    return [{"contender": name, "milliseconds": round(value, 2), **shared} for name, value in times.items()]
+class TwoViews(Dataset):
+    """Two random views of each image."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images.permute(0, 2, 3, 1).numpy()
+        self.augment = transforms.Compose(
+            [
+                transforms.RandomResizedCrop(32),
+                transforms.RandomHorizontalFlip(0.5),
+                transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+                transforms.RandomGrayscale(0.2),
+                transforms.RandomApply([transforms.GaussianBlur(3, (0.1, 2.0))], p=0.5),
+                transforms.ToTensor(),
+                transforms.Normalize(CIFAR10_MEAN, CIFAR10_STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = Image.fromarray(self.images[index])
+        return self.augment(image), self.augment(image)
 
 
-def _config_of(name: str, config: Config) -> Config:
-    return Config(**{**vars(config), "compile": name == "compiled"})
+def printed_hcl(z_a: Tensor, z_b: Tensor, temperature: float, tau_plus: float, beta: float) -> Tensor:
+    """HCL as printed (arXiv:2010.04592, eq. 4), on plain exponentials; beta = 0 is DCL, with tau_plus = 0 NT-Xent."""
+    u = nn.functional.normalize(torch.cat([z_a, z_b]), dim=1)
+    views, count = len(u), len(u) - 2
+    every = torch.exp(u @ u.T / temperature)
+    keep = ~torch.eye(len(z_a), dtype=torch.bool, device=u.device).repeat(2, 2)
+    negatives = every.masked_select(keep).view(views, count)
+    positive = torch.exp((u * u.roll(len(z_a), 0)).sum(dim=1) / temperature)
+    weights = (beta * negatives.log()).exp()
+    weights = weights / weights.mean(dim=1, keepdim=True)
+    mean = (weights * negatives).mean(dim=1)
+    true_mean = ((mean - tau_plus * positive) / (1 - tau_plus)).clamp(min=torch.e ** (-1 / temperature))
+    return -torch.log(positive / (positive + count * true_mean)).mean()
 
 
-def write(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Writes the lines in place of those that the file has of the same measurement, and keeps its others."""
-    table = pd.DataFrame(lines)
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table]).drop_duplicates(MEASUREMENT, keep="last")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
+def _encoder(config: Config) -> nn.Module:
+    return ENCODERS[config.encoder](channels=3, rng=generator(0, "weights"))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--encoders", nargs="+", default=["resnet18", "resnet50"], choices=list(ENCODERS))
-    parser.add_argument("--precisions", nargs="+", default=["bf16", "float32"], choices=["bf16", "float32"])
-    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
-    parser.add_argument("--batch", type=int, default=256, help="items")
-    parser.add_argument("--images", type=int, default=4096)
-    parser.add_argument("--steps", type=int, default=20, help="steps in a turn")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=12, help="DataLoader workers of the published pipeline")
-    parser.add_argument("--output", type=Path)
-    chosen = parser.parse_args()
-    lines = []
-    for encoder in chosen.encoders:
-        for precision in chosen.precisions:
-            config = Config(
-                encoder=encoder, loss="hcl", tau_plus=0.1, beta=1.0, batch=chosen.batch, precision=precision
-            )
-            for line in measured(config, chosen):
-                lines.append(line)
-                print(*(str(value).ljust(12) for value in line.values()))
-    if chosen.output:
-        facts = {**measured_on(chosen.device), "threads": torch.get_num_threads(), "workers": chosen.workers}
-        write([{**line, **facts} for line in lines], chosen.output)
+def _turn(steps: Iterator[None], count: int) -> Callable[[], None]:
+    def turn() -> None:
+        for _ in range(count):
+            next(steps)
+
+    return turn
 
 
 if __name__ == "__main__":
-    main()
+    measure(lines, ("contender", "encoder", "precision", "batch"), __doc__)

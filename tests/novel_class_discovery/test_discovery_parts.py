@@ -1,9 +1,6 @@
 """Novel class discovery's parts: views, networks, Sinkhorn-Knopp, the estimate of the number of classes."""
 
-import csv
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,17 +104,14 @@ def test_class_numbers_are_ranges_and_lists() -> None:
 
 def test_the_loop_the_mixed_vectors_and_the_cosines_are_timed_at_one_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(speed.SIZES, "small", (8, 60, 16, 5, 2, 12, 6))
-    lines = speed.timed("small", threads=1, turns=1)
-    assert [line["way"] for line in lines] == [*speed.WAYS]
+    assert [line["way"] for line in speed.lines("cpu", ("small",), turns=1)] == [*speed.WAYS]
     original = speed.one_by_one
     monkeypatch.setattr(speed, "one_by_one", lambda *given: 1.001 * original(*given))
     with pytest.raises(AssertionError, match="not equal|not close"):
-        speed.timed("small", threads=1, turns=1)
+        list(speed.lines("cpu", ("small",), turns=1))
 
 
-def test_whole_steps_are_timed_with_all_losses_that_a_method_ever_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whole_steps_are_timed_with_all_losses_that_a_method_ever_has(monkeypatch: pytest.MonkeyPatch) -> None:
     phases: list[tuple[bool, bool]] = []
     original = Joint.__call__
 
@@ -126,14 +120,9 @@ def test_whole_steps_are_timed_with_all_losses_that_a_method_ever_has(
         return original(self, **given)
 
     monkeypatch.setattr(Joint, "__call__", seen)
-    command = ["speed_steps", "--device", "cpu", "--encoder", "small", "--batch", "16", "--images", "64"]
-    command += ["--steps", "1", "--turns", "1", "--output", str(tmp_path / "steps.csv")]
-    monkeypatch.setattr(sys, "argv", command)
-    speed_steps.main()
-    with open(tmp_path / "steps.csv", newline="") as file:
-        lines = list(csv.DictReader(file))
+    lines = list(speed_steps.lines("cpu", "small", batch=16, images=64, steps=1, turns=1))
     assert [line["method"] for line in lines] == [*METHODS]
-    assert lines[0]["times_baseline"] == "1.0" and all(float(line["milliseconds"]) > 0 for line in lines)
+    assert lines[0]["times_baseline"] == 1.0 and all(line["milliseconds"] > 0 for line in lines)
     by_method = dict(zip(METHODS, phases[: len(METHODS)], strict=True))
     assert by_method["BCE"] == (False, False) and by_method["BCE + NCL + SCL"] == (True, False)
     assert by_method["NCL"] == (True, True)
