@@ -11,9 +11,9 @@ import torch
 from handed_over import Keeps, Needed
 from interrupted import killed_and_resumed
 
-from benchmarks.sequential_recommendation import attributes, s3rec, s3rec_batches, sasrec, tables
-from benchmarks.sequential_recommendation import train as stages
+from benchmarks.sequential_recommendation import attributes, batches, s3rec, sasrec
 from benchmarks.sequential_recommendation.config import Pretrain, Train
+from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.data.interactions import gensim_words
 from contrastbench.encoders.sequences import sequence_encoder
 from contrastbench.randomness import generator
@@ -21,7 +21,7 @@ from contrastbench.runner import Checkpoint, Log
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CELLS = {cell.method: cell for cell in tables.cells("main", "smoke", seeds=[0])}
+CELLS = {cell.method: cell for cell in PAPER.cells("main", "smoke", [0])}
 (RUN,) = CELLS["S3-Rec"].runs
 TINY: Pretrain = RUN.needs["pretrain"].config
 THEN: Train = RUN.config
@@ -29,7 +29,7 @@ WITHOUT_ATTRIBUTES = {"aap": 0.0, "map": 0.0}
 
 
 def pretrained(config: Pretrain, *, seed: int = 0, checkpoint: Checkpoint | None = None, log: Log | None = None):
-    return stages.pretrain(config, seed=seed, device="cpu", checkpoint=checkpoint or Keeps(), log=log or Log())
+    return s3rec.pretrain(config, seed=seed, device="cpu", checkpoint=checkpoint or Keeps(), log=log or Log())
 
 
 def artefact(config: Pretrain, seed: int = 0) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_the_loss_of_hidden_runs_equals_its_formula():
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts_in_any_number_of_pieces():
-    made = s3rec.built(TINY, task := s3rec_batches.load_task(TINY), 0, Log()).double().eval()
+    made = s3rec.built(TINY, task := s3rec.load_prefixes(TINY), 0, Log()).double().eval()
     losses = {}
     for pieces in (1, 3):
         config = dataclasses.replace(TINY, pieces=pieces)
@@ -132,7 +132,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts_in_any_number_of_pieces():
 
 
 def test_prefixes_end_at_each_training_item_of_the_last_places():
-    task = s3rec_batches.load_task(TINY)
+    task = s3rec.load_prefixes(TINY)
     rows = iter(task.prefixes.tolist())
     for sequence in task.data.sequences:
         training = sequence[:-2][-TINY.longest :].tolist()
@@ -145,13 +145,13 @@ LONG = torch.tensor([[0, 0, 1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 0, 0, 9], [0, 0, 
 
 
 def test_the_last_item_is_always_hidden_and_the_others_as_often_as_told():
-    made = torch.stack([s3rec_batches.hide(LONG, 0.2, 99, generator(seed, "augmentation")) for seed in range(300)])
+    made = torch.stack([s3rec.hide(LONG, 0.2, 99, generator(seed, "augmentation")) for seed in range(300)])
     assert (made[:, :, -1] == 99).all() and ((made == LONG) | (made == 99)).all() and (made[:, LONG == 0] == 0).all()
     assert (made[:, 0, 2:-1] == 99).double().mean().item() == pytest.approx(0.2, abs=0.04)
 
 
 def test_negatives_are_all_numbers_but_the_rows_own_and_padding():
-    drawn = torch.cat([s3rec_batches.others(LONG, 10, generator(seed, "augmentation")) for seed in range(40)])
+    drawn = torch.cat([s3rec.others(LONG, 10, generator(seed, "augmentation")) for seed in range(40)])
     assert set(drawn[0::3].flatten().tolist()) == {7, 8, 9, 10}
     assert set(drawn[1::3].flatten().tolist()) == set(range(1, 11)) - {9}
 
@@ -160,7 +160,7 @@ def test_a_hidden_run_the_run_itself_and_another_run_of_its_length():
     everything = torch.arange(20, 40)
     seen = set()
     for seed in range(200):
-        context, segment, other = s3rec_batches.segments(LONG, everything, 99, generator(seed, "augmentation"))
+        context, segment, other = s3rec.segments(LONG, everything, 99, generator(seed, "augmentation"))
         assert all(torch.equal(each[1], LONG[1]) for each in (context, segment, other)), "one item is itself"
         hidden = context[0] == 99
         places = torch.nonzero(hidden).flatten().tolist()
@@ -175,7 +175,7 @@ def test_a_hidden_run_the_run_itself_and_another_run_of_its_length():
 
 def test_words_have_their_first_letter_and_their_length_as_attributes():
     words = gensim_words()
-    task = s3rec_batches.load_task(TINY)
+    task = s3rec.load_prefixes(TINY)
     made = attributes.read_attributes("gensim_sequences", task.data.items)
     assert len(made.has) == task.data.items + 2 and (made.has[1:-1].sum(dim=1) == 2).all() and not made.has[:, 0].any()
     for one, other in itertools.combinations(range(1, 40), 2):
@@ -187,7 +187,7 @@ def test_words_have_their_first_letter_and_their_length_as_attributes():
 def own_data(tmp_path, monkeypatch):
     (tmp_path / "few.txt").write_text("1 1 2 3 4 1\n2 2 3 1 4 2\n3 4 3 2 1 4\n")
     monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
-    s3rec_batches.read_interactions.cache_clear()
+    batches.read_interactions.cache_clear()
     return tmp_path
 
 
@@ -265,10 +265,10 @@ def test_an_interrupted_run_from_pre_trained_weights_ends_as_an_undisturbed_one(
 
     def attempt(log: Log) -> dict[str, Any]:
         checkpoint = Needed({"pretrain": kept}, tmp_path, log, every_seconds=0)
-        return stages.train(config, seed=0, device="cpu", checkpoint=checkpoint, log=log)
+        return sasrec.train(config, seed=0, device="cpu", checkpoint=checkpoint, log=log)
 
     epochs, metrics = killed_and_resumed(attempt, tmp_path, 2)
-    whole = stages.train(config, seed=0, device="cpu", checkpoint=Needed({"pretrain": kept}), log=Log())
+    whole = sasrec.train(config, seed=0, device="cpu", checkpoint=Needed({"pretrain": kept}), log=Log())
     assert epochs[0] == 2 and metrics == whole
 
 
@@ -282,7 +282,7 @@ def test_sasrec_goes_on_from_the_pre_trained_weights(kept, monkeypatch):
 
     monkeypatch.setattr(sasrec, "training_step", noted)
     for config in (THEN, dataclasses.replace(THEN, start="random")):
-        stages.train(config, seed=0, device="cpu", checkpoint=Needed({"pretrain": kept}), log=Log())
+        sasrec.train(config, seed=0, device="cpu", checkpoint=Needed({"pretrain": kept}), log=Log())
     assert all(torch.equal(begun[0][name], kept["encoder"][name]) for name in begun[0])
     assert not torch.equal(begun[1]["items.weight"], kept["encoder"]["items.weight"])
 
@@ -297,15 +297,15 @@ def test_sasrec_goes_on_from_the_pre_trained_weights(kept, monkeypatch):
 def test_weights_of_another_size_get_one_line(kept, change, message):
     config = dataclasses.replace(THEN, **change)
     with pytest.raises(ValueError, match=message) as caught:
-        stages.train(config, seed=0, device="cpu", checkpoint=Needed({"pretrain": kept}), log=Log())
+        sasrec.train(config, seed=0, device="cpu", checkpoint=Needed({"pretrain": kept}), log=Log())
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="this run needs no run called 'pretrain'"):
-        stages.train(THEN, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
+        sasrec.train(THEN, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
 
 
 def test_every_seed_has_its_own_pre_training_for_as_long_as_the_authors_went_on_from():
     epochs, runs = {}, set()
-    for cell in tables.cells("main", "paper"):
+    for cell in PAPER.cells("main", "paper"):
         if cell.method == "S3-Rec":
             for run in cell.runs:
                 need = run.needs["pretrain"]

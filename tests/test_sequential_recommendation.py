@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from interrupted import killed_and_resumed
 from kinds import kind_of
 
 from baselines.next_item import Transitions, popularity
-from benchmarks.sequential_recommendation import batches, coserec, iclrec, sasrec, tables, views
-from benchmarks.sequential_recommendation import train as stages
+from benchmarks.sequential_recommendation import batches, coserec, evaluate, iclrec, s3rec, sasrec, tables, views
 from benchmarks.sequential_recommendation.config import Count, Pretrain, Train
+from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.encoders.sequences import sequence_encoder
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -23,21 +22,20 @@ from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES, chain
 from contrastbench.verdicts.published import read_published
 
-TINY = tables.BASE["smoke"]
-
+TINY = tables.SMOKE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def result(config: Any, *, seed: int = 0, checkpoint: Checkpoint | None = None, log: Log | None = None) -> dict:
-    stage = {Train: stages.train, Count: stages.count, Pretrain: stages.pretrain}[type(config)]
+    stage = {Train: sasrec.train, Count: evaluate.count, Pretrain: s3rec.pretrain}[type(config)]
     return stage(config, seed=seed, device="cpu", checkpoint=checkpoint or Checkpoint(), log=log or Log())
 
 
 def test_the_metrics_of_the_cells_are_those_that_the_runs_give():
     seen: dict[Any, dict[str, Any]] = {}
-    for table in tables.TABLES:
-        for cell in tables.cells(table, "smoke", seeds=[0]):
+    for table in PAPER.tables:
+        for cell in PAPER.cells(table, "smoke", [0]):
             (run,) = cell.runs
             kind = kind_of(run)
             if kind not in seen:
@@ -52,21 +50,21 @@ def test_the_metrics_of_the_cells_are_those_that_the_runs_give():
 
 def test_every_scale_gives_cells_whose_runs_are_of_that_scale():
     for scale in SCALES:
-        made = [cell for table in tables.TABLES for cell in tables.cells(table, scale)]
+        made = [cell for table in PAPER.tables for cell in PAPER.cells(table, scale)]
         assert {run.scale for run in chain(run for cell in made for run in cell.runs).values()} == {scale}
-    (lastfm,) = {cell.runs for cell in tables.cells("negatives", "paper") if cell.method == "SASRec"}
+    (lastfm,) = {cell.runs for cell in PAPER.cells("negatives", "paper") if cell.method == "SASRec"}
     assert len(lastfm) == 10 and {run.protocol for run in lastfm} == {"published"}
 
 
 def test_tables_share_runs():
     def keys(table):
-        return {run.key for cell in tables.cells(table, "paper") for run in cell.runs}
+        return {run.key for cell in PAPER.cells(table, "paper") for run in cell.runs}
 
     assert keys("rules") < keys("main") and len(keys("negatives") - keys("main")) == 10
 
 
 def test_the_judged_numbers_are_confirmed_and_have_a_tenth_as_margin():
-    numbers = read_published(Path(tables.__file__).with_name("published.csv"))
+    numbers = read_published(PAPER.folder / "published.csv")
     judged = [number for number in numbers if number.dataset == "LastFM" and number.table == "main"]
     assert len(judged) == 18 and all(number.confirmed for number in judged)
     assert all(number.margin == pytest.approx(max(0.05, number.value / 10), abs=0.006) for number in judged)
@@ -402,7 +400,7 @@ def test_iclrecs_loss_is_the_sum_of_its_three_parts():
 
 
 def test_the_readme_tells_early_and_late_runs_of_sasrec_as_the_rows_do():
-    readme = Path(tables.__file__).with_name("README.md")
+    readme = PAPER.folder / "README.md"
     rows = rows_shipped(readme.parents[2] / "results", "sequential_recommendation")
     ours = [row for row in rows if (row["scale"], row["dataset"], row["method"]) == ("paper", "LastFM", "SASRec")]
     early, late = ([row for row in ours if (row["metrics"]["selected_epoch"] < 20) == stops] for stops in (True, False))

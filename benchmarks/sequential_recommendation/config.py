@@ -3,70 +3,82 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from contrastbench.runner import added
+from contrastbench.runner import added, setting
+
+SELECTED = ("ndcg20_zeroed", "mrr10_unmasked")  # validation scores
+COMPARED = {"views": ("cl4srec", "coserec", "duorec", "iclrec")}
+CUT = {"views": ("cl4srec", "coserec", "iclrec")}
+COSEREC, ICLREC = {"views": ("coserec",)}, {"views": ("iclrec",)}
+OPERATIONS = ("SI", "SIM", "SIR", "SIC", "SIMR", "SIMC", "SIRC", "SIMRC")  # see ``short_operations``
 
 
 @dataclass(frozen=True)
-class Train:
-    """SASRec and the contrastive methods on top of it. Defaults are S3-Rec's fine-tuning (run_finetune_full.py)."""
+class Network:
+    """The data, and the encoder with its optimiser, which pre-training and training share."""
 
     dataset: str = "LastFM"  # a set of `contrastbench data list`, or a file of the data root
-    users: int = 0  # the first so many; 0 takes all
-    loss: str = "bce"  # "bce": one random negative a place; "ce": all items compete
-    sequences: str = "whole"  # one row a user, every place has a target; or "prefixes": a row for each target
-    negatives: str = "unseen"  # bce: never an item of the user, held-out ones too; "untrained": never a training item
-    views: str = "none"  # "cl4srec" (two operations), "coserec" (similar items too), "duorec", "iclrec" (intents too)
-    contrast: str = "nt_xent"  # "nt_xent", "dcl" or "hcl"
-    weight: float = 0.1  # lambda, of the contrastive loss
-    temperature: float = 1.0
-    similarity: str = "dot"  # or "cosine"
-    tau_plus: float = 0.0  # class prior: dcl and hcl
-    beta: float = 0.0  # hardness: hcl
-    crop: float = 0.6  # all but duorec: share of the items that are kept
-    mask: float = 0.3  # all but duorec: share of the items that are hidden
-    reorder: float = 0.6  # all but duorec: share of the items that are shuffled
-    longest: int = 50  # items; earlier ones are cut off
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.5
-    batch: int = 256
-    pieces: int = 3  # into which a batch is cut by length by length on its way through the encoder
-    epochs: int = 200  # at most
-    patience: int = 10  # epochs without a better validation score
-    selection: str = "ndcg20_zeroed"  # the validation score; or "mrr10_unmasked" (DuoRec's), or "last" (the last epoch)
-    learning_rate: float = 1e-3  # Adam, constant
-    substitute: float = added(0.1)  # coserec: share of the items that similar ones replace
-    insert: float = added(0.4)  # coserec: share of the items that get a similar one before them
-    short: int = added(4)  # coserec: sequences of at most so many items take the operations of the next field alone
-    short_operations: str = added("SIM")  # of S(ubstitute), I(nsert), M(ask), C(rop), R(eorder)
-    warm_up: int = added(160)  # coserec: epochs until learned embeddings have a say in what is similar
-    clusters: int = added(256)  # iclrec: intents
-    intent_weight: float = added(0.1)  # iclrec: of the loss between views and intents
-    start: str = added("random")  # the first weights; or "pretrain": those of the run needed by this name
+    users: int = setting(0, "[0, inf)")  # the first so many; 0 takes all
+    longest: int = setting(50, "[1, 10000]")  # items; earlier ones are cut off
+    width: int = setting(64, "[1, inf)")
+    layers: int = setting(2, "[1, inf)")
+    heads: int = setting(2, "[1, inf)")
+    dropout: float = setting(0.5, "[0, 1)")
+    learning_rate: float = setting(1e-3, "(0, inf)")  # Adam, constant
 
 
 @dataclass(frozen=True)
-class Pretrain:
+class Train(Network):
+    """SASRec and the contrastive methods on top of it. Defaults are S3-Rec's fine-tuning (run_finetune_full.py)."""
+
+    NEEDED_WHERE: ClassVar = {"pretrain": {"start": ("pretrain",)}}
+
+    loss: str = setting("bce", ("bce", "ce"))  # "bce": one random negative a place; "ce": all items compete
+    # "whole": one row a user, every place has a target; or a row for each target.
+    sequences: str = setting("whole", ("whole", "prefixes"))
+    # "unseen": never an item of the user, held-out ones too; "untrained": never a training item.
+    negatives: str = setting("unseen", ("unseen", "untrained"), loss=("bce",))
+    # "cl4srec" (two operations), "coserec" (similar items too), "duorec", "iclrec" (intents too).
+    views: str = setting("none", ("none", *COMPARED["views"]))
+    contrast: str = setting("nt_xent", ("nt_xent", "dcl", "hcl"), **COMPARED)
+    weight: float = setting(0.1, "[0, inf)", **COMPARED)  # lambda, of the contrastive loss
+    temperature: float = setting(1.0, "(0, inf)", **COMPARED)
+    similarity: str = setting("dot", ("dot", "cosine"), **COMPARED)
+    tau_plus: float = setting(0.0, "[0, 1)", **COMPARED, contrast=("dcl", "hcl"))  # class prior
+    beta: float = setting(0.0, "[0, 1000]", **COMPARED, contrast=("hcl",))  # hardness
+    crop: float = setting(0.6, "(0, 1]", **CUT)  # share of the items that are kept
+    mask: float = setting(0.3, "[0, 1]", **CUT)  # share of the items that are hidden
+    reorder: float = setting(0.6, "[0, 1]", **CUT)  # share of the items that are shuffled
+    batch: int = setting(256, "[8, inf)")
+    pieces: int = setting(3, "[1, 8]")  # into which a batch is cut by length on its way through the encoder
+    epochs: int = setting(200, "[1, inf)")  # at most
+    patience: int = setting(10, "[1, inf)", selection=SELECTED)  # epochs without a better validation score
+    # The validation score, S3-Rec's or DuoRec's; or the last epoch.
+    selection: str = setting("ndcg20_zeroed", (*SELECTED, "last"))
+    substitute: float = added(0.1, "[0, 1]", **COSEREC)  # share of the items that similar ones replace
+    insert: float = added(0.4, "[0, 1]", **COSEREC)  # share of the items that get a similar one before them
+    # Sequences of at most so many items take these operations alone: S(ubstitute), I(nsert), M(ask), C(rop), R(eorder).
+    short: int = added(4, "[0, inf)", **COSEREC)
+    short_operations: str = added("SIM", OPERATIONS, **COSEREC)
+    warm_up: int = added(160, "[0, inf)", **COSEREC)  # epochs until learned embeddings have a say in what is similar
+    clusters: int = added(256, "[2, inf)", **ICLREC)  # intents
+    intent_weight: float = added(0.1, "[0, inf)", **ICLREC)  # of the loss between views and intents
+    start: str = added("random", ("random", "pretrain"))  # first weights: drawn, or of the run needed by this name
+
+
+@dataclass(frozen=True)
+class Pretrain(Network):
     """S3-Rec's pre-training. Defaults are its run_pretrain.py, and the epoch that its authors go on from."""
 
-    dataset: str = "LastFM"
-    users: int = 0
-    aap: float = 0.2  # weight: attributes of the items that are shown ("associated attribute prediction")
-    mip: float = 1.0  # weight: which item is hidden ("masked item prediction")
-    map: float = 1.0  # weight: attributes of the items that are hidden ("masked attribute prediction")
-    sp: float = 0.5  # weight: which run of items is hidden ("segment prediction")
-    hidden: float = 0.2  # share of a prefix's items that are hidden; its last item always is
-    longest: int = 50
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.5
-    batch: int = 100  # prefixes
-    pieces: int = 5
-    epochs: int = 150
-    learning_rate: float = 1e-3
+    aap: float = setting(0.2, "[0, inf)")  # weight: attributes of items that are shown ("associated attribute")
+    mip: float = setting(1.0, "[0, inf)")  # weight: which item is hidden ("masked item prediction")
+    map: float = setting(1.0, "[0, inf)")  # weight: attributes of items that are hidden ("masked attribute prediction")
+    sp: float = setting(0.5, "[0, inf)")  # weight: which run of items is hidden ("segment prediction")
+    hidden: float = setting(0.2, "[0, 1]")  # share of a prefix's items that are hidden; its last item always is
+    batch: int = setting(100, "[8, inf)")  # prefixes
+    pieces: int = setting(5, "[1, 8]")
+    epochs: int = setting(150, "[1, inf)")
 
 
 @dataclass(frozen=True)
@@ -74,33 +86,7 @@ class Count:
     """What needs no training: counts over the training sequences."""
 
     dataset: str = "LastFM"
-    users: int = 0
-    method: str = "popularity"  # or "transitions": what came right after the last item
-    actions: str = added("training")  # that are counted; or "all", the held-out ones of validation and test too
-
-
-_SELECTED = ("ndcg20_zeroed", "mrr10_unmasked")
-_VIEWS = ("cl4srec", "coserec", "duorec", "iclrec")
-RANGES = {
-    **{"users": "[0, inf)", "loss": ("bce", "ce"), "sequences": ("whole", "prefixes")},
-    **{"negatives": ("unseen", "untrained"), "views": ("none", *_VIEWS), "contrast": ("nt_xent", "dcl", "hcl")},
-    **{"weight": "[0, inf)", "temperature": "(0, inf)", "similarity": ("dot", "cosine"), "tau_plus": "[0, 1)"},
-    **{"beta": "[0, 1000]", "crop": "(0, 1]", "mask": "[0, 1]", "reorder": "[0, 1]", "longest": "[1, 10000]"},
-    **{"width": "[1, inf)", "layers": "[1, inf)", "heads": "[1, inf)", "dropout": "[0, 1)", "batch": "[8, inf)"},
-    **{"pieces": "[1, 8]", "epochs": "[1, inf)", "patience": "[1, inf)", "selection": (*_SELECTED, "last")},
-    **{"learning_rate": "(0, inf)", "substitute": "[0, 1]", "insert": "[0, 1]", "short": "[0, inf)"},
-    **{"short_operations": ("SI", "SIM", "SIR", "SIC", "SIMR", "SIMC", "SIRC", "SIMRC"), "warm_up": "[0, inf)"},
-    **{"clusters": "[2, inf)", "intent_weight": "[0, inf)"},
-    **{"method": ("popularity", "transitions"), "actions": ("training", "all"), "start": ("random", "pretrain")},
-    **{**dict.fromkeys(("aap", "mip", "map", "sp"), "[0, inf)"), "hidden": "[0, 1]"},
-}
-USED_BY = {
-    "negatives": {"loss": ("bce",)},
-    **dict.fromkeys(("contrast", "weight", "temperature", "similarity"), {"views": _VIEWS}),
-    "tau_plus": {"views": _VIEWS, "contrast": ("dcl", "hcl")},
-    "beta": {"views": _VIEWS, "contrast": ("hcl",)},
-    **dict.fromkeys(("crop", "mask", "reorder"), {"views": ("cl4srec", "coserec", "iclrec")}),
-    **dict.fromkeys(("clusters", "intent_weight"), {"views": ("iclrec",)}),
-    **dict.fromkeys(("substitute", "insert", "short", "short_operations", "warm_up"), {"views": ("coserec",)}),
-    "patience": {"selection": _SELECTED},
-}
+    users: int = setting(0, "[0, inf)")
+    method: str = setting("popularity", ("popularity", "transitions"))  # or: what came right after the last item
+    # The actions that are counted: the training ones, or the held-out ones of validation and test too.
+    actions: str = added("training", ("training", "all"))

@@ -1,25 +1,31 @@
 """S3-Rec's pre-training: a transformer that sees both sides learns which items, attributes and runs belong together.
 
-Dimensions: B prefixes, T places, I items, A attributes, D wide.
+Dimensions: N prefixes of training items, B of them in a batch, T places, I items, A attributes, D wide. Rows are
+left-padded; I + 1 is the mask.
 
-Source: Zhou et al. 2020, arXiv:2008.07873, section 4; RUCAIBox/CIKM2020-S3Rec models.py, trainers.py at 2a81540.
+Source: Zhou et al. 2020, arXiv:2008.07873, section 4; RUCAIBox/CIKM2020-S3Rec models.py, trainers.py, datasets.py at
+2a81540.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from benchmarks.sequential_recommendation.attributes import read_attributes
+from benchmarks.sequential_recommendation.batches import FEWEST, in_pieces, read_interactions
 from benchmarks.sequential_recommendation.config import Pretrain
-from benchmarks.sequential_recommendation.s3rec_batches import Task, load_task
+from benchmarks.sequential_recommendation.views import lengths_of
+from contrastbench.data.interactions import Interactions, Split, left_padded
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder, draw_weights, sequence_encoder
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, batches
 from contrastbench.weights import undrawn
 
 
@@ -43,7 +49,7 @@ class Pretraining(nn.Module):
 
 def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
     """Trains on all four losses at once; keeps the encoder of the last epoch."""
-    task = load_task(config)
+    task = load_prefixes(config)
     log.data(config.dataset, task.data.sha256)
     model = built(config, task, seed, log).to(device)
     step = training_step(config, model, device)
@@ -63,7 +69,7 @@ def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint
     return {"training_loss_of_a_batch_nats": last["loss"]}
 
 
-def built(config: Pretrain, task: Task, seed: int, log: Log) -> Pretraining:
+def built(config: Pretrain, task: Prefixes, seed: int, log: Log) -> Pretraining:
     """The model with its first weights; the encoder's are those that SASRec begins with under the same seed.
 
     Raises:
@@ -88,7 +94,7 @@ def training_step(config: Pretrain, model: Pretraining, device: str) -> Training
 
 def step_of_a_run(config: Pretrain, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
     """The training step of a run, and its inputs."""
-    task = load_task(config)
+    task = load_prefixes(config)
     model = built(config, task, seed, Log()).to(device).train()
     inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch))
     return training_step(config, model, device), inputs
@@ -153,3 +159,91 @@ def hidden_segments(model: Pretraining, context: Tensor, segment: Tensor, other:
 def preferred(better: Tensor, worse: Tensor) -> Tensor:
     """-log sigmoid(sigmoid(better) - sigmoid(worse)), never below 0.31: probabilities are compared, not scores."""
     return -logsigmoid(better.sigmoid() - worse.sigmoid())
+
+
+# -------------------------------------------------------------------------------------------------------- the batches
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """A data set as pre-training reads it."""
+
+    config: Pretrain
+    data: Interactions
+    prefixes: Tensor  # int64 [N, T]: each training item of a user's last T, and the items of these T before it
+    everything: Tensor  # int64 [M]: all users' items in one line, the held-out ones too, as in the authors' code
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
+        """The inputs of each step of an epoch."""
+        rng = generator(seed, "augmentation", epoch)
+        order = batches(len(self.prefixes), self.config.batch, generator(seed, "order", epoch), drop_last=False)
+        for index in order:
+            if len(index) >= FEWEST:
+                yield self.inputs(index, rng)
+
+    def inputs(self, index: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """The prefixes ``index`` by length, in pieces: ``main0``, ``masked0``, ``negative0``, ``context0``, ..."""
+        rows = self.prefixes[index]
+        rows = rows[lengths_of(rows).argsort(stable=True)]
+        columns = {"main": rows}
+        mask = self.data.items + 1
+        if self.config.aap or self.config.mip or self.config.map:
+            columns["masked"] = hide(rows, self.config.hidden, mask, rng)
+        if self.config.mip:
+            columns["negative"] = others(rows, mask, rng)
+        if self.config.sp:
+            columns |= dict(
+                zip(("context", "segment", "other"), segments(rows, self.everything, mask, rng), strict=True)
+            )
+        return in_pieces(columns, self.config.pieces)
+
+
+def load_prefixes(config: Pretrain) -> Prefixes:
+    """The config's data, as prefixes."""
+    data = read_interactions(config.dataset).first(config.users)
+    last = [sequence[-config.longest :] for sequence in Split(data).training]
+    prefixes = [sequence[:end] for sequence in last for end in range(1, len(sequence) + 1)]
+    everything = torch.from_numpy(np.concatenate(data.sequences))
+    return Prefixes(config, data, torch.from_numpy(left_padded(prefixes, config.longest)), everything)
+
+
+def hide(rows: Tensor, share: float, mask: int, rng: torch.Generator) -> Tensor:
+    """The mask in place of the last item, and of each other one with probability ``share``."""
+    hidden = torch.rand(rows.shape, generator=rng) < share
+    hidden[:, -1] = True
+    return torch.where(hidden & (rows != PADDING), mask, rows)
+
+
+def others(rows: Tensor, mask: int, rng: torch.Generator) -> Tensor:
+    """[B, T]: random numbers from 1 to the mask, each as likely, that the row does not hold."""
+    drawn = torch.randint(1, mask + 1, rows.shape, generator=rng)
+    while (held := (drawn[:, :, None] == rows[:, None, :]).any(dim=2)).any():
+        drawn[held] = torch.randint(1, mask + 1, (int(held.sum()),), generator=rng)
+    return drawn
+
+
+def segments(rows: Tensor, everything: Tensor, mask: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows without a random run of items, that run alone, and a run of as many items from anywhere in its places.
+
+    A run has 1 to length / 2 items. Where one of the three has no item of its own stands the mask. A row of one item
+    is itself in all three, which teaches nothing, as in the authors' code.
+    """
+    lengths, width = lengths_of(rows), rows.shape[1]
+    count = 1 + _below((lengths // 2).clamp_min(1), rng)
+    first = (width - lengths + _below(lengths - count + 1, rng))[:, None]
+    source = _below(len(everything) - count + 1, rng)[:, None]
+    places = torch.arange(width)
+    there = rows != PADDING
+    inside = there & (places >= first) & (places < first + count[:, None])
+    foreign = everything[(source + places - first).clamp(0, len(everything) - 1)]
+    hidden = torch.where(there, mask, PADDING)
+    single = (lengths < 2)[:, None]
+    made = torch.where(inside, hidden, rows), torch.where(inside, rows, hidden), torch.where(inside, foreign, hidden)
+    context, segment, other = (torch.where(single, rows, each) for each in made)
+    return context, segment, other
+
+
+def _below(counts: Tensor, rng: torch.Generator) -> Tensor:
+    """int64 [B]: for each count one of the numbers from 0 to below it, each as likely."""
+    drawn = (torch.rand(len(counts), generator=rng, dtype=torch.float64) * counts).long()
+    return drawn.clamp(max=counts - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
@@ -13,10 +12,10 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 from benchmarks.sequential_recommendation import iclrec
 from benchmarks.sequential_recommendation.batches import VIEWS, WHOLE, Task, load_task
 from benchmarks.sequential_recommendation.config import Train
+from benchmarks.sequential_recommendation.evaluate import ranked
 from contrastbench import losses
-from contrastbench.data.interactions import left_padded
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder, sequence_encoder
-from contrastbench.evaluation.ranking import RULES, ranking_metrics
+from contrastbench.evaluation.ranking import RULES
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
@@ -172,25 +171,3 @@ def keep_best(
         state = {key: value.detach().cpu().clone() for key, value in encoder.state_dict().items()}
         best.update(score=found[name], epoch=epoch, state=state)
     return {name: found[name]}
-
-
-@torch.no_grad()
-def ranked(
-    encoder: SequenceEncoder,
-    task: Task,
-    part: str,
-    rules: tuple[str, ...],
-    device: str,
-    ranks: dict[str, Tensor] | None = None,
-) -> dict[str, float]:
-    """The metrics of "validation" or "test"; ``ranks`` takes up each user's."""
-    histories, targets = task.split.asked(part)
-    rows = left_padded(histories, task.config.longest)
-    encoder.eval()
-
-    def scores_of(users: np.ndarray) -> Tensor:
-        some = torch.from_numpy(rows[users])
-        trimmed = some[:, (some != PADDING).any(dim=0)]
-        return encoder.scores(encoder(trimmed.to(device), only_last=True)[:, -1])
-
-    return ranking_metrics(scores_of, histories, targets, split=part, rules=rules, ranks=ranks)

@@ -1,24 +1,42 @@
-"""The stages of the paper, by the names that runs call them by."""
+"""Ranks each user's held-out item: by an encoder, or by counts, which need no training."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from baselines.next_item import Transitions, popularity
-from benchmarks.sequential_recommendation import s3rec
-from benchmarks.sequential_recommendation.batches import read_interactions
+from benchmarks.sequential_recommendation.batches import Task, read_interactions
 from benchmarks.sequential_recommendation.config import Count
-from benchmarks.sequential_recommendation.s3rec import pretrain
-from benchmarks.sequential_recommendation.sasrec import step_of_a_run, train
-from contrastbench.data.interactions import Split
+from contrastbench.data.interactions import PADDING, Split, left_padded
+from contrastbench.encoders.sequences import SequenceEncoder
 from contrastbench.evaluation.ranking import ranking_metrics
 from contrastbench.runner import Checkpoint, Log
 
-__all__ = ["count", "pretrain", "train"]
-TRAINING_STEPS = {"pretrain": (s3rec.step_of_a_run,), "train": (step_of_a_run,)}
+
+@torch.no_grad()
+def ranked(
+    encoder: SequenceEncoder,
+    task: Task,
+    part: str,
+    rules: tuple[str, ...],
+    device: str,
+    ranks: dict[str, Tensor] | None = None,
+) -> dict[str, float]:
+    """The metrics of "validation" or "test"; ``ranks`` takes up each user's."""
+    histories, targets = task.split.asked(part)
+    rows = left_padded(histories, task.config.longest)
+    encoder.eval()
+
+    def scores_of(users: np.ndarray) -> Tensor:
+        some = torch.from_numpy(rows[users])
+        trimmed = some[:, (some != PADDING).any(dim=0)]
+        return encoder.scores(encoder(trimmed.to(device), only_last=True)[:, -1])
+
+    return ranking_metrics(scores_of, histories, targets, split=part, rules=rules, ranks=ranks)
 
 
 def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
