@@ -1,7 +1,5 @@
 """Cells that their papers declare to have nothing random: what they are, and that no seed changes them."""
 
-import importlib
-
 import pytest
 
 from contrastbench import papers
@@ -32,12 +30,13 @@ def test_counts_bags_of_words_pixels_and_pretrained_encoders_have_nothing_random
 
 @pytest.mark.parametrize("name", ["hard_negatives", "sentence_embeddings", "sequential_recommendation"])
 def test_no_seed_changes_what_has_nothing_random(name):
-    stages = importlib.import_module(f"benchmarks.{name}.train")
     runs = {run.key: run for cell in declared(name, "smoke") for run in cell.runs}
     assert len(runs) == len({cell.method for cell in declared(name, "smoke")}) > 0, "each is one run"
     for run in runs.values():
         first, other = (
-            getattr(stages, run.stage)(each.config, seed=each.seed, device="cpu", checkpoint=Checkpoint(), log=Log())
+            papers.paper(name).function_of(run.stage)(
+                each.config, seed=each.seed, device="cpu", checkpoint=Checkpoint(), log=Log()
+            )
             for each in (run, reseeded(run, 7))
         )
         assert first == other, run.method

@@ -42,8 +42,7 @@ def test_captured_equals_eager_bit_for_bit(run, gpu) -> None:
 
 @pytest.mark.parametrize("run", [run for run in on_a_gpu if not run.needs], ids=label)
 def test_a_run_repeats_and_resumes_bit_for_bit(run, gpu, tmp_path) -> None:
-    paper = papers.paper(run.paper)
-    stage = paper.load(paper.stage(run.stage).function)
+    stage = papers.paper(run.paper).function_of(run.stage)
     whole = [stage(run.config, seed=0, device=gpu, checkpoint=Checkpoint(), log=Log()) for _ in range(2)]
     assert whole[0] == whole[1]
     try:

@@ -10,11 +10,11 @@ import torch
 from interrupted import killed_and_resumed
 from kinds import kind_of
 
-from benchmarks.hard_negatives import tables
+from benchmarks.hard_negatives import references, tables
 from benchmarks.hard_negatives import train as stages
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import Prepared, prepared
-from benchmarks.hard_negatives.steps import contrastive_inputs
+from benchmarks.hard_negatives.train import contrastive_inputs
 from contrastbench.data.images import Split, load_images
 from contrastbench.runner import Cell, Checkpoint, Log
 
@@ -49,7 +49,8 @@ def few_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
         data = prepared(*arguments)
         return dataclasses.replace(data, test=Split(data.test.images[::10], data.test.labels[::10]))
 
-    monkeypatch.setattr(stages, "prepared", fewer)
+    for module in (stages, references):
+        monkeypatch.setattr(module, "prepared", fewer)
 
 
 def result(
@@ -73,7 +74,9 @@ for table in tables.PAPER.tables:
 @pytest.mark.parametrize("cells", SMOKE.values(), ids=[cells[0].method for cells in SMOKE.values()])
 def test_every_kind_of_run_gives_the_metrics_of_its_cells(cells: list[Cell], few_test_images: None) -> None:
     run, log = cells[0].runs[0], Log()
-    metrics = getattr(stages, run.stage)(run.config, seed=run.seed, device="cpu", checkpoint=Checkpoint(), log=log)
+    metrics = tables.PAPER.function_of(run.stage)(
+        run.config, seed=run.seed, device="cpu", checkpoint=Checkpoint(), log=log
+    )
     assert log.data_sha256.keys() == {run.config.dataset}
     assert all(0 <= value <= 100 for value in metrics.values() if isinstance(value, float))
     assert {cell.metric for cell in cells} <= metrics.keys()
@@ -191,6 +194,6 @@ def test_the_first_points_of_a_longer_run_are_a_shorter_run() -> None:
 
 def test_a_supervised_encoder_beats_the_untrained_one() -> None:
     config = dataclasses.replace(TINY_WITHOUT_CURVE, epochs=15, train_images=400, batch=64)
-    trained = stages.supervised(config, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
+    trained = references.supervised(config, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
     untrained = result(dataclasses.replace(config, epochs=0))
     assert trained["test_linear_top1_percent"] > untrained["test_linear_top1_percent"] + 3

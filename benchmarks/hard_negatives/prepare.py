@@ -1,4 +1,4 @@
-"""What a run sees of its data set."""
+"""What a run sees of its data set: images, statistics, views."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.hard_negatives.config import Config
-from contrastbench.data.augmentation import Recipe, digits_recipe, natural_recipe
+from contrastbench import distributed
+from contrastbench.data.augmentation import Recipe, digits_recipe, natural_recipe, normalised_views
 from contrastbench.data.images import Images, Split, fixed_part, load_images, stratified_split
+from contrastbench.encoders.resnets import ENCODERS, ImageEncoder
 from contrastbench.randomness import generator
 from contrastbench.runner import Log
 
@@ -52,6 +54,31 @@ def prepared(config: Config, seed: int, device: str, log: Log) -> Prepared:
     return Prepared(pretrain.to(device), train, labels, test, split, images.classes, mean, std, recipe)
 
 
+def views_of(
+    data: Prepared,
+    index: Tensor,
+    partner: Tensor,
+    draws: dict[str, Tensor],
+    make_views: Callable[..., list[Tensor]] = normalised_views,
+) -> list[Tensor]:
+    """The views that were drawn: the first of the images ``index``, all others of ``partner``."""
+    if partner is index:
+        return make_views(data.pretrain[index], data.recipe, draws, mean=data.mean, std=data.std)
+    parts = ((index, {n: v[:1] for n, v in draws.items()}), (partner, {n: v[1:] for n, v in draws.items()}))
+    return [
+        view
+        for images, drawn in parts
+        for view in make_views(data.pretrain[images], data.recipe, drawn, mean=data.mean, std=data.std)
+    ]
+
+
+def encoder_of(config: Config, data: Prepared, seed: int, device: str) -> ImageEncoder:
+    """The config's encoder with the seed's weights, on the device."""
+    build = chosen("encoder", config.encoder, ENCODERS)
+    encoder = build(channels=data.pretrain.shape[1], rng=generator(seed, "weights"))
+    return encoder.to(device, memory_format=torch.channels_last)
+
+
 def precision(config: Config, beside: Tensor) -> AbstractContextManager[object]:
     """Autocast as the config asks for it, on the device of the tensor ``beside``."""
     low = chosen("precision", config.precision, {"float32": False, "bf16": True})
@@ -72,6 +99,11 @@ def _statistics(config: Config, images: Images) -> tuple[tuple[float, ...], tupl
 
 def _on(device: str, split: Split) -> Split:
     return Split(split.images.to(device), split.labels.to(device))
+
+
+def check_one_process(config: Config, what: str) -> None:
+    if distributed.processes() > 1 or config.batchnorm_groups > 1:
+        raise ValueError(f"{what} is trained in one process and with batchnorm_groups=1; two-view losses in several")
 
 
 def chosen(what: str, name: str, possible: dict[str, Any]) -> Any:

@@ -15,11 +15,10 @@ import torch
 
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import features_of, knn
-from benchmarks.hard_negatives.prepare import Prepared, prepared
+from benchmarks.hard_negatives.prepare import Prepared, encoder_of, prepared
 from benchmarks.hard_negatives.speed import published_steps
-from benchmarks.hard_negatives.steps import contrastive_inputs, contrastive_step
 from benchmarks.hard_negatives.tables import PHOTOGRAPHS, hcl
-from benchmarks.hard_negatives.train import encoder_of
+from benchmarks.hard_negatives.train import contrastive_inputs, contrastive_step
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.randomness import generator
 from contrastbench.runner import Log

@@ -6,10 +6,33 @@ import torch
 from torch import Tensor
 
 from benchmarks.hard_negatives.config import Config
+from benchmarks.hard_negatives.evaluate import features_of
+from benchmarks.hard_negatives.prepare import Prepared, chosen
+from contrastbench.encoders.resnets import ImageEncoder
+from contrastbench.randomness import generator
 
 ANNEALING_VALUES = 9  # beta falls through these many values, the last is 0
 ALPHA_STEPS = 20  # alpha changes this often; every 20 epochs of 400, as in BCL's code
 FIRST_LINEAR_ALPHA = 0.501
+
+
+def hardness_of_epoch(
+    config: Config, encoder: ImageEncoder, data: Prepared, *, seed: int, epoch: int
+) -> dict[str, float]:
+    """The beta or alpha that the config's schedule has for an epoch; nothing where the last value goes on."""
+    changed: dict[str, float] = {}
+    if chosen("anneal", config.anneal, {"none": False, "as_code": True, "as_paper": True}):
+        changed["beta"] = beta_of_epoch(config, epoch)
+    from_where = chosen("alpha_from", config.alpha_from, {"fixed": "", "linear": "epoch", "labels": "labels"})
+    if from_where == "epoch":
+        changed["alpha"] = linear_alpha(config, epoch)
+    elif from_where and (epoch == 0 or alpha_step(config, epoch) > alpha_step(config, epoch - 1)):
+        features = features_of(config, encoder, data.train.images, data)
+        labels = data.train.labels
+        drawn = torch.randperm(len(labels), generator=generator(seed, "alpha", epoch))[: 2 * config.batch]
+        drawn = drawn.to(labels.device)
+        changed["alpha"] = estimated_alpha(features[drawn], labels[drawn], features, labels)
+    return changed
 
 
 def beta_of_epoch(config: Config, epoch: int) -> float:

@@ -24,7 +24,7 @@ from torchvision import transforms
 
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import CIFAR10_MEAN, CIFAR10_STD, Prepared
-from benchmarks.hard_negatives.steps import contrastive_inputs, contrastive_step
+from benchmarks.hard_negatives.train import contrastive_inputs, contrastive_step
 from contrastbench.data.augmentation import natural_recipe
 from contrastbench.data.images import Split
 from contrastbench.encoders.resnets import ENCODERS

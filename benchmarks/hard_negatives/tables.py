@@ -359,8 +359,8 @@ PAPER = Paper(
     STUDIES,
     stages={
         "train": Stage("train.train", steps=("train.first_steps", "train.first_probe_steps")),
-        "supervised": Stage("train.supervised", steps=("train.first_supervised_steps",)),
-        "raw_pixels_knn": Stage("train.raw_pixels_knn"),
+        "supervised": Stage("references.supervised", steps=("references.first_supervised_steps",)),
+        "raw_pixels_knn": Stage("references.raw_pixels_knn"),
     },
     versions=PROTOCOL_VERSIONS,
     figures="figures.FIGURES",

@@ -1,41 +1,39 @@
-"""One run: training of an image encoder, then kNN and a linear probe on the frozen features."""
+"""One run: training of an image encoder, then kNN and a linear probe on the frozen features.
+
+B: items in a batch; everything random is drawn on the CPU and comes into a step as its input.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from baselines.moco import KeyQueue
-from baselines.pixels import raw_pixels
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import (
     add_to_curve,
     curve_point,
     features_of,
     frozen_metrics,
-    knn,
     probe_epochs,
     probe_inputs,
     probe_mode,
     probe_step,
 )
-from benchmarks.hard_negatives.prepare import Prepared, chosen, prepared
-from benchmarks.hard_negatives.schedules import alpha_step, beta_of_epoch, estimated_alpha, linear_alpha
-from benchmarks.hard_negatives.steps import (
-    contrastive_inputs,
-    contrastive_step,
-    key_queue,
-    queue_step,
-    supervised_inputs,
-    supervised_step,
-)
-from contrastbench.encoders.resnets import ENCODERS, ImageEncoder
+from benchmarks.hard_negatives.prepare import Prepared, chosen, encoder_of, precision, prepared, views_of
+from benchmarks.hard_negatives.queue import MOCHI_DRAWS, key_queue, queue_step
+from benchmarks.hard_negatives.schedules import hardness_of_epoch
+from contrastbench import distributed, losses
+from contrastbench.data.augmentation import draw_views, normalised_views
+from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
+from contrastbench.losses.parts import full_precision
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, batches
 
 
 def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
@@ -91,74 +89,98 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     return {**metrics, **curve}
 
 
-def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
-    """The upper reference: the same encoder, views and epochs, trained with labels by cross-entropy.
+def contrastive_step(
+    config: Config,
+    encoder: ImageEncoder,
+    optimizer: torch.optim.Optimizer,
+    data: Prepared,
+    make_views: Callable[..., list[Tensor]] = normalised_views,
+) -> TrainingStep:
+    """Two views of a batch (more with DCL's M), the encoder on one after the other (batch norm sees one at a time, as
+    in the authors' code), the loss and an update. Processes that share the run have a part of each batch."""
+    model = distributed.spread(encoder, config.batchnorm_groups)
 
-    ``linear`` is here the classifier that was trained with the encoder, ``knn`` the features before it.
+    def loss_of(
+        index: Tensor,
+        partner: Tensor | None = None,
+        beta: float = config.beta,
+        alpha: float = config.alpha,
+        **draws: Any,
+    ) -> Tensor:
+        views = views_of(data, index, index if partner is None else partner, draws, make_views)
+        with precision(config, index):
+            own = [full_precision(model(view.contiguous(memory_format=torch.channels_last))) for view in views]
+            z_a, z_b, *more = map(distributed.gathered, own)
+        if more:
+            more_positives = torch.stack(more)
+            return losses.dcl_many_positives(
+                z_a, z_b, more_positives, temperature=config.temperature, tau_plus=config.tau_plus
+            )
+        settings = {"temperature": config.temperature, "tau_plus": config.tau_plus, "beta": beta, "alpha": alpha}
+        return losses.two_view_loss_named(config.loss, z_a, z_b, **settings)
+
+    if config.positive_samples > 1 and config.loss != "dcl":
+        raise ValueError(f"positive_samples above 1 are DCL's; loss is {config.loss!r}")
+    alone = distributed.processes() == 1  # a step is captured only then
+    return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device), capture=alone)
+
+
+def contrastive_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
+    """The inputs of an epoch's steps: which images, and all that is random about their views.
+
+    The last images, fewer than a batch, are dropped, as in the authors' code.
     """
-    data = prepared(config, seed, device, log)
-    encoder = encoder_of(config, data, seed, device)
-    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
-    trained = [*encoder.backbone.parameters(), *classifier.parameters()]
-    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-    parts = {"encoder": encoder, "classifier": classifier, "optimizer": optimizer}
-    start = checkpoint.restore(**parts)
-    step = supervised_step(config, encoder, classifier, optimizer, data)
-    for epoch in range(start, config.epochs):
-        encoder.train()
-        for inputs in supervised_inputs(config, data, seed=seed, epoch=epoch):
-            step(**inputs)
-        log(epoch, loss=step.mean_loss(epoch))
-        checkpoint.save(epoch + 1, **parts)
-    bank, queries = (features_of(config, encoder, split.images, data) for split in (data.train, data.test))
-    log.selected_by("last epoch")
-    return {
-        f"{data.split}_knn_top1_percent": knn(config, bank, queries, data),
-        f"{data.split}_linear_top1_percent": linear_top1_percent(classifier, queries, data.test.labels),
-    }
+    rng, mixing = generator(seed, "augmentation", epoch), generator(seed, "mochi", epoch)
+    partners = _partners(config, data, seed, epoch)
+    for index in batches(len(data.pretrain), config.batch, generator(seed, "order", epoch)):
+        shape = (len(index), *data.pretrain.shape[1:])
+        inputs = {"index": index, **draw_views(1 + config.positive_samples, shape, data.recipe, rng)}
+        if partners is not None:
+            inputs["partner"] = partners[index]
+        if config.mochi:
+            a, b, picks = losses.mochi_draws(len(index), *config.mochi, rng=mixing, dtype=torch.float32)
+            inputs |= dict(zip(MOCHI_DRAWS, (a, b, *picks), strict=True))
+        yield {name: distributed.part(value, _batch_dim(name)) for name, value in inputs.items()}
 
 
-def raw_pixels_knn(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
-    """kNN on the pixels: what an encoder must beat. Nothing in it is random."""
-    data = prepared(config, seed, device, log)
-    log.selected_by("nothing to select")
-    bank, queries = raw_pixels(data.train.images), raw_pixels(data.test.images)
-    return {f"{data.split}_knn_top1_percent": knn(config, bank, queries, data)}
+def _batch_dim(name: str) -> int:
+    """Where an input counts the items of a batch: draws count their views first."""
+    return 0 if name in ("index", "partner") else 1
 
 
-def encoder_of(config: Config, data: Prepared, seed: int, device: str) -> ImageEncoder:
-    """The config's encoder with the seed's weights, on the device."""
-    build = chosen("encoder", config.encoder, ENCODERS)
-    encoder = build(channels=data.pretrain.shape[1], rng=generator(seed, "weights"))
-    return encoder.to(device, memory_format=torch.channels_last)
+def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor | None:
+    """For each training image one of its class, itself among them: the paper's oracle (image/utils.py of its code)."""
+    if not chosen("positives", config.positives, {"views": False, "labels": True}):
+        return None
+    labels = data.labels
+    if len(labels) != len(data.pretrain):
+        raise ValueError(f"positives by label need every image's label; {config.dataset} has images without")
+    by_class = labels.argsort(stable=True)
+    counts = labels.bincount()
+    first = counts.cumsum(0) - counts
+    share = torch.rand(len(labels), generator=generator(seed, "positives", epoch))
+    return by_class[first[labels] + (share * counts[labels]).long()]
 
 
 def step_of(
     config: Config, encoder: ImageEncoder, queue: KeyQueue | None, optimizer: torch.optim.Optimizer, data: Prepared
 ) -> TrainingStep:
     """The config's step, with a queue or without."""
+    make_views = compiled(config, encoder, data.pretrain.device)
     if queue is None:
-        return contrastive_step(config, encoder, optimizer, data)
-    return queue_step(config, encoder, queue, optimizer, data)
+        return contrastive_step(config, encoder, optimizer, data, make_views)
+    return queue_step(config, encoder, queue, optimizer, data, make_views)
 
 
-def hardness_of_epoch(
-    config: Config, encoder: ImageEncoder, data: Prepared, *, seed: int, epoch: int
-) -> dict[str, float]:
-    """The beta or alpha that the config's schedule has for an epoch; nothing where the last value goes on."""
-    changed: dict[str, float] = {}
-    if chosen("anneal", config.anneal, {"none": False, "as_code": True, "as_paper": True}):
-        changed["beta"] = beta_of_epoch(config, epoch)
-    from_where = chosen("alpha_from", config.alpha_from, {"fixed": "", "linear": "epoch", "labels": "labels"})
-    if from_where == "epoch":
-        changed["alpha"] = linear_alpha(config, epoch)
-    elif from_where and (epoch == 0 or alpha_step(config, epoch) > alpha_step(config, epoch - 1)):
-        features = features_of(config, encoder, data.train.images, data)
-        labels = data.train.labels
-        drawn = torch.randperm(len(labels), generator=generator(seed, "alpha", epoch))[: 2 * config.batch]
-        drawn = drawn.to(labels.device)
-        changed["alpha"] = estimated_alpha(features[drawn], labels[drawn], features, labels)
-    return changed
+def compiled(config: Config, encoder: ImageEncoder, device: torch.device) -> Callable[..., list[Tensor]]:
+    """What makes the views; it and the encoder go through torch.compile if the config asks for it.
+
+    On a CPU the encoder alone: there only some images' hue is turned, and each number of them would be compiled anew.
+    """
+    if not config.compile:
+        return normalised_views
+    encoder.compile(dynamic=False)
+    return normalised_views if device.type == "cpu" else torch.compile(normalised_views, dynamic=False)
 
 
 # ----------------------------------------------------------------------- single steps, for tests on any device
@@ -188,12 +210,3 @@ def first_probe_steps(config: Config, device: str, seed: int = 0) -> Steps | Non
     classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
     step = probe_step(config, encoder, classifier, torch.optim.Adam(classifier.parameters()), data)
     return step, probe_inputs(config, data, seed=seed, epoch=0)
-
-
-def first_supervised_steps(config: Config, device: str, seed: int = 0) -> Steps:
-    data = prepared(config, seed, device, Log())
-    encoder = encoder_of(config, data, seed, device)
-    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
-    optimizer = torch.optim.Adam([*encoder.backbone.parameters(), *classifier.parameters()])
-    step = supervised_step(config, encoder, classifier, optimizer, data)
-    return step, supervised_inputs(config, data, seed=seed, epoch=0)

@@ -74,8 +74,7 @@ def status_of(error: BaseException) -> str:
 
 
 def function_of(ticket: dict[str, Any]) -> Callable[..., dict[str, Any]]:
-    paper = load_paper(ticket["paper"])
-    return paper.load(paper.stage(ticket["stage"]).function)
+    return load_paper(ticket["paper"]).function_of(ticket["stage"])
 
 
 def settle(host: Host) -> None:

@@ -204,6 +204,10 @@ class Paper:
             raise ValueError(f"unknown stage {name!r}; {self.name} has: {', '.join(self.stages)}")
         return self.stages[name]
 
+    def function_of(self, stage: str) -> Callable[..., dict[str, Any]]:
+        """The function that does a run of the stage."""
+        return self.load(self.stage(stage).function)
+
     def device_of(self, stage: str, config: Any) -> str:
         """What a run of the stage computes on: ANY_DEVICE, CPU_ONLY or CPU_PREFERRED."""
         device = self.stage(stage).device

@@ -1,0 +1,89 @@
+"""What the losses are set beside: an encoder trained with labels, and the pixels themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.pixels import raw_pixels
+from benchmarks.hard_negatives.config import Config
+from benchmarks.hard_negatives.evaluate import features_of, knn
+from benchmarks.hard_negatives.prepare import Prepared, check_one_process, encoder_of, precision, prepared
+from contrastbench.data.augmentation import draw_views, normalised_views
+from contrastbench.encoders.resnets import ImageEncoder
+from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
+from contrastbench.randomness import generator
+from contrastbench.runner import Checkpoint, Log
+from contrastbench.training import TrainingStep, batches
+
+
+def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """The upper reference: the same encoder, views and epochs, trained with labels by cross-entropy.
+
+    ``linear`` is here the classifier that was trained with the encoder, ``knn`` the features before it.
+    """
+    data = prepared(config, seed, device, log)
+    encoder = encoder_of(config, data, seed, device)
+    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
+    trained = [*encoder.backbone.parameters(), *classifier.parameters()]
+    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+    parts = {"encoder": encoder, "classifier": classifier, "optimizer": optimizer}
+    start = checkpoint.restore(**parts)
+    step = supervised_step(config, encoder, classifier, optimizer, data)
+    for epoch in range(start, config.epochs):
+        encoder.train()
+        for inputs in supervised_inputs(config, data, seed=seed, epoch=epoch):
+            step(**inputs)
+        log(epoch, loss=step.mean_loss(epoch))
+        checkpoint.save(epoch + 1, **parts)
+    bank, queries = (features_of(config, encoder, split.images, data) for split in (data.train, data.test))
+    log.selected_by("last epoch")
+    return {
+        f"{data.split}_knn_top1_percent": knn(config, bank, queries, data),
+        f"{data.split}_linear_top1_percent": linear_top1_percent(classifier, queries, data.test.labels),
+    }
+
+
+def supervised_step(
+    config: Config, encoder: ImageEncoder, classifier: nn.Linear, optimizer: torch.optim.Optimizer, data: Prepared
+) -> TrainingStep:
+    """Cross-entropy of one view of each labelled image."""
+    check_one_process(config, "the supervised reference")
+
+    def loss_of(index: Tensor, **draws: Any) -> Tensor:
+        (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
+        with precision(config, index):
+            features = encoder.features(view.contiguous(memory_format=torch.channels_last))
+        return nn.functional.cross_entropy(classifier(features.float()), data.train.labels[index])
+
+    return TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(data.pretrain.device))
+
+
+def supervised_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
+    """As ``contrastive_inputs``, of the labelled images and one view of each."""
+    rng = generator(seed, "augmentation", epoch)
+    for index in batches(len(data.train), config.batch, generator(seed, "order", epoch)):
+        yield {"index": index, **draw_views(1, (len(index), *data.train.images.shape[1:]), data.recipe, rng)}
+
+
+def first_supervised_steps(
+    config: Config, device: str, seed: int = 0
+) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
+    """A run's step and the inputs of its first epoch, for tests on any device."""
+    data = prepared(config, seed, device, Log())
+    encoder = encoder_of(config, data, seed, device)
+    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
+    optimizer = torch.optim.Adam([*encoder.backbone.parameters(), *classifier.parameters()])
+    step = supervised_step(config, encoder, classifier, optimizer, data)
+    return step, supervised_inputs(config, data, seed=seed, epoch=0)
+
+
+def raw_pixels_knn(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
+    """kNN on the pixels: what an encoder must beat. Nothing in it is random."""
+    data = prepared(config, seed, device, log)
+    log.selected_by("nothing to select")
+    bank, queries = raw_pixels(data.train.images), raw_pixels(data.test.images)
+    return {f"{data.split}_knn_top1_percent": knn(config, bank, queries, data)}
