@@ -18,7 +18,7 @@ from typing import Any
 from contrastbench import papers
 from contrastbench.papers import Paper
 from contrastbench.runner import rows
-from contrastbench.runner.tickets import needed_folders, read_ticket
+from contrastbench.runner.states import needed_folders, read_ticket
 from contrastbench.runner.vocabulary import SCALES, Cell, canonical_json
 from contrastbench.settings import changed, combinations, reached, relabelled, settings_of, unused_along
 

@@ -47,7 +47,7 @@ def gpu() -> str:
     if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU; torch sees none on this machine")
     from contrastbench.runner.devices import Host
-    from contrastbench.runner.outcome import settle
+    from contrastbench.runner.execute import settle
 
     settle(Host("cuda:0"))
     return "cuda:0"

@@ -14,7 +14,7 @@ from test_training import inputs, network, stepped, weights_of
 
 from contrastbench import training
 from contrastbench.runner.devices import Host
-from contrastbench.runner.outcome import settle
+from contrastbench.runner.execute import settle
 from contrastbench.training import TrainingStep
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from contrastbench import papers
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import SCHEMA, sealed
-from contrastbench.runner.tickets import folder_of, write_ticket
+from contrastbench.runner.states import folder_of, write_ticket
 from contrastbench.runner.vocabulary import canonical_json, chain
 from contrastbench.selection import select
 

@@ -6,7 +6,7 @@ from stage_steps import label, makers, runs_at_smoke_scale
 
 from contrastbench import papers
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.runner.stopping import Interrupted
+from contrastbench.runner.checkpoint import Interrupted
 
 pytestmark = pytest.mark.gpu
 STEPS = 6
@@ -19,8 +19,7 @@ class Stopped(Checkpoint):
     def save(self, epoch, **parts):
         self._last_save = -float("inf")
         super().save(epoch, **parts)
-        if not self.resumed_from:
-            raise Interrupted
+        raise Interrupted
 
 
 @pytest.mark.parametrize("run", on_a_gpu, ids=label)

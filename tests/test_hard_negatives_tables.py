@@ -15,8 +15,7 @@ from benchmarks.hard_negatives.schedules import alpha_step, beta_of_epoch, estim
 from contrastbench.cli import planning
 from contrastbench.data import catalogue
 from contrastbench.runner import Run
-from contrastbench.runner.cost import Expected
-from contrastbench.runner.plan import plan_runs
+from contrastbench.runner.plan import Expected, plan_runs
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES
 

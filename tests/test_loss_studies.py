@@ -97,11 +97,16 @@ def test_killed_and_resumed_ends_as_undisturbed(stage, tmp_path):
             if epoch == 2:
                 raise KeyboardInterrupt
 
+    class Resumed(Checkpoint):
+        def restore(self, **parts):
+            began_at.append(super().restore(**parts))
+            return began_at[-1]
+
+    began_at = []
     with pytest.raises(KeyboardInterrupt):
         study(settings, checkpoint=Killed(tmp_path, every_seconds=0), log=Log(), **CPU)
-    resumed = Checkpoint(tmp_path, every_seconds=0)
-    assert study(settings, checkpoint=resumed, log=Log(), **CPU) == undisturbed
-    assert resumed.resumed_from == 2
+    assert study(settings, checkpoint=Resumed(tmp_path, every_seconds=0), log=Log(), **CPU) == undisturbed
+    assert began_at == [2]
 
 
 def test_another_seed_gives_another_result():

@@ -11,8 +11,8 @@ from rich.table import Table as Grid
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.options import AnyScale, Targets
-from contrastbench.runner.disk import Spare, spare_files
 from contrastbench.runner.rows import run_folders
+from contrastbench.runner.states import Spare, spare_files
 
 
 @app.command("clean")

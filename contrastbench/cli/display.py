@@ -13,9 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.runner.cost import Price, Slots
 from contrastbench.runner.launchers import Job
-from contrastbench.runner.plan import Planned
+from contrastbench.runner.plan import Planned, Price, Slots
 from contrastbench.runner.states import FAILURES, FINISHED, UNFINISHED
 
 SECONDS_BETWEEN_LINES = 15.0  # if the output is a file: a line this often, not one a run

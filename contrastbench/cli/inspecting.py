@@ -20,7 +20,7 @@ from contrastbench.cli.options import AnyScale, Seeds, Settings
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row
-from contrastbench.runner.tickets import run_of
+from contrastbench.runner.states import run_of
 from contrastbench.selection import KEY, read_targets, run_folder
 
 FORMATS = ("table", "csv", "json")

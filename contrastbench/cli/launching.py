@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from contrastbench.cli.app import console, places
 from contrastbench.cli.display import Display
 from contrastbench.data import catalogue
-from contrastbench.runner.devices import check_device, settled
+from contrastbench.runner.devices import check_device, gpu_count
 from contrastbench.runner.launchers import Job, Outcome, inline, local
 from contrastbench.runner.profiles import Profile, read_profile
 from contrastbench.runner.vocabulary import Run, resolved
@@ -39,7 +39,7 @@ class Launcher:
         """The device to plan for: "cpu", or what was asked for if there is a GPU. A stage may still prefer the CPU."""
         if self.name == "slurm":
             return self.site.run_device
-        return "cpu" if settled(self.device) == "cpu" else self.device
+        return "cpu" if self.device == "auto" and not gpu_count() else self.device
 
     def start(self, jobs: Sequence[Job], display: Display, seconds: dict[str, float | None] | None = None) -> Outcome:
         """Does the jobs; ``seconds`` are their estimated costs, which only ``hours = "auto"`` asks for."""

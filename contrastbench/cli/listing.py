@@ -18,7 +18,7 @@ from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.display import cost_of, has_many_cells, plan_grid, priced_by
 from contrastbench.cli.options import Scale, Seeds, Settings, Targets
 from contrastbench.cli.planning import planned_runs, prices, slots_for
-from contrastbench.runner.cost import Expected
+from contrastbench.runner.plan import Expected
 from contrastbench.runner.vocabulary import SCALES, Cell, chain
 from contrastbench.selection import select
 

@@ -10,8 +10,7 @@ from rich.table import Table as Grid
 from contrastbench.cli.app import console, places
 from contrastbench.cli.choosing import asked_for
 from contrastbench.runner.rows import Row
-from contrastbench.runner.states import state_of
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of, state_of
 from contrastbench.runner.vocabulary import Cell
 
 

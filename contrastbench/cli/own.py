@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contrastbench.cli.app import places
 from contrastbench.cli.gathering import Gathered
 from contrastbench.runner.rows import Row
-from contrastbench.runner.tickets import run_of
+from contrastbench.runner.states import run_of
 from contrastbench.runner.vocabulary import Cell, Run
 from contrastbench.verdicts.cells import JoinedTable
 from contrastbench.verdicts.join import join

@@ -9,15 +9,13 @@ from contrastbench import papers
 from contrastbench.cli.app import complain, places
 from contrastbench.cli.choosing import asked_for, settings_by_name
 from contrastbench.data import catalogue
-from contrastbench.runner import cost
 from contrastbench.runner.devices import device_elsewhere
 from contrastbench.runner.launchers import local, slurm_queue
-from contrastbench.runner.plan import Planned, plan, plan_runs
+from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
 from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import rows_shipped
-from contrastbench.runner.states import StillQueued
-from contrastbench.runner.tickets import read_ticket, run_of
+from contrastbench.runner.states import StillQueued, read_ticket, run_of
 from contrastbench.runner.vocabulary import Run
 from contrastbench.selection import run_folder
 
@@ -74,7 +72,7 @@ def costs(planned: Sequence[Planned], device: str) -> dict[str, float | None]:
     return {key: price.seconds if price else None for key, price in prices(planned, device).items()}
 
 
-def prices(planned: Sequence[Planned], device: str, *, gpu: str | None = None) -> dict[str, cost.Price | None]:
+def prices(planned: Sequence[Planned], device: str, *, gpu: str | None = None) -> dict[str, Price | None]:
     """Prices each run by rows of similar runs: run key -> seconds and the device measured; None where nothing tells.
 
     Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
@@ -87,7 +85,7 @@ def prices(planned: Sequence[Planned], device: str, *, gpu: str | None = None) -
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(places.results, name)]
-    own, estimator = cost.Estimator(here), cost.Estimator([*here, *shipped])
+    own, estimator = Estimator(here), Estimator([*here, *shipped])
     kinds = {"cpu": [device_kind("cpu")]}
     if device != "cpu":
         kinds["cuda"] = _gpus(estimator.devices, gpu)  # a machine with a GPU, whose CPU need not be this one's
@@ -101,14 +99,14 @@ def prices(planned: Sequence[Planned], device: str, *, gpu: str | None = None) -
     }
 
 
-def _expected(run: Run, kinds: Sequence[str]) -> cost.Price | None:
+def _expected(run: Run, kinds: Sequence[str]) -> Price | None:
     """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
 
     A paper says it by ``expected_seconds(run, folder of its results)``, seconds by device.
     """
     expected = papers.paper(run.paper).expected_seconds
     seconds = expected(run, places.results / run.paper) if expected else {}
-    return next((cost.Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
+    return next((Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
 
 
 def _device_of(run: Run, device: str) -> str:
@@ -136,7 +134,7 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> cost.Slots:
+def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> Slots:
     """The slots over which a plan's runs are spread: those of a cluster profile, or of this machine.
 
     A login node has no GPU to count. If ``count`` is not given there, one GPU is assumed.
@@ -148,6 +146,6 @@ def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, p
     if device != "cpu" and not device.startswith("cuda"):
         raise ValueError(f"device must be cpu, cuda or cuda:0, got {device!r}")
     if device == "cpu":
-        return cost.Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
+        return Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
     there = local.slots_here(device, None, threads, runs_per_gpu) if not count and has_gpu() else ()
-    return cost.Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)
+    return Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)

@@ -27,7 +27,7 @@ from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of
 
 FINDINGS = 3  # on the screen; the page has all
 LONGEST_FINDING = 150  # characters

@@ -29,11 +29,11 @@ from contrastbench.cli.options import (
     Threads,
 )
 from contrastbench.cli.planning import costs, planned_runs
-from contrastbench.runner import cost, states
+from contrastbench.runner import states
 from contrastbench.runner.launchers import Outcome, job_of
-from contrastbench.runner.plan import Planned
+from contrastbench.runner.plan import Planned, seconds_of, within
 from contrastbench.runner.profiles import AUTO_HOURS
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of
 from contrastbench.runner.vocabulary import chain
 
 
@@ -90,7 +90,7 @@ def run_tables(
 def _within_budget(planned: Sequence[Planned], wanted: Sequence[Planned], device: str, budget: str) -> list[Planned]:
     """The first runs whose cost fits the budget. Says how many fit, and how many have no known cost."""
     estimated = costs(planned, device)
-    chosen = cost.within(wanted, estimated, cost.seconds_of(budget))
+    chosen = within(wanted, estimated, seconds_of(budget))
     spent = duration(sum(estimated[each.run.key] or 0.0 for each in chosen) / 3600)
     console.print(f"budget {budget}: {len(chosen)} of {len(wanted)} runs fit, about {spent} on one slot")
     if unknown := sum(estimated[each.run.key] is None for each in wanted):

@@ -22,7 +22,7 @@ from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.launchers.slurm_reasons import never
 from contrastbench.runner.log import Log
 from contrastbench.runner.plan import Planned
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of
 
 WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue once
 

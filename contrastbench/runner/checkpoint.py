@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files, rows
-from contrastbench.runner.artefacts import load_tensors, lost_artefact, sha256_of
 from contrastbench.runner.log import Log
-from contrastbench.runner.stopping import Interrupted, stop_requested
 
+SECONDS_BETWEEN_SAVES = float(os.environ.get("CONTRASTBENCH_CHECKPOINT_SECONDS", 20.0))
 SECONDS_BETWEEN_PER_SECOND_OF_SAVING = 50.0  # saving then takes at most 2 % of a run
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop and has saved its checkpoint. Not an error: it leaves no row and goes on later."""
+
+
+stop_requested = threading.Event()  # set it, and the run of this process saves at its next epoch boundary and stops
 
 
 class Checkpoint:
@@ -37,51 +47,53 @@ class Checkpoint:
         folder: Path | None = None,
         log: Log | None = None,
         *,
-        every_seconds: float = 20.0,
+        every_seconds: float = SECONDS_BETWEEN_SAVES,
         needed: Mapping[str, Path] | None = None,
         agree: Callable[[bool], bool] = bool,
         assists: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.clock = clock
+        self.folder, self.log = folder, log or Log()
+        self.every_seconds, self.clock = every_seconds, clock
         self.agree, self.assists = agree, assists
-        self.folder = folder
-        self.log = log
-        self.every_seconds = every_seconds
         self.needed_folders = dict(needed or {})
         self.artefact_sha256: str | None = None
         self.artefacts_read: dict[str, str] = {}  # sha256 by the need's name
-        self.resumed_from: int | None = None
         self._last_save = clock()
         self._save_seconds = 0.0  # what the last save took
 
     def restore(self, **parts: Any) -> int:
         """Loads the last save into ``parts`` and returns the epoch to go on from; 0 where there is none."""
-        if self.folder is None or not (self.folder / "checkpoint.pt").exists():
-            if self.log:
-                self.log.rewind(0)
-            return 0
-        try:
-            saved = load_tensors(self.folder / "checkpoint.pt")
-        except ValueError as error:
-            if self.assists:
-                return 0
-            (self.folder / "checkpoint.pt").replace(self.folder / "checkpoint.damaged.pt")
-            if self.log:
-                self.log.note(f"{error}; the run starts again")
-                self.log.rewind(0)
-            return 0
-        if set(saved["parts"]) != set(parts):
+        saved = self._saved()
+        if saved and set(saved["parts"]) != set(parts):
             raise ValueError(
-                f"{self.folder / 'checkpoint.pt'} holds {sorted(saved['parts'])}, the run has {sorted(parts)}; "
+                f"{self._file} holds {sorted(saved['parts'])}, the run has {sorted(parts)}; "
                 "remove the file and the run starts again"
             )
-        for name, part in parts.items():
+        for name, part in parts.items() if saved else ():
             _restore_part(part, saved["parts"][name])
-        if self.log:
-            self.log.rewind(saved["epoch"])
-        self.resumed_from = saved["epoch"]
-        return saved["epoch"]
+        epoch = saved["epoch"] if saved else 0
+        self.log.rewind(epoch)
+        return epoch
+
+    @property
+    def _file(self) -> Path | None:
+        return self.folder and self.folder / "checkpoint.pt"
+
+    def _saved(self) -> dict[str, Any]:
+        """The last save; empty where there is none or a damaged one, which is put aside."""
+        if not self._file or not self._file.exists():
+            return {}
+        try:
+            saved = load_tensors(self._file)
+            if not isinstance(saved, dict) or not isinstance(saved.get("parts"), dict):
+                raise ValueError(f"{self._file} is damaged (it holds no parts)")
+            return saved
+        except ValueError as error:
+            if not self.assists:
+                self._file.replace(self._file.with_name("checkpoint.damaged.pt"))
+                self.log.note(f"{error}; the run starts again")
+            return {}
 
     def save(self, epoch: int, **parts: Any) -> None:
         """Saves ``parts`` as they are before ``epoch``, unless the last save is recent.
@@ -89,19 +101,13 @@ class Checkpoint:
         Raises:
             Interrupted: the run was asked to stop; it is saved.
         """
-        stop = self.agree(stop_requested())
-        if self.assists and stop:
-            raise Interrupted
-        if self.folder is None or self.assists or not (stop or self._is_due()):
-            return
-        import torch
-
-        began = self.clock()
-        state = {"epoch": epoch, "parts": {name: _state(part) for name, part in parts.items()}}
-        files.write_whole(self.folder / "checkpoint.pt", lambda file: torch.save(state, file))
-        self._last_save = self.clock()
-        self._save_seconds = self._last_save - began
-        if stop:
+        stop = self.agree(stop_requested.is_set())
+        if self._file and not self.assists and (stop or self._is_due()):
+            began = self.clock()
+            _write_parts(self._file, {"epoch": epoch, "parts": {name: _state(part) for name, part in parts.items()}})
+            self._last_save = self.clock()
+            self._save_seconds = self._last_save - began
+        if stop and self.folder:
             raise Interrupted
 
     def _is_due(self) -> bool:
@@ -111,13 +117,10 @@ class Checkpoint:
 
     def keep(self, **parts: Any) -> None:
         """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""
-        if self.folder is None or self.assists:
-            return
-        import torch
-
-        state = {name: _state(part) for name, part in parts.items()}
-        files.write_whole(self.folder / "artefact.pt", lambda file: torch.save(state, file))
-        self.artefact_sha256 = sha256_of(self.folder / "artefact.pt")
+        if self.folder and not self.assists:
+            artefact = self.folder / "artefact.pt"
+            _write_parts(artefact, {name: _state(part) for name, part in parts.items()})
+            self.artefact_sha256 = _sha256_of(artefact)
 
     def needed(self, name: str) -> dict[str, Any]:
         """Loads the artefact of the run that is needed by this name, once its content matches that run's row.
@@ -161,3 +164,50 @@ def _restore_part(part: Any, state: Any) -> None:
         part[:] = state
     else:
         part.copy_(state)
+
+
+def _write_parts(path: Path, parts: dict[str, Any]) -> None:
+    import torch
+
+    files.write_whole(path, lambda file: torch.save(parts, file))
+
+
+def load_tensors(path: Path) -> Any:
+    """What ``torch.save`` wrote: tensors and plain values only, so that a file cannot run code.
+
+    Raises:
+        ValueError: the file is damaged, or holds anything else.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is damaged ({first[:120]})") from error
+
+
+def lost_artefact(folder: Path, row: rows.Row) -> str:
+    """One line if the artefact that a finished run kept is gone or is not what its row recorded; else nothing."""
+    if row["artefact_sha256"] is None:
+        return ""
+    artefact = folder / "artefact.pt"
+    try:
+        there = artefact.stat()
+        sha256 = _sha256_as_of(artefact, there.st_size, there.st_mtime_ns)
+    except FileNotFoundError:
+        return f"{artefact} is lost"
+    except OSError as error:
+        return f"{artefact} cannot be read: {(error.strerror or str(error)).lower()}"
+    return "" if sha256 == row["artefact_sha256"] else f"{artefact} is not what its row recorded"
+
+
+@lru_cache(maxsize=1024)
+def _sha256_as_of(path: Path, size: int, changed_ns: int) -> str:
+    """The file's sha256, read once for each state of the file: `status --watch` asks every two seconds."""
+    return _sha256_of(path)
+
+
+def _sha256_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import re
 import socket
@@ -17,7 +16,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ class Claim:
     def heartbeat_seconds(self) -> float:
         """The time between two beats."""
         seconds = self.owner.get("heartbeat_seconds")
-        return seconds if isinstance(seconds, (int, float)) else HEARTBEAT_SECONDS
+        return seconds if isinstance(seconds, (int, float)) and 0 < seconds < 3600 else HEARTBEAT_SECONDS
 
     def is_alive(self) -> bool:
         """Whether the owner still works: its process tells if it can be seen from here, else its heartbeat."""
@@ -96,6 +95,8 @@ def _start_of(pid: Any) -> float | None:
 
     On Linux in clock ticks since the machine started: other than a time of day, it stays when somebody sets the clock.
     """
+    if not isinstance(pid, int):
+        return None
     if Path("/proc/self/stat").exists():
         try:
             fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -107,7 +108,7 @@ def _start_of(pid: Any) -> float | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except (psutil.NoSuchProcess, TypeError, ValueError):
+    except (psutil.NoSuchProcess, ValueError):
         return None
 
 
@@ -155,24 +156,24 @@ def heartbeat_age(claim: Claim) -> float:
     return float("inf")
 
 
-CLOCK_SECONDS = 60.0  # how long one look at the file system's clock is good for, unless this machine's clock is set
-_clocks: dict[int, tuple[float, float, float]] = {}  # device -> time.monotonic(), its time and ours at the last look
-
-
 def file_system_time(folder: Path) -> float:
     """Now, by the clock of the file system that holds the folder; this machine's where nothing can be written."""
-    device, now, ours = folder.stat().st_dev, time.monotonic(), time.time()
-    looked, there, ours_then = _clocks.get(device, (-math.inf, 0.0, 0.0))
-    if now - looked > CLOCK_SECONDS or abs((ours - ours_then) - (now - looked)) > 1.0:
-        probe = folder / f".clock.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
-        try:
-            probe.touch()
-            looked, there = now, probe.stat().st_mtime
+    now = time.monotonic()
+    return now + _offset_of_clock(folder.parent, now // 60, round(time.time() - now))
+
+
+@lru_cache(maxsize=16)
+def _offset_of_clock(folder: Path, minute: float, our_offset: int) -> float:
+    """The file system's clock less ``time.monotonic``: looked at once a minute, and when our own clock is set."""
+    probe = folder / f".clock.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - time.monotonic()
+    except OSError:
+        return time.time() - time.monotonic()
+    finally:
+        with contextlib.suppress(OSError):
             probe.unlink()
-        except OSError:
-            return ours
-        _clocks[device] = looked, there, ours
-    return there + now - looked
 
 
 class Heartbeat:

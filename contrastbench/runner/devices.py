@@ -1,7 +1,4 @@
-"""Decides which device does a run, from what the user asked for and what the paper says of the run's stage.
-
-A paper says it of each ``Stage`` in its ``tables.py``.
-"""
+"""This machine: which device does a run, and how much memory this process may use."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import ctypes
 import os
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from contrastbench.runner.studies import ANY_DEVICE, CPU_ONLY, load_paper
@@ -41,15 +39,15 @@ def device_of(paper: str, stage: str, config: Any, asked: str) -> str:
         ValueError: no such device, or a GPU was asked for and there is none.
     """
     check_device(asked)
-    return _settled_for(load_paper(paper).device_of(stage, config), asked, gpu_count())
+    return _device(load_paper(paper).device_of(stage, config), asked, gpu_count())
 
 
 def device_elsewhere(paper: str, stage: str, config: Any, asked: str) -> str:
     """As :func:`device_of`, for a plan: on a machine with a GPU, whether this one has one or not."""
-    return _settled_for(load_paper(paper).device_of(stage, config), asked, gpus=1)
+    return _device(load_paper(paper).device_of(stage, config), asked, gpus=1)
 
 
-def _settled_for(kind: str, asked: str, gpus: int) -> str:
+def _device(kind: str, asked: str, gpus: int) -> str:
     if asked == "cpu" or kind == CPU_ONLY:
         return "cpu"
     if asked == "auto":
@@ -67,11 +65,6 @@ def check_device(asked: str) -> None:
         raise ValueError(f"device {asked!r} was asked for and torch sees no GPU here; possible: auto, cpu")
 
 
-def settled(asked: str) -> str:
-    """The device that most runs are done on: for "auto" a GPU if there is one, else the CPU."""
-    return asked if asked != "auto" else "cuda" if gpu_count() else "cpu"
-
-
 @cache
 def gpu_count() -> int:
     """The number of GPUs that torch can use. If NVIDIA's driver is missing, torch is not imported to find out."""
@@ -84,3 +77,65 @@ def gpu_count() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+# --------------------------------------------------- memory: the machine's, or less in a job of Slurm or in a container
+
+ROOT = Path("/sys/fs/cgroup")
+# File names of the two versions of control groups: limit, usage, and where kills for lack of memory are counted.
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control")
+VERSION_2 = ("memory.max", "memory.current", "memory.events")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """In bytes. ``available`` counts what the kernel can free at once as free."""
+
+    total: int
+    available: int
+
+
+def memory(groups: list[Path] | None = None) -> Memory:
+    """The narrowest of the machine's memory and the limits of the control groups that this process is in."""
+    import psutil
+
+    machine = psutil.virtual_memory()
+    narrowest = Memory(machine.total, machine.available)
+    for group in _own_groups() if groups is None else groups:
+        for limit, usage, _ in (VERSION_1, VERSION_2):
+            text = _read(group / limit)
+            if text.isdecimal() and int(text) < narrowest.total:  # "max" where there is no limit
+                facts = dict(line.split(maxsplit=1) for line in _read(group / "memory.stat").splitlines())
+                can_be_freed = facts.get("total_inactive_file", facts.get("inactive_file", 0))
+                free = int(text) - int(_read(group / usage) or 0) + int(can_be_freed)
+                narrowest = Memory(int(text), max(0, min(free, machine.available)))
+    return narrowest
+
+
+def kills_for_memory(groups: list[Path] | None = None) -> int:
+    """How many processes of this process's own control group the kernel has killed because a limit was reached."""
+    for group in (_own_groups() if groups is None else groups)[:1]:
+        for _, _, events in (VERSION_1, VERSION_2):
+            counts = dict(line.split(maxsplit=1) for line in _read(group / events).splitlines())
+            if "oom_kill" in counts:
+                return int(counts["oom_kill"])
+    return 0
+
+
+def _own_groups() -> list[Path]:
+    """The folders of the memory control groups that this process is in, from its own up to the root."""
+    groups: list[Path] = []
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            top = ROOT / controllers
+            group = top / path.lstrip("/")
+            groups += [folder for folder in (group, *group.parents) if folder == top or top in folder.parents]
+    return [folder for folder in groups if folder.is_dir()]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

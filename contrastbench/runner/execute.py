@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import math
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TextIO
 
 import threadpoolctl
 
-from contrastbench.runner import claims, provenance, rows
-from contrastbench.runner.checkpoint import Checkpoint
+from contrastbench.runner import claims, files, provenance, rows
+from contrastbench.runner.checkpoint import Checkpoint, Interrupted
 from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.log import Log
-from contrastbench.runner.outcome import function_of, outcome_of, settle, shortened
-from contrastbench.runner.states import FINISHED, rows_set_aside, state_of
-from contrastbench.runner.tickets import config_of, needed_folders, read_ticket
+from contrastbench.runner.states import FINISHED, config_of, needed_folders, read_ticket, rows_set_aside, state_of
+from contrastbench.runner.studies import load_paper
 
-CHECKPOINT_SECONDS = 20.0
 LOG_TAIL_LINES, LOG_LINE_CHARACTERS = 20, 500
+MESSAGE_CHARACTERS = 2000  # of an exception's message in a row; log.txt has all of it
 
 
-def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | None = None) -> str:
+def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] = lambda line: None) -> str:
     """Does the run of ``folder``, unless it is done or another worker has it.
 
     A run that fails leaves a row too and does not raise. ``Interrupted`` and ``KeyboardInterrupt`` pass through: the
@@ -39,7 +41,7 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
         OSError: the folder cannot be written, or the disk became full; the run goes on later from its checkpoint.
     """
     ticket = read_ticket(folder)
-    host = dataclasses.replace(host, device=_device(ticket, host))
+    host = _with_device(host, ticket)
     claim = _take(folder, host)
     agree = _agreement(host)
     if not agree(claim is not None) or claim is None:
@@ -47,50 +49,37 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] | 
         return name if name in FINISHED else "taken"
     started, clock = datetime.now(UTC), perf_counter()
     provenance.reset_peak_memory(host.device)
-    with claims.Heartbeat(claim) as heartbeat, _log_file(folder) as log_file:
-        log = Log(folder, watch=lambda line: _seen(line, heartbeat, watch))
-        needed = needed_folders(ticket, folder)
-        checkpoint = Checkpoint(folder, log, every_seconds=_checkpoint_seconds(), needed=needed, agree=agree)
-        outcome = outcome_of(ticket, host, checkpoint, log)
-        log_file.flush()
-        error = outcome["error"]
-        if error:
-            error["log_tail"] = _log_tail(folder)
-        row = _row(ticket, outcome, claim, host, log)
-        row |= {
+    with claims.Heartbeat(claim) as heartbeat, _log_file(folder):
+
+        def see(line: dict[str, Any]) -> None:
+            heartbeat.latest = line
+            watch(line)
+
+        log = Log(folder, watch=see)
+        checkpoint = Checkpoint(folder, log, needed=needed_folders(ticket, folder), agree=agree)
+        outcome = _outcome(ticket, host, checkpoint, log)
+        gpu = provenance.gpu(host.device)
+        outcome |= {
             "artefact_sha256": checkpoint.artefact_sha256,
             "artefacts_read": dict(sorted(checkpoint.artefacts_read.items())),
             "seconds": round(perf_counter() - clock, 3),
             "peak_mb": provenance.peak_memory_mb(),
-            **_gpu_facts(host.device),
+            **({"gpu": gpu} if gpu else {}),
             "started": started.isoformat(timespec="seconds"),
         }
-    rows.write_row(folder / "row.json", rows.sealed(row))
-    if row["status"] == "done":
+        _write_row(ticket, outcome, claim, host, log)
+    if outcome["status"] == "done":
         (folder / "checkpoint.pt").unlink(missing_ok=True)  # the artefact, if the run kept one, stays
-    return row["status"]
+    return outcome["status"]
 
 
 def assist(folder: Path, host: Host) -> None:
     """Does this process's part of a run that several processes share. The first of them writes everything."""
     ticket = read_ticket(folder)
     agree = _agreement(host)
-    if not agree(False):  # the first process has not got the run
-        return
-    checkpoint = Checkpoint(folder, Log(), needed=needed_folders(ticket, folder), agree=agree, assists=True)
-    train, config = function_of(ticket), config_of(ticket)
-    settle(host)
-    with threadpoolctl.threadpool_limits(host.threads):
-        train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=Log())
-
-
-def _agreement(host: Host) -> Callable[[bool], bool]:
-    """A function that tells every process of the run whether any of them said yes."""
-    if host.processes == 1:
-        return bool
-    from contrastbench import distributed
-
-    return lambda said: distributed.anyone(said, host.device)
+    if agree(False):  # the first process has got the run
+        needed = needed_folders(ticket, folder)
+        _result(ticket, host, Checkpoint(folder, needed=needed, agree=agree, assists=True), Log())
 
 
 def give_up(
@@ -111,40 +100,23 @@ def give_up(
             return
     with _log_file(folder):
         print(message)
-    error = {"type": error_type or status, "message": message, "log_tail": _log_tail(folder)}
-    outcome = {"metrics": {}, "series": {}, "status": status, "error": error | ({"node": node} if node else {})}
-    log = Log(folder)
+    ticket, log = read_ticket(folder), Log(folder)
     log.epoch = log.last_epoch()
-    ticket = read_ticket(folder)
+    error = {"type": error_type or status, "message": message} | ({"node": node} if node else {})
+    outcome = {"metrics": {}, "series": {}, "status": status, "error": error, "artefact_sha256": None}
+    outcome |= {"artefacts_read": {}, "seconds": None, "peak_mb": None, "started": None}
     if host.device != "none":  # "none": no device did anything, as on a node whose GPU does not work
-        host = dataclasses.replace(host, device=_device(ticket, host))
-    row = _row(ticket, outcome, claim, host, log)
-    row |= {"artefact_sha256": None, "artefacts_read": {}, "seconds": None, "peak_mb": None, "started": None}
-    rows.write_row(folder / "row.json", rows.sealed(row))
+        host = _with_device(host, ticket)
+    _write_row(ticket, outcome, claim, host, log)
 
 
-def _row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, host: Host, log: Log) -> rows.Row:
-    """The row, without what each caller adds: artefacts, seconds, memory and the time of the start."""
-    return {
-        **{name: value for name, value in ticket.items() if name != "config_type"},
-        **outcome,
-        "schema": rows.SCHEMA,
-        "selection": log.selection,
-        "epoch": log.epoch,
-        "data": dict(sorted(log.data_sha256.items())),
-        "attempt": claim.number,
-        "resumes": claim.number - 1 - rows_set_aside(claim.folder),
-        "git": provenance.git(),
-        "versions": provenance.versions(),
-        "host": provenance.host(),
-        "device": provenance.device_kind(host.device),
-        "determinism": _determinism(host.device),
-        "launcher": host.launcher,
-        "job": host.job,
-        "threads": host.threads,
-        "processes": host.processes,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def _with_device(host: Host, ticket: dict[str, Any]) -> Host:
+    """The host with the device that does the run: what was asked for, unless its stage computes on the CPU only."""
+    try:
+        device = device_of(ticket["paper"], ticket["stage"], config_of(ticket), host.device)
+    except Exception:  # the run meets the same error and leaves it in its row
+        device = "cpu"
+    return dataclasses.replace(host, device=device)
 
 
 def _take(folder: Path, host: Host) -> claims.Claim | None:
@@ -160,32 +132,17 @@ def _take(folder: Path, host: Host) -> claims.Claim | None:
     return claims.take(folder, current.number if current else 0, launcher=host.launcher, job=host.job)
 
 
-def _device(ticket: dict[str, Any], host: Host) -> str:
-    """The device that does the run: what was asked for, unless its stage computes on the CPU only."""
-    try:
-        config = config_of(ticket)
-    except Exception:  # the run meets the same error and leaves it in its row
-        return "cpu"
-    return device_of(ticket["paper"], ticket["stage"], config, host.device)
+def _agreement(host: Host) -> Callable[[bool], bool]:
+    """A function that tells every process of the run whether any of them said yes."""
+    if host.processes == 1:
+        return bool
+    from contrastbench import distributed
 
-
-def _gpu_facts(device: str) -> dict[str, Any]:
-    facts = provenance.gpu(device)
-    return {"gpu": facts} if facts else {}
-
-
-def _determinism(device: str) -> str:
-    return "strict" if device == "cpu" else "warn"
-
-
-def _seen(line: dict[str, Any], heartbeat: claims.Heartbeat, watch: Callable[[dict[str, Any]], None] | None) -> None:
-    heartbeat.latest = line
-    if watch:
-        watch(line)
+    return lambda said: distributed.anyone(said, host.device)
 
 
 @contextlib.contextmanager
-def _log_file(folder: Path) -> Any:
+def _log_file(folder: Path) -> Iterator[TextIO]:
     """What the run prints goes to its ``log.txt``."""
     with (
         open(folder / "log.txt", "a", buffering=1) as file,
@@ -195,10 +152,142 @@ def _log_file(folder: Path) -> Any:
         yield file
 
 
+# ---------------------------------------------------------------------------------------------------- the paper's part
+
+
+def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """What the paper's function returns, or what it raises, as fields of a row."""
+    try:
+        return {**_checked(_result(ticket, host, checkpoint, log)), "status": "done", "error": None}
+    except (Exception, SystemExit) as error:
+        if files.is_full_disk(error):  # not the run's fault, and its row could not be written
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoint.folder)) from error
+        traceback.print_exc()
+        if host.processes > 1:
+            from contrastbench import distributed
+
+            if distributed.is_lost_process(error):  # no fault of the run's either: it goes on from its checkpoint
+                raise Interrupted from error
+        message = _shortened(files.message_of(error), MESSAGE_CHARACTERS)
+        described = {"type": type(error).__name__, "message": message}
+        return {"metrics": {}, "series": {}, "status": _status_of(error), "error": described}
+
+
+def _result(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Log) -> Any:
+    train, config = load_paper(ticket["paper"]).function_of(ticket["stage"]), config_of(ticket)
+    settle(host)
+    with threadpoolctl.threadpool_limits(host.threads):  # NumPy's and scikit-learn's, which torch does not set
+        return train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=log)
+
+
+def settle(host: Host) -> None:
+    """Sets this process's threads and deterministic kernels. The global seed is a net for code that we do not own."""
+    import torch
+    from torch.backends import cuda
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(host.threads)
+    if host.device != "cpu":
+        torch.cuda.set_device(torch.device(host.device).index or 0)  # which does not take "cuda"
+        # Their gradients differ from run to run where a missing deterministic kernel is a warning only; the plain one's
+        # do not.
+        for set_kernel in (cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp):
+            set_kernel(False)
+    # As torch.use_deterministic_algorithms, which also imports the compiler: 1.2 s of CPU in every worker.
+    torch.set_deterministic_debug_mode("error" if host.device == "cpu" else "warn")
+    # Deterministic mode fills new memory, which is slow. We turn that off: code that read memory before writing to it
+    # would give rows that differ, and the repeat tests would fail.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.manual_seed(0)
+
+
+def _status_of(error: BaseException) -> str:
+    """``diverged``, ``out_of_memory`` or ``failed``."""
+    import torch
+
+    if isinstance(error, FloatingPointError):
+        return "diverged"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in files.message_of(error):
+        return "out_of_memory"
+    return "failed"
+
+
+def _checked(result: Any) -> dict[str, dict[str, Any]]:
+    """What a stage returned, as plain numbers: single ones are metrics, lists of them series.
+
+    Raises:
+        TypeError: it is not numbers by name; the message says which metric is not.
+        FloatingPointError: a number is not finite.
+    """
+    if not isinstance(result, dict):
+        raise TypeError(f"a stage returns its metrics by name, as a dict; this one returned {type(result).__name__}")
+    metrics: dict[str, float] = {}
+    series: dict[str, list[int | float]] = {}
+    for name, value in result.items():
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a metric must be a text, got {name!r}")
+        if isinstance(value, (list, tuple)):
+            series[name] = [_number(f"{name}[{index}]", each) for index, each in enumerate(value)]
+        else:
+            metrics[name] = float(_number(name, value))
+    return {"metrics": metrics, "series": series}
+
+
+def _number(name: str, value: Any) -> int | float:
+    """A finite number; a tensor or an array counts as its one element."""
+    try:
+        number = value if type(value) in (int, float) else float(value)
+        is_finite = math.isfinite(number)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"metric {name} must be one number, got {_shortened(repr(value), 200)}") from None
+    if isinstance(value, str):
+        raise TypeError(f"metric {name} must be one number, got {value[:200]!r}")
+    if not is_finite:
+        raise FloatingPointError(f"metric {name} is {number}")
+    return number
+
+
+# -------------------------------------------------------------------------------------------------------------- the row
+
+
+def _write_row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, host: Host, log: Log) -> None:
+    """Writes the row: what was asked for, what came of it, and by which code and machine."""
+    error = outcome["error"]
+    row = {
+        **{name: value for name, value in ticket.items() if name != "config_type"},
+        **outcome,
+        "error": error and {**error, "log_tail": _log_tail(claim.folder)},
+        "schema": rows.SCHEMA,
+        "selection": log.selection,
+        "epoch": log.epoch,
+        "data": dict(sorted(log.data_sha256.items())),
+        "attempt": claim.number,
+        "resumes": claim.number - 1 - rows_set_aside(claim.folder),
+        "git": provenance.git(),
+        "versions": provenance.versions(),
+        "host": provenance.host(),
+        "device": provenance.device_kind(host.device),
+        "determinism": "strict" if host.device == "cpu" else "warn",
+        "launcher": host.launcher,
+        "job": host.job,
+        "threads": host.threads,
+        "processes": host.processes,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    rows.write_row(claim.folder / "row.json", rows.sealed(row))
+
+
 def _log_tail(folder: Path) -> list[str]:
-    lines = (folder / "log.txt").read_text(errors="replace").splitlines()
-    return [shortened(line, LOG_LINE_CHARACTERS) for line in lines[-LOG_TAIL_LINES:]]
+    try:
+        lines = (folder / "log.txt").read_text(errors="replace").splitlines()
+    except OSError:  # somebody took it away
+        return []
+    return [_shortened(line, LOG_LINE_CHARACTERS) for line in lines[-LOG_TAIL_LINES:]]
 
 
-def _checkpoint_seconds() -> float:
-    return float(os.environ.get("CONTRASTBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
+def _shortened(text: str, characters: int) -> str:
+    """The text as a row keeps it: its middle left out where it is long, and no character that moves a cursor."""
+    if len(text) > characters:
+        half = characters // 2
+        text = f"{text[:half]} ... {len(text) - 2 * half} characters left out ... {text[-half:]}"
+    return files.printable(text)

@@ -29,7 +29,16 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool =
         temporary.unlink(missing_ok=True)
         raise
     if sync:
-        sync_folder(path.parent)
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename inside ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
@@ -65,14 +74,24 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+def parsed(text: bytes, where: str) -> Any:
+    """The JSON value of a text that was read from ``where``, which an error names."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is not whole JSON ({error}); remove it and the run is done again") from error
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def is_full_disk(error: BaseException | None) -> bool:
     """Whether an error, or one behind it, says that the disk or the quota is full."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if (isinstance(error, OSError) and error.errno in FULL) or "No space left on device" in message_of(error):
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or "No space left on device" in message_of(error):
             return True
         seen.add(id(error))
         error = error.__cause__ or error.__context__
@@ -87,22 +106,9 @@ def message_of(error: BaseException) -> str:
         return f"{type(error).__name__} that cannot be printed"
 
 
-def parsed(text: bytes, where: str) -> Any:
-    """The JSON value of a text that was read from ``where``, which an error names."""
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where} is not whole JSON ({error}); remove it and the run is done again") from error
+CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number of JSON")
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename inside ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def printable(text: str) -> str:
+    """The text with every character spelt out that would move a terminal's cursor or colour it."""
+    return text.translate(CONTROL_CHARACTERS)

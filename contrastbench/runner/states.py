@@ -1,19 +1,106 @@
-"""Reads the state of a run from its folder alone, so that any command on any machine may ask at any time."""
+"""A run's folder, ``runs/<paper>/<key>/``: its ticket, the state that its files tell, and what of it can be deleted.
+
+Any command on any machine may ask at any time: nothing but the folder is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import importlib
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import claims, files, rows
-from contrastbench.runner.artefacts import lost_artefact
+from contrastbench.runner.checkpoint import lost_artefact
+from contrastbench.runner.vocabulary import Run, added_fields, key_of
+
+# --------------------------------------------------------------------- the ticket, from which any process does the run
+
+
+def folder_of(run: Run, runs_folder: Path) -> Path:
+    return runs_folder / run.paper / run.key
+
+
+def write_ticket(run: Run, runs_folder: Path, cells: list[list[str]]) -> Path:
+    """Writes ``config.json``, all that any process needs to do the run, and returns the run's folder."""
+    folder = folder_of(run, runs_folder)
+    ticket = {
+        **run.identity,
+        "key": run.key,
+        "config_type": f"{type(run.config).__module__}:{type(run.config).__qualname__}",
+        "dataset": run.dataset,
+        "method": run.method,
+        "cells": sorted(cells),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        is_there = files.read_json(folder / "config.json") == ticket
+    except (FileNotFoundError, ValueError):  # none, or a damaged one
+        is_there = False
+    if not is_there:
+        files.write_json(folder / "config.json", ticket)
+    return folder
+
+
+def read_ticket(folder: Path) -> dict[str, Any]:
+    """The run's ticket.
+
+    Raises:
+        ValueError: it cannot be read, or is another run's.
+    """
+    ticket = files.read_object(folder / "config.json")
+    if key_of(ticket) != folder.name:
+        raise ValueError(f"{folder / 'config.json'} is not the ticket of run {folder.name[:12]}; remove the folder")
+    return ticket
+
+
+def needed_folders(ticket: dict[str, Any], folder: Path) -> dict[str, Path]:
+    """The folders of the runs that a ticket needs, by name."""
+    return {name: folder.parent / key for name, key in ticket["needs"]}
+
+
+def run_of(folder: Path) -> Run:
+    """The run whose ticket lies in the folder, with those that it needs.
+
+    Raises:
+        ValueError: the ticket cannot be read or was made by another version of the paper.
+    """
+    ticket = read_ticket(folder)
+    names = ("paper", "seed", "scale", "dataset", "method", "variant", "protocol", "protocol_version", "stage")
+    needs = {name: run_of(need) for name, need in needed_folders(ticket, folder).items()}
+    return Run(config=config_of(ticket), needs=needs, **{name: ticket[name] for name in names})
+
+
+def config_of(ticket: dict[str, Any]) -> Any:
+    """The config that a ticket describes, as the paper's own dataclass.
+
+    Raises:
+        ValueError: the paper's config has other fields now, or the type is not one of the paper's.
+    """
+    module, name = ticket["config_type"].split(":")
+    if not module.startswith(f"benchmarks.{ticket['paper']}."):
+        raise ValueError(f"config type {ticket['config_type']!r} is not one of the paper {ticket['paper']}")
+    config_type = getattr(importlib.import_module(module), name)
+    known = {spec.name for spec in dataclasses.fields(config_type)}
+    given = set(ticket["config"])
+    differing = (given - known) | (known - given - added_fields(config_type))
+    if differing:
+        raise ValueError(
+            f"the ticket's config differs from {ticket['config_type']} in {sorted(differing)}: "
+            "it was made by another version of the paper; plan it again"
+        )
+    return config_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in ticket["config"].items()})
+
+
+# ------------------------------------------------------------------------------------------------------------ the state
 
 SET_ASIDE = ("failed", "lost")  # why a row was put aside, and the name of the file that it then has
-FINISHED = ("done", "failed", "diverged", "out_of_memory", "timed_out")
-UNFINISHED = ("new", "queued", "running", "killed", "lost")  # lost: finished, but its artefact is needed and gone
 FAILURES = ("failed", "diverged", "out_of_memory", "timed_out")
+FINISHED = ("done", *FAILURES)
+UNFINISHED = ("new", "queued", "running", "killed", "lost")  # lost: finished, but its artefact is needed and gone
 
 # Whether the launcher that queued this run will still start it; None if unknown.
 StillQueued = Callable[[dict[str, Any]], bool | None]
@@ -34,40 +121,46 @@ def state_of(folder: Path, still_queued: StillQueued | None = None) -> State:
     and is done again.
     """
     try:
-        row = rows.read_row(folder / "row.json")
-        if row["key"] != folder.name:
-            return State("killed", problem=f"{folder / 'row.json'} is the row of run {row['key'][:12]}; remove it")
-        return State(row["status"], row)
-    except FileNotFoundError:
-        claim = claims.latest(folder) if folder.is_dir() else None
+        try:
+            row = rows.read_row(folder / "row.json")
+        except FileNotFoundError:
+            return _state_without_row(folder, still_queued)
     except ValueError as error:
         return State("killed", problem=str(error))
     except OSError as error:
         return State("killed", problem=f"{folder} cannot be read: {(error.strerror or str(error)).lower()}")
+    if row["key"] != folder.name:
+        return State("killed", problem=f"{folder / 'row.json'} is the row of run {row['key'][:12]}; remove it")
+    return State(row["status"], row)
+
+
+def _state_without_row(folder: Path, still_queued: StillQueued | None) -> State:
+    claim = claims.latest(folder) if folder.is_dir() else None
     begun = claim is not None and not any((folder / f"{why}.{claim.number}.json").exists() for why in SET_ASIDE)
     if claim and begun and claim.is_alive():
         return State("running", claim=claim)
-    if _queued(folder, still_queued, claim):
+    if _is_queued(folder, still_queued, claim.number if claim else 0):
         return State("queued", claim=claim)
     if (folder / "row.json").exists():  # it ended between the two looks
         return state_of(folder, still_queued)
     return State("killed" if begun else "new", claim=claim)
 
 
-def _queued(folder: Path, still_queued: StillQueued | None, claim: claims.Claim | None) -> bool:
+def _is_queued(folder: Path, still_queued: StillQueued | None, attempts: int) -> bool:
     """Whether a launcher has put the run into a queue and has not forgotten it."""
-    mark = folder / "queued.json"
-    if not mark.exists():
-        return False
-    try:
-        queued = files.read_object(mark)
-    except ValueError:  # cut off, as by a full disk; a run that a scheduler starts all the same is kept apart by claims
-        return False
-    told = still_queued(queued) if still_queued else None
+    mark = queue_mark(folder)
+    told = still_queued(mark) if mark and still_queued else None
     if told is not None:  # a scheduler knows best: it starts a run again after a preemption or the loss of a node
         return told
-    began_since = queued.get("after_attempt", 0) < (claim.number if claim else 0)
-    return not began_since and bool(claims.process_lives(queued))
+    return mark.get("after_attempt") == attempts and bool(claims.process_lives(mark))
+
+
+def queue_mark(folder: Path) -> dict[str, Any]:
+    """What the launcher that queued the run wrote down; empty where nobody did, or where the file is damaged."""
+    try:
+        return files.read_object(folder / "queued.json")
+    except (OSError, ValueError):  # a run that a scheduler starts all the same is kept apart by claims
+        return {}
 
 
 def mark_queued(folder: Path, **launcher: Any) -> None:
@@ -79,10 +172,7 @@ def mark_queued(folder: Path, **launcher: Any) -> None:
 
 def forget_queued(folder: Path) -> None:
     """Takes back the mark that this process wrote: it does not start the run."""
-    try:
-        mark = files.read_object(folder / "queued.json")
-    except (OSError, ValueError):
-        return
+    mark = queue_mark(folder)
     if all(mark.get(name) == value for name, value in claims.this_process().items()):
         (folder / "queued.json").unlink(missing_ok=True)
 
@@ -112,3 +202,36 @@ def redo_if_lost(folder: Path) -> None:
 def rows_set_aside(folder: Path) -> int:
     """How many attempts of the run ended with a row and were put back."""
     return sum(1 for why in SET_ASIDE for _ in folder.glob(f"{why}.*.json"))
+
+
+# -------------------------------------------------------------------------------------------------- what can be deleted
+
+WRITING_SECONDS = 3600.0  # nobody still writes a temporary file that is this old
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A file that no run reads again, or that can be made again."""
+
+    path: Path
+    kind: str  # "checkpoint", "temporary" or "artefact"
+    size: int  # bytes
+
+
+def spare_files(folders: Iterable[Path], *, artefacts: bool = False) -> list[Spare]:
+    """Finds the files that can go, of runs that nobody works on.
+
+    These are checkpoints of finished runs, except of runs that ran out of time and go on from theirs; files that a
+    killed process was writing; and, with ``artefacts``, what finished runs keep for others, made again when needed.
+    """
+    spare: list[Spare] = []
+    for folder in folders:
+        state = state_of(folder).name
+        if state == "running":
+            continue
+        old = [path for path in folder.glob(".*.tmp") if time.time() - path.stat().st_mtime > WRITING_SECONDS]
+        spare += [Spare(path, "temporary", path.stat().st_size) for path in old]
+        can_go = {"checkpoint": state in FINISHED and state != "timed_out", "artefact": state == "done" and artefacts}
+        paths = {kind: folder / f"{kind}.pt" for kind, goes in can_go.items() if goes}
+        spare += [Spare(path, kind, path.stat().st_size) for kind, path in paths.items() if path.exists()]
+    return spare

@@ -17,11 +17,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from contrastbench.runner import files, stopping
+from contrastbench.runner import files
+from contrastbench.runner.checkpoint import Interrupted, stop_requested
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import assist, execute
 
@@ -36,14 +36,21 @@ def main() -> int:
     parser.add_argument("--job")
     parser.add_argument("--spread", action="store_true", help="share the run with the other processes of torchrun")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _stop_at_next_epoch)
-    signal.signal(signal.SIGUSR2, _stop_at_next_epoch)  # Slurm: the time limit or a preemption is near
+
+    def stop_at_next_epoch(number: int, frame: object) -> None:
+        if not arguments.spread:  # torchrun and Slurm both send SIGTERM
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        stop_requested.set()
+
+    signal.signal(signal.SIGTERM, stop_at_next_epoch)
+    signal.signal(signal.SIGUSR2, stop_at_next_epoch)  # Slurm: the time limit or a preemption is near
     if arguments.launcher == "slurm":
         _end_with_parent()
     if arguments.listen:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front command gets it too and says SIGTERM
+    import torch  # noqa: F401  the seconds that this takes are paid once, not per run
+
     host = Host(arguments.device, arguments.threads, arguments.launcher, arguments.job)
-    _warm_up()
     if arguments.spread:
         return _share(arguments.folders[0], host)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
@@ -54,18 +61,24 @@ def main() -> int:
 
 def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
     """Does the runs one after another; stops early only when asked to or when a folder cannot be used."""
+
+    def say(**what: Any) -> None:
+        try:
+            answers.write(json.dumps(what) + "\n")
+        except BrokenPipeError:  # the front command is gone; the work goes on all the same
+            return
+
     failed = False
     for folder in folders:
         try:
-            status = execute(folder, host, watch=partial(_say_line, answers, folder))
-        except stopping.Interrupted:
+            status = execute(folder, host, watch=lambda line: say(line=line))
+        except Interrupted:
             return 0
         except (OSError, ValueError) as error:
-            status = "disk full" if files.is_full_disk(error) else "unusable"
-            _say(answers, folder, status=status, problem=str(error))
+            say(status="disk full" if files.is_full_disk(error) else "unusable", problem=str(error))
             return 1  # this process holds the run's claim; ending frees it
         failed = failed or status not in ("done", "taken")
-        _say(answers, folder, status=status)
+        say(status=status)
     return int(failed)
 
 
@@ -73,7 +86,6 @@ def _share(folder: Path, host: Host) -> int:
     """One run together with the other processes of torchrun."""
     from contrastbench import distributed
 
-    signal.signal(signal.SIGTERM, _stop_at_next_epoch_whatever_comes)  # Slurm and torchrun both send it
     distributed.join(host.device)
     device = host.device if host.device == "cpu" else f"cuda:{distributed.local_rank()}"
     host = dataclasses.replace(host, device=device, processes=distributed.processes())
@@ -82,32 +94,11 @@ def _share(folder: Path, host: Host) -> int:
             execute(folder, host)
         else:
             assist(folder, host)
-    except stopping.Interrupted:
+    except Interrupted:
         return 0
     finally:
         distributed.leave()
     return 0
-
-
-def _say_line(answers: TextIO, folder: Path, line: dict[str, Any]) -> None:
-    _say(answers, folder, line=line)
-
-
-def _say(answers: TextIO, folder: Path, **what: Any) -> None:
-    """One line to the front command; when it is gone, the work goes on all the same."""
-    try:
-        answers.write(json.dumps({"folder": str(folder), **what}) + "\n")
-    except BrokenPipeError:
-        return
-
-
-def _stop_at_next_epoch(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    stopping.request_stop()
-
-
-def _stop_at_next_epoch_whatever_comes(number: int, frame: object) -> None:
-    stopping.request_stop()
 
 
 def _end_with_parent() -> None:
@@ -115,10 +106,6 @@ def _end_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(set_parent_death_signal, int(signal.SIGKILL))
-
-
-def _warm_up() -> None:
-    import torch  # noqa: F401  the seconds that this takes are paid once, not per run
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from contrastbench.runner import Run
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.rows import read_row
-from contrastbench.runner.tickets import write_ticket
+from contrastbench.runner.states import write_ticket
 from contrastbench.runner.vocabulary import SCALES, chain
 from contrastbench.selection import select
 

@@ -6,7 +6,7 @@ from command_line import contrastbench
 from contrastbench.runner.launchers import inline, local
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.rows import read_row
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of
 from contrastbench.selection import select
 
 

@@ -15,11 +15,9 @@ from contrastbench.cli.status import _status_grid
 from contrastbench.cli.verifying import check_needs
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
-from contrastbench.runner.cost import Slots
-from contrastbench.runner.disk import spare_files
-from contrastbench.runner.plan import plan
+from contrastbench.runner.plan import Slots, plan
 from contrastbench.runner.rows import read_row, result_of, rows_shipped, sealed, write_row
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of, spare_files
 from contrastbench.runner.vocabulary import chain
 from contrastbench.selection import select
 

@@ -6,8 +6,7 @@ import pytest
 
 from contrastbench.cli import planning
 from contrastbench.cli.display import cost_of, duration, priced_by
-from contrastbench.runner.cost import Estimator, Slots, lower_quartile
-from contrastbench.runner.plan import plan
+from contrastbench.runner.plan import Estimator, Slots, lower_quartile, plan
 from contrastbench.selection import select
 
 

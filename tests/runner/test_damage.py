@@ -14,7 +14,7 @@ from contrastbench.runner import claims, files, states
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.rows import read_row
-from contrastbench.runner.tickets import read_ticket, run_of
+from contrastbench.runner.states import read_ticket, run_of
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"7", b'{"host": '], ids=["empty", "list", "number", "cut off"])

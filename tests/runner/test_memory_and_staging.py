@@ -6,7 +6,7 @@ import json
 import psutil
 import pytest
 
-from contrastbench.runner import memory
+from contrastbench.runner import devices
 from contrastbench.runner.staging import LISTING, staged
 
 GB = 10**9
@@ -33,20 +33,20 @@ def version_2(folder, limit, used, droppable=0, kills=0):
 @pytest.mark.parametrize("group", [version_1, version_2])
 def test_the_limit_of_a_control_group_counts_and_not_the_nodes_memory(tmp_path, group):
     job = group(tmp_path / "job", limit=GB, used=GB * 3 // 4, droppable=GB // 4, kills=2)
-    there = memory.memory([job])
+    there = devices.memory([job])
     assert (there.total, there.available) == (GB, GB // 2), "what the kernel can drop is free"
-    assert memory.kills_for_memory([job]) == 2
+    assert devices.kills_for_memory([job]) == 2
 
 
 def test_the_narrowest_of_nested_groups_counts(tmp_path):
     job = version_2(tmp_path / "job", limit=GB, used=0)
     task = version_2(tmp_path / "job" / "task", limit="max", used=0)
-    assert memory.memory([task, job]).total == GB
+    assert devices.memory([task, job]).total == GB
 
 
 def test_without_a_limit_it_is_the_machines_memory(tmp_path):
     free = version_1(tmp_path / "free", limit=2**63 - 4096, used=GB)
-    assert memory.memory([free]).total == memory.memory([]).total == psutil.virtual_memory().total
+    assert devices.memory([free]).total == devices.memory([]).total == psutil.virtual_memory().total
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.toy.config import Config
 
 from contrastbench import papers
-from contrastbench.runner import Cell, Run, added, product, seeded, tickets
+from contrastbench.runner import Cell, Run, added, product, seeded, states
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import rows_shipped
@@ -73,9 +73,9 @@ def test_a_config_can_grow_without_a_new_key_for_the_runs_it_had():
 def test_a_ticket_from_before_a_config_grew_is_still_read(monkeypatch):
     ticket = {"paper": "toy", "config_type": "benchmarks.toy.config:Config", "config": resolved(Config(epochs=7))}
     monkeypatch.setattr("benchmarks.toy.config.Config", Grown)
-    assert tickets.config_of(ticket) == Grown(epochs=7)
+    assert states.config_of(ticket) == Grown(epochs=7)
     with pytest.raises(ValueError, match=r"differs from benchmarks.toy.config:Config in \['speed'\]"):
-        tickets.config_of({**ticket, "config": {**ticket["config"], "speed": 1}})
+        states.config_of({**ticket, "config": {**ticket["config"], "speed": 1}})
 
 
 def test_an_unknown_scale_names_the_possible_ones():
@@ -149,7 +149,7 @@ def test_a_run_with_two_metrics_in_a_cell_is_planned_and_written_down_once(tmp_p
     planned = plan([*cells, ("more", cells[0][1])], tmp_path)
     assert [each.cells for each in planned] == [(("main", cells[0][1].name), ("more", cells[0][1].name))]
     (job,) = write_tickets(planned, tmp_path)
-    assert tickets.read_ticket(job.folder)["cells"] == [["main", cells[0][1].name], ["more", cells[0][1].name]]
+    assert states.read_ticket(job.folder)["cells"] == [["main", cells[0][1].name], ["more", cells[0][1].name]]
 
 
 def test_a_changed_setting_shows_in_the_labels():

@@ -22,7 +22,7 @@ from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of
 from contrastbench.selection import select
 
 sys.path.append(str(Path(__file__).parents[2] / "slurm"))  # no package: its scripts run with any Python

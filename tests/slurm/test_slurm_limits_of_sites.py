@@ -16,7 +16,7 @@ from contrastbench.runner.launchers.slurm_sbatch import is_no_room
 from contrastbench.runner.launchers.slurm_script import Ask, ask_for, auto_hours
 from contrastbench.runner.profiles import AUTO_HOURS, Profile
 from contrastbench.runner.rows import SCHEMA, read_row, sealed, write_row
-from contrastbench.runner.tickets import folder_of, write_ticket
+from contrastbench.runner.states import folder_of, write_ticket
 from contrastbench.selection import select
 
 SETTINGS = {"epochs": "1", "size": "2"}

@@ -17,7 +17,7 @@ from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of
 from contrastbench.selection import select, with_settings
 
 EPOCHS = 40

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contrastbench.runner.states import FAILURES, state_of
-from contrastbench.runner.tickets import folder_of
+from contrastbench.runner.states import folder_of, state_of
 from contrastbench.runner.vocabulary import Run
 
 
@@ -54,15 +53,15 @@ def readiness(job: Job) -> str:
     """``ready``, ``waiting``, or the reason why the job can never be started."""
     for folder in job.needs:
         state = state_of(folder).name
-        if state in FAILURES:
+        if state in FAILURES_IN_WORDS:
             return f"needs {folder.name[:12]}, which {FAILURES_IN_WORDS[state]}"
         if state != "done":
             return "waiting"
     return "ready"
 
 
-def unready(job: Job) -> str:
-    """Why a job that waits is not started at all: the first run that it needs and that is not done."""
+def why_it_waits(job: Job) -> str:
+    """Names the first run that the job needs and that is not done."""
     missing = [folder.name[:12] for folder in job.needs if state_of(folder).name != "done"]
     return f"needs {missing[0]}, which is not done here" if missing else "what it needs is done now; run it again"
 

@@ -6,13 +6,12 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any
 
-from contrastbench.runner import files, stopping
+from contrastbench.runner import files
+from contrastbench.runner.checkpoint import Interrupted, stop_requested
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
-from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, unready
+from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, why_it_waits
 
 
 def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: int = 1) -> Outcome:
@@ -24,8 +23,8 @@ def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: i
     told: list[int] = []
     with _saving_when_told_to_stop(told):
         try:
-            return _launch(jobs, watch, device, threads)
-        except stopping.Interrupted:
+            return _do_each(jobs, watch, Host(device, threads))
+        except Interrupted:
             pass
     signal.raise_signal(told[0])
     raise KeyboardInterrupt  # where the signal is ignored
@@ -34,38 +33,36 @@ def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: i
 @contextlib.contextmanager
 def _saving_when_told_to_stop(told: list[int]) -> Iterator[None]:
     """Notes the first Ctrl-C or SIGTERM in ``told``; outside the main thread signals are left as they are."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def as_before() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if is_main}
 
     def save(number: int, frame: object) -> None:
-        as_before()
+        restore()
         told.append(number)
-        stopping.request_stop()
+        stop_requested.set()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     for number in before:
         signal.signal(number, save)
     try:
         yield
     finally:
-        stopping.forget_stop()
-        as_before()
+        stop_requested.clear()
+        restore()
 
 
-def _launch(jobs: Sequence[Job], watch: Watch, device: str, threads: int) -> Outcome:
+def _do_each(jobs: Sequence[Job], watch: Watch, host: Host) -> Outcome:
     outcome = Outcome()
     for job in in_order(jobs):
-        if stopping.stop_requested():
-            raise stopping.Interrupted
-        ready = readiness(job)
-        if ready == "ready":
+        if stop_requested.is_set():
+            raise Interrupted
+        problem = readiness(job)
+        if problem == "ready":
             try:
-                status = execute(job.folder, Host(device, threads), watch=partial(_seen, watch, job))
+                status = execute(job.folder, host, watch=lambda line, job=job: watch(job, {"line": line}))  # type: ignore[misc]
                 outcome.ended[job.folder] = status
                 watch(job, {"status": status})
                 continue
@@ -73,12 +70,6 @@ def _launch(jobs: Sequence[Job], watch: Watch, device: str, threads: int) -> Out
                 if files.is_full_disk(error):
                     raise
                 problem = str(error)
-        else:
-            problem = ready if ready != "waiting" else unready(job)
-        outcome.problems[job.folder] = problem
-        watch(job, {"status": "not started", "problem": problem})
+        outcome.problems[job.folder] = problem if problem != "waiting" else why_it_waits(job)
+        watch(job, {"status": "not started", "problem": outcome.problems[job.folder]})
     return outcome
-
-
-def _seen(watch: Watch, job: Job, line: dict[str, Any]) -> None:
-    watch(job, {"line": line})

@@ -11,20 +11,21 @@ import dataclasses
 import errno
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from contrastbench.runner.devices import Host, cores, device_of
+from contrastbench.runner.devices import Host, cores, device_of, kills_for_memory, memory
 from contrastbench.runner.execute import give_up
-from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, unready
-from contrastbench.runner.memory import kills_for_memory, memory
+from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, why_it_waits
 from contrastbench.runner.states import forget_queued, mark_queued
 
 ATTEMPTS = 3
@@ -61,13 +62,25 @@ def placed(
         count: slots of each kind at most; as many as fit where not given.
     """
     asked = [device_of(job.run.paper, job.run.stage, job.run.config, device) for job in jobs]
-    kinds = [each.partition(":")[0] for each in asked]
     slots = [
         slot
         for each in dict.fromkeys(asked)
         for slot in slots_here(each, count, threads, runs_per_gpu)[: asked.count(each)]
     ]
+    kinds = [each.partition(":")[0] for each in asked]
     return [dataclasses.replace(job, device=kind) for job, kind in zip(jobs, kinds, strict=True)], slots
+
+
+def memory_is_enough() -> bool:
+    """Whether another run may begin: one that would exceed the memory there is may take its neighbours with it."""
+    there = memory()
+    return there.available > FREE_MEMORY_PART * there.total
+
+
+def killed_for_memory() -> str:
+    """What the row of a run says that the kernel killed for the memory it took."""
+    allowed = memory().total / 1e9
+    return f"killed by the kernel: the limit of {allowed:.1f} GB was reached; ask for more memory and retry"
 
 
 def launch(
@@ -95,85 +108,60 @@ def launch(
         unwanted: why a run is not to be begun (or begun again) any more; empty if it is.
     """
     queue = _Queue(jobs, watch, stopping, unwanted, scheduler_job, one_at_a_time)
-    if not scheduler_job:
-        for job in queue.waiting:
-            mark_queued(job.folder, launcher="local")
-    identity = ["--launcher", "slurm", "--job", scheduler_job] if scheduler_job else ["--launcher", "local"]
-    workers = [_Worker(slot, identity) for slot in slots[: max(1, len(jobs))]]
-    selector = selectors.DefaultSelector()
+    for job in queue.waiting if not scheduler_job else ():
+        mark_queued(job.folder, launcher="local")
+    heard: SimpleQueue[_Heard] = SimpleQueue()
+    workers = [_Worker(slot, scheduler_job) for slot in slots[: max(1, len(jobs))]]
+    for worker in workers:
+        worker.start(heard)
     try:
-        for worker in workers:
-            worker.start(selector)
-        while queue.feed(workers):
-            for ready, _ in selector.select():
-                worker = ready.data
-                lines = worker.lines()
-                for line in lines or []:
-                    queue.heard(worker, json.loads(line))
-                if lines is None:
-                    worker.stop(selector, time.monotonic() + STOP_SECONDS)
-                    queue.lost(worker)
-                    if not stopping():
-                        worker.start(selector)
+        queue.work(workers, heard)
     finally:
         for worker in workers:
             worker.ask_to_stop()
         until = time.monotonic() + STOP_SECONDS  # for all of them together
         for worker in workers:
-            worker.stop(selector, until)
-        if not scheduler_job:
-            for job in {*queue.waiting, *(worker.job for worker in workers if worker.job)}:
-                forget_queued(job.folder)
+            worker.wait(until)
+        for job in (*queue.waiting, *(worker.job for worker in workers if worker.job)):
+            forget_queued(job.folder)
     return queue.outcome
 
 
-def memory_is_enough() -> bool:
-    """Whether another run may begin: one that would exceed the memory there is may take its neighbours with it."""
-    there = memory()
-    return there.available > FREE_MEMORY_PART * there.total
-
-
-def killed_for_memory() -> str:
-    """What the row of a run says that the kernel killed for the memory it took."""
-    allowed = memory().total / 1e9
-    return f"killed by the kernel: the limit of {allowed:.1f} GB was reached; ask for more memory and retry"
-
-
 class _Worker:
-    """One slot's process and the job it is at."""
+    """One slot's process and the job it is at. What the process says comes in through ``heard``."""
 
-    def __init__(self, slot: Slot, identity: list[str]) -> None:
+    def __init__(self, slot: Slot, scheduler_job: str | None) -> None:
         self.slot = slot
-        self.identity = identity
         self.job: Job | None = None
-        self.is_ending = False  # it can do nothing more, and another process takes its place
-        self._heard = b""  # the beginning of a line whose end is still under way
+        self.is_ending = False  # it takes no more jobs, and another process takes its place
+        launcher = ["--launcher", "slurm", "--job", scheduler_job] if scheduler_job else ["--launcher", "local"]
+        self._command = [sys.executable, "-m", "contrastbench.runner.worker", "--listen", *launcher]
+        self._command += ["--device", slot.device, "--threads", str(slot.threads)]
 
-    def start(self, selector: selectors.BaseSelector) -> None:
-        command = [sys.executable, "-m", "contrastbench.runner.worker", "--listen", *self.identity]
-        command += ["--device", self.slot.device, "--threads", str(self.slot.threads)]
-        threads = str(self.slot.threads)
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        self._heard, self.is_ending = b"", False
+    def start(self, heard: SimpleQueue[_Heard]) -> None:
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.slot.threads))
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **threads}
         )
-        selector.register(self.process.stdout, selectors.EVENT_READ, self)  # type: ignore[arg-type]
+        self.is_ending = False
+        threading.Thread(target=self._listen, args=(self.process, heard), daemon=True).start()
+
+    def _listen(self, process: subprocess.Popen[bytes], heard: SimpleQueue[_Heard]) -> None:
+        """Passes on each whole line, and None once the process has ended."""
+        try:
+            with process.stdout as lines:  # type: ignore[union-attr]
+                for line in lines:
+                    if line.endswith(b"\n"):
+                        heard.put((self, json.loads(line)))
+        finally:
+            heard.put((self, None))
 
     def give(self, job: Job) -> None:
         self.job = job
         try:
-            self.process.stdin.write(f"{job.folder}\n".encode())  # type: ignore[union-attr]
-        except BrokenPipeError:  # it died while idle; its end is read from stdout next
+            os.write(self.process.stdin.fileno(), f"{job.folder}\n".encode())  # type: ignore[union-attr]
+        except BrokenPipeError:  # it died while idle; its end is heard next
             return
-
-    def lines(self) -> list[bytes] | None:
-        """The whole lines that it has said since last asked; None once its process has ended."""
-        said = os.read(self.process.stdout.fileno(), 65536)  # type: ignore[union-attr]
-        if not said:
-            return None
-        *whole, self._heard = (self._heard + said).split(b"\n")
-        return whole
 
     def ask_to_stop(self) -> None:
         if self.process.poll() is None:
@@ -181,18 +169,16 @@ class _Worker:
                 self.process.terminate()
             self.process.stdin.close()  # type: ignore[union-attr]
 
-    def stop(self, selector: selectors.BaseSelector, until: float) -> None:
+    def wait(self, until: float) -> None:
         """Waits for the process to end, and kills it where it has not by ``until``."""
-        if self.process.stdout.closed:  # type: ignore[union-attr]
-            return
         try:
             self.process.wait(timeout=max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.is_ending = False
-        selector.unregister(self.process.stdout)  # type: ignore[arg-type]
-        self.process.stdout.close()  # type: ignore[union-attr]
+
+
+_Heard = tuple[_Worker, dict[str, Any] | None]  # a worker and a line that it said; None once its process has ended
 
 
 class _Queue:
@@ -207,31 +193,38 @@ class _Queue:
         scheduler_job: str | None,
         one_at_a_time: bool,
     ) -> None:
-        self.waiting = deque(in_order(jobs))
-        self.stopping, self.unwanted = stopping, unwanted
+        self.waiting = list(in_order(jobs))
+        self.watch, self.stopping, self.unwanted = watch, stopping, unwanted
         self.scheduler_job = scheduler_job
         self.one_at_a_time = one_at_a_time  # also from when a run is killed for the memory it took
-        self._kills = kills_for_memory()
-        self.attempts: dict[Any, int] = {}
+        self.attempts: Counter[Path] = Counter()
         self.outcome = Outcome()
-        self.watch = watch
+        self._kills = kills_for_memory()
 
-    def feed(self, workers: Sequence[_Worker]) -> bool:
+    def work(self, workers: Sequence[_Worker], heard: SimpleQueue[_Heard]) -> None:
+        """Keeps the workers at work until nothing is left to do or to wait for."""
+        while self._feed(workers):
+            worker, said = heard.get()
+            if said is not None:
+                self._hear(worker, said)
+                continue
+            worker.wait(time.monotonic() + STOP_SECONDS)
+            self._lose(worker)
+            if not self.stopping():
+                worker.start(heard)
+
+    def _feed(self, workers: Sequence[_Worker]) -> bool:
         """Gives each idle worker a job; False once nothing is left to do or to wait for."""
         for worker in workers:
-            if (
-                worker.job is None
-                and not worker.is_ending
-                and self._has_room(workers)
-                and (job := self._next(worker.slot))
-            ):
+            is_idle = worker.job is None and not worker.is_ending
+            if is_idle and self._has_room(workers) and (job := self._next(worker.slot)):
                 worker.give(job)
-        busy = any(worker.job or worker.is_ending for worker in workers)
-        if not busy and not self.stopping():
+        is_busy = any(worker.job or worker.is_ending for worker in workers)
+        if not is_busy and not self.stopping():
             for job in self.waiting:  # what they wait for is not in this launch
-                self._give_up(job, unready(job))
+                self._give_up(job, why_it_waits(job))
             self.waiting.clear()
-        return busy
+        return is_busy
 
     def _has_room(self, workers: Sequence[_Worker]) -> bool:
         if self.stopping() or not self.waiting:
@@ -242,7 +235,7 @@ class _Queue:
         for job in list(self.waiting):
             if not slot.device.startswith(job.device):
                 continue
-            ready = self.unwanted(job) or (readiness(job) if job.needs else "ready")
+            ready = self.unwanted(job) or readiness(job)
             if ready == "waiting":
                 continue
             self.waiting.remove(job)
@@ -251,53 +244,51 @@ class _Queue:
             self._give_up(job, ready)
         return None
 
-    def heard(self, worker: _Worker, said: dict[str, Any]) -> None:
+    def _hear(self, worker: _Worker, said: dict[str, Any]) -> None:
+        """A line of a curve, or how the run ended."""
         job = worker.job
         if job is None:
             return
         if "line" in said:
             self.watch(job, {"line": said["line"]})
-        elif said["status"] == "disk full":
-            worker.job = None
+            return
+        worker.job = None
+        if said["status"] == "disk full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.folder))
-        elif said["status"] == "unusable":
+        if said["status"] == "unusable":
+            worker.is_ending = True
             self._give_up(job, said["problem"])
-            worker.job, worker.is_ending = None, True
         else:
-            self.outcome.ended[job.folder] = said["status"]
-            worker.job = None
-            self.watch(job, {"status": said["status"]})
+            self._end(job, said["status"])
 
-    def lost(self, worker: _Worker) -> None:
+    def _lose(self, worker: _Worker) -> None:
         """The worker's process has ended: its run, if it had one, is tried again or given up."""
+        worker.is_ending = False
         job, worker.job = worker.job, None
         if job is None:
             return
+        self.attempts[job.folder] += 1
         if reason := self.unwanted(job):
             self._give_up(job, reason)
-            return
-        if worker.process.poll() == -signal.SIGKILL and kills_for_memory() > self._kills:
-            self._out_of_memory(job, worker.slot)
-            return
-        self.attempts[job.folder] = self.attempts.get(job.folder, 0) + 1
-        if self.attempts[job.folder] < ATTEMPTS:
+        elif worker.process.poll() == -signal.SIGKILL and kills_for_memory() > self._kills:
+            self._kills += 1
+            self.one_at_a_time = True  # it may have been its neighbours' memory too
+            message = killed_for_memory()
+            launcher = "slurm" if self.scheduler_job else "local"
+            host = Host(worker.slot.device, worker.slot.threads, launcher, self.scheduler_job)
+            give_up(job.folder, host, "out_of_memory", message)
+            self._end(job, "out_of_memory", problem=message)
+        elif self.attempts[job.folder] < ATTEMPTS:
             self.watch(job, {"line": {}, "problem": f"worker died (exit {worker.process.poll()}), run resumes"})
-            self.waiting.appendleft(job)
+            self.waiting.insert(0, job)
         else:
             self._give_up(job, f"its worker died {ATTEMPTS} times (see log.txt); run the command again to go on")
 
-    def _out_of_memory(self, job: Job, slot: Slot) -> None:
-        """The kernel killed this run for the memory that it and its neighbours took. The others go on one at a time."""
-        self._kills += 1
-        self.one_at_a_time = True
-        message = killed_for_memory()
-        host = Host(slot.device, slot.threads, "slurm" if self.scheduler_job else "local", self.scheduler_job)
-        give_up(job.folder, host, "out_of_memory", message)
-        self.outcome.ended[job.folder] = "out_of_memory"
-        self.watch(job, {"status": "out_of_memory", "problem": message})
+    def _end(self, job: Job, status: str, **more: str) -> None:
+        self.outcome.ended[job.folder] = status
+        self.watch(job, {"status": status, **more})
 
     def _give_up(self, job: Job, problem: str) -> None:
-        if not self.scheduler_job:
-            forget_queued(job.folder)
+        forget_queued(job.folder)
         self.outcome.problems[job.folder] = problem
         self.watch(job, {"status": "not done", "problem": problem})

@@ -22,16 +22,15 @@ from typing import Any
 import psutil
 
 from contrastbench.runner import claims, files, states
-from contrastbench.runner.devices import Host
+from contrastbench.runner.devices import Host, kills_for_memory
 from contrastbench.runner.execute import give_up
 from contrastbench.runner.launchers import Job, local, readiness, slurm_group
 from contrastbench.runner.launchers.slurm_notes import Notes
 from contrastbench.runner.launchers.slurm_queue import mark_of, task_folders
 from contrastbench.runner.launchers.slurm_script import AGAIN, MEMORY_KILLS, NO_WORKING_GPU
-from contrastbench.runner.memory import kills_for_memory
 from contrastbench.runner.profiles import Profile, profile_of
 from contrastbench.runner.staging import staged
-from contrastbench.runner.tickets import needed_folders, read_ticket
+from contrastbench.runner.states import needed_folders, read_ticket
 from contrastbench.runner.vocabulary import Run
 
 CANCELLED = "cancelled, or given to another job"
