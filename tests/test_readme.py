@@ -1,4 +1,4 @@
-"""The README is true: its page on adding a paper works as it stands, and its commands exist."""
+"""The pages are true: that on adding a paper works as it stands, commands exist, links lead somewhere."""
 
 import os
 import re
@@ -12,17 +12,17 @@ import pytest
 import typer
 
 from contrastbench.cli.commands import app
-from contrastbench.papers import select
+from contrastbench.selection import select
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README, PAGE = ((ROOT / name).read_text() for name in ("README.md", "docs/add_a_paper.md"))
 FILE = re.compile(r"`(benchmarks/temperature/\S+)`[^`]*?\n\n?```\w+\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A folder with the README's paper in it, as a reader would type it, and nothing else."""
-    for name, content in FILE.findall(README):
+    for name, content in FILE.findall(PAGE):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
@@ -77,7 +77,7 @@ def test_every_command_of_a_page_is_one_that_can_be_given(page):
             given = context.params.get("target") or context.params.get("targets") or ()
         for target in [given] if isinstance(given, str) else given:
             if not target.startswith("temperature"):  # the page's own example
-                select(target).cells(context.params.get("scale") or "quick")
+                select(target, context.params.get("scale") or "quick").cells()
 
 
 def test_commands_are_found_on_the_pages():
@@ -85,9 +85,10 @@ def test_commands_are_found_on_the_pages():
     assert sum(bool(commands(page)) for page in PAGES) > 4
 
 
-def test_every_link_of_the_readme_leads_somewhere():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_every_link_of_a_page_leads_somewhere():
+    for page in (*PAGES, ROOT / "docs/add_a_paper.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page, target)
 
 
 ABOUT_ALL_PAPERS = ("tests/test_project.py", "tests/test_results.py", "tests/test_meta_steps.py")
@@ -98,7 +99,7 @@ def test_adding_the_readmes_paper_leaves_the_tests_green(tmp_path):
     """In a clone with the paper in its place, the tests that look at all papers pass."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    for name, content in FILE.findall(README):
+    for name, content in FILE.findall(PAGE):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text(content)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(clone / "tests/toy")])}
