@@ -23,12 +23,11 @@ import torch
 from IPython.display import Markdown, display
 
 from contrastbench import papers
-from contrastbench.cli.gathering import gather
+from contrastbench.evidence import gather
 from contrastbench.losses import hcl, nt_xent
-from contrastbench.report.formats import markdown
-from contrastbench.report.tables import sheet
+from contrastbench.report.tables import markdown, sheet
 from contrastbench.runner import Table
-from contrastbench.verdicts.join import join
+from contrastbench.verdicts.cells import join
 
 # %% [markdown]
 # ## 1. A loss is a function of embeddings
@@ -84,7 +83,7 @@ assert z_a.grad.isfinite().all()
 
 # %%
 paper = papers.paper("hard_negatives")
-shipped = gather(paper, with_here=False).shipped
+shipped = gather(paper).shipped
 cells = paper.cells("main", "quick")
 hcl_cells = [cell for cell in cells if cell.method == "HCL"]
 mine = [

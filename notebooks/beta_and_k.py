@@ -25,11 +25,10 @@ from IPython.display import SVG, Markdown, display
 
 import contrastbench
 from contrastbench import papers
-from contrastbench.cli.gathering import gather
+from contrastbench.evidence import gather
 from contrastbench.report import style
 from contrastbench.report.curves import ablation, curve
-from contrastbench.report.formats import markdown
-from contrastbench.report.tables import sheet
+from contrastbench.report.tables import markdown, sheet
 
 
 def show(figure):
@@ -43,7 +42,7 @@ def show(figure):
 # any at this scale, are open diamonds.
 
 # %%
-images = gather(papers.paper("hard_negatives"), with_here=False)
+images = gather(papers.paper("hard_negatives"))
 table = next(table for table in images.measured if table.name == "beta")
 show(ablation(table, "beta"))
 
@@ -57,7 +56,7 @@ display(Markdown(markdown(sheet(table, "long", places=("shipped",)))))
 # ## beta on graphs, in the paper's loss and in its code's
 
 # %%
-graphs = gather(papers.paper("graph_contrastive"), with_here=False)
+graphs = gather(papers.paper("graph_contrastive"))
 table = next(table for table in graphs.measured if table.name == "beta" and table.scale == "paper")
 show(ablation(table, "beta"))
 

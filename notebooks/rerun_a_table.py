@@ -25,22 +25,21 @@
 from IPython.display import Markdown, display
 
 from contrastbench import papers
-from contrastbench.cli.gathering import gather
-from contrastbench.report.formats import markdown
-from contrastbench.report.tables import sheet
+from contrastbench.evidence import gather
+from contrastbench.report.tables import markdown, sheet
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.verdict import verdict
 
 paper = papers.paper("graph_contrastive")
-gathered = gather(paper, with_here=False)
-print(f"{paper.title}: {len(gathered.shipped)} shipped rows")
+evidence = gather(paper)
+print(f"{paper.title}: {len(evidence.shipped)} shipped rows")
 
 # %% [markdown]
 # A paper has tables; a table was measured at one scale or several, and rows of two scales never meet. `paper` scale is
 # the published protocol: only there a cell is judged against the printed number.
 
 # %%
-for table in gathered.measured:
+for table in evidence.measured:
     measured = sum(bool(cell.shipped.done) for cell in table.cells)
     print(f"{table.name:10} {table.scale:6} {measured:3} of {len(table.cells):3} cells measured")
 
@@ -48,7 +47,7 @@ for table in gathered.measured:
 # The main table, as the paper lays it out: published, shipped, and the verdict.
 
 # %%
-table = next(table for table in gathered.measured if table.name == "main" and table.scale == "paper")
+table = next(table for table in evidence.measured if table.name == "main" and table.scale == "paper")
 display(Markdown(markdown(sheet(table, "grid", places=("shipped",)))))
 
 # %% [markdown]

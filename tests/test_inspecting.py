@@ -4,13 +4,14 @@ import csv
 import io
 import json
 
+import pandas
 import pytest
 from typer.testing import CliRunner
 
 import contrastbench
 from contrastbench.cli.app import console
 from contrastbench.cli.commands import app
-from contrastbench.report.spreadsheet import csv_of
+from contrastbench.report.tables import csv_text
 
 
 @pytest.fixture(scope="module")
@@ -116,5 +117,7 @@ def test_the_python_function_gives_a_table_to_group(folders):
 
 
 def test_no_cell_of_a_csv_is_a_formula():
-    text = csv_of([["=1+1", "+x", "-x", "@x", "fine", "-1.5", -2.0, ""]])
-    assert text == "'=1+1,'+x,'-x,'@x,fine,-1.5,-2.0,\n"
+    text = csv_text(
+        pandas.DataFrame([["=1+1", "+x", "-x", "@x", "fine", "-1.5", -2.0, None]], columns=list("abcdefgh"))
+    )
+    assert text == "a,b,c,d,e,f,g,h\n'=1+1,'+x,'-x,'@x,fine,-1.5,-2.0,\n"

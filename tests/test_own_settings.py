@@ -8,10 +8,9 @@ from typer.testing import CliRunner
 from contrastbench.cli.app import console, places
 from contrastbench.cli.before import data_is_here
 from contrastbench.cli.commands import app
-from contrastbench.cli.drawing import curve_over
-from contrastbench.cli.gathering import gather
+from contrastbench.drawing import curve_over
+from contrastbench.evidence import gather
 from contrastbench.report.curves import without_setting
-from contrastbench.runner.provenance import PROJECT
 from contrastbench.selection import select
 
 
@@ -144,7 +143,9 @@ def test_a_curve_has_a_line_for_each_method_and_the_users_own_on_it(invoke):
     run(invoke, "toy/main", "--seeds", "2")
     run(invoke, "toy/main/Plain", "--seeds", "1", "--set", "gain=2,3")
     selection = select("toy/main/Noise8")
-    figure, metric = curve_over(gather(selection.paper), selection, "gain", None, "method", None)
+    figure, metric = curve_over(
+        gather(selection.paper, places.runs, places.results), selection, "gain", None, "method", None
+    )
     assert metric == "test_top1_percent"
     assert lines_of(figure) == {"Plain": [0.0, 2.0, 3.0], "Better": [1.0]}
 
@@ -156,24 +157,21 @@ def lines_of(figure):
 
 
 def test_the_readmes_curve_is_one_line_over_six_betas(monkeypatch):
-    monkeypatch.setattr(places, "results", PROJECT / "results")
     selection = select("hard_negatives/beta")
-    figure, _ = curve_over(gather(selection.paper, with_here=False), selection, "beta", None, "method", "quick")
+    figure, _ = curve_over(gather(selection.paper), selection, "beta", None, "method", "quick")
     assert lines_of(figure) == {"HCL": [0.0, 0.25, 0.5, 1.0, 2.0, 5.0]}
 
 
 @pytest.mark.parametrize("x", ["k", "neighbours"])
 def test_a_curve_takes_the_tables_word_and_the_configs(monkeypatch, x):
-    monkeypatch.setattr(places, "results", PROJECT / "results")
     selection = select("novel_class_discovery/k")
-    figure, _ = curve_over(gather(selection.paper, with_here=False), selection, x, None, "method", "quick")
+    figure, _ = curve_over(gather(selection.paper), selection, x, None, "method", "quick")
     assert lines_of(figure) == {"BCE + NCL + SCL": [5.0, 15.0, 50.0, 150.0, 300.0]}
 
 
 def test_a_curve_of_several_data_sets_has_a_panel_each(monkeypatch):
-    monkeypatch.setattr(places, "results", PROJECT / "results")
     selection = select("graph_contrastive/beta")
-    figure, _ = curve_over(gather(selection.paper, with_here=False), selection, "beta", None, "method", "paper")
+    figure, _ = curve_over(gather(selection.paper), selection, "beta", None, "method", "paper")
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["MUTAG", "PTC_MR", "IMDB-BINARY", "IMDB-MULTI", "ENZYMES", "PROTEINS"]
     assert lines_of(figure)["Hard (paper)"] == [0.0, 1.0, 2.0, 10.0] and not figure.axes[0].get_legend()

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = (
     *("losses", "encoders", "data", "evaluation", "runner", "verdicts", "report", "readmes", "cli"),
     *("randomness", "training", "weights", "distributed", "papers", "settings", "selection", "reading", "timing"),
+    *("evidence", "drawing", "shipping", "verifying"),
 )
 
 # Who may import whom; each part may import itself.
@@ -35,7 +36,14 @@ ARROWS = {
     "papers": {"runner"},
     "selection": {"runner", "papers", "settings"},
     "reading": {"runner", "selection"},
-    "cli": {"runner", "verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "data"},
+    "evidence": {"runner", "papers", "selection", "verdicts"},
+    "drawing": {"runner", "papers", "selection", "verdicts", "evidence", "report", "readmes"},
+    "verifying": {"runner", "verdicts", "evidence"},
+    "shipping": {"runner", "papers", "evidence", "drawing", "report", "readmes", "verifying"},
+    "cli": {
+        *("runner", "verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "data"),
+        *("evidence", "drawing", "shipping", "verifying"),
+    },
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
         *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
@@ -47,7 +55,7 @@ RUNNER_FOR_PAPERS = {"contrastbench.runner"}
 RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".studies", ".files")}
 DATA_FOR_VERDICTS = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
 REPORT_FOR_PAPERS = {"contrastbench.report.style"}
-NO_TORCH = ("verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "cli")
+NO_TORCH = ("verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "shipping", "cli")
 
 
 def imports_of(path: Path) -> set[str]:

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from command_line import contrastbench
 
-from contrastbench import papers
-from contrastbench.cli import drawing, shipping, verifying
-from contrastbench.cli.app import places
-from contrastbench.cli.gathering import Gathered, gather
+from contrastbench import drawing, papers, shipping, verifying
+from contrastbench.evidence import Evidence, gather
 from contrastbench.readmes import blocks
 from contrastbench.report import style
 from contrastbench.report.style import new_figure
@@ -34,14 +32,14 @@ def results(tmp_path):
 def test_committed_rows_are_whole_and_tables_and_readmes_follow_from_them():
     """All that ``verify`` looks at, without drawing: figures, which take a minute, must name these rows."""
     tables = []
-    for gathered in (gather(papers.paper(name), with_here=False) for name in papers.names()):
-        assert verifying.problems_of_rows(gathered, shipping.standing(gathered), history=True) == []
-        assert shipping.check_generated(shipping.generated_tables(gathered)) == []
-        figures = (PROJECT / "results" / gathered.paper.name / "figures").glob("*")
-        assert [path for path in figures if rows_digest(gathered.shipped).encode() not in path.read_bytes()] == []
-        tables += gathered.tables
-    for path, paper in shipping.markdown_files():
-        assert blocks.check_file(path, tables, paper, places.results) == []
+    for evidence in (gather(papers.paper(name)) for name in papers.names()):
+        assert verifying.problems_of_rows(evidence, shipping.standing(evidence), history=True) == []
+        assert shipping.check_generated(shipping.generated_tables(evidence)) == []
+        figures = (PROJECT / "results" / evidence.paper.name / "figures").glob("*")
+        assert [path for path in figures if rows_digest(evidence.shipped).encode() not in path.read_bytes()] == []
+        tables += evidence.tables
+    for path, paper in shipping.markdown_files(PROJECT / "results"):
+        assert blocks.check_file(path, tables, paper, PROJECT / "results") == []
 
 
 @pytest.mark.slow
@@ -70,7 +68,6 @@ def test_a_better_number_in_a_row_is_noticed(tmp_path, results):
 
 
 def test_a_table_and_a_figure_that_do_not_follow_are_named(monkeypatch, results):
-    monkeypatch.setattr(places, "results", results)
     table = results / "hard_negatives" / "tables" / "main-quick.md"
     table.write_text(table.read_text().replace("SimCLR", "SimCLR!"))
     figure = results / "hard_negatives" / "figures" / "main-quick.svg"
@@ -78,22 +75,21 @@ def test_a_table_and_a_figure_that_do_not_follow_are_named(monkeypatch, results)
     stray = results / "hard_negatives" / "tables" / "best-seeds.md"
     stray.write_text("| 99.0 |")
     drawn = {figure.stem: new_figure()[0]}
-    monkeypatch.setattr(shipping, "standard_figures", lambda gathered: drawn)
+    monkeypatch.setattr(shipping, "standard_figures", lambda evidence: drawn)
     for path in {*figure.parent.iterdir()} - {figure}:
         path.unlink()
-    gathered = Gathered(papers.paper("hard_negatives"), rows_shipped(results, "hard_negatives"))
-    assert shipping.stale_files(gathered) == [
+    evidence = gather(papers.paper("hard_negatives"), results=results)
+    assert shipping.stale_files(evidence) == [
         f"{table} does not follow from the rows; make it again",
         f"{figure} was made from other rows",
         f"{stray} follows from no row",
     ]
 
 
-def problems(rows, monkeypatch, results):
+def problems(rows, results):
     """What verify says of these rows of hard_negatives, their tables and figures apart."""
-    monkeypatch.setattr(places, "results", results)
-    gathered = Gathered(papers.paper("hard_negatives"), rows)
-    return verifying.problems_of_rows(gathered, shipping.standing(gathered), history=True)
+    evidence = Evidence(papers.paper("hard_negatives"), rows, results=results)
+    return verifying.problems_of_rows(evidence, shipping.standing(evidence), history=True)
 
 
 def test_seeds_that_were_shipped_once_cannot_be_left_out(monkeypatch, results):
@@ -101,20 +97,18 @@ def test_seeds_that_were_shipped_once_cannot_be_left_out(monkeypatch, results):
     if not verifying.history_is_here():
         pytest.skip("this checkout has no history to compare with")
     rows = rows_shipped(results, "hard_negatives")
-    assert problems(rows, monkeypatch, results) == []
+    assert problems(rows, results) == []
     last = max(row["seed"] for row in rows)
-    found = problems([row for row in rows if row["seed"] != last], monkeypatch, results)
+    found = problems([row for row in rows if row["seed"] != last], results)
     assert len(found) == sum(row["seed"] == last for row in rows)
     assert all("was shipped once and is gone" in problem for problem in found)
     row = rows[0]
     better = sealed({**row, "metrics": dict.fromkeys(row["metrics"], 99.0)})
-    (problem,) = problems([better, *rows[1:]], monkeypatch, results)
+    (problem,) = problems([better, *rows[1:]], results)
     assert "was shipped once with other metrics" in problem
     raised = {**row, "protocol_version": row["protocol_version"] + 1}
     raised["key"] = key_of({part: raised[part] for part in verifying.IDENTITY})
-    assert all(
-        "stands in no cell" in problem for problem in problems([sealed(raised), *rows[1:]], monkeypatch, results)
-    )
+    assert all("stands in no cell" in problem for problem in problems([sealed(raised), *rows[1:]], results))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +122,7 @@ def test_a_row_of_no_commit_is_named(monkeypatch, results, git, message):
     if not verifying.history_is_here() and not git["dirty"]:
         pytest.skip("this checkout has no history to compare with")
     first, *others = rows_shipped(results, "hard_negatives")
-    (problem,) = problems([sealed({**first, "git": git}), *others], monkeypatch, results)
+    (problem,) = problems([sealed({**first, "git": git}), *others], results)
     assert message in problem
 
 
@@ -168,61 +162,58 @@ def test_rows_made_here_are_compared_with_the_shipped_ones(tmp_path):
     assert "toy/main/Noise8/Better" not in done.stderr
 
 
-def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_settings_are_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "runs", tmp_path / "runs")
-    monkeypatch.setattr(places, "results", tmp_path / "results")
+def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_settings_are_not(tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
     for more in (["--seeds", "5"], ["--set", "size=6"]):
         command = ["run", "toy/main/Noise8/Plain", *more, "--launcher", "inline"]
-        assert contrastbench(*command, runs=places.runs).returncode == 0
-    paths = list(places.runs.glob("toy/*/row.json"))
+        assert contrastbench(*command, runs=runs).returncode == 0
+    paths = list(runs.glob("toy/*/row.json"))
     for path in paths:
         row = read_row(path)
         write_row(path, sealed({**row, "git": {**row["git"], "dirty": False}}))
     toy = papers.paper("toy")
-    rows, problems = shipping.promotable_rows(toy)
-    assert len(paths) == 8 and problems == []
+    rows = shipping.promotable_rows(gather(toy, runs, results))
+    assert len(paths) == 8
     assert sorted(row["seed"] for row in rows.values()) == [0, 1, 2, 3, 4]
-    assert shipping.ship(toy, rows, places.results)
-    assert not shipping.ship(toy, {}, places.results), "again, with nothing new: all of them stay"
-    assert [row["seed"] for row in rows_shipped(places.results, "toy")] == [0, 1, 2, 3, 4]
+    assert shipping.ship(toy, rows, results)
+    assert not shipping.ship(toy, {}, results), "again, with nothing new: all of them stay"
+    assert [row["seed"] for row in rows_shipped(results, "toy")] == [0, 1, 2, 3, 4]
     changed = next(path for path in paths if path.parent.name in rows)
     write_row(changed, sealed({**read_row(changed), "git": {"commit": "c0ffee", "dirty": True}}))
     with pytest.raises(ValueError, match="1 rows of toy come from a changed checkout"):
-        shipping.promotable_rows(toy)
+        shipping.promotable_rows(gather(toy, runs, results))
 
 
 def test_only_a_paper_whose_rows_changed_is_drawn_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "results", tmp_path)
     for made in ("generated_tables", "generated_files"):
         monkeypatch.setattr(shipping, made, lambda one: {tmp_path / one.paper.name / "tables" / "a.md": b"1"})
-    shipping.write_generated()
+    shipping.write_generated(tmp_path)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/tables/a.md")}
     assert {path.parent.parent.name for path in written} == set(papers.names())
-    shipping.write_generated({"toy"})
+    shipping.write_generated(tmp_path, {"toy"})
     assert [path.parent.parent.name for path, then in written.items() if path.stat().st_mtime_ns != then] == ["toy"]
     (tmp_path / "toy" / "tables" / "a.md").write_bytes(b"0")
-    shipping.write_generated(set())
+    shipping.write_generated(tmp_path, set())
     assert (tmp_path / "toy" / "tables" / "a.md").read_bytes() == b"1", "what does not follow is made"
 
 
 def test_the_page_draws_what_rows_made_here_change_and_takes_the_rest_as_committed(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "runs", tmp_path / "runs")
-    monkeypatch.setattr(places, "results", tmp_path / "results")
-    assert contrastbench("run", "toy/main", "--launcher", "inline", runs=places.runs).returncode == 0
-    write_shipped(places.results, "toy", [read_row(path) for path in places.runs.glob("toy/*/row.json")])
-    shipping.write_generated({"toy"})
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    assert contrastbench("run", "toy/main", "--launcher", "inline", runs=runs).returncode == 0
+    write_shipped(results, "toy", [read_row(path) for path in runs.glob("toy/*/row.json")])
+    shipping.write_generated(results, {"toy"})
     drawn = []
     monkeypatch.setattr(drawing.plots, "comparison", lambda table: drawn.append(table.name) or new_figure()[0])
 
     def page(with_here):
         drawn.clear()
-        gathered = gather(papers.paper("toy"), with_here=with_here)
-        return drawing.write_page([gathered], tmp_path / "page.html").read_text().count("<figure")
+        evidence = gather(papers.paper("toy"), runs if with_here else None, results)
+        return drawing.write_page([evidence], tmp_path / "page.html").read_text().count("<figure")
 
-    assert page(with_here=False) == page(with_here=True) > 0 and drawn == ["main"]
+    assert 0 < page(with_here=False) < page(with_here=True) and drawn == ["main"], "training curves are here alone"
     page(with_here=False)
     assert drawn == []
-    committed = places.results / "toy" / "figures" / "main-quick.svg"
+    committed = results / "toy" / "figures" / "main-quick.svg"
     committed.write_text(committed.read_text().replace(style.creator(), "matplotlib 0.1"))
     page(with_here=False)
     assert drawn == ["main"], "another matplotlib has other strokes"

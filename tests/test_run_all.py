@@ -17,8 +17,8 @@ from contrastbench.cli import reproducing
 from contrastbench.cli.app import console, places
 from contrastbench.cli.commands import app
 from contrastbench.cli.first import JUDGED, first_part
-from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import planned_runs
+from contrastbench.evidence import gather
 from contrastbench.runner.rows import read_row, sealed, write_shipped
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +94,9 @@ def test_the_first_table_is_the_one_with_most_printed_numbers(tmp_path, monkeypa
     monkeypatch.setattr(places, "runs", tmp_path)
     monkeypatch.setattr(places, "results", ROOT / "results")
     first = first_part(planned_runs(None, "quick"))
-    tables = {(table.paper, table.name, table.scale): table for table in gather(papers.paper(first.place[0])).tables}
+    tables = {
+        (table.paper, table.name, table.scale): table for table in gather(papers.paper(first.place[0]), tmp_path).tables
+    }
     kinds = {cell.name: cell.verdict.kind for cell in tables[first.place].cells if cell.name in first.cells}
     assert sum(kind in JUDGED for kind in kinds.values()) > 1
     assert len(first.keys) < 60, "it must be ready within a minute"

@@ -23,7 +23,7 @@ from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log, Run
 from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES, chain
-from contrastbench.verdicts.pairs import holm, sign_flip_p
+from contrastbench.verdicts.statistics import holm, sign_flip_p
 
 TINY = dataclasses.replace(scales.QT["smoke"], sentences=320, batch=32, pieces=2)
 TRANSFORMER = dataclasses.replace(TINY, encoder="transformer", tests=("Lee",))

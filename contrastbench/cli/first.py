@@ -8,17 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contrastbench import papers
-from contrastbench.cli.app import console
+from contrastbench.cli.app import console, places
 from contrastbench.cli.display import layout_for
-from contrastbench.cli.gathering import gather
 from contrastbench.cli.planning import prices
-from contrastbench.report.formats import terminal
-from contrastbench.report.tables import sheet
+from contrastbench.evidence import gather
+from contrastbench.report.tables import sheet, terminal
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.vocabulary import Run, chain
 from contrastbench.verdicts.cells import JoinedTable
+from contrastbench.verdicts.verdict import JUDGED
 
-JUDGED = ("reproduced", "differs", "undecided")  # verdicts against a printed number
 CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell are done and shown too
 
 Place = tuple[str, str, str]  # paper, table and the scale of its runs
@@ -34,7 +33,11 @@ class First:
 
     def print(self) -> None:
         """Prints these cells as `table` does, but without tests, which need all cells of the table."""
-        (table,) = (each for each in gather(papers.paper(self.place[0])).tables if _place(each) == self.place)
+        (table,) = (
+            each
+            for each in gather(papers.paper(self.place[0]), places.runs, places.results).tables
+            if _place(each) == self.place
+        )
         cells = [cell for cell in table.cells if cell.name in self.cells]
         shown = dataclasses.replace(table, cells=cells, unmatched=())
         console.print(terminal(sheet(shown, layout_for(console.width), analysis=False), console.width))
@@ -64,7 +67,7 @@ def _runs_by_cell(planned: Iterable[Planned]) -> Mapping[Place, dict[str, list[R
 
 def _judged_cells(planned: Iterable[Planned]) -> Iterable[tuple[Place, set[str]]]:
     for paper in dict.fromkeys(each.run.paper for each in planned):
-        for table in gather(papers.paper(paper)).tables:
+        for table in gather(papers.paper(paper), places.runs, places.results).tables:
             yield _place(table), {cell.name for cell in table.cells if cell.verdict.kind in JUDGED}
 
 

@@ -55,11 +55,11 @@ def list_results(
     if format == "json":
         typer.echo(json.dumps([{"origin": place, **row} for place, row in found], indent=1))
     elif format == "csv":
-        from contrastbench.report.spreadsheet import csv_of
+        import pandas
 
-        lines = [reading.flat(place, row) for place, row in found]
-        columns = list(dict.fromkeys(name for line in lines for name in line))
-        typer.echo(csv_of([columns, *([line.get(name, "") for name in columns] for line in lines)]), nl=False)
+        from contrastbench.report.tables import csv_text
+
+        typer.echo(csv_text(pandas.DataFrame([reading.flat(place, row) for place, row in found])), nl=False)
     else:
         _print_results(found, metric or _declared_metrics(row for _, row in found))
 

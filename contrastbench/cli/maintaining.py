@@ -5,6 +5,7 @@ What they need of scipy and matplotlib is imported inside them: ``plan`` and ``r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,10 @@ from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
 from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets
+from contrastbench.runner import files
+from contrastbench.runner.rows import run_folders, sort_key
+from contrastbench.runner.states import state_of
+from contrastbench.runner.vocabulary import canonical_json
 
 
 @app.command("collect")
@@ -32,7 +37,8 @@ def collect_rows(
     history. It never replaces a shipped row. Tables and figures are made anew for the papers that are named and for
     those whose rows changed.
     """
-    from contrastbench.cli import carrying, shipping
+    from contrastbench import shipping
+    from contrastbench.evidence import gather
 
     check_is_results_folder(into)
     paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
@@ -40,21 +46,43 @@ def collect_rows(
     asked = asked_for(named, None, seeds, settings)
     changed = {each.paper.name for each in asked.selections} if named else set()
     if paths:
-        changed |= carrying.collect_files(paths, into)
+        changed |= _collect_files(paths, into)
     for selection in asked.selections if named or not paths else ():
-        rows, problems = shipping.promotable_rows(selection.paper)
+        evidence = gather(selection.paper, places.runs, places.results)
+        rows = shipping.promotable_rows(evidence)
         if seeds or settings or not selection.whole:
             wanted = {folder.name for folder in asked.folders(places.runs, complain)}
             rows = {key: row for key, row in rows.items() if key in wanted}
-        for problem in problems:
+        for problem in evidence.problems:
             complain(problem)
         console.print(f"{selection.paper.name}: {len(rows)} finished rows here stand in a table")
         if into is not None and rows:
             changed |= {selection.paper.name} if shipping.ship(selection.paper, rows, into) else set()
             console.print(str(into / selection.paper.name / "rows.jsonl"), soft_wrap=True)
     if into is not None:
-        places.results = into.absolute()
-        shipping.write_generated(changed)
+        shipping.write_generated(into.absolute(), changed)
+
+
+def _collect_files(paths: Sequence[Path], into: Path | None) -> set[str]:
+    """Says which rows of the files stand in a table, and ships those if ``into`` is given; the papers that changed."""
+    from contrastbench import shipping
+
+    by_paper, problems = shipping.read_rows(paths)
+    for problem in problems:
+        complain(problem)
+    if problems:
+        raise ValueError(f"{len(problems)} rows cannot be trusted, so none was taken")
+    changed = set()
+    for name, rows in by_paper.items():
+        reasons = shipping.sort_rows(papers.paper(name), rows, into or places.results)
+        devices = ", ".join(dict.fromkeys(row["device"] for row in rows.values()))
+        console.print(f"{name}: {len(rows)} rows from {devices}", soft_wrap=True)
+        for reason, alike in reasons.items():
+            console.print(f"  {shipping.reason_text(reason, alike)}", soft_wrap=True)
+        if into and (new := {row["key"]: row for row in reasons.get(shipping.TAKEN, ())}):
+            console.print(str(into / name / "rows.jsonl"), soft_wrap=True)
+            changed |= {name} if shipping.ship(papers.paper(name), new, into) else set()
+    return changed
 
 
 def check_is_results_folder(folder: Path | None) -> None:
@@ -83,28 +111,36 @@ def export_rows(
     settings: Settings = None,
 ) -> None:
     """Writes this machine's rows, also those of failed runs, to one file for `collect` in another checkout."""
-    from contrastbench.cli import carrying
-
-    carrying.export(out, targets, scale, seeds, settings)
+    some = targets or scale or seeds or settings
+    asked = asked_for(targets, scale, seeds, settings)
+    folders = asked.folders(places.runs, complain) if some else list(run_folders(places.runs))
+    states = [state_of(folder) for folder in folders]
+    for problem in (state.problem for state in states if state.problem):
+        complain(problem)
+    rows = sorted((state.row for state in states if state.row), key=sort_key)
+    files.write_text(out, "".join(canonical_json(row) + "\n" for row in rows))
+    dirty = sum(row["git"]["dirty"] is not False for row in rows)
+    refused = f"; {dirty} come from a changed checkout, which `collect` refuses" if dirty else ""
+    console.print(f"{out}: {len(rows)} rows{refused}", soft_wrap=True)
 
 
 @app.command("verify")
 @one_line_errors
 def verify_results() -> None:
     """Checks that rows are whole, that tables, figures and READMEs follow from them, and that rows here agree."""
-    from contrastbench.cli import agreeing, shipping
-    from contrastbench.cli.gathering import gather
+    from contrastbench import shipping
+    from contrastbench.evidence import agreement, gather
 
     if not any(places.results.glob("*/rows.jsonl")):
         raise ValueError(f"no results in {places.results}: no PAPER/rows.jsonl is there")
-    problems = shipping.stale_results()
+    problems = shipping.stale_results(places.results)
     console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
     for name in papers.names():
-        gathered = gather(papers.paper(name))
-        agreement = agreeing.agreement(gathered)
-        if agreement.counts:
-            console.print(f"{name}, here against shipped: {agreement}")
-        problems += [*gathered.problems, *agreement.differing]
+        evidence = gather(papers.paper(name), places.runs, places.results)
+        agreed = agreement(evidence)
+        if agreed.counts:
+            console.print(f"{name}, here against shipped: {agreed}")
+        problems += [*evidence.problems, *agreed.differing]
     for problem in problems:
         complain(problem)
     if problems:

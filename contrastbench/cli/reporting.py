@@ -39,14 +39,13 @@ def show_tables(
     ] = "auto",
 ) -> None:
     """Prints measured cells at the largest scale with rows: published | shipped | here | verdict; then your own."""
-    from contrastbench.report.formats import latex, markdown, terminal
-    from contrastbench.report.tables import csv_text, sheet
+    from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet, terminal
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
     tables = _tables(targets, scale, seeds, settings)
     if format == "csv":
-        typer.echo(csv_text([table for table, _ in tables]), nl=False)
+        typer.echo(csv_text(cells_frame(table for table, _ in tables)), nl=False)
         return
     for table, is_whole in tables:
         narrow = layout == "auto" and format == "terminal"
@@ -68,23 +67,22 @@ def _tables(
 
     A table with a part of its cells is not tested: Holm's correction is over all claims of a table.
     """
-    from contrastbench.cli.gathering import gather
-    from contrastbench.cli.own import own_tables
+    from contrastbench.evidence import gather, own_tables
 
     found = []
     for selection in asked_for(targets, scale, seeds, settings).selections:
-        gathered = gather(selection.paper)
-        for problem in gathered.problems:
+        evidence = gather(selection.paper, places.runs, places.results)
+        for problem in evidence.problems:
             complain(problem)
-        chosen = gathered.chosen(selection)
-        own = [] if seeds or settings else own_tables(gathered)
+        chosen = evidence.select(selection)
+        own = [] if seeds or settings else own_tables(evidence)
         own = [table for table in own if _is_shown(table, selection)]
         if selection.cell and not chosen and not own and not selection.cells(every_table=True):
-            raise selection.unknown_cell(cell.name for table in own_tables(gathered) for cell in table.cells)
-        cells = {(table.name, table.scale): len(table.cells) for table in gathered.tables}
+            raise selection.unknown_cell(cell.name for table in own_tables(evidence) for cell in table.cells)
+        cells = {(table.name, table.scale): len(table.cells) for table in evidence.tables}
         found += [(table, len(table.cells) == cells[table.name, table.scale]) for table in chosen]
         found += [(table, True) for table in own]
-        others = {(table.name, table.scale) for table in gathered.measured} - {(t.name, t.scale) for t in chosen}
+        others = {(table.name, table.scale) for table in evidence.measured} - {(t.name, t.scale) for t in chosen}
         other_scales = sorted({where for name, where in others if name in selection.tables}, key=SCALES.index)
         if other_scales and not scale:
             complaints.print(f"{selection.paper.name} is also measured at: {', '.join(other_scales)} (see --scale)")
@@ -112,22 +110,22 @@ def plot_rows(
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
     """Draws every standard figure from rows. With --x it draws one: a metric over that setting, a line per method."""
-    from contrastbench.cli import drawing
-    from contrastbench.cli.gathering import gather
+    from contrastbench import drawing
+    from contrastbench.evidence import gather
     from contrastbench.report import style
 
     selection = select(target)
-    gathered = gather(selection.paper)
+    evidence = gather(selection.paper, places.runs, places.results)
     folder = places.results / "report" / "figures" / selection.paper.name
     if x is None:
         if out and out.suffix in (".svg", ".pdf", ".png"):
             raise ValueError(f"--out {out} is one file, and without --x there are several; give a folder, or --x")
-        written = drawing.save_standard_figures(gathered, selection, out or folder)
+        written = drawing.save_standard_figures(evidence, selection, out or folder)
         if not written:
             raise ValueError(f"nothing of {target} is measured yet, so there is nothing to draw")
         console.print(f"{len(written)} files (SVG and PDF) of {len(written) // 2} figures in {out or folder}")
         return
-    figure, metric = drawing.curve_over(gathered, selection, x, y, group, scale)
+    figure, metric = drawing.curve_over(evidence, selection, x, y, group, scale)
     path = style.save(figure, out or folder / f"{metric}-over-{x}.svg")
     console.print(f"1 file: {path}", soft_wrap=True)
 
@@ -139,14 +137,14 @@ def write_report(
     out: Annotated[Path | None, typer.Option(help="the page's file; results/report/index.html if not given")] = None,
 ) -> None:
     """Writes one HTML page with every table, verdict, figure and run, your own among them. It needs no server."""
-    from contrastbench.cli.drawing import write_page
-    from contrastbench.cli.gathering import gather
+    from contrastbench.drawing import write_page
+    from contrastbench.evidence import gather
 
     path = out or places.results / "report" / "index.html"
     while True:
-        gathered = [gather(papers.paper(name)) for name in papers.names()]
-        again = watch and any(each.states["running"] + each.states["queued"] for each in gathered)
-        write_page(gathered, path, reload_seconds=5 if again else None)
+        evidence = [gather(papers.paper(name), places.runs, places.results) for name in papers.names()]
+        again = watch and any(each.states["running"] + each.states["queued"] for each in evidence)
+        write_page(evidence, path, reload_seconds=5 if again else None)
         if not again:
             break
         time.sleep(5)

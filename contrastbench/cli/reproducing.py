@@ -121,12 +121,11 @@ def _sources(names: Sequence[str]) -> Iterator[Path]:
 
 def _say(names: Sequence[str], targets: list[str] | None, scale: str, page: Path) -> dict[str, Any]:
     """Gathers the papers, writes their page and counts what it says of the cells that were asked for."""
-    from contrastbench.cli.agreeing import EQUAL, OTHER_MACHINE, agreement
-    from contrastbench.cli.drawing import write_page
-    from contrastbench.cli.gathering import gather
+    from contrastbench.drawing import write_page
+    from contrastbench.evidence import EQUAL, OTHER_MACHINE, agreement, gather
     from contrastbench.readmes.blocks import findings_of
 
-    gathered = {name: gather(papers.paper(name)) for name in names}
+    gathered = {name: gather(papers.paper(name), places.runs, places.results) for name in names}
     write_page(list(gathered.values()), page)
     verdicts: dict[str, Counter[str]] = {name: Counter() for name in names}
     for selection in asked_for(targets, scale).selections:

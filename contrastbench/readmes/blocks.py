@@ -27,8 +27,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from contrastbench.readmes.marks import OF_FILES, OF_TABLES, Lines, Values
-from contrastbench.report.formats import markdown
-from contrastbench.report.tables import LAYOUTS, sheet
+from contrastbench.report.tables import LAYOUTS, markdown, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import JoinedTable

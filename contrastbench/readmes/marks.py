@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable
-from contrastbench.verdicts.comparisons import Pooled, gain_in_pairs, pooled_claims
-from contrastbench.verdicts.statistics import Interval, spread_ratio
+from contrastbench.verdicts.gains import Pooled, gain_by_seed, pooled_gains
+from contrastbench.verdicts.statistics import Interval, paired, spread_ratio
 
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
 Lines = Sequence[Mapping[str, str]]  # of a CSV file
@@ -60,13 +60,13 @@ def _off(table: JoinedTable, parts: Sequence[str]) -> Values:
 
 def _gain(table: JoinedTable, parts: Sequence[str]) -> Values:
     dataset, method, other, *metric = parts
-    pairs = gain_in_pairs(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric]))
+    pairs = paired(gain_by_seed(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric])))
     return _ends(pairs.mean, pairs.interval)
 
 
 def _between(table: JoinedTable, parts: Sequence[str]) -> Values:
     dataset, method, metric, other = parts
-    pairs = gain_in_pairs(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other]))
+    pairs = paired(gain_by_seed(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other])))
     return _ends(pairs.mean, pairs.interval)
 
 
@@ -77,7 +77,7 @@ def _spread(table: JoinedTable, parts: Sequence[str]) -> Values:
 
 
 def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
-    found = [claim for claim in pooled_claims(table) if [claim.method, claim.other] == list(parts)]
+    found = [claim for claim in pooled_gains(table) if [claim.method, claim.other] == list(parts)]
     if not found:
         raise ValueError(f"{table.paper}/{table.name} pools no claim {' | '.join(parts)}")
     return found[0]

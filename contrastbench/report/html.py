@@ -17,13 +17,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from contrastbench.report.layout import SIGNS, published_text, words
+from contrastbench.report.layout import published_text, words
 from contrastbench.report.page import Details, script_json, table_view
 from contrastbench.report.style import GRID, INK, look
 from contrastbench.runner import files
 from contrastbench.verdicts.cells import JoinedTable, Row
 from contrastbench.verdicts.published import Published
-from contrastbench.verdicts.verdict import KINDS
+from contrastbench.verdicts.verdict import Kind
 
 FIGURES_BYTES = 2_500_000  # the room for one paper's figures; those beyond it are named only
 TEMPLATES = Path(__file__).parent / "templates"
@@ -97,15 +97,14 @@ def page(report: ReportInput) -> str:
     """The page as text."""
     details = Details()
     papers = [_paper_view(paper, details) for paper in report.papers]
-    counts = Counter(dict.fromkeys(KINDS, 0))
+    counts = Counter(dict.fromkeys(Kind, 0))
     for paper in papers:
         counts.update(paper["counts"])
     return _template().render(
         report=report,
         papers=papers,
         counts=counts,
-        kinds=KINDS,
-        signs=SIGNS,
+        kinds=list(Kind),
         look=look,
         scales=sorted({table.scale for paper in report.papers for table in paper.tables}),
         data=script_json(details.as_json()),

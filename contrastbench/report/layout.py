@@ -10,7 +10,6 @@ from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, groupe
 from contrastbench.verdicts.published import Published
 
 MISSING = "–"
-SIGNS = {"reproduced": "✓", "differs": "✗", "undecided": "?", "not comparable": "○", "not run": "–"}
 
 
 class Grid:
@@ -145,6 +144,6 @@ def verdict_text(cell: JoinedCell) -> str:
     """``✗ differs (+2.1); 88.50: ? undecided``: sign, word and hint; then the verdict on each further number, and the
     mark of data that are not the published ones."""
     verdict = cell.verdict
-    words = f"{SIGNS[verdict.kind]} {verdict.kind}" + (f" ({verdict.hint})" if verdict.hint else "")
-    further = (f"; {published_text(number)}: {SIGNS[v.kind]} {v.kind}" for number, v in cell.others if cell.best_known)
+    words = f"{verdict.kind.sign} {verdict.kind}" + (f" ({verdict.hint})" if verdict.hint else "")
+    further = (f"; {published_text(number)}: {v.kind.sign} {v.kind}" for number, v in cell.others if cell.best_known)
     return words + "".join(further) + "".join(f"; {mark}" for mark in cell.best_known.marks)

@@ -148,7 +148,10 @@ class Details:
                 "place": [cell.paper, cell.table, cell.scale],
                 "kinds": [cell.variant, cell.protocol],
                 "metric": cell.metric,
-                "verdict": [verdict.kind, verdict.reason, _short(verdict.interval), _short(verdict.difference)],
+                "verdict": [
+                    *(verdict.kind, verdict.reason),
+                    *(_short(verdict.interval), _short(verdict.difference), verdict.kind.sign),
+                ],
                 "published": [_published(number) for number in cell.published],
                 "others": [[published_text(number), v.kind, v.reason] for number, v in cell.others],
                 "here": self._sample(cell.here),

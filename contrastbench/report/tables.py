@@ -1,13 +1,17 @@
-"""Lays a joined table out as a sheet of texts, which ``formats`` prints; or as CSV, one line a cell."""
+"""Lays a joined table out as texts, for a terminal, Markdown and LaTeX; and as CSV, one line a cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich import box
+from rich.console import Group
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from contrastbench.report.findings import findings, summary
 from contrastbench.report.layout import (
-    SIGNS,
     Grid,
     number_text,
     numbers_text,
@@ -15,34 +19,34 @@ from contrastbench.report.layout import (
     sample_text,
     verdict_text,
 )
-from contrastbench.report.spreadsheet import csv_of
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample
-from contrastbench.verdicts.comparisons import counterpart, gain_in_pairs
-from contrastbench.verdicts.statistics import Interval
+from contrastbench.verdicts.gains import counterpart, gain_by_seed
+from contrastbench.verdicts.statistics import Interval, paired
+from contrastbench.verdicts.verdict import Kind
+
+if TYPE_CHECKING:
+    import pandas
 
 LAYOUTS = ("auto", "long", "grid", "brief")
 PLACES = ("shipped", "here")
-SIGNS_SAID = f"{SIGNS['not comparable']} not comparable, {SIGNS['not run']} not run."
-VERDICTS_SAID = "; ".join(f"{SIGNS[kind]} {kind}" for kind in ("reproduced", "differs", "undecided", "not comparable"))
+QUIET = (Kind.NOT_COMPARABLE, Kind.NOT_RUN, Kind.OURS)
 UNCONFIRMED = "*"
+COLOURS = {Kind.REPRODUCED: "green", Kind.CONSISTENT: "green", Kind.DIFFERS: "red", Kind.UNDECIDED: "yellow"}
 
 
-@dataclass(frozen=True)
-class Line:
-    texts: tuple[str, ...]
-    kinds: tuple[str, ...] = ()  # per text the verdict that colours it; empty where none does
-    ends_group: bool = False  # a rule may follow
-
-
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """A table as texts: a title, a header, lines, and the notes below."""
 
     title: str
     header: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     labels: int = 2  # leading columns that name the line; the rest are numbers
+
+    def ends_group(self, place: int) -> bool:
+        """Whether a rule may follow the line: several lines are one method, of which the first has its name."""
+        is_grouped = self.header[1] == "" and place + 1 < len(self.lines)
+        return is_grouped and self.lines[place + 1][0] != ""
 
 
 def sheet(
@@ -66,28 +70,58 @@ def sheet(
         return _brief(table, grid, title)
     names = ("published", *places, "verdict")
     if layout == "grid" or (layout == "auto" and len(grid.columns) > 1):
-        lines = tuple(_grid_lines(grid, names))
-        return Sheet(title, (grid.axis_rows, "", *grid.columns), lines, (SIGNS_SAID, *notes))
-    return Sheet(title, (grid.axis_rows, grid.axis_columns, *names), tuple(_long_lines(grid, names)), notes)
+        signs = f"{', '.join(f'{kind.sign} {kind}' for kind in QUIET)}."
+        return Sheet(title, (grid.axis_rows, "", *grid.columns), tuple(_grid_lines(grid, names)), (signs, *notes))
+    lines = tuple(
+        (row, column, *(cell_text(cell, name) for name in names))
+        for row, cells in grid.rows.items()
+        for column, cell in cells.items()
+    )
+    return Sheet(title, (grid.axis_rows, grid.axis_columns, *names), lines, notes)
+
+
+def _grid_lines(grid: Grid, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """A line for each of ``names``; a method without any published number has none for it and for the verdict."""
+    for row, cells in grid.rows.items():
+        is_printed = any(cell.judged for cell in cells.values())
+        shown = [name for name in names if is_printed or name in PLACES]
+        for name in shown:
+            words = (_grid_text(cells[column], name) if column in cells else "" for column in grid.columns)
+            yield (row if name == shown[0] else "", name, *words)
+
+
+def _grid_text(cell: JoinedCell, name: str) -> str:
+    """As ``cell_text``, but where nothing was judged the sign alone: the columns of a grid are narrow."""
+    kind = cell.verdict.kind
+    return kind.sign if name == "verdict" and kind in QUIET else cell_text(cell, name)
+
+
+def cell_text(cell: JoinedCell, name: str) -> str:
+    """What a table says about a cell under ``published``, ``shipped``, ``here`` or ``verdict``."""
+    if name == "published":
+        return numbers_text(cell)
+    return verdict_text(cell) if name == "verdict" else sample_text(getattr(cell, name), cell.metric)
 
 
 def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
     measured = [c for c in grid.columns if any(c in row and row[c].best_known.done for row in grid.rows.values())]
-    lines = [
-        Line((label, *(_brief_text(row[column], table) if column in row else "" for column in measured)))
+    lines = tuple(
+        (label, *(_brief_text(row[column], table) if column in row else "" for column in measured))
         for label, row in grid.rows.items()
-    ]
+    )
+    texts = [text for line in lines for text in line]
     notes = ["Ours: mean ± sd (seeds)."]
     if any(cell.judged for cell in table.cells):
-        notes = [f"{notes[0]} In brackets the published numbers, and the verdict on the first: {VERDICTS_SAID}."]
-    if any(UNCONFIRMED in text for line in lines for text in line.texts):
+        signs = "; ".join(f"{kind.sign} {kind}" for kind in list(Kind)[:5])
+        notes = [f"{notes[0]} In brackets the published numbers, and the verdict on the first: {signs}."]
+    if any(UNCONFIRMED in text for text in texts):
         notes += [f"{UNCONFIRMED} not confirmed, so not judged."]
-    if any("by seed" in text for line in lines for text in line.texts):
+    if any("by seed" in text for text in texts):
         baselines = {cell.baseline for cell in table.cells}
         other = baselines.pop() if len(baselines) == 1 else "the row's baseline"
         notes += [f"By seed: the difference to {other} over the seeds that both have, where n differs."]
     notes += [*_what_would_decide(grid), *_data_marks(table)]
-    return Sheet(title, (grid.axis_rows, *measured), tuple(lines), (*notes, *summary(table)), labels=1)
+    return Sheet(title, (grid.axis_rows, *measured), lines, (*notes, *summary(table)), labels=1)
 
 
 def _brief_text(cell: JoinedCell, table: JoinedTable) -> str:
@@ -95,18 +129,9 @@ def _brief_text(cell: JoinedCell, table: JoinedTable) -> str:
     if not cell.judged:
         return ours
     printed = (published_text(number, UNCONFIRMED) for number in (cell.judged, *(number for number, _ in cell.others)))
-    verdict = SIGNS[cell.verdict.kind] + (f" {cell.verdict.hint}" if cell.verdict.kind == "differs" else "")
+    kind, hint = cell.verdict.kind, cell.verdict.hint
+    verdict = kind.sign + (f" {hint}" if kind in (Kind.DIFFERS, Kind.CONSISTENT) else "")
     return f"{ours} [{', '.join(dict.fromkeys(printed))} {verdict}]"
-
-
-def _what_would_decide(grid: Grid) -> list[str]:
-    hints = [
-        f"{label}, {column}: {cell.verdict.hint}"
-        for label, row in grid.rows.items()
-        for column, cell in row.items()
-        if cell.verdict.kind == "undecided" and cell.verdict.hint
-    ]
-    return [f"What would decide the undecided: {'; '.join(hints)}."] if hints else []
 
 
 def _difference_text(cell: JoinedCell, table: JoinedTable) -> str:
@@ -117,39 +142,18 @@ def _difference_text(cell: JoinedCell, table: JoinedTable) -> str:
         return ""
     if cell.deterministic or baseline.deterministic:  # one number is that of every seed
         return ""
-    pairs = gain_in_pairs(cell, baseline)
+    pairs = paired(gain_by_seed(cell, baseline))
     return f"; by seed {'+' if pairs.mean > 0 else ''}{number_text(pairs.mean, cell.metric)}" if pairs.n > 1 else ""
 
 
-def _long_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
-    for row, cells in grid.rows.items():
-        for number, (column, cell) in enumerate(cells.items(), start=1):
-            texts = (row, column, *(cell_text(cell, name) for name in names))
-            yield Line(texts, ("",) * (len(texts) - 1) + (cell.verdict.kind,), number == len(cells))
-
-
-def _grid_lines(grid: Grid, names: tuple[str, ...]) -> Iterable[Line]:
-    """A line for each of ``names``; a method without any published number has no line for it."""
-    for row, cells in grid.rows.items():
-        kinds = ("", "", *(cells[column].verdict.kind if column in cells else "" for column in grid.columns))
-        shown = [name for name in names if name != "published" or any(cell.judged for cell in cells.values())]
-        for name in shown:
-            words = (_grid_text(cells[column], name) if column in cells else "" for column in grid.columns)
-            last = name == "verdict"
-            yield Line((row if name == shown[0] else "", name, *words), kinds if last else (), last)
-
-
-def _grid_text(cell: JoinedCell, name: str) -> str:
-    """As ``cell_text``, but where nothing was judged the sign alone: the columns of a grid are narrow."""
-    quiet = name == "verdict" and cell.verdict.kind in ("not comparable", "not run")
-    return SIGNS[cell.verdict.kind] if quiet else cell_text(cell, name)
-
-
-def cell_text(cell: JoinedCell, name: str) -> str:
-    """What a table says about a cell under ``published``, ``shipped``, ``here`` or ``verdict``."""
-    if name == "published":
-        return numbers_text(cell)
-    return verdict_text(cell) if name == "verdict" else sample_text(getattr(cell, name), cell.metric)
+def _what_would_decide(grid: Grid) -> list[str]:
+    hints = [
+        f"{label}, {column}: {cell.verdict.hint}"
+        for label, row in grid.rows.items()
+        for column, cell in row.items()
+        if cell.verdict.kind == Kind.UNDECIDED and cell.verdict.hint
+    ]
+    return [f"What would decide the undecided: {'; '.join(hints)}."] if hints else []
 
 
 def _notes(table: JoinedTable) -> list[str]:
@@ -168,53 +172,158 @@ def _notes(table: JoinedTable) -> list[str]:
 def _data_marks(table: JoinedTable) -> list[str]:
     """One note for each mark of the data that numbers were measured on, with the cells that it stands for."""
     measured = [cell for cell in table.cells if cell.best_known.done]
-    marks = dict.fromkeys(mark for cell in measured for mark in cell.best_known.marks)
     notes = []
-    for mark in marks:
+    for mark in dict.fromkeys(mark for cell in measured for mark in cell.best_known.marks):
         names = list(dict.fromkeys(cell.name for cell in measured if mark in cell.best_known.marks))
         every = len(names) == len({cell.name for cell in measured})
         notes.append(f"{mark}: {'every measured number' if every else ', '.join(names)}.")
     return notes
 
 
-CSV_HEADER = (
-    *("paper", "table", "scale", "dataset", "method", "metric", "settings", "variant", "protocol"),
-    *("published", "published_spread", "published_spread_kind", "published_n", "confirmed", "margin"),
-    *("shipped_mean", "shipped_sd", "shipped_n", "shipped_low", "shipped_high"),
-    *("here_mean", "here_sd", "here_n", "here_low", "here_high", "failed", "missing"),
-    *("verdict", "reason", "difference", "difference_low", "difference_high", "seeds_needed", "seeds_needed_most"),
-)
+# -------------------------------------------------------------------------------------- terminal, Markdown, LaTeX
 
 
-def csv_text(tables: Iterable[JoinedTable]) -> str:
-    """Every cell on one line at full precision; an empty field is a value that does not exist."""
-    return csv_of([CSV_HEADER, *(_csv_line(table, cell) for table in tables for cell in table.cells)])
+def terminal(sheet: Sheet, width: int) -> Group:
+    """The sheet for ``rich.print``; one wider than ``width`` is cut between columns and printed in several parts.
+
+    What the rows say is text, never markup.
+    """
+    parts = (_rich_table(sheet, columns) for columns in _parts(sheet, width))
+    return Group(Text(sheet.title, style="bold"), *parts, Text("\n".join(sheet.notes), style="dim"))
 
 
-def _csv_line(table: JoinedTable, cell: JoinedCell) -> list[object]:
-    settings = ";".join(f"{name}={value}" for name, value in cell.settings.items())
+def _parts(sheet: Sheet, width: int) -> list[list[int]]:
+    """The columns of each part: always the first two, then as many more as fit, one at least."""
+    widths = [max(map(len, column)) + 3 for column in zip(sheet.header, *sheet.lines, strict=True)]
+    parts: list[list[int]] = []
+    for place in range(2, len(widths)):
+        if parts and 2 + sum(widths[known] for known in (*parts[-1], place)) <= width:
+            parts[-1].append(place)
+        else:
+            parts.append([0, 1, place])
+    return parts
+
+
+def _rich_table(sheet: Sheet, columns: Sequence[int]) -> RichTable:
+    made = RichTable(box=box.SIMPLE_HEAD)
+    for place in columns:
+        made.add_column(Text(sheet.header[place]), justify="left" if place < sheet.labels else "right", overflow="fold")
+    colours = {kind.sign: COLOURS.get(kind, "dim") for kind in Kind}
+    for number, line in enumerate(sheet.lines):
+        style = {place: colours.get(line[place][:1], "") for place in columns if place >= sheet.labels}
+        made.add_row(*(Text(line[p], style.get(p, "")) for p in columns), end_section=sheet.ends_group(number))
+    return made
+
+
+def markdown(sheet: Sheet, *, title: bool = True) -> str:
+    """GitHub's Markdown; pipes and angle brackets in names stay text."""
+    align = ["---"] * sheet.labels + ["---:"] * (len(sheet.header) - sheet.labels)
+    lines = [_pipes(sheet.header), _pipes(align), *map(_pipes, sheet.lines)]
+    head = [f"**{_escape_markdown(sheet.title)}**", ""] if title else []
+    notes = [f"- {_escape_markdown(note)}" for note in sheet.notes]
+    return "\n".join([*head, *lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _pipes(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(_escape_markdown(text) for text in texts)} |"
+
+
+def _escape_markdown(text: str) -> str:
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{sign}" if sign in "|\\`*_[]~" else sign for sign in text)
+
+
+def latex(sheet: Sheet) -> str:
+    """A ``table*`` and the notes as a list below it; needs ``\\usepackage{booktabs,graphicx}`` and nothing else."""
+    columns = "l" * sheet.labels + "r" * (len(sheet.header) - sheet.labels)
+    lines = [r"\begin{table*}", r"\centering\small", rf"\caption{{{_escape_latex(sheet.title)}}}"]
+    lines += [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]  # a wide table shrinks to the page
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _ampersands(sheet.header), r"\midrule"]
+    for number, line in enumerate(sheet.lines):
+        lines += [_ampersands(line), *[r"\addlinespace"] * sheet.ends_group(number)]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]
+    if sheet.notes:
+        items = (rf"\item {_escape_latex(note)}" for note in sheet.notes)
+        lines += [r"\begin{itemize}\footnotesize", *items, r"\end{itemize}"]
+    return "\n".join(lines) + "\n"
+
+
+_LATEX = {
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", '"': "''", "–": "--", "−": "$-$", "±": r"$\pm$", "·": r"$\cdot$"},
+    **{"✓": r"$\surd$", "✗": r"$\times$", "○": r"$\circ$", "≈": r"$\approx$", "∞": r"$\infty$"},
+    **{"α": r"$\alpha$", "β": r"$\beta$", "τ": r"$\tau$"},
+}
+
+
+def _escape_latex(text: str) -> str:
+    """Every character that LaTeX would act on, or that its default fonts lack, as a command."""
+    known = (_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return "".join(sign if len(sign) > 1 or ord(sign) < 128 else "?" for sign in known)
+
+
+def _ampersands(texts: Iterable[str]) -> str:
+    return " & ".join(_escape_latex(text) for text in texts) + r" \\"
+
+
+# ---------------------------------------------------------------------------------------------------------- CSV
+
+
+def cells_frame(tables: Iterable[JoinedTable]) -> pandas.DataFrame:
+    """Every cell on one line at full precision: what it is, what is printed, shipped and here, and the verdict."""
+    import pandas
+
+    return pandas.DataFrame([_cell_line(cell) for table in tables for cell in table.cells])
+
+
+def _cell_line(cell: JoinedCell) -> dict[str, Any]:
     number, verdict = cell.judged, cell.verdict
-    printed = [""] * 6
-    if number:
-        known = "yes" if number.confirmed else "no"
-        printed = [number.value, number.spread, number.spread_kind, number.n, known, number.margin]  # type: ignore[list-item]
-    return [
-        *(cell.paper, cell.table, cell.scale, cell.dataset, cell.method, cell.metric, settings),
-        *(cell.variant, cell.protocol, *printed),
-        *_csv_sample(cell.shipped),
-        *_csv_sample(cell.here),
-        *(len(cell.best_known.failed or cell.here.failed), cell.here.missing),
-        *(verdict.kind, verdict.reason, verdict.difference, *_csv_interval(verdict.interval)),
-        *(verdict.seeds_needed or ("", "")),
-    ]
+    names = ("paper", "table", "scale", "dataset", "method", "metric")
+    printed = ("value", "spread", "spread_kind", "n", "confirmed", "margin")
+    fewest, most = verdict.seeds_needed or (None, None)
+    return {
+        **{name: getattr(cell, name) for name in names},
+        "settings": ";".join(f"{name}={value}" for name, value in cell.settings.items()),
+        **{"variant": cell.variant, "protocol": cell.protocol},
+        **{f"published_{name}": getattr(number, name) if number else None for name in printed},
+        **_sample_columns("shipped", cell.shipped),
+        **_sample_columns("here", cell.here),
+        "failed": len(cell.best_known.failed or cell.here.failed),
+        "missing": cell.best_known.missing if cell.best_known else cell.here.missing,
+        **{"verdict": str(verdict.kind), "reason": verdict.reason, "difference": verdict.difference},
+        **_ends("difference", verdict.interval),
+        **{"seeds_needed": fewest, "seeds_needed_most": most},
+    }
 
 
-def _csv_sample(sample: Sample) -> list[object]:
-    if not sample.done:
-        return ["", "", 0, "", ""]
-    sd = sample.summary.sd if sample.summary.n > 1 else ""
-    return [sample.summary.mean, sd, sample.summary.n, *_csv_interval(sample.interval)]
+def _sample_columns(name: str, sample: Sample) -> dict[str, Any]:
+    summary = sample.summary
+    sd = summary.sd if summary.n > 1 else None
+    ours = {f"{name}_mean": summary.mean if sample.done else None, f"{name}_sd": sd, f"{name}_n": len(sample.done)}
+    return {**ours, **_ends(name, sample.interval)}
 
 
-def _csv_interval(interval: Interval | None) -> tuple[object, object]:
-    return interval if interval is not None else ("", "")
+def _ends(name: str, interval: Interval | None) -> dict[str, Any]:
+    return {f"{name}_low": interval.low if interval else None, f"{name}_high": interval.high if interval else None}
+
+
+WHOLE_NUMBERS = ("published_n", "seeds_needed", "seeds_needed_most")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(frame: pandas.DataFrame) -> str:
+    """The frame as CSV; a text that a spreadsheet would calculate gets an apostrophe in front, numbers stay numbers."""
+    whole = frame.astype({name: "Int64" for name in WHOLE_NUMBERS if name in frame})
+    texts = whole.map(lambda value: f"'{value}" if _is_formula(value) else value)
+    return texts.to_csv(index=False, lineterminator="\n")
+
+
+def _is_formula(value: object) -> bool:
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False

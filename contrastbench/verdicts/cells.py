@@ -1,19 +1,25 @@
-"""What reports are made of: samples of rows, cells with all that is known of them, and tables of cells."""
+"""Joins declared cells, rows measured here, rows shipped and published numbers into tables of judged cells.
+
+It takes one pass over the rows and one over the cells. Rows of two scales never meet: a table is split by the scale of
+its runs.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shlex
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
 from contrastbench.data.catalogue import copy_of
 from contrastbench.runner.studies import Study
-from contrastbench.runner.vocabulary import Cell
+from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, reseeded
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval
-from contrastbench.verdicts.verdict import Verdict, verdict
+from contrastbench.verdicts.verdict import Kind, Verdict, is_finite, verdict
 
 Row = dict[str, Any]
 
@@ -70,6 +76,7 @@ class JoinedCell(Cell):
     here: Sample
     shipped: Sample
     published: tuple[Published, ...]
+    claimed: float | None = None  # the gain over the baseline that the paper prints
     ambiguous: str = ""  # settings that tell this cell from others of its name: no published number is surely its own
 
     @property
@@ -88,11 +95,15 @@ class JoinedCell(Cell):
         """The rows made here if there are any, else the shipped ones."""
         return self.here if self.here.done else self.shipped
 
-    @property
+    @cached_property
     def judged(self) -> Published | None:
-        """The published number that the verdict is about: the first confirmed one, else the first."""
-        confirmed = (number for number in self.published if number.confirmed)
-        return next(confirmed, self.published[0] if self.published else None)
+        """The published number that the verdict is about: the first confirmed one of this protocol.
+
+        If none is of this protocol it is the first confirmed one, else the first.
+        """
+        confirmed = [number for number in self.published if number.confirmed]
+        comparable = (number for number in confirmed if not self.why_not_comparable(number))
+        return next(iter((*comparable, *confirmed, *self.published)), None)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -108,12 +119,17 @@ class JoinedCell(Cell):
         """What the sample's seeds say about one of the published numbers."""
         if sample.failed and not sample.done:
             statuses = sorted({str(row["status"]) for row in sample.failed})
-            return Verdict("not run", f"{len(sample.failed)} run(s) ended without the metric: {', '.join(statuses)}")
-        not_comparable = self._why_not_comparable if number else ""
-        return verdict(sample.values, number, not_comparable=not_comparable, deterministic=self.deterministic)
+            words = f"{len(sample.failed)} run(s) ended without the metric: {', '.join(statuses)}"
+            return Verdict(Kind.NOT_RUN, words)
+        return verdict(
+            sample.values,
+            number,
+            not_comparable=self.why_not_comparable(number) if number else "",
+            deterministic=self.deterministic,
+            claimed=self.claimed,
+        )
 
-    @property
-    def _why_not_comparable(self) -> str:
+    def why_not_comparable(self, number: Published) -> str:
         """Why these runs are no rerun of a printed number; "" if they are."""
         if self.scale != "paper":
             return f"{self.scale} scale is not the published protocol"
@@ -121,7 +137,20 @@ class JoinedCell(Cell):
             return "the clean protocol chooses nothing on test data, the published one did"
         if self.ambiguous:
             return f"several cells share the published number's name and differ in {self.ambiguous}"
-        return ""
+        ours = self._own_protocol
+        other = {name: value for name, value in number.protocol.items() if ours.get(name, value) != value}
+        printed = ", ".join(f"{name} {value}" for name, value in other.items())
+        return f"print has {printed}; ours {', '.join(f'{name} {ours[name]}' for name in other)}" if other else ""
+
+    @cached_property
+    def _own_protocol(self) -> dict[str, str]:
+        """What decides the cell's number: its config, and the epoch or the selection that its metric names."""
+        own = {**vars(self.runs[0].config), **self.settings, "selection": "last epoch"}
+        if epoch := re.search(r"_epoch_(\d+)_", self.metric):
+            own["epochs"] = int(epoch[1])
+        if "best_epoch_on_test" in self.metric:
+            own["selection"] = "best epoch on test data"
+        return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in own.items()}
 
 
 @dataclass(frozen=True)
@@ -135,6 +164,10 @@ class JoinedTable:
     cells: list[JoinedCell] = field(default_factory=list)
     unmatched: tuple[Published, ...] = ()  # published numbers of this table that no cell of any scale claims
 
+    @property
+    def has_rows(self) -> bool:
+        return any(cell.here or cell.shipped for cell in self.cells)
+
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -146,3 +179,136 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
+
+
+RowsByGroup = Mapping[str, Sequence[Row]]
+Place = tuple[str, str, str, str]  # table, data set, method, metric
+
+
+def join(
+    paper: str,
+    tables: Mapping[str, Study],
+    cells: Mapping[str, Iterable[Cell]],
+    rows_here: Sequence[Row] = (),
+    rows_shipped: Sequence[Row] = (),
+    published: Sequence[Published] = (),
+) -> list[JoinedTable]:
+    """The paper's tables, one per scale that has cells, in the order declared.
+
+    Args:
+        cells: per table, its cells of any number of scales; a cell that several scales declare is one cell.
+
+    A row belongs to a cell if one of the cell's runs has its key, or if it differs from them in the seed alone (more
+    seeds than the table asks for are used, all of them).
+    """
+    here, shipped = _by_group(rows_here), _by_group(rows_shipped)
+    numbers = grouped(published, lambda number: number.place)
+    joined = []
+    for name, table in tables.items():
+        kept = [dataclasses.replace(c, baseline=c.baseline or table.baseline) for c in _merged(cells.get(name, ()))]
+        named = {(name, cell.dataset, cell.method, cell.metric) for cell in kept}
+        unmatched = tuple(number for number in published if number.table == name and number.place not in named)
+        ambiguous = _ambiguous(kept)
+        made = [_joined(paper, name, cell, here, shipped, numbers, ambiguous.get(_place(cell), "")) for cell in kept]
+        by_scale = grouped(made, lambda cell: cell.scale)
+        for scale in sorted(by_scale, key=SCALES.index):
+            joined.append(JoinedTable(paper, name, scale, table, by_scale[scale], unmatched))
+    return joined
+
+
+def _joined(
+    paper: str,
+    table: str,
+    cell: Cell,
+    here: RowsByGroup,
+    shipped: RowsByGroup,
+    numbers: Mapping[Place, Sequence[Published]],
+    ambiguous: str,
+) -> JoinedCell:
+    first = cell.runs[0]
+    own = numbers.get((table, cell.dataset, cell.method, cell.metric), ())
+    return JoinedCell(
+        **vars(cell),
+        paper=paper,
+        table=table,
+        scale=first.scale,
+        variant=first.variant,
+        protocol=first.protocol,
+        config=first.identity["config"],
+        here=_sample(cell, here),
+        shipped=_sample(cell, shipped),
+        published=tuple(own),
+        claimed=_claimed(own, numbers.get((table, cell.dataset, cell.baseline, cell.metric), ())),
+        ambiguous=ambiguous,
+    )
+
+
+def _claimed(own: Sequence[Published], baseline: Sequence[Published]) -> float | None:
+    """The first number minus the baseline's of the same source; None if no source prints both, or for the baseline."""
+    for number in own:
+        for other in baseline:
+            if other is not number and other.where == number.where:
+                return number.value - other.value or None
+    return None
+
+
+def _sample(cell: Cell, rows: RowsByGroup) -> Sample:
+    done: list[Row] = []
+    failed: list[Row] = []
+    for row in sorted(_rows_of(cell, rows), key=lambda row: (row["seed"], row["key"])):
+        counts = row["status"] == "done" and is_finite(row["metrics"].get(cell.metric))
+        (done if counts else failed).append(row)
+    return Sample(tuple(done), tuple(failed), len(cell.runs), cell.metric)
+
+
+def _by_group(rows: Iterable[Row]) -> RowsByGroup:
+    """Groups the rows, each key once, by all that a run is except its seed."""
+    return grouped({row["key"]: row for row in rows}.values(), _group)
+
+
+def _rows_of(cell: Cell, rows: RowsByGroup) -> Sequence[Row]:
+    first = cell.runs[0]
+    found = rows.get(_group(first.identity), ())
+    if not first.needs:
+        return found
+    # A row names the runs it needed by key, so its own key is proof. It must be that of a run which the cell asks
+    # for or, for one more seed, of the cell's first run under that seed.
+    keys = {run.key for run in cell.runs}
+    return [row for row in found if row["key"] in keys or row["key"] == reseeded(first, row["seed"]).key]
+
+
+def _group(identity: Mapping[str, Any]) -> str:
+    """All that a run is, without its seed and the keys of the runs that it needs."""
+    needs = [name for name, _ in identity.get("needs", ())]
+    return canonical_json([needs, *(identity[name] for name in IDENTITY if name not in ("seed", "needs"))])
+
+
+def _merged(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells of all scales; one that is declared twice is one cell with the runs of both."""
+    merged: dict[tuple[str, ...], Cell] = {}
+    for cell in cells:
+        kinds = {(run.scale, run.variant, run.protocol) for run in cell.runs}
+        if len(kinds) != 1:
+            raise ValueError(f"cell {cell.name} mixes scales, variants or protocols: {sorted(kinds)}; it must have one")
+        same = (cell.name, cell.metric, canonical_json(cell.settings), reseeded(cell.runs[0], 0).key)
+        if same in merged:
+            runs = {run.key: run for run in (*merged[same].runs, *cell.runs)}
+            cell = dataclasses.replace(cell, runs=tuple(runs.values()))
+        merged[same] = cell
+    return list(merged.values())
+
+
+def _place(cell: Cell) -> tuple[str, ...]:
+    first = cell.runs[0]
+    return (first.scale, cell.dataset, cell.method, cell.metric, first.variant, first.protocol)
+
+
+def _ambiguous(cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
+    """Finds cells of one place: place -> the settings in which they differ. No published number is surely theirs."""
+    return {place: _differing(alike) for place, alike in grouped(cells, _place).items() if len(alike) > 1}
+
+
+def _differing(cells: Sequence[Cell]) -> str:
+    names = dict.fromkeys(name for cell in cells for name in cell.settings)
+    differing = [name for name in names if len({canonical_json(cell.settings.get(name)) for cell in cells}) > 1]
+    return ", ".join(differing) or "their configs"

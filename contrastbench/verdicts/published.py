@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Published:
     where: str = ""
     source: str = ""
     note: str = ""
+    protocol: Mapping[str, str] = field(default_factory=dict)  # what decides it: epochs, features, selection, ...
+    rerun: str = ""  # whose rerun of the method it is; "" for its authors' own number
     value_text: str = ""  # as printed, so that tables repeat its digits
     spread_text: str = ""
 
@@ -62,7 +64,7 @@ def read_published(path: Path) -> list[Published]:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in COLUMNS if name not in header and name not in OPTIONAL]
     unknown = [name for name in header if name not in COLUMNS]
     if missing or unknown:
         parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
@@ -72,7 +74,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 def _number(path: Path, line: int, header: list[str], fields: list[str]) -> Published:
     if len(fields) != len(header):
         raise ValueError(f"{path}:{line}: {len(fields)} fields where the header has {len(header)}; quote commas")
-    text = {name: value.strip() for name, value in zip(header, fields, strict=True)}
+    text = dict.fromkeys(OPTIONAL, "") | {name: value.strip() for name, value in zip(header, fields, strict=True)}
 
     def error(column: str, possible: str) -> ValueError:
         return ValueError(f"{path}:{line}: {column} is {text[column]!r}; possible: {possible}")
@@ -111,6 +113,12 @@ def _optional(convert: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: convert(text) if text else None
 
 
+def _pairs(text: str) -> dict[str, str]:
+    """``epochs=20; features=constant`` as a dictionary."""
+    return {name.strip(): value.strip() for name, value in (pair.split("=") for pair in filter(None, text.split(";")))}
+
+
+OPTIONAL = ("protocol", "rerun")
 # Column -> how its text is read, and what is possible there.
 COLUMNS: dict[str, tuple[Callable[[str], Any], str]] = {
     **dict.fromkeys(("table", "dataset", "method", "metric"), (_that(str, bool), "a name")),
@@ -120,5 +128,6 @@ COLUMNS: dict[str, tuple[Callable[[str], Any], str]] = {
     "n": (_optional(_that(int, lambda value: value >= 1)), "a whole number of at least 1, or nothing"),
     "confirmed": ({"yes": True, "no": False}.__getitem__, "yes or no"),
     "margin": (_optional(_number_that(lambda value: value > 0)), "a number above 0, or nothing"),
-    **dict.fromkeys(("where", "source", "note"), (str, "any text")),
+    **dict.fromkeys(("where", "source", "note", "rerun"), (str, "any text")),
+    "protocol": (_pairs, "name=value pairs with ; between them, or nothing"),
 }

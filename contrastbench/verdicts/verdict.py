@@ -5,24 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import (
-    LEVEL,
     Interval,
     Printed,
     Summary,
     decision,
     difference,
     difference_interval,
-    narrowest,
+    gap_found,
     seeds_range,
     summarise,
 )
 
-KINDS = ("reproduced", "differs", "undecided", "not comparable", "not run")
+
+class Kind(StrEnum):
+    """Every verdict there is, in the order in which pages list them."""
+
+    REPRODUCED = "reproduced"
+    CONSISTENT = "consistent"
+    DIFFERS = "differs"
+    UNDECIDED = "undecided"
+    NOT_COMPARABLE = "not comparable"
+    NOT_RUN = "not run"
+    OURS = "ours"  # measured, and nobody printed such a number
+
+    @property
+    def sign(self) -> str:
+        return dict(zip(Kind, "✓≈✗?○–·", strict=True))[self]
+
+
+JUDGED = (Kind.REPRODUCED, Kind.CONSISTENT, Kind.DIFFERS, Kind.UNDECIDED)  # they say something of a printed number
 NOTHING_RANDOM = "nothing random"
 FEWEST_SEEDS = 3  # two give an interval, and one so wide that it decides nothing
+PRINTED_SEEDS = (3, 5, 10)  # what a paper may have run that prints a spread over seeds, and not how many
+MARGINS = 3  # where a paper claims no gain, a gap of so many margins must not be overlooked
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class Verdict:
         seeds_needed: of an undecided cell, the fewest and the most seeds still to run (None: beyond 1,000 in all).
     """
 
-    kind: str
+    kind: Kind
     reason: str
     hint: str = ""
     interval: Interval | None = None
@@ -44,7 +63,12 @@ class Verdict:
 
 
 def verdict(
-    values: Sequence[float], published: Published | None, *, not_comparable: str = "", deterministic: bool = False
+    values: Sequence[float],
+    published: Published | None,
+    *,
+    not_comparable: str = "",
+    deterministic: bool = False,
+    claimed: float | None = None,
 ) -> Verdict:
     """The verdict on the runs of one cell.
 
@@ -53,27 +77,29 @@ def verdict(
         published: the printed number, or None where there is none.
         not_comparable: why the runs are no rerun of the printed number (scale or protocol), "" if they are.
         deterministic: nothing in the runs is random, as their paper declares: one of them is exact.
+        claimed: the gain over the baseline that the paper claims for this cell; None where it claims none.
     """
     if not values:
-        return Verdict("not run", "no finished run")
-    if reason := not_comparable or _why_not_judged(published):
-        return Verdict("not comparable", reason)
-    assert published is not None and published.margin is not None  # else _why_not_judged had said so
-    here, printed = summarise(values), printed_number(published)
-    off = here.mean - published.value
-    if deterministic:
-        return _judged_exactly(here, printed, published, published.margin)
-    if here.n < 2:
-        return Verdict("undecided", "one seed has no interval", f"needs at least {FEWEST_SEEDS} seeds", difference=off)
-    if here.sd == 0 and not printed.sd:
-        reason = f"no variation measured: {here.n} equal values have no interval, and the paper printed one number"
-        return Verdict("undecided", reason, "no variation measured", difference=off)
-    return _judged(here, printed, published, published.margin)
-
-
-def _why_not_judged(published: Published | None) -> str:
+        return Verdict(Kind.NOT_RUN, "no finished run")
     if published is None:
-        return "no published number"
+        return Verdict(Kind.OURS, "nobody printed this number")
+    if reason := not_comparable or _why_not_judged(published):
+        return Verdict(Kind.NOT_COMPARABLE, reason)
+    assert published.margin is not None  # else _why_not_judged had said so
+    here, off = summarise(values), summarise(values).mean - published.value
+    matters = max(abs(claimed), published.margin) if claimed else MARGINS * published.margin
+    if deterministic:
+        return _judged_exactly(here, published, matters)
+    if here.n < 2:
+        hint = f"needs at least {FEWEST_SEEDS} seeds"
+        return Verdict(Kind.UNDECIDED, "one seed has no interval", hint, difference=off)
+    if here.sd == 0 and not printed_number(published).sd:
+        reason = f"no variation measured: {here.n} equal values have no interval, and the paper printed one number"
+        return Verdict(Kind.UNDECIDED, reason, "no variation measured", difference=off)
+    return _judged(here, published, matters)
+
+
+def _why_not_judged(published: Published) -> str:
     if not published.confirmed:
         return "the published number is unconfirmed"
     return "" if published.margin is not None else "no equivalence margin was fixed"
@@ -82,8 +108,8 @@ def _why_not_judged(published: Published | None) -> str:
 def printed_number(published: Published) -> Printed:
     """The number as the statistics take it: sd and n only where the sd is over seeds, as ours is.
 
-    An sd of unknown kind, or over an unknown number of seeds, widens the interval of one number if it is the larger
-    one. An sd over folds says nothing about seeds and is left out.
+    An sd of unknown kind widens the interval of one number if it is the larger one. An sd over folds says nothing about
+    seeds and is left out.
     """
     if published.spread is None or published.spread_kind == "folds":
         return Printed(published.value)
@@ -91,7 +117,7 @@ def printed_number(published: Published) -> Printed:
     return Printed(published.value, published.spread, published.n if over_seeds else None)
 
 
-def _judged_exactly(here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
+def _judged_exactly(here: Summary, published: Published, matters: float) -> Verdict:
     """The verdict on a number that no seed can change: as on the mean of infinitely many runs.
 
     A printed number without a spread comes from the same method, so it is exact too, but for its rounding. A spread
@@ -100,51 +126,71 @@ def _judged_exactly(here: Summary, printed: Printed, published: Published, margi
     off = here.mean - published.value
     if here.sd > 0:  # NaN for one run
         reason = f"declared to have nothing random, and its {here.n} runs are not equal"
-        return Verdict("undecided", reason, "not deterministic as declared", difference=off)
+        return Verdict(Kind.UNDECIDED, reason, "not deterministic as declared", difference=off)
     if published.spread_kind == "folds":
         reason = f"{NOTHING_RANDOM} in ours, and the published number is a mean over folds that its authors drew"
-        return Verdict("undecided", reason, "the published folds were drawn", difference=off)
-    found = _judged(Summary(math.inf, here.mean, 0.0), printed, published, margin)
+        return Verdict(Kind.UNDECIDED, reason, "the published folds were drawn", difference=off)
+    found = _judged(Summary(math.inf, here.mean, 0.0), published, matters)
     return replace(found, hint=", ".join(filter(None, (found.hint, NOTHING_RANDOM))))
 
 
-def _judged(here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
-    off = difference(here, printed)
-    interval = difference_interval(off).widened(published.rounding)
-    kind, method = decision(off, margin, published.rounding), _method(published, printed, here)
+def _judged(here: Summary, published: Published, matters: float) -> Verdict:
+    if published.spread_kind == "seeds" and published.spread and not published.n:
+        return _for_any_number_of_seeds(here, published, matters)
+    return _against(here, printed_number(published), published, matters)
+
+
+def _for_any_number_of_seeds(here: Summary, published: Published, matters: float) -> Verdict:
+    """The verdict if it is the same whatever the paper ran; else the weaker one that is left, with all of them."""
+    possible = {n: replace(published, n=n) for n in PRINTED_SEEDS}
+    verdicts = {n: _against(here, printed_number(number), number, matters) for n, number in possible.items()}
+    kinds = {n: each.kind for n, each in verdicts.items()}
+    middle, each_alike = verdicts[PRINTED_SEEDS[1]], len({*kinds.values()}) == 1
+    if each_alike:
+        return replace(middle, reason=f"{middle.reason}; the same if the paper ran 3 or 10 seeds (it does not say)")
+    words = ", ".join(
+        f"{kind} for {' and '.join(str(n) for n in kinds if kinds[n] == kind)}"
+        for kind in dict.fromkeys(kinds.values())
+    )
+    good = {*kinds.values()} <= {Kind.REPRODUCED, Kind.CONSISTENT}
+    kind = Kind.CONSISTENT if good else Kind.UNDECIDED
+    hint = f"{words} printed seeds"
+    return replace(middle, kind=kind, reason=f"the paper does not say how many seeds it ran: {hint}", hint=hint)
+
+
+def _against(here: Summary, printed: Printed, published: Published, matters: float) -> Verdict:
+    assert published.margin is not None
+    off, rounding, margin = difference(here, printed), published.rounding, published.margin
+    interval = difference_interval(off).widened(rounding)
+    half, method = (interval.high - interval.low) / 2, _method(published, printed, here)
+    kind = Kind(decision(off, margin, rounding, matters) or Kind.UNDECIDED)
     found = Verdict(kind, "", interval=interval, difference=off.estimate)
-    if kind == "reproduced":
+    if kind == Kind.REPRODUCED:
         test = "" if method == NOTHING_RANDOM else "TOST at 5 %, "
         return replace(found, reason=f"equal within {margin:g} ({test}{method})")
-    if kind == "differs":
-        words = f"{off.estimate:+.3g}"
-        return replace(found, reason=f"off by {words} ({method})", hint=words)
-    return _undecided(replace(found, kind="undecided"), here, printed, published, margin)
+    if kind == Kind.DIFFERS:
+        return replace(found, reason=f"off by {off.estimate:+.3g} ({method})", hint=f"{off.estimate:+.3g}")
+    if kind == Kind.CONSISTENT:
+        reason = f"the printed number lies within ± {half:.2g}, and a gap of {matters:.3g} would have shown ({method})"
+        return replace(found, reason=reason, hint=f"± {half:.2g}")
+    return _undecided(found, here, printed, published, matters)
 
 
-def _undecided(found: Verdict, here: Summary, printed: Printed, published: Published, margin: float) -> Verdict:
-    """Says what would decide the cell: seeds where some number would, else how large the gap would have to be."""
-    rounding = published.rounding
-    equal, gap = (narrowest(here.sd, printed, level) + rounding for level in (2 * LEVEL - 1, LEVEL))
-    known = f"a mean of {printed.n} runs" if printed.n else _without_runs(published)
-    never = "" if equal <= margin else f"; it can never be reproduced: {known} is too uncertain (margin {margin:g})"
-    total = None if math.isinf(here.n) else seeds_range(here, printed, margin, rounding)
+def _undecided(found: Verdict, here: Summary, printed: Printed, published: Published, matters: float) -> Verdict:
+    """Says what was not seen, and how many seeds would decide it where some number would."""
+    assert published.margin is not None
+    off, rounding = difference(here, printed), published.rounding
+    unseen = gap_found(off) + rounding
+    seen = f"no difference seen; a gap under {unseen:.2g} would not show"
+    total = None if math.isinf(here.n) else seeds_range(here, printed, published.margin, rounding, matters)
     if total is None:
-        bound = f"a gap above {gap:.2g}" if equal > margin else f"a gap above {gap:.2g} or below {margin - equal:.1g}"
-        hint = f"{'the printed spread is wide' if printed.n else known}: only {bound} would show"
-        return replace(found, reason=f"cannot be decided by more seeds: {hint}{never}", hint=hint)
+        never = "" if math.isinf(here.n) else ", whatever number of seeds is run here"
+        return replace(found, reason=f"{seen} ({_method(published, printed, here)}){never}", hint=seen)
     low, high = int(total[0] - here.n), total[1] and int(total[1] - here.n)
     hint = f"{low} more seeds or many more" if high is None else f"{low} to {high} more seeds"
     hint = hint if low != high else f"{low} more seed{'s' * (low > 1)}"
-    reason = f"about {hint} would decide it if the mean stays (80 % interval of the sd){never}"
+    reason = f"{seen}; about {hint} would decide it if the mean stays (80 % interval of the sd)"
     return replace(found, reason=reason, hint=hint, seeds_needed=(low, high))
-
-
-def _without_runs(published: Published) -> str:
-    """What the paper printed where it does not say how many runs vary how much."""
-    kinds = {"folds": "over folds", "seeds": "over an unknown number of seeds"}
-    spread = f"a spread {kinds.get(published.spread_kind, 'of unknown kind')}"
-    return "one printed number" if published.spread is None else f"one printed number with {spread}"
 
 
 def _method(published: Published, printed: Printed, here: Summary) -> str:
@@ -155,9 +201,8 @@ def _method(published: Published, printed: Printed, here: Summary) -> str:
         return NOTHING_RANDOM if exact else "prediction interval for one published number"
     if published.spread_kind == "folds":
         return "prediction interval: the published spread is over folds and is not used"
-    why = "has no number of seeds" if published.spread_kind == "seeds" else "is of unknown kind"
     larger = "the published sd, which is larger than ours" if printed.sd > here.sd else "our sd, which is larger"
-    return f"prediction interval: the published spread {why}; with {larger}"
+    return f"prediction interval: the published spread is of unknown kind; with {larger}"
 
 
 def is_finite(value: object) -> bool:

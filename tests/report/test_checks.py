@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from contrastbench.cli import agreeing, shipping, verifying
+from contrastbench import evidence, shipping, verifying
 from contrastbench.readmes import blocks
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import rows_digest, sealed
-from contrastbench.verdicts.join import join
+from contrastbench.verdicts.cells import join
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_generated_files_are_compared_byte_by_byte(tmp_path):
     good, stale, missing = (tmp_path / name for name in ("good.md", "stale.md", "missing.svg"))
     good.write_text("same")
     stale.write_text("old")
-    problems = shipping.check_generated({good: "same", stale: "new", missing: b"svg"})
+    problems = shipping.check_generated({good: b"same", stale: b"new", missing: b"svg"})
     assert [problem.split(" ")[0] for problem in problems] == [str(stale), str(missing)]
 
 
@@ -85,7 +85,7 @@ def test_rows_from_two_places_are_compared_by_what_a_rerun_must_repeat(synthetic
     here = [dict(row, seconds=99.0, finished="later") for row in shipped]
     here[1]["metrics"] = {"test_top1_percent": 0.0}
     here[2] = dict(here[1], key=here[2]["key"], host={"machine": "arm64", "cpu": "another"})
-    assert [said for *_, said in agreeing.compare_rows(here, shipped)] == ["bit for bit", "differs", "other machine"]
+    assert [said for *_, said in evidence.compare_rows(here, shipped)] == ["bit for bit", "differs", "other machine"]
 
 
 def test_another_machine_may_differ_as_far_as_seeds_do_and_no_further(synthetic):
@@ -93,11 +93,11 @@ def test_another_machine_may_differ_as_far_as_seeds_do_and_no_further(synthetic)
     shipped = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
     here = [row for cell in cells[:3] for row in synthetic.rows(cell, 80.9)] + synthetic.rows(cells[3], 90.0)
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here, shipped)
-    judged, outside = agreeing.outside_noise(table.cells)
+    judged, outside = evidence.outside_noise(table.cells)
     assert judged == 4
     assert [cell.name for cell in outside] == ["Beta/HCL"]
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, here[-1:], shipped)
-    assert agreeing.outside_noise(table.cells) == (0, []), "one seed has no noise to compare with"
+    assert evidence.outside_noise(table.cells) == (0, []), "one seed has no noise to compare with"
 
 
 def test_a_block_is_filled_and_then_fresh(tmp_path, table):

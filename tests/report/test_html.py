@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from contrastbench.report import html, style
 from contrastbench.report.curves import curve
 from contrastbench.report.html import inline_svg
-from contrastbench.verdicts.join import join
+from contrastbench.verdicts.cells import join
 from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"

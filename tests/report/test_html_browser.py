@@ -9,7 +9,7 @@ from report_browser import Browser, find_chromium  # noqa: E402
 
 from contrastbench.report import html, style  # noqa: E402
 from contrastbench.report.plots import comparison  # noqa: E402
-from contrastbench.verdicts.join import join  # noqa: E402
+from contrastbench.verdicts.cells import join  # noqa: E402
 from contrastbench.verdicts.published import Published  # noqa: E402
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium in PATH")

@@ -10,7 +10,7 @@ import pytest
 
 from contrastbench.report import curves, plots, run_plots, style
 from contrastbench.runner.log import read_curve
-from contrastbench.verdicts.join import join
+from contrastbench.verdicts.cells import join
 from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"

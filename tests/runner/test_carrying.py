@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contrastbench.cli import carrying
+from contrastbench.cli import maintaining
 from contrastbench.cli.app import console, places
 from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
@@ -119,7 +119,7 @@ def test_a_row_that_cannot_be_trusted_is_named_and_none_is_taken(elsewhere, carr
     rows = [*rows, spoilt(last, how)] if how == "twice" else [*rows[:-1], spoilt(last, how)]
     carried.write_text("".join(canonical_json(row) + "\n" for row in rows))
     with pytest.raises(ValueError) as refused:
-        carrying.collect_files([carried], tmp_path / "results")
+        maintaining._collect_files([carried], tmp_path / "results")
     assert said in str(refused.value) + " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "results").exists()
 

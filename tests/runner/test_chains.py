@@ -7,12 +7,11 @@ from statistics import mean
 import pytest
 from rich.console import Console
 
-from contrastbench import papers
-from contrastbench.cli import gathering, shipping
+from contrastbench import papers, shipping
 from contrastbench.cli.app import places
 from contrastbench.cli.display import plan_grid
 from contrastbench.cli.status import _status_grid
-from contrastbench.cli.verifying import check_needs
+from contrastbench.evidence import gather
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.plan import Slots, plan
@@ -20,6 +19,7 @@ from contrastbench.runner.rows import read_row, result_of, rows_shipped, sealed,
 from contrastbench.runner.states import folder_of, spare_files
 from contrastbench.runner.vocabulary import chain
 from contrastbench.selection import select
+from contrastbench.verifying import check_needs
 
 
 def by_stage(rows):
@@ -328,7 +328,7 @@ def here(bench, tmp_path, monkeypatch):
 
 
 def test_needed_rows_are_shipped_with_those_of_tables(here):
-    rows, _ = shipping.promotable_rows(here)
+    rows = shipping.promotable_rows(gather(here, places.runs, places.results))
     assert {stage: len(found) for stage, found in by_stage(rows).items()} == {"pretrain": 3, "discover": 18, "mean": 6}
     shipping.ship(here, rows, places.results)
     shipped = rows_shipped(places.results, "staged")
@@ -339,14 +339,14 @@ def test_needed_rows_are_shipped_with_those_of_tables(here):
 
 
 def test_more_seeds_of_a_chain_than_declared_stand_in_the_table(here):
-    (main, splits, shared) = gathering.gather(here).tables
+    (main, splits, shared) = gather(here, places.runs, places.results).tables
     assert [len(cell.here.done) for cell in main.cells] == [3, 3], "two are declared"
     assert [len(cell.here.done) for cell in splits.cells] == [3, 3, 3]
     assert [len(cell.here.done) for cell in shared.cells] == [1, 1], "seed 0 pre-trains on its own there and here"
 
 
 def test_a_row_whose_needed_row_is_missing_is_neither_shipped_nor_verified(here):
-    rows, _ = shipping.promotable_rows(here)
+    rows = shipping.promotable_rows(gather(here, places.runs, places.results))
     pretrained = [key for key, row in rows.items() if row["stage"] == "pretrain"]
     without = {key: row for key, row in rows.items() if key != pretrained[0]}
     with pytest.raises(ValueError, match="needs 'pretrain', row .* which is not there, so nothing was shipped"):

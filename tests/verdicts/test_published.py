@@ -10,7 +10,7 @@ from contrastbench import papers
 from contrastbench.selection import select
 from contrastbench.verdicts.published import COLUMNS, read_published
 
-GOOD = "main,MUTAG,InfoGraph,test_svm_percent,89.01,1.13,seeds,5,yes,,Table 1,the paper,"
+GOOD = "main,MUTAG,InfoGraph,test_svm_percent,89.01,1.13,seeds,5,yes,,Table 1,a paper,,,epochs=20; selection=last epoch"
 
 
 HEADER = ",".join(COLUMNS)
@@ -27,7 +27,14 @@ def test_a_good_line_is_read(tmp_path):
     assert (number.value, number.spread, number.n, number.confirmed) == (89.01, 1.13, 5, True)
     assert number.margin == 1.0  # the default for percentages
     assert number.rounding == pytest.approx(0.005)
+    assert number.protocol == {"epochs": "20", "selection": "last epoch"}
     assert number.place == ("main", "MUTAG", "InfoGraph", "test_svm_percent")
+
+
+def test_protocol_and_rerun_may_be_left_out(tmp_path):
+    header, line = HEADER.removesuffix(",rerun,protocol"), GOOD.partition(",,epochs")[0]
+    (number,) = read_published(written(tmp_path, line, header=header))
+    assert (number.protocol, number.rerun) == ({}, "")
 
 
 def test_no_file_is_no_numbers(tmp_path):
@@ -47,6 +54,7 @@ def test_no_file_is_no_numbers(tmp_path):
         ("yes", "maybe", "confirmed is 'maybe'; possible: yes or no"),
         ("yes,", "yes,-1", "margin is '-1'"),
         ("MUTAG", "", "dataset is ''; possible: a name"),
+        ("epochs=20", "20 epochs", "protocol is '20 epochs; selection=last epoch'; possible: name=value pairs"),
         ("test_svm_percent", "ndcg", "margin is ''; possible: a number above 0 in the metric's unit"),
     ],
 )

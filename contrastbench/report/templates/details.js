@@ -28,9 +28,8 @@ function openCell(cell) {
 const heading = (text) => element("h3", {}, text);
 
 function verdictLine(cell) {
-  const [kind, reason, interval, difference] = cell.verdict;
-  const signs = { reproduced: "✓", differs: "✗", undecided: "?", "not comparable": "○", "not run": "–" };
-  const chip = element("span", { class: `chip ${kind.replace(" ", "-")}` }, `${signs[kind]} ${kind}`);
+  const [kind, reason, interval, difference, sign] = cell.verdict;
+  const chip = element("span", { class: `chip ${kind.replace(" ", "-")}` }, `${sign} ${kind}`);
   const numbers = interval ? ` Ours minus published: ${short(difference)}, 95 % interval ${short(interval[0])} to ${short(interval[1])}.` : "";
   const others = cell.others.map(([text, kind, why]) => ` Against ${text}: ${kind} (${why}).`).join("");
   return element("p", { class: "reason" }, chip, ` ${reason}.${numbers}${others}`);

@@ -1,4 +1,4 @@
-"""What a whole table says: the methods' order, the gains over the baseline, and one pooled test per claim.
+"""What a whole table says: the methods' order, the gains over the baseline, and each gain over all data sets.
 
 Rows made here count if there are any, else the shipped ones. Differences are taken in pairs by seed: methods share
 weights, order and splits under one seed, so it is the seed, not the run, that is drawn at random.
@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, grouped
-from contrastbench.verdicts.pairs import Paired, holm, paired, stratified, with_holm
 from contrastbench.verdicts.published import Published
-from contrastbench.verdicts.statistics import Interval
+from contrastbench.verdicts.statistics import Interval, Paired, holm, paired, stratified
 
 
 class Order(NamedTuple):
@@ -28,8 +27,8 @@ class Order(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One method against the baseline on one dataset, positive where it is better."""
+class Gain:
+    """One method against its baseline on one dataset, positive where it is better."""
 
     cell: JoinedCell
     baseline: JoinedCell
@@ -59,24 +58,11 @@ class Pooled:
     p_holm: float = math.nan
 
 
-@dataclass(frozen=True)
-class Analysis:
-    orders: tuple[Order, ...]
-    claims: tuple[Claim, ...]
-    pooled: tuple[Pooled, ...]
-
-
-def analyse(table: JoinedTable) -> Analysis:
-    """The analysis of one table at one scale."""
+def orders(table: JoinedTable) -> list[Order]:
+    """The order of methods on each data set and metric with three confirmed numbers or more; ties have none."""
     groups = grouped(table.cells, lambda cell: (cell.dataset, cell.metric))
-    orders = [order for place, cells in groups.items() if (order := _order(*place, cells))]
-    claims = [claim for cells in groups.values() for claim in _claims(cells)]
-    adjusted = with_holm([claim.paired for claim in claims])
-    claims = [replace(claim, paired=paired) for claim, paired in zip(claims, adjusted, strict=True)]
-    return Analysis(tuple(orders), tuple(claims), pooled_claims(table))
-
-
-# ----------------------------------------------------------------------------------------------- order and pairs
+    found = [order for place, cells in groups.items() if (order := _order(*place, cells))]
+    return [order for order in found if not math.isnan(order.tau)]
 
 
 def _order(dataset: str, metric: str, cells: Sequence[JoinedCell]) -> Order | None:
@@ -102,9 +88,15 @@ def _measured_and_confirmed(cell: JoinedCell) -> Published | None:
     return number if number and number.confirmed and not cell.ambiguous and cell.best_known.done else None
 
 
-def _claims(cells: Sequence[JoinedCell]) -> list[Claim]:
-    """Each method against its baseline."""
-    return [_claim(cell, baseline) for cell in cells if (baseline := counterpart(cell, cell.baseline, cells))]
+def gains(table: JoinedTable) -> list[Gain]:
+    """Each method against its baseline, on each data set and metric."""
+    groups = grouped(table.cells, lambda cell: (cell.dataset, cell.metric))
+    return [
+        _gain(cell, baseline)
+        for cells in groups.values()
+        for cell in cells
+        if (baseline := counterpart(cell, cell.baseline, cells))
+    ]
 
 
 def counterpart(cell: JoinedCell, method: str, cells: Sequence[JoinedCell]) -> JoinedCell | None:
@@ -116,26 +108,22 @@ def counterpart(cell: JoinedCell, method: str, cells: Sequence[JoinedCell]) -> J
     return max(others, key=lambda o: (o.protocol == cell.protocol, o.variant == cell.variant), default=None)
 
 
-def _claim(cell: JoinedCell, baseline: JoinedCell) -> Claim:
-    pairs = gain_in_pairs(cell, baseline)
+def _gain(cell: JoinedCell, baseline: JoinedCell) -> Gain:
+    pairs = paired(gain_by_seed(cell, baseline))
     number, other = _measured_and_confirmed(cell), _measured_and_confirmed(baseline)
     published = _sign(cell) * (number.value - other.value) if number and other and pairs.n else None
-    return Claim(cell, baseline, published or None, pairs)
+    return Gain(cell, baseline, published or None, pairs)
 
 
 def _sign(cell: JoinedCell) -> int:
     return -1 if cell.better == "lower" else 1
 
 
-def gain_in_pairs(cell: JoinedCell, baseline: JoinedCell) -> Paired:
-    """The cell minus the baseline in pairs by seed; positive if the cell is better, also if lower is better."""
-    return paired(_gains(cell, baseline))
+def gain_by_seed(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
+    """Seed -> the cell minus the baseline, positive if the cell is better, also if lower is better.
 
-
-def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
-    """Seed -> gain. Both sides are from here if both were measured here, else both are shipped.
-
-    A side with nothing random has one number for every seed of the other.
+    Both sides are from here if both were measured here, else both are shipped. A side with nothing random has one
+    number for every seed of the other.
     """
     is_here = cell.here.done and baseline.here.done
     ours, theirs = (each.here.by_seed if is_here else each.shipped.by_seed for each in (cell, baseline))
@@ -146,15 +134,12 @@ def _gains(cell: JoinedCell, baseline: JoinedCell) -> dict[int, float]:
     return {seed: _sign(cell) * (ours[seed] - theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())}
 
 
-# ------------------------------------------------------------------------------------------- over all data sets
-
-
-def pooled_claims(table: JoinedTable) -> tuple[Pooled, ...]:
-    """Tests every method against its baseline, and the table's further claims, over all data sets; then Holm.
+def pooled_gains(table: JoinedTable) -> tuple[Pooled, ...]:
+    """Tests every method against its baseline, and the table's further pairs, over all data sets; then Holm.
 
     The rule was fixed before the suite made any pooled test. It takes the table's first metric, and the data sets on
     which both sides have two seeds in common, two sets at least. Every data set counts the same. Holm's correction is
-    over all claims of the table.
+    over all pairs of the table.
     """
     cells = [cell for cell in table.cells if cell.metric == table.cells[0].metric]
     wanted = [(cell.method, cell.baseline) for cell in cells if cell.method != cell.baseline]
@@ -164,23 +149,23 @@ def pooled_claims(table: JoinedTable) -> tuple[Pooled, ...]:
 
 
 def _pooled(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | None:
-    strata: dict[str, tuple[float, ...]] = {}
-    for dataset in dict.fromkeys(cell.dataset for cell in cells):
-        there = [cell for cell in cells if cell.dataset == dataset]
-        differences = _clustered(method, other, there)
-        if len(differences) >= 2:
-            strata[dataset] = differences
+    by_dataset = grouped(cells, lambda cell: cell.dataset)
+    strata = {name: tuple(gains_of(method, other, there).values()) for name, there in by_dataset.items()}
+    strata = {name: differences for name, differences in strata.items() if len(differences) >= 2}
     if len(strata) < 2:
         return None
     mean, interval, p = stratified(list(strata.values()))
     return Pooled(method, other, cells[0].metric, mean, interval, p, {name: len(d) for name, d in strata.items()})
 
 
-def _clustered(method: str, other: str, cells: Sequence[JoinedCell]) -> tuple[float, ...]:
-    """One gain a seed. If several cells share the method's name it is their mean, since runs of a seed are alike."""
+def gains_of(method: str, other: str, cells: Sequence[JoinedCell]) -> dict[int, float]:
+    """Seed -> gain, from the cells of one data set and metric.
+
+    If several cells share the method's name it is their mean, since runs of a seed are alike.
+    """
     by_seed: dict[int, list[float]] = defaultdict(list)
     for cell in cells:
         if cell.method == method and (baseline := counterpart(cell, other, cells)):
-            for seed, gain in _gains(cell, baseline).items():
+            for seed, gain in gain_by_seed(cell, baseline).items():
                 by_seed[seed].append(gain)
-    return tuple(math.fsum(by_seed[seed]) / len(by_seed[seed]) for seed in sorted(by_seed))
+    return {seed: math.fsum(by_seed[seed]) / len(by_seed[seed]) for seed in sorted(by_seed)}

@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from contrastbench.cli.app import places
-from contrastbench.cli.gathering import Gathered
+from contrastbench.evidence import Evidence
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, content_sha256
 from contrastbench.runner.vocabulary import IDENTITY, canonical_json, key_of
@@ -19,21 +18,21 @@ from contrastbench.verdicts.cells import grouped
 REPLACED = "replaced.csv"  # beside rows.jsonl: rows that a later commit replaced although no version was raised
 
 
-def problems_of_rows(gathered: Gathered, standing: set[str], *, history: bool) -> list[str]:
+def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -> list[str]:
     """Checks a paper's shipped rows: one line for everything that is wrong with them.
 
     Args:
         standing: keys of the rows that some cell shows, or that such a row needs.
         history: whether they are the project's own, of which no row may go that an earlier commit shipped.
     """
-    where = f"results/{gathered.paper.name}/rows.jsonl"
-    problems = check_rows(gathered.shipped, where)
-    problems += check_seeds(gathered.shipped, where)
-    problems += check_needs(gathered.shipped, where)
-    problems += check_shown(gathered.shipped, standing, where)
-    problems += _commit_problems(gathered.shipped, where)
-    problems += check_measurements(places.results / gathered.paper.name)
-    return problems + (_history_problems(gathered, where) if history else [])
+    where = f"results/{evidence.paper.name}/rows.jsonl"
+    problems = check_rows(evidence.shipped, where)
+    problems += check_seeds(evidence.shipped, where)
+    problems += check_needs(evidence.shipped, where)
+    problems += check_shown(evidence.shipped, standing, where)
+    problems += _commit_problems(evidence.shipped, where)
+    problems += check_measurements(evidence.results / evidence.paper.name)
+    return problems + (_history_problems(evidence, where) if history else [])
 
 
 def check_measurements(folder: Path) -> list[str]:
@@ -154,18 +153,18 @@ def _commit_problems(rows: Iterable[Row], where: str) -> list[str]:
     return problems
 
 
-def _history_problems(gathered: Gathered, where: str) -> list[str]:
+def _history_problems(evidence: Evidence, where: str) -> list[str]:
     """One line for each row that was shipped once and is gone or changed.
 
     Such a row is no problem if its protocol version was raised since, or if ``REPLACED`` says why.
     """
     if not history_is_here():
         return []
-    known = {row["key"]: row for row in gathered.shipped}
-    versions = latest_versions(gathered.shipped)
-    said = replaced(places.results / gathered.paper.name / REPLACED)
+    known = {row["key"]: row for row in evidence.shipped}
+    versions = latest_versions(evidence.shipped)
+    said = replaced(evidence.results / evidence.paper.name / REPLACED)
     problems: dict[str, str] = {}
-    for row in _earlier_rows(f"results/{gathered.paper.name}/rows.jsonl"):
+    for row in _earlier_rows(f"results/{evidence.paper.name}/rows.jsonl"):
         name = f"{where}: row {row['key'][:12]} ({row['dataset']}/{row['method']}, seed {row['seed']})"
         raised = versions.get(group_with_seed(row), 0) > row["protocol_version"]
         if row["key"] in said or raised:

@@ -1,22 +1,23 @@
-"""Draws a paper's figures and writes the HTML page, from what was gathered."""
+"""Draws a paper's figures and writes the HTML page, from what was evidence."""
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
-from contrastbench.cli.app import places
-from contrastbench.cli.gathering import Gathered
-from contrastbench.cli.own import own_tables
-from contrastbench.cli.side_by_side import side_by_side
+from contrastbench.evidence import Evidence, own_tables
 from contrastbench.papers import Paper
 from contrastbench.readmes import blocks
 from contrastbench.report import curves, html, plots, run_plots, style
+from contrastbench.runner.devices import cores
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row, rows_digest
@@ -25,26 +26,27 @@ from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell
 from contrastbench.verdicts.verdict import is_finite
 
+Made = TypeVar("Made")
 LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
 
 
-def standard_figures(gathered: Gathered) -> dict[str, Figure]:
+def standard_figures(evidence: Evidence) -> dict[str, Figure]:
     """Draws every figure of the measured tables, and the paper's own: name of the file -> figure."""
-    drawn = {name: draw() for name, draw, _ in _to_draw(gathered)}
+    drawn = {name: draw() for name, draw, _ in _to_draw(evidence)}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _to_draw(gathered: Gathered) -> Iterator[tuple[str, Callable[[], Figure | None], bool]]:
+def _to_draw(evidence: Evidence) -> Iterator[tuple[str, Callable[[], Figure | None], bool]]:
     """Each figure's name, the function that draws it, and whether rows made here may be in it."""
-    for table in gathered.measured:
+    for table in evidence.measured:
         stem, has_here = f"{table.name}-{table.scale}", any(cell.here for cell in table.cells)
         yield stem, partial(plots.comparison, table), has_here
         yield f"{stem}-protocols", partial(plots.protocol_gap, table), has_here
         for setting in dict.fromkeys(name for cell in table.cells for name in cell.settings):
             yield f"{stem}-over-{setting}", partial(curves.ablation, table, setting), has_here
-    done = [row for row in gathered.rows if row["status"] == "done"]
-    for name, draw in _own_figures(gathered.paper).items():
-        yield name, partial(_draw_styled, draw, done), bool(gathered.here)
+    done = [row for row in evidence.rows if row["status"] == "done"]
+    for name, draw in _own_figures(evidence.paper).items():
+        yield name, partial(_draw_styled, draw, done), bool(evidence.here)
 
 
 def _draw_styled(draw: Callable[[list[Row]], Figure | None], rows: list[Row]) -> Figure | None:
@@ -52,21 +54,21 @@ def _draw_styled(draw: Callable[[list[Row]], Figure | None], rows: list[Row]) ->
         return draw(rows)
 
 
-def _figures_of_page(gathered: Gathered) -> dict[str, bytes]:
+def _figures_of_page(evidence: Evidence) -> dict[str, bytes]:
     """The paper's figures as SVG, name -> content.
 
     A figure that no row made here is in is read from the committed file, which takes no time. It is drawn all the same
     if that file names other rows or another matplotlib.
     """
-    folder, source = places.results / gathered.paper.name / "figures", rows_digest(gathered.shipped)
+    folder, source = evidence.results / evidence.paper.name / "figures", rows_digest(evidence.shipped)
     made: dict[str, bytes] = {}
-    for name, draw, has_here in _to_draw(gathered):
+    for name, draw, has_here in _to_draw(evidence):
         committed = b"" if has_here else style.made_before(folder / f"{name}.svg", source)
         if committed:
             made[name] = committed
         elif figure := draw():
             made[name] = style.svg_bytes(figure, source)
-    of_runs = figures_of_runs(gathered, every_map=False).items()
+    of_runs = figures_of_runs(evidence, every_map=False).items()
     return made | {name: style.svg_bytes(figure) for name, figure in of_runs}
 
 
@@ -75,31 +77,31 @@ def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]
     return paper.load(paper.figures) if paper.figures else {}
 
 
-def figures_of_runs(gathered: Gathered, *, every_map: bool = True) -> dict[str, Figure]:
+def figures_of_runs(evidence: Evidence, *, every_map: bool = True) -> dict[str, Figure]:
     """Draws similarity histograms and maps of rows that keep them, and training curves of runs whose folder is here.
 
     ``every_map`` is that of ``run_figures``.
     """
 
     def curve_of(row: Row) -> list[dict[str, Any]]:
-        return read_curve(places.runs / row["paper"] / row["key"])
+        return read_curve(evidence.runs / row["paper"] / row["key"])
 
-    return run_plots.run_figures(gathered.rows, curve_of, every_map=every_map)
+    return run_plots.run_figures(evidence.rows, curve_of, every_map=every_map)
 
 
-def save_standard_figures(gathered: Gathered, selection: Selection, folder: Path) -> list[Path]:
+def save_standard_figures(evidence: Evidence, selection: Selection, folder: Path) -> list[Path]:
     """Writes the standard figures of the selected tables as SVG and PDF."""
-    whole_paper = len(selection.tables) == len(gathered.paper.tables)
+    whole_paper = len(selection.tables) == len(evidence.paper.tables)
     return [
         path
-        for name, figure in {**standard_figures(gathered), **figures_of_runs(gathered)}.items()
+        for name, figure in {**standard_figures(evidence), **figures_of_runs(evidence)}.items()
         if whole_paper or name.startswith(f"{selection.tables[0]}-")
         for path in (style.save(figure, folder / f"{name}{ending}") for ending in (".svg", ".pdf"))
     ]
 
 
 def curve_over(
-    gathered: Gathered, selection: Selection, x: str, y: str | None, group: str, scale: str | None
+    evidence: Evidence, selection: Selection, x: str, y: str | None, group: str, scale: str | None
 ) -> tuple[Figure, str]:
     """Draws any metric over any number in the config, a line a group; also of runs made with ``--set``.
 
@@ -109,7 +111,7 @@ def curve_over(
     Raises:
         ValueError: no row has ``x``, ``y`` or ``group``, or there are rows of several scales and none was chosen.
     """
-    tables = [*gathered.measured, *own_tables(gathered)]
+    tables = [*evidence.measured, *own_tables(evidence)]
     cells = [cell for table in tables if table.name in selection.tables for cell in table.cells]
     cells = [cell for cell in cells if scale in (None, cell.scale) and _has_row(cell)]
     cells = [cell for cell in cells if selection.names(cell.name, cell.dataset, cell.method)]
@@ -119,7 +121,7 @@ def curve_over(
         )
     y = y or next((cell.metric for cell in cells), "")
     wanted = {row["key"] for cell in cells for row in cell.best_known.done}
-    finished = [row for row in gathered.rows if row["key"] in wanted]
+    finished = [row for row in evidence.rows if row["key"] in wanted]
     of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
     curves.check_known(finished, x, y, group, of_tables)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells)) if group == "method" else [""]
@@ -166,29 +168,48 @@ def _line_name(cell: JoinedCell, row: Row, x: str, group: str, *, marked: bool) 
     return label
 
 
-def write_page(gathered: Sequence[Gathered], path: Path, reload_seconds: int | None = None) -> Path:
+def side_by_side(make: Callable[[Evidence], Made], papers: Sequence[Evidence]) -> list[Made]:
+    """Calls ``make``, a function of a module, for each paper and returns what it made, in their order.
+
+    Papers with rows are shared out over processes, one for each core.
+    """
+    busy = sum(bool(each.rows) for each in papers)
+    if busy < 2:
+        return [make(each) for each in papers]
+    spawn = multiprocessing.get_context("spawn")  # a forked copy of a process with threads may hang
+    ignore_ctrl_c = (signal.SIGINT, signal.SIG_IGN)  # it is the command's to answer
+    with ProcessPoolExecutor(min(busy, cores()), spawn, signal.signal, ignore_ctrl_c) as pool:
+        try:
+            return list(pool.map(make, papers))
+        except BaseException:  # Ctrl-C and SIGTERM too: nobody waits for the rest
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | None = None) -> Path:
     """Writes the report and returns its path."""
     commit = f"{git()['commit']}{' (changed)' if git()['dirty'] else ''}"
     report = html.ReportInput(
-        papers=side_by_side(_paper_input, gathered),
+        papers=side_by_side(_paper_input, papers),
         provenance={"commit": commit, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
-        problems=[problem for each in gathered for problem in each.problems],
+        problems=[problem for each in papers for problem in each.problems],
         reload_seconds=reload_seconds,
     )
     return html.build(report, path)
 
 
-def _paper_input(gathered: Gathered) -> html.PaperInput:
+def _paper_input(evidence: Evidence) -> html.PaperInput:
     """The page's view of a paper: the measured tables, and those at paper scale even if nothing of them was run."""
-    paper = gathered.paper
-    shown = [table for table in gathered.tables if table.scale == "paper" or table in gathered.measured]
-    shown += own_tables(gathered)
+    paper = evidence.paper
+    shown = [table for table in evidence.tables if table.scale == "paper" or table in evidence.measured]
+    shown += own_tables(evidence)
     shown.sort(key=lambda table: table.scale == "smoke")  # its numbers mean nothing, so they come last
     return html.PaperInput(
-        *(paper.name, paper.title, shown, gathered.here),
-        states=gathered.states,
-        figures=_figures_of_page(gathered),
+        *(paper.name, paper.title, shown, evidence.here),
+        states=evidence.states,
+        figures=_figures_of_page(evidence),
         findings=blocks.findings_of(paper.folder / "README.md"),
-        published=gathered.published,
+        published=evidence.published,
     )

@@ -1,0 +1,248 @@
+"""For maintainers: ships rows, and makes the committed tables, figures and READMEs that follow from them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from contrastbench import papers, verifying
+from contrastbench.drawing import side_by_side, standard_figures
+from contrastbench.evidence import Evidence, gather
+from contrastbench.papers import Paper
+from contrastbench.readmes import blocks
+from contrastbench.report import style
+from contrastbench.report.style import svg_bytes
+from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet
+from contrastbench.runner import files, provenance
+from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.rows import RESULT_FIELDS, Row, rows_digest, rows_in, rows_shipped, write_shipped
+from contrastbench.runner.vocabulary import key_of
+
+# What a run's settings brought about, failures too. Memory and time are limits of a machine: such a run is run again.
+SHIPPED = ("done", "failed", "diverged")
+TAKEN = "new and in a table or needed by one"
+FIELDS = {*RESULT_FIELDS, "needs", "git", "device", "host", "artefact_sha256"}  # what a row must at least have
+
+
+def promotable_rows(evidence: Evidence) -> dict[str, Row]:
+    """The rows here that may be shipped: in a table, or needed by one.
+
+    Raises:
+        ValueError: some come from a checkout with changes that no commit holds.
+    """
+    name, shown = evidence.paper.name, standing(evidence)
+    rows = {row["key"]: row for row in evidence.here if row["status"] in SHIPPED and row["key"] in shown}
+    if rows and (refused := provenance.why_no_commit()) and any(row["git"]["commit"] is None for row in rows.values()):
+        raise ValueError(f"rows of {name} name no commit: {refused}")
+    if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):
+        raise ValueError(f"{changed} rows of {name} come from a changed checkout; run them from a commit")
+    return rows
+
+
+def ship(paper: Paper, rows: Mapping[str, Row], results: Path) -> bool:
+    """Adds the rows to the shipped ones. Rows of the same key are replaced; rows that stand in no table are dropped.
+
+    Returns:
+        Whether the shipped rows changed.
+
+    Raises:
+        ValueError: a row that another one needs would be missing; nothing was written.
+    """
+    before = {row["key"]: row for row in rows_shipped(results, paper.name)}
+    together = {**before, **rows}
+    shown = standing(Evidence(paper, list(together.values())))
+    kept = [row for key, row in together.items() if key in shown]
+    if problems := verifying.check_needs(kept, paper.name):
+        raise ValueError(f"{problems[0]}, so nothing was shipped; do the needed run here, or collect its row too")
+    write_shipped(results, paper.name, kept)
+    return {row["key"]: row for row in kept} != before
+
+
+def standing(evidence: Evidence) -> set[str]:
+    """The keys of the rows that some cell shows (its declared runs, and more seeds of them) and of those they need."""
+    samples = [sample for table in evidence.tables for cell in table.cells for sample in (cell.here, cell.shipped)]
+    waiting = [row["key"] for sample in samples for row in (*sample.done, *sample.failed)]
+    needed = {row["key"]: [key for _, key in row["needs"]] for row in (*evidence.shipped, *evidence.here)}
+    found: set[str] = set()
+    while waiting:
+        if (key := waiting.pop()) not in found:
+            found.add(key)
+            waiting += needed.get(key, [])
+    return found
+
+
+# --------------------------------------------------------------------------------------------- rows from elsewhere
+
+
+def read_rows(paths: Iterable[Path]) -> tuple[dict[str, dict[str, Row]], list[str]]:
+    """Reads rows made elsewhere: paper -> key -> row, and a line for each row that cannot be trusted."""
+    by_paper: dict[str, dict[str, Row]] = defaultdict(dict)
+    problems: list[str] = []
+    for path in paths:
+        for row in rows_in(path):
+            problem = _problem(row)
+            if not problem and by_paper[row["paper"]].setdefault(row["key"], row) != row:
+                problem = "appears twice, with other content"
+            problems += [f"{path}: row {str(row.get('key'))[:12]} {problem}"] if problem else []
+    return by_paper, problems
+
+
+def _problem(row: Row) -> str:
+    """Why a row from elsewhere cannot be trusted; "" if it can."""
+    if missing := FIELDS - row.keys():
+        return f"lacks {', '.join(sorted(missing))}"
+    if key_of(row) != row["key"]:
+        return "has another key than what it says it is"
+    if row["paper"] not in papers.names():
+        return f"is of the unknown paper {row['paper']!r}"
+    commit = row["git"]["commit"]
+    if commit is None or row["git"]["dirty"] is not False:
+        return "comes from a checkout with changes that no commit holds"
+    return "" if provenance.is_in_history(commit) else f"comes from commit {commit[:12]}, which is not in this history"
+
+
+def sort_rows(paper: Paper, rows: Mapping[str, Row], results: Path) -> dict[str, list[Row]]:
+    """Why each row would be shipped (``TAKEN``: new, and in a table or needed by one) or left: reason -> rows."""
+    shipped = {row["key"]: row for row in rows_shipped(results, paper.name)}
+    shown = standing(Evidence(paper, [*shipped.values(), *(r for k, r in rows.items() if k not in shipped)]))
+    reasons: dict[str, list[Row]] = defaultdict(list)
+    for key, row in rows.items():
+        if key in shipped:
+            reasons["already shipped" if shipped[key] == row else "shipped already, made elsewhere"].append(row)
+        elif row["status"] not in SHIPPED:
+            reasons[f"to be run again ({row['status']})"].append(row)
+        else:
+            reasons[TAKEN if key in shown else "in no table"].append(row)
+    return reasons
+
+
+def reason_text(reason: str, rows: Sequence[Row]) -> str:
+    """``12 in no table: MUTAG/InfoGraph, ...``"""
+    if reason == TAKEN:
+        failed = sum(row["status"] != "done" for row in rows)
+        return f"{len(rows)} {reason}" + (f", {failed} of them failed" if failed else "")
+    names = list(dict.fromkeys(f"{row['dataset']}/{row['method']}" for row in rows))
+    return f"{len(rows)} {reason}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+
+
+# ------------------------------------------------------------------------------------------------ what follows
+
+
+def write_generated(results: Path, changed: Collection[str] | None = None) -> None:
+    """Makes the committed tables and figures from the shipped rows, and the READMEs.
+
+    Args:
+        changed: the papers whose rows changed; all if None. Figures take seconds each, so those of another paper are
+            drawn only if its tables do not follow from its rows.
+    """
+    everything = _everything_shipped(results)
+    stale = [
+        evidence
+        for evidence in everything
+        if changed is None or evidence.paper.name in changed or check_generated(generated_tables(evidence))
+    ]
+    for made in side_by_side(generated_files, stale):
+        for path, content in made.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(path, content)
+    tables = [table for evidence in everything for table in evidence.tables]
+    for path, paper in markdown_files(results):
+        blocks.fill_file(path, tables, paper, results)
+
+
+def generated_files(evidence: Evidence) -> dict[Path, bytes]:
+    """A paper's committed tables and figures, made anew: path -> content."""
+    source, folder = rows_digest(evidence.shipped), evidence.results / evidence.paper.name / "figures"
+    figures = standard_figures(evidence).items()
+    return generated_tables(evidence) | {folder / f"{name}.svg": svg_bytes(figure, source) for name, figure in figures}
+
+
+def generated_tables(evidence: Evidence) -> dict[Path, bytes]:
+    folder = evidence.results / evidence.paper.name / "tables"
+    made: dict[Path, bytes] = {}
+    for table in evidence.measured:
+        shown = sheet(table, places=("shipped",))
+        made[folder / f"{table.name}-{table.scale}.md"] = markdown(shown).encode()
+        made[folder / f"{table.name}-{table.scale}.tex"] = latex(shown).encode()
+    if evidence.measured:
+        made[folder / "cells.csv"] = csv_text(cells_frame(evidence.measured)).encode()
+    return made
+
+
+def stale_results(results: Path) -> list[str]:
+    """One line for each shipped row that is not whole and each committed file that does not follow from the rows."""
+    everything = _everything_shipped(results)
+    problems = [line for lines in side_by_side(_stale_results_of, everything) for line in lines]
+    tables = [table for evidence in everything for table in evidence.tables]
+    return problems + [
+        line for path, paper in markdown_files(results) for line in blocks.check_file(path, tables, paper, results)
+    ]
+
+
+def _stale_results_of(evidence: Evidence) -> list[str]:
+    history = _are_the_projects_own(evidence.results)
+    return verifying.problems_of_rows(evidence, standing(evidence), history=history) + stale_files(evidence)
+
+
+def stale_files(evidence: Evidence) -> list[str]:
+    """One line for each committed table and figure of a paper that does not follow from its rows.
+
+    Files are compared byte by byte, and no other file may stand beside them. A figure made by another version of
+    matplotlib has other strokes: of such a figure the digest of the rows that it names is compared.
+    """
+    made = generated_files(evidence)
+    source = rows_digest(evidence.shipped).encode()
+    by_bytes = {path: made[path] for path in made if path.suffix != ".svg" or _same_matplotlib(path)}
+    problems = check_generated(by_bytes)
+    problems += [
+        f"{path} was made from other rows"
+        for path in made
+        if path not in by_bytes and source not in path.read_bytes()
+    ]  # fmt: skip
+    folder = evidence.results / evidence.paper.name
+    there = [path for kind in ("tables", "figures") for path in sorted((folder / kind).glob("*"))]
+    return problems + [f"{path} follows from no row" for path in there if path not in made]
+
+
+def check_generated(expected: Mapping[Path, bytes]) -> list[str]:
+    """One line for each generated file that is missing or stale.
+
+    Args:
+        expected: what each file has to hold, made anew from the rows.
+    """
+    problems = []
+    for path, content in expected.items():
+        if not path.exists():
+            problems.append(f"{path} is missing; make it again from the rows")
+        elif path.read_bytes() != content:
+            problems.append(f"{path} does not follow from the rows; make it again")
+    return problems
+
+
+def _same_matplotlib(path: Path) -> bool:
+    """Whether the committed figure was made by the matplotlib that is installed here; True if there is no figure."""
+    return not path.exists() or style.creator().encode() in path.read_bytes()
+
+
+def _everything_shipped(results: Path) -> list[Evidence]:
+    return [gather(papers.paper(name), None, results) for name in papers.names()]
+
+
+def _are_the_projects_own(results: Path) -> bool:
+    """Whether the results folder is the one that is committed with the suite, and not one given by ``--results``."""
+    return results.resolve() == PROJECT / "results"
+
+
+def markdown_files(results: Path) -> Iterator[tuple[Path, str]]:
+    """The Markdown files that take tables and numbers from rows, each with its paper ("" for the project's).
+
+    Only the project's own results fill them; for any other results folder there are none.
+    """
+    if not _are_the_projects_own(results):
+        return
+    yield PROJECT / "README.md", ""
+    for name in papers.names():
+        path = papers.paper(name).folder / "README.md"
+        if path.exists():
+            yield path, name
