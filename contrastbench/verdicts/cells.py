@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from contrastbench.data.catalogue import copy_of
-from contrastbench.runner.studies import Study
+from contrastbench.runner.studies import Line, On, Study
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, reseeded
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval
@@ -212,8 +212,13 @@ def join(
         made = [_joined(paper, name, cell, here, shipped, numbers, ambiguous.get(_place(cell), "")) for cell in kept]
         by_scale = grouped(made, lambda cell: cell.scale)
         for scale in sorted(by_scale, key=SCALES.index):
-            joined.append(JoinedTable(paper, name, scale, table, by_scale[scale], unmatched))
+            words = dataclasses.replace(table, methods=_no_lines, scales={})  # what it runs cannot be pickled
+            joined.append(JoinedTable(paper, name, scale, words, by_scale[scale], unmatched))
     return joined
+
+
+def _no_lines(on: On) -> tuple[Line, ...]:
+    return ()
 
 
 def _joined(
