@@ -14,8 +14,7 @@ from contrastbench.papers import Paper
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, result_of, rows_shipped, run_folders, sort_key
-from contrastbench.runner.states import state_of
-from contrastbench.runner.tickets import run_of
+from contrastbench.runner.states import run_of, state_of
 from contrastbench.runner.vocabulary import SCALES, Cell, Run
 from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, join
