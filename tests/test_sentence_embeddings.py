@@ -9,11 +9,11 @@ import pytest
 import torch
 from interrupted import killed_and_resumed
 
-from benchmarks.sentence_embeddings import figures, scales, speed, speed_ways, tables
+from benchmarks.sentence_embeddings import figures, simcse, speed, speed_ways, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
-from benchmarks.sentence_embeddings import train as stages
 from benchmarks.sentence_embeddings.config import TRANSFER, QuickThoughts, SimCSE, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
+from benchmarks.sentence_embeddings.tables import LITE, PAPER, SMOKE
 from contrastbench import training
 from contrastbench.data.text import Vocabulary
 from contrastbench.encoders.pretrained_text import pretrained_encoder
@@ -25,9 +25,9 @@ from contrastbench.runner.rows import rows_shipped
 from contrastbench.runner.vocabulary import SCALES, chain
 from contrastbench.verdicts.statistics import holm, sign_flip_p
 
-TINY = dataclasses.replace(scales.QT["smoke"], sentences=320, batch=32, pieces=2)
+TINY = dataclasses.replace(SMOKE.thoughts, sentences=320, batch=32, pieces=2)
 TRANSFORMER = dataclasses.replace(TINY, encoder="transformer", tests=("Lee",))
-UNSUPERVISED = dataclasses.replace(scales.UNSUPERVISED["smoke"], tests=("Lee",))
+UNSUPERVISED = dataclasses.replace(SMOKE.unsupervised, tests=("Lee",))
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +35,14 @@ def short_laps(monkeypatch):
     """Bit for bit is promised on one thread; a lap of three steps can be interrupted in a tiny run."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    for module in (qt, stages.simcse.__globals__):
-        monkeypatch.setitem(module if isinstance(module, dict) else vars(module), "LAP", 3)
+    for module in (qt, simcse):
+        monkeypatch.setattr(module, "LAP", 3)
     yield
     torch.set_num_threads(threads)
 
 
 def result(config: Any, *, seed: int = 0, checkpoint: Checkpoint | None = None, log: Log | None = None) -> dict:
-    stage = {QuickThoughts: stages.quick_thoughts, SimCSE: stages.simcse, Words: stages.words}[type(config)]
+    stage = {QuickThoughts: qt.quick_thoughts, SimCSE: simcse.simcse, Words: qt.words}[type(config)]
     return stage(config, seed=seed, device="cpu", checkpoint=checkpoint or Checkpoint(), log=log or Log())
 
 
@@ -73,13 +73,13 @@ def pretrained() -> dict[str, Any]:
 
 
 def runs_of(scale: str) -> dict[str, Run]:
-    return chain(run for table in tables.TABLES for cell in tables.cells(table, scale) for run in cell.runs)
+    return chain(run for table in PAPER.tables for cell in PAPER.cells(table, scale) for run in cell.runs)
 
 
 def test_the_metrics_of_the_cells_are_those_that_the_runs_give(pretrained):
     seen: dict[str, dict[str, Any]] = {}
-    for table in tables.TABLES:
-        for cell in tables.cells(table, "smoke", seeds=[0]):
+    for table in PAPER.tables:
+        for cell in PAPER.cells(table, "smoke", [0]):
             (run,) = cell.runs
             if run.key not in seen:
                 seen[run.key] = result(run.config, checkpoint=Needed(pretrained))
@@ -91,42 +91,40 @@ def test_every_scale_gives_cells_whose_runs_are_of_that_scale():
         runs = runs_of(scale)
         assert runs and {run.scale for run in runs.values()} == {scale}
     pretrain = {run.key for run in runs_of("lite").values() if run.method == "QT transformer"}
-    assert len(pretrain) == len(scales.SEEDS_OF_GAIN), "each seed has its own pre-training"
+    assert len(pretrain) == tables.SEEDS_OF_GAIN, "each seed has its own pre-training"
 
 
 def test_a_run_has_the_same_seeds_in_every_table():
     seeds: dict[str, set[tuple[int, ...]]] = {}
-    for table in tables.TABLES:
-        for cell in tables.cells(table, "lite"):
+    for table in PAPER.tables:
+        for cell in PAPER.cells(table, "lite"):
             seeds.setdefault(cell.runs[0].key, set()).add(tuple(run.seed for run in cell.runs))
     assert all(len(several) == 1 for several in seeds.values())
-    of_gain = {tuple(run.seed for run in cell.runs) for cell in tables.cells("gain", "lite")}
-    assert of_gain == {tuple(scales.SEEDS_OF_GAIN)}
+    of_gain = {tuple(run.seed for run in cell.runs) for cell in PAPER.cells("gain", "lite")}
+    assert of_gain == {tuple(range(tables.SEEDS_OF_GAIN))}
 
 
 def test_tables_share_runs():
-    transfer = {run.key for cell in tables.cells("transfer", "quick") for run in cell.runs}
-    beta = {run.key for cell in tables.cells("beta", "quick") for run in cell.runs}
+    transfer = {run.key for cell in PAPER.cells("transfer", "quick") for run in cell.runs}
+    beta = {run.key for cell in PAPER.cells("beta", "quick") for run in cell.runs}
     assert beta < transfer
 
 
 def test_all_the_text_has_the_losses_and_the_seeds_of_the_comparison_and_every_transfer_test():
-    declared = {cell.method: cell.runs for cell in tables.cells("books", "lite")}
-    compared = {cell.method for cell in tables.cells("transfer", "lite")} - {"MiniLM (trained elsewhere)"}
+    declared = {cell.method: cell.runs for cell in PAPER.cells("books", "lite")}
+    compared = {cell.method for cell in PAPER.cells("transfer", "lite")} - {"MiniLM (trained elsewhere)"}
     assert declared.keys() == compared
     assert {len(runs) for runs in declared.values()} == {3}
     assert {run.config.sentences for runs in declared.values() for run in runs} == {0}
     assert {run.config.tests for runs in declared.values() for run in runs} == {TRANSFER}
-    assert {cell.dataset for cell in tables.cells("books", "lite")} == {*TRANSFER, "MRPC (F1)", "average of seven"}
+    assert {cell.dataset for cell in PAPER.cells("books", "lite")} == {*TRANSFER, "MRPC (F1)", "average of seven"}
 
 
 def test_the_seven_seeds_that_were_not_known_say_of_each_claim_what_all_ten_say():
     """The README says so; the first three had been looked at before the test was written down."""
-    rows = {
-        row["key"]: row for row in rows_shipped(Path(tables.__file__).parents[2] / "results", "sentence_embeddings")
-    }
+    rows = {row["key"]: row for row in rows_shipped(PAPER.folder.parents[1] / "results", "sentence_embeddings")}
     gains: dict[str, dict[int, float]] = {}
-    for cell in tables.cells("gain", "lite"):
+    for cell in PAPER.cells("gain", "lite"):
         sign = -1 if cell.method == "its own loss" else 1
         for run in cell.runs:
             each = gains.setdefault(cell.dataset, {})
@@ -138,7 +136,7 @@ def test_the_seven_seeds_that_were_not_known_say_of_each_claim_what_all_ten_say(
         corrected = holm([sign_flip_p(differences) for differences in several])
         return [(p <= 0.05, sum(differences) > 0) for p, differences in zip(corrected, several, strict=True)]
 
-    known, everything = 3, list(scales.SEEDS_OF_GAIN)
+    known, everything = 3, list(range(tables.SEEDS_OF_GAIN))
     alone, together = verdicts(everything[known:]), verdicts(everything)
     assert [p for p, _ in alone] == [p for p, _ in together]
     assert all(up for significant, up in together if significant)
@@ -150,9 +148,9 @@ PUBLIC = {"sts12": 72.37, "sts13": 80.60, "sts14": 75.59, "sts15": 85.39, "sts16
 
 def test_a_known_model_has_its_public_scores():
     """The evaluation is proven on a model that was trained and tested elsewhere: the largest gap is below 0.005."""
-    rows = rows_shipped(Path(tables.__file__).parents[2] / "results", "sentence_embeddings")
+    rows = rows_shipped(PAPER.folder.parents[1] / "results", "sentence_embeddings")
     (row,) = (
-        row for row in rows if row["config"].get("model") == scales.MINILM.model and "STS12" in row["config"]["tests"]
+        row for row in rows if row["config"].get("model") == tables.MINILM.model and "STS12" in row["config"]["tests"]
     )
     assert row["config"]["epochs"] == 0
     for name, score in {**PUBLIC, "sick_r_all": 77.58}.items():
@@ -183,8 +181,8 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(kind, tmp_path, pretraine
         "simcse": dataclasses.replace(UNSUPERVISED, sentences=192),
         "selection": dataclasses.replace(UNSUPERVISED, sentences=192, selection="best_on_stsb_dev", evaluate_every=2),
     }[kind]
-    monkeypatch.setitem(stages.simcse.__globals__, "DEV", "Lee")  # STS-B does not come with a package
-    monkeypatch.setitem(stages.simcse.__globals__, "DEV_METRIC", "test_lee_spearman_x100")
+    monkeypatch.setattr(simcse, "DEV", "Lee")  # STS-B does not come with a package
+    monkeypatch.setattr(simcse, "DEV_METRIC", "test_lee_spearman_x100")
 
     def attempt(log: Log) -> dict[str, float]:
         return result(config, checkpoint=Needed(pretrained, tmp_path, log, every_seconds=0), log=log)
@@ -296,7 +294,7 @@ def row(seed: int, config: Any, stage: str = "simcse", **metrics: float) -> dict
 
 
 def test_figures_show_gains_in_pairs_by_seed_and_the_greatest_scale_alone():
-    plain = scales.UNSUPERVISED["lite"]
+    plain = LITE.unsupervised
     hard = dataclasses.replace(plain, loss="hcl", tau_plus=0.01, beta=1.0)
     start = dataclasses.replace(plain, epochs=0)
     values = {start: (20.0, 21.0), plain: (18.0, 22.0), hard: (24.0, 27.0)}
@@ -314,8 +312,8 @@ def test_figures_show_gains_in_pairs_by_seed_and_the_greatest_scale_alone():
 
 def test_runs_of_other_tables_are_not_taken_for_the_compared_losses():
     """``books`` has all sentences, ``batch`` another batch, under the same loss and seed."""
-    thoughts, supervised = scales.QT["lite"], scales.SUPERVISED["lite"]
-    others = [row(0, scales.WHOLE_QT, "quick_thoughts", test_transfer_average_percent=99.0)]
+    thoughts, supervised = LITE.thoughts, LITE.supervised
+    others = [row(0, tables.NOVELS["lite"][0].base.thoughts, "quick_thoughts", test_transfer_average_percent=99.0)]
     others += [row(0, dataclasses.replace(supervised, batch=256), test_sts_average_x100=99.0)]
     hard = {"loss": "hcl", "tau_plus": 0.01, "beta": 1.0}
     compared = [
@@ -343,7 +341,7 @@ def dots_of(panel: Any) -> set[tuple[float, ...]]:
 
 
 def test_a_setting_is_drawn_over_its_values():
-    config = scales.SUPERVISED["lite"]
+    config = LITE.supervised
     rows = [row(0, dataclasses.replace(config, temperature=t), test_sts_average_x100=100 * t) for t in (1.0, 0.05, 0.1)]
     (panel,) = figures.figure_settings(rows).axes
     assert [text.get_text() for text in panel.get_xticklabels()] == ["0.05", "0.1", "1"]

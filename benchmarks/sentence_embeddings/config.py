@@ -3,101 +3,86 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from contrastbench.runner import added
+from contrastbench.runner import added, setting
 
 TRANSFER = ("MR", "CR", "SUBJ", "MPQA", "SST2", "TREC", "MRPC")
 STS = ("STS12", "STS13", "STS14", "STS15", "STS16", "STSB", "SICK-R")
+POOLERS = ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")
+TRAINED = {"epochs": "(0, inf)"}
+DEBIASED, HARD = {**TRAINED, "loss": ("dcl", "hcl")}, {**TRAINED, "loss": ("hcl",)}
 
 
 @dataclass(frozen=True)
-class QuickThoughts:
-    """Defaults are the published protocol (lajanugen/S2V at 397b8b1): neighbouring sentences find each other."""
+class Trained:
+    """What Quick-Thoughts and SimCSE share."""
+
+    sentences: int = setting(0, "[0, inf)")  # take so many, evenly spaced; 0 takes all
+    tau_plus: float = setting(0.0, "[0, 1)", **DEBIASED)  # class prior
+    beta: float = setting(0.0, "[0, 1000]", **HARD)  # hardness
+    epochs: int = setting(1, "[0, inf)")
+    # Into which a batch is cut by length on its way through the encoders; changes rounding and dropout.
+    pieces: int = setting(1, "[1, inf)")
+    precision: str = setting("float32", ("float32", "bf16"))  # of the encoders' products
+    # Of the cross-validated tests, outside and inside; SentEval's quick setting is 5.
+    folds: int = setting(10, "[2, 100]")
+    widths: str = added("few", ("few", "every"))  # pieces are as wide as one of six widths, or as their longest
+
+
+@dataclass(frozen=True)
+class QuickThoughts(Trained):
+    """Defaults are the published protocol (lajanugen/S2V at 397b8b1): neighbouring sentences find each other.
+
+    ``sentences`` are blocks of ``batch`` consecutive ones, evenly spaced over the corpus.
+    """
 
     corpus: str = "bookcorpus"  # a corpus of `contrastbench data list`, or the path of a text file or folder
-    sentences: int = 0  # take so many: blocks of `batch` consecutive ones, evenly spaced over the corpus; 0 takes all
-    vocabulary: int = 50_000  # the most frequent words of the sentences taken
+    vocabulary: int = setting(50_000, "[1, inf)")  # the most frequent words of the sentences taken
     expansion: str = ""  # a text file of word vectors; their words, too, get embeddings for the tests
-    encoder: str = "gru"  # "gru" or "transformer"; there are two of them, tested side by side
-    word_width: int = 620
-    width: int = 1200  # of each encoder
-    longest: int = 30  # words in training
-    loss: str = "biased"  # "biased" (Quick-Thoughts'), "dcl" or "hcl"
-    tau_plus: float = 0.0  # class prior: dcl and hcl
-    beta: float = 0.0  # hardness: hcl
-    diagonal: str = "code"  # biased: a sentence's score with itself is 0 ("code"), or left out ("paper")
-    batch: int = 400  # consecutive sentences
-    epochs: int = 1
-    learning_rate: float = 5e-4  # Adam, constant
-    clip: float = 5.0  # the gradient's norm
-    pieces: int = 1  # into which a batch is cut by length on its way through the encoders; changes rounding and dropout
-    precision: str = "float32"  # or "bf16": of the encoders' products
-    folds: int = 10  # of the cross-validated tests, outside and inside; SentEval's quick setting is 5
+    encoder: str = setting("gru", ("gru", "transformer"))  # there are two of them, tested side by side
+    word_width: int = setting(620, "[1, inf)")
+    width: int = setting(1200, "[2, inf)")  # of each encoder
+    longest: int = setting(30, "[1, 128]")  # words in training
+    loss: str = setting("biased", ("biased", "dcl", "hcl"))  # "biased": Quick-Thoughts'
+    # A sentence's score with itself is 0 ("code"), or left out ("paper").
+    diagonal: str = setting("code", ("code", "paper"), **TRAINED, loss=("biased",))
+    batch: int = setting(400, "[4, inf)")  # consecutive sentences
+    learning_rate: float = setting(5e-4, "(0, inf)", **TRAINED)  # Adam, constant
+    clip: float = setting(5.0, "(0, inf)", **TRAINED)  # the gradient's norm
     tests: tuple[str, ...] = TRANSFER
-    widths: str = added("few")  # pieces are as wide as one of six widths; or "every": no wider than their longest
 
 
 @dataclass(frozen=True)
-class SimCSE:
+class SimCSE(Trained):
     """Defaults are unsupervised SimCSE from BERT-base (princeton-nlp/SimCSE at 49fa580)."""
 
+    NEEDED_WHERE: ClassVar = {"pretrain": {"model": ("",)}}
+
     data: str = "wikipedia_1m"  # a corpus (unsupervised: each sentence twice, by dropout), or "SNLI" (triplets)
-    sentences: int = 0  # take so many, evenly spaced; 0 takes all
     model: str = "bert-base-uncased"  # a pretrained model; "" starts from the run needed as `pretrain`
-    layers: int = 0  # keep so many of the pretrained model's first layers; 0 keeps all
-    pooler: str = "cls_before_pooler"  # of a pretrained model: see contrastbench.encoders.pretrained_text
-    longest: int = 32  # words or word pieces in training
-    loss: str = "simcse"  # "simcse", "dcl" or "hcl"
-    temperature: float = 0.05
-    tau_plus: float = 0.0  # dcl and hcl
-    beta: float = 0.0  # hcl
-    hard_weight: float = 1.0  # triplets: alpha, the weight of a premise's own contradiction
-    batch: int = 64
-    epochs: int = 1
-    learning_rate: float = 3e-5  # AdamW, falling linearly to 0
-    pieces: int = 1
-    precision: str = "float32"
-    selection: str = "best_on_stsb_dev"  # or "last"
-    evaluate_every: int = 125  # steps, for the selection
-    folds: int = 10  # of the cross-validated tests, outside and inside; SentEval's quick setting is 5
+    layers: int = setting(0, "[0, inf)")  # keep so many of the pretrained model's first layers; 0 keeps all
+    pooler: str = setting("cls_before_pooler", POOLERS)  # of a pretrained model: see encoders.pretrained_text
+    longest: int = setting(32, "[1, 512]")  # words or word pieces in training
+    loss: str = setting("simcse", ("simcse", "dcl", "hcl"))
+    temperature: float = setting(0.05, "(0, inf)", **TRAINED)
+    hard_weight: float = setting(1.0, "(0, inf)", **TRAINED, data=("SNLI",))  # alpha, of a premise's own contradiction
+    batch: int = setting(64, "[4, inf)")
+    learning_rate: float = setting(3e-5, "(0, inf)", **TRAINED)  # AdamW, falling linearly to 0
+    selection: str = setting("best_on_stsb_dev", ("best_on_stsb_dev", "last"))
+    evaluate_every: int = setting(125, "[1, inf)", **TRAINED, selection=("best_on_stsb_dev",))  # steps
     tests: tuple[str, ...] = STS
-    widths: str = added("few")
 
 
 @dataclass(frozen=True)
 class Words:
     """What an encoder must beat: bags of words, made from the same corpus."""
 
-    method: str = "tfidf"  # "tfidf"; "lsa": tfidf in `width` dimensions; "word_vectors": the mean of PPMI-SVD vectors
+    method: str = setting("tfidf", ("tfidf", "lsa", "word_vectors"))  # see baselines/bags_of_words.py
     corpus: str = "bookcorpus"
-    sentences: int = 0
-    block: int = 400  # consecutive sentences, as the encoders take them
-    vocabulary: int = 50_000
-    width: int = 300  # of lsa and word_vectors
-    folds: int = 10  # of the cross-validated tests, outside and inside; SentEval's quick setting is 5
+    sentences: int = setting(0, "[0, inf)")
+    block: int = setting(400, "[1, inf)")  # consecutive sentences, as the encoders take them
+    vocabulary: int = setting(50_000, "[1, inf)")
+    width: int = setting(300, "[2, inf)", method=("lsa", "word_vectors"))
+    folds: int = setting(10, "[2, 100]")
     tests: tuple[str, ...] = TRANSFER
-
-
-_TRAINED = {"epochs": "(0, inf)"}
-RANGES = {
-    **{"sentences": "[0, inf)", "vocabulary": "[1, inf)", "encoder": ("gru", "transformer")},
-    **{"word_width": "[1, inf)", "width": "[2, inf)", "longest": "[1, 128]", "batch": "[4, inf)"},
-    "SimCSE.longest": "[1, 512]",  # a pretrained model has more places than the small transformer
-    **{"QuickThoughts.loss": ("biased", "dcl", "hcl"), "SimCSE.loss": ("simcse", "dcl", "hcl")},
-    **{"tau_plus": "[0, 1)", "beta": "[0, 1000]", "diagonal": ("code", "paper"), "temperature": "(0, inf)"},
-    **{"hard_weight": "(0, inf)", "epochs": "[0, inf)", "learning_rate": "(0, inf)", "clip": "(0, inf)"},
-    **{"pieces": "[1, inf)", "precision": ("float32", "bf16"), "layers": "[0, inf)", "evaluate_every": "[1, inf)"},
-    **{"pooler": ("cls", "cls_before_pooler", "avg", "avg_first_last", "avg_top2")},
-    **{"selection": ("best_on_stsb_dev", "last"), "method": ("tfidf", "lsa", "word_vectors"), "block": "[1, inf)"},
-    **{"folds": "[2, 100]", "widths": ("few", "every")},
-}
-USED_BY = {
-    **dict.fromkeys(("learning_rate", "clip", "temperature"), _TRAINED),
-    "tau_plus": {**_TRAINED, "loss": ("dcl", "hcl")},
-    "beta": {**_TRAINED, "loss": ("hcl",)},
-    "diagonal": {**_TRAINED, "loss": ("biased",)},
-    "evaluate_every": {**_TRAINED, "selection": ("best_on_stsb_dev",)},
-    "hard_weight": {**_TRAINED, "data": ("SNLI",)},
-    "Words.width": {"method": ("lsa", "word_vectors")},
-    "pretrain": {"model": ("",)},
-}

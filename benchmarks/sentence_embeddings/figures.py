@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from benchmarks.sentence_embeddings.scales import QT, SUPERVISED, UNSUPERVISED
+from benchmarks.sentence_embeddings.tables import EVERYWHERE
 from contrastbench.report.style import INK, PALETTE, looks, new_figure
 
 Row = dict[str, Any]
@@ -112,9 +112,9 @@ def _trained(rows: Iterable[Row], stage: str, **config: object) -> list[Row]:
 
 def _has_scales_own(row: Row, *settings: str) -> bool:
     """Whether the run has these settings of its scale; the tables ``books`` and ``batch`` ask for others."""
-    scale, config = row["scale"], row["config"]
-    supervised = SUPERVISED.get(scale) if config.get("data") == "SNLI" else None
-    base = QT[scale] if row["stage"] == "quick_thoughts" else supervised or UNSUPERVISED[scale]
+    config, own = row["config"], EVERYWHERE[row["scale"]][0].base
+    supervised = own.supervised if config.get("data") == "SNLI" else None
+    base = own.thoughts if row["stage"] == "quick_thoughts" else supervised or own.unsupervised
     return all(config[name] == getattr(base, name) for name in settings)
 
 

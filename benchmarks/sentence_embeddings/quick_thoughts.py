@@ -1,4 +1,4 @@
-"""Quick-Thoughts: two encoders learn which sentences stand next to each other in a text."""
+"""Quick-Thoughts: two encoders learn which sentences stand next to each other in a text. And bags of its words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.sentence_embeddings.config import QuickThoughts
+from baselines.bags_of_words import Embed, lsa, tfidf, word_vector_mean
+from benchmarks.sentence_embeddings.config import QuickThoughts, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
@@ -21,7 +22,7 @@ from contrastbench.data.sentence_tests import load_tasks
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
 from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
-from contrastbench.randomness import generator, seeded_dropout
+from contrastbench.randomness import generator, random_state, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
 
@@ -164,3 +165,21 @@ def _steps(config: QuickThoughts, sentences: int, seed: int) -> list[int]:
         torch.randperm(sentences // config.batch, generator=generator(seed, "order", e)) for e in range(config.epochs)
     ]
     return (torch.cat(orders) * config.batch).tolist() if orders else []
+
+
+def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Tests a bag of words made from the corpus. Computed on the CPU."""
+    tests = load_tasks(config.tests)
+    log.selected_by("nothing to select")
+    return sentence_metrics(bag_of_words(config, seed, log), tests, log.data, folds=config.folds)
+
+
+def bag_of_words(config: Words, seed: int, log: Log) -> Embed:
+    """The embedding that the config names."""
+    data = prepared(config.corpus, config.sentences, config.block, config.vocabulary, 1, log)
+    if config.method == "tfidf":
+        return tfidf(data.texts, data.vocabulary)
+    make = {"lsa": lsa, "word_vectors": word_vector_mean}
+    if config.method not in make:
+        raise ValueError(f"unknown bag of words {config.method!r}; there are: tfidf, {', '.join(make)}")
+    return make[config.method](data.texts, data.vocabulary, config.width, random_state(seed, "weights"))
