@@ -82,6 +82,15 @@ class Pretrain(Network):
 
 
 @dataclass(frozen=True)
+class Released:
+    """Weights that a paper's authors released, tested as they are."""
+
+    dataset: str = "Beauty"
+    weights: str = "ICLRec-Beauty-1"  # recsys/weights/NAME.pt in the data root
+    heads: int = setting(2, "[1, inf)")  # of the attention, which the file does not tell
+
+
+@dataclass(frozen=True)
 class Count:
     """What needs no training: counts over the training sequences."""
 

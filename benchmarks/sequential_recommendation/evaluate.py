@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.next_item import Transitions, popularity
-from benchmarks.sequential_recommendation.batches import Task, read_interactions
+from benchmarks.sequential_recommendation.batches import read_interactions
 from benchmarks.sequential_recommendation.config import Count
 from contrastbench.data.interactions import PADDING, Split, left_padded
 from contrastbench.encoders.sequences import SequenceEncoder
@@ -20,15 +20,15 @@ from contrastbench.runner import Checkpoint, Log
 @torch.no_grad()
 def ranked(
     encoder: SequenceEncoder,
-    task: Task,
+    split: Split,
     part: str,
     rules: tuple[str, ...],
     device: str,
     ranks: dict[str, Tensor] | None = None,
 ) -> dict[str, float]:
     """The metrics of "validation" or "test"; ``ranks`` takes up each user's."""
-    histories, targets = task.split.asked(part)
-    rows = left_padded(histories, task.config.longest)
+    histories, targets = split.asked(part)
+    rows = left_padded(histories, encoder.longest)
     encoder.eval()
 
     def scores_of(users: np.ndarray) -> Tensor:

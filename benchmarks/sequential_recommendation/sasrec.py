@@ -49,7 +49,7 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
         encoder.load_state_dict(best["state"])
     log.selected_by(f"best epoch by validation {config.selection}" if best else "last epoch")
     ranks: dict[str, Tensor] = {}
-    found = ranked(encoder, task, "test", RULES, device, ranks)
+    found = ranked(encoder, task.split, "test", RULES, device, ranks)
     checkpoint.keep(encoder=encoder, ranks=ranks)
     return {**found, "selected_epoch": best.get("epoch", config.epochs - 1) + 1}
 
@@ -165,7 +165,7 @@ def keep_best(
 ) -> dict[str, float]:
     """Keeps the weights if their validation score is the best so far; of equals, the first. Returns the score."""
     rule = config.selection.partition("_")[2]
-    found = ranked(encoder, task, "validation", (rule,), device)
+    found = ranked(encoder, task.split, "validation", (rule,), device)
     name = f"validation_{config.selection}_percent"
     if not best or found[name] > best["score"]:
         state = {key: value.detach().cpu().clone() for key, value in encoder.state_dict().items()}

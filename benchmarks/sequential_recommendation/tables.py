@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.sequential_recommendation.config import Count, Network, Pretrain, Train
+from benchmarks.sequential_recommendation.config import Count, Network, Pretrain, Released, Train
 from contrastbench.runner import CPU_ONLY, Line, On, Paper, Run, Stage, Study, only
 
-PROTOCOL_VERSIONS = {"train": 1, "count": 1, "pretrain": 1}  # raised when a change of code changes a stage's results
+# A stage's is raised when a change of code changes its results.
+PROTOCOL_VERSIONS = {"train": 1, "count": 1, "pretrain": 1, "released": 1}
 Changes = Mapping[str, Any]
 
 # ------------------------------------------------------------------------------- the settings of SASRec at each scale
@@ -90,6 +91,12 @@ COUNTED: dict[str, Changes] = {
     "PopRec, all actions": {"method": "popularity", "actions": "all"},
     "Transitions": {"method": "transitions"},
 }
+# The files of weights that authors released. S3-Rec's are of its pre-training, from which SASRec goes on here.
+RELEASED = {
+    "Beauty": {"ICLRec": "ICLRec-Beauty-1", "CoSeRec": "CoSeRec-Beauty-0", "S3-Rec": "S3Rec-Beauty-epochs-150"},
+    "Toys": {"ICLRec": "ICLRec-Toys_and_Games-1", "S3-Rec": "S3Rec-Toys_and_Games-epochs-150"},
+    LASTFM: {"S3-Rec": "S3Rec-LastFM-epochs-150"},
+}
 
 
 def trained(on: On, method: str, changes: Changes, settings: Changes | None = None) -> Line:
@@ -115,10 +122,21 @@ def counted(on: On, method: str) -> Line:
     return Line(_run(on, method, config, "count", protocol), {"method": method}, deterministic=True)
 
 
+def released(on: On, method: str) -> Line:
+    """The authors' weights; of S3-Rec the runs, one a seed, that go on from its one pre-training."""
+    label = f"{method}, the authors' weights"
+    run = _run(on, label, Released(on.dataset, RELEASED[on.dataset][method]), "released")
+    if method != "S3-Rec":
+        return Line(run, {"method": label}, deterministic=True)
+    method = "S3-Rec, the authors' pre-training"
+    then = _run(on, method, replace(on.base, start="pretrain"), "train", needs={"pretrain": run})
+    return Line(then, {"method": method}, shared=("pretrain",))
+
+
 def _run(
     on: On,
     method: str,
-    config: Train | Count | Pretrain,
+    config: Train | Count | Pretrain | Released,
     stage: str,
     protocol: str = "published",
     needs: Mapping[str, Run] | None = None,
@@ -150,6 +168,15 @@ def main(on: On) -> list[Line]:
     if on.dataset in (WORDS, LASTFM):
         names += ["SASRec, CE", "CL4SRec, CE", "DuoRec"]
     return named(*names)(on)
+
+
+def pretraining(on: On) -> list[Line]:
+    authors = [released(on, "S3-Rec")] if on.scale == "paper" else []
+    return [*named("SASRec", *PRETRAINED)(on), *authors]
+
+
+def weights(on: On) -> list[Line]:
+    return [released(on, method) for method in RELEASED[on.dataset]]
 
 
 def axis(on: On, name: str, values: Mapping[str, Changes], default: Any, base: str = "CL4SRec") -> list[Line]:
@@ -199,8 +226,10 @@ STUDIES = [
           main, only(EVERYWHERE, at=("smoke", "quick", "paper")), columns("zeroed"), "SASRec",
           claims=(("CL4SRec, CE", "SASRec, CE"), ("DuoRec", "SASRec, CE"))),
     Study("pretraining", "What is S3-Rec's pre-training worth, with the items' attributes and without?",
-          named("SASRec", *PRETRAINED), SMALL, columns("zeroed"), "SASRec",
+          pretraining, SMALL, columns("zeroed"), "SASRec",
           claims=(("S3-Rec", "S3-Rec, MIP + SP"),), only_by_name=("quick",)),
+    Study("released", "Do the weights that authors released give the numbers that they printed?",
+          weights, only(EVERYWHERE, *RELEASED, at=["paper"]), columns("zeroed")),
     Study("rules", "What is the treatment of seen items worth? Three rules of full ranking",
           named("PopRec", "SASRec", "SASRec, CE"), SETTLED,
           [*AT_10, *columns("unmasked", [10]), *columns("excluded", [10])], "SASRec"),
@@ -230,6 +259,7 @@ PAPER = Paper(
     stages={
         "train": Stage("sasrec.train", steps=("sasrec.step_of_a_run",)),
         "count": Stage("evaluate.count", CPU_ONLY),
+        "released": Stage("released.released", CPU_ONLY),
         "pretrain": Stage("s3rec.pretrain", steps=("s3rec.step_of_a_run",)),
     },
     versions=PROTOCOL_VERSIONS,
