@@ -18,13 +18,17 @@ def declared(name: str, scale: str) -> list[Cell]:
 def test_counts_bags_of_words_pixels_and_pretrained_encoders_have_nothing_random():
     methods = {name: {cell.method for scale in SCALES for cell in declared(name, scale)} for name in papers.names()}
     assert {name: found for name, found in methods.items() if found} == {
+        "graph_recommendation": {"EASE", "ItemKNN", "popularity"},
         "hard_negatives": {"raw pixels (kNN)"},
         "sentence_embeddings": {
             *("TF-IDF", "MiniLM (trained elsewhere)"),
             *("BERT-base, cls_before_pooler", "BERT-base, avg_first_last"),
             *("cls_before_pooler, start", "avg, start", "avg_first_last, start"),
         },
-        "sequential_recommendation": {"PopRec", "PopRec, all actions", "Transitions"},
+        "sequential_recommendation": {
+            *("PopRec", "PopRec, all actions", "Transitions"),
+            *("CoSeRec, the authors' weights", "ICLRec, the authors' weights"),
+        },
     }
 
 

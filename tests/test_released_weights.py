@@ -72,7 +72,10 @@ class Code:
         (b"not torch", "Small.pt is no file of tensors as torch.save writes it"),
         (Code(), "Small.pt is no file of tensors as torch.save writes it"),
         ([torch.zeros(2)], "Small.pt must hold a state dict, tensors by name; it holds a list"),
-        ({**theirs(), "LayerNorm.bias": torch.zeros(5)}, "Small.pt holds other shapes than S3-Rec's encoder: .*norm.bias"),
+        (
+            {**theirs(), "LayerNorm.bias": torch.zeros(5)},
+            "Small.pt holds other shapes than S3-Rec's encoder: .*norm.bias",
+        ),
         ({**theirs(), "head.weight": torch.zeros(5)}, "Small.pt holds other shapes .*: it has head.weight as well"),
         (
             {name: value for name, value in theirs().items() if "1.attention.key.bias" not in name},
