@@ -19,8 +19,8 @@ trap stop INT TERM
 
 find_python() {
   local name
-  for name in "${PYTHON:-}" python3 python3.12 python3.11 python; do
-    if [ -n "$name" ] && "$name" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then
+  for name in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.14 python; do
+    if [ -n "$name" ] && "$name" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
       printf '%s' "$name"
       return
     fi
@@ -47,7 +47,7 @@ install() {
   wanted=$(cat pyproject.toml constraints.txt | cksum)$latest
   case "$(cat .venv/installed 2>/dev/null)" in "$wanted$extra" | "$wanted[test]") return ;; esac
   python=$(find_python)
-  [ -n "$python" ] || explain "no Python 3.11 or 3.12 with venv on the path (3.13: grakel has no release for it); install one or say PYTHON=/path/to/python"
+  [ -n "$python" ] || explain "no Python 3.11 to 3.14 with venv on the path; install one or say PYTHON=/path/to/python"
   free_gb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
   [ "$free_gb" -ge "${NEEDED_GB:-8}" ] || explain "$free_gb GB free here, the installation needs ${NEEDED_GB:-8}"
   [ -t 1 ] || printf 'Installing into .venv, once, a few minutes (.venv/install.log tells more)\n'

@@ -10,7 +10,7 @@ import pytest
 import torch
 from kinds import kind_of
 
-from baselines.graph_kernels import feature_sum, shortest_path_kernel, weisfeiler_leman_kernel
+from baselines.graph_kernels import feature_sum, graphlet_kernel, shortest_path_kernel, weisfeiler_leman_kernel
 from benchmarks.graph_contrastive import clean, graphcl
 from benchmarks.graph_contrastive import train as train_module
 from benchmarks.graph_contrastive.config import Config
@@ -157,20 +157,35 @@ def test_standardising_uses_training_items_alone():
 # ------------------------------------------------------------------------------------------------------- baselines
 
 
-def test_the_wl_kernel_is_grakels(mutag):
-    from grakel.kernels import VertexHistogram, WeisfeilerLehman
+def test_kernels_have_grakels_values(mutag):
+    """On all of MUTAG, as GraKeL 0.1.11 computes them: the first graph's first values, and the sum of all."""
+    values = {
+        "shortest paths": (
+            shortest_path_kernel(mutag),
+            [1, 0.9105562817222274, 0.9082539865544058],
+            30047.138642716513,
+        ),
+        "graphlets": (graphlet_kernel(mutag, 5, 0), [1, 0.9353312625382808, 0.9336151024699769], 32803.545183847105),
+        "subtrees": (weisfeiler_leman_kernel(mutag, 5), [1, 0.7545564956058213, 0.7401839909276152], 25030.06154555339),
+    }
+    for name, (kernel, first, total) in values.items():
+        np.testing.assert_allclose(kernel[0, :3], first, rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(kernel.sum(), total, rtol=1e-12, err_msg=name)
 
-    from baselines.graph_kernels import _grakel_graphs
 
-    some = subset(mutag, 40)
-    theirs = WeisfeilerLehman(n_iter=3, base_graph_kernel=VertexHistogram, normalize=True)
-    np.testing.assert_allclose(weisfeiler_leman_kernel(some, 3), theirs.fit_transform(_grakel_graphs(some)), atol=1e-9)
-
-
-def test_the_shortest_path_kernel_has_a_diagonal_of_1(mutag):
-    kernel = shortest_path_kernel(subset(mutag, 20))
-    np.testing.assert_allclose(np.diag(kernel), 1.0)
-    assert (kernel <= 1 + 1e-9).all() and np.linalg.eigvalsh(kernel).min() > -1e-9
+def test_graphs_without_edges_have_kernels(tmp_path):
+    """A path of three nodes, three nodes without edges, and one alone, all of one label."""
+    folder = tmp_path / "FEW"
+    folder.mkdir()
+    files = {"A": "1,2\n2,1\n2,3\n3,2\n", "graph_indicator": "1\n1\n1\n2\n2\n2\n3\n", "graph_labels": "1\n2\n1\n"}
+    for suffix, text in files.items():
+        (folder / f"FEW_{suffix}.txt").write_text(text)
+    few = load_graphs("FEW", tmp_path, features="constant")
+    np.testing.assert_allclose(shortest_path_kernel(few), np.diag([1, 0, 0]))
+    np.testing.assert_allclose(graphlet_kernel(few, 5, 0), np.eye(3))
+    np.testing.assert_allclose(np.diag(weisfeiler_leman_kernel(few, 2)), 1.0)
+    with pytest.raises(ValueError, match=r"size must be in \[3, 7\], got 9"):
+        graphlet_kernel(few, 9, 0)
 
 
 def test_feature_sums_are_sums(mutag):

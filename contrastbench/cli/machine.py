@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from importlib import metadata
 from typing import Annotated
 
 import typer
+from packaging.requirements import Requirement
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -44,12 +44,12 @@ def examine_machine() -> None:
 Check = tuple[bool | None, str, str]  # None: not there, and not needed
 
 
-FIRST_PYTHON, AFTER_LAST_PYTHON = (3, 11), (3, 13)  # grakel has no release for 3.13
+FIRST_PYTHON, AFTER_LAST_PYTHON = (3, 11), (3, 15)
 
 
 def _python() -> list[Check]:
     fits = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON
-    return [(fits, "Python 3.11 or 3.12", platform.python_version()), _commit()]
+    return [(fits, "Python 3.11 to 3.14", platform.python_version()), _commit()]
 
 
 def _commit() -> Check:
@@ -62,11 +62,8 @@ MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch
 
 def _packages() -> list[Check]:
     """Imports every dependency of the suite: an installed package may still not fit the others."""
-    return [
-        _imported(re.split(r"[<>=!~;\[ ]", line)[0])
-        for line in metadata.requires("contrastbench") or ()
-        if "extra" not in line
-    ]
+    wanted = map(Requirement, metadata.requires("contrastbench") or ())
+    return [_imported(each.name) for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
 
 
 def _imported(package: str) -> Check:

@@ -1,5 +1,7 @@
 """The catalogue: what the modules of kinds/ declare, and the user's own data sets in a data root."""
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -66,3 +68,23 @@ def test_a_copy_that_is_not_the_published_data_carries_a_mark() -> None:
     assert catalogue.copy_of("cifar10", cifar_copy).mark == "JPEG copy of the data"
     assert catalogue.copy_of("cifar10", "0" * 64).words == "a copy that the catalogue does not know"
     assert all(not copy.mark for copy in catalogue.DATA_SETS["MUTAG"].known.values())
+
+
+def test_without_gensim_the_sets_of_its_texts_are_not_here(tmp_path: Path) -> None:
+    """As on Python 3.14, for which it has no wheels: what needs them is refused before a run starts."""
+    code = f"""
+import sys
+sys.modules["gensim"] = None
+from importlib import util
+util.find_spec = lambda name, find=util.find_spec: None if name == "gensim" else find(name)
+from contrastbench.data import catalogue
+names = ("gensim_text", "gensim_sequences", "Lee", "polarity")
+print([catalogue.is_here(catalogue.DATA_SETS[name], {str(tmp_path)!r}) for name in names])
+for name in names:
+    try:
+        catalogue.load(name, {str(tmp_path)!r})
+    except ValueError as error:
+        print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told == ["[False, False, False, False]", *["package 'gensim' is not installed: pip install gensim"] * 4]

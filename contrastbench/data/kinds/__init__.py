@@ -5,9 +5,12 @@ A module here declares; it reads no data and imports no torch. What loads the da
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+GENSIM = importlib.util.find_spec("gensim") is not None  # whose texts some sets are; without wheels for Python 3.14
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contrastbench.data.kinds import Copy, DataSet, Kind
+from contrastbench.data.kinds import GENSIM, Copy, DataSet, Kind
 
 LAYOUT = "RUCAIBox/CIKM2020-S3Rec at 2a81540, as recsys/seq/{file}.txt or {file}.txt in the data root"
 TERMS = "none stated; the data come from {source}"
@@ -45,7 +45,8 @@ DATA_SETS = (
         "550 documents as users, 6,419 words as items, 136,760 actions",
         "lee_background.cor and head500.noblanks.cor in the gensim package; words stand in for items",
         "gensim: LGPL-2.1; news: ABC Australia, for research (Lee et al. 2005); Wikipedia: CC BY-SA",
-        embedded=True,
+        embedded=GENSIM,
+        downloaded=False,
     ),
     *(
         DataSet(

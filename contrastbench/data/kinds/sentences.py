@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contrastbench.data.kinds import DataSet, Kind
+from contrastbench.data.kinds import GENSIM, DataSet, Kind
 
 BY_DATASETS = "; or by `datasets`"
 LAYOUT = "SentEval's layout, as sentences/{folder} in the data root" + BY_DATASETS
@@ -46,7 +46,8 @@ DATA_SETS = (
         "50 news documents, 1,225 scored pairs",
         "lee.cor and similarities0-1.txt in the gensim package",
         "gensim: LGPL-2.1; the documents are for research (Lee et al. 2005)",
-        embedded=True,
+        embedded=GENSIM,
+        downloaded=False,
     ),
     DataSet(
         "polarity",
@@ -54,7 +55,8 @@ DATA_SETS = (
         "200 sentences of film reviews, 2 classes",
         "pang_lee_polarity.cor in the gensim package",
         "gensim: LGPL-2.1; the sentences are for research (Pang and Lee 2005)",
-        embedded=True,
+        embedded=GENSIM,
+        downloaded=False,
     ),
     *(
         DataSet(
@@ -71,7 +73,7 @@ DATA_SETS = (
 
 
 def is_here(name: str, root: Path) -> bool:
-    return (root / "sentences" / _SETS[name][1]).is_dir()
+    return (root / "sentences" / _SETS.get(name, ("", name))[1]).is_dir()
 
 
 KIND = Kind("sentences", "contrastbench.data.sentence_tests:load_task", DATA_SETS, is_here=is_here)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contrastbench.data.kinds import DataSet, Kind
+from contrastbench.data.kinds import GENSIM, DataSet, Kind
 
 
 def own_text(root: Path) -> list[DataSet]:
@@ -20,7 +20,8 @@ DATA_SETS = (
         "300 news articles in sentences, 250 stemmed encyclopedia articles in pieces of 20 words",
         "lee_background.cor and head500.noblanks.cor in the gensim package",
         "gensim: LGPL-2.1; news: ABC Australia, for research (Lee et al. 2005); Wikipedia: CC BY-SA",
-        embedded=True,
+        embedded=GENSIM,
+        downloaded=False,
     ),
     DataSet(
         "books",
