@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from contrastbench.cli import completing
+from contrastbench.runner.checkpoint import RESUME_ANYWAY
 
 # Which runs are meant; ``choosing`` reads them.
 Targets = Annotated[
@@ -50,6 +52,22 @@ ProfileName = Annotated[
 ]
 Detach = Annotated[
     bool, typer.Option("--detach", help="slurm: submit and return; the same command later shows how far it is")
+]
+
+
+def _resume_anyway(asked: bool) -> bool:
+    if asked:
+        os.environ[RESUME_ANYWAY] = "1"  # which every worker sees, whoever starts it
+    return asked
+
+
+ResumeAnyway = Annotated[
+    bool,
+    typer.Option(
+        "--resume-anyway",
+        callback=_resume_anyway,
+        help="go on from what other code has saved, where a run would start again; its row names both",
+    ),
 ]
 
 Watch = Annotated[bool, typer.Option("--watch", help="count again every few seconds until nothing runs")]

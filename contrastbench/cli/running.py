@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
@@ -20,6 +21,7 @@ from contrastbench.cli.options import (
     Device,
     LauncherName,
     ProfileName,
+    ResumeAnyway,
     RunsPerGpu,
     Scale,
     Seeds,
@@ -30,6 +32,8 @@ from contrastbench.cli.options import (
 )
 from contrastbench.cli.planning import costs, planned_runs
 from contrastbench.runner import states
+from contrastbench.runner.checkpoint import RESUME_ANYWAY
+from contrastbench.runner.code import changed_since
 from contrastbench.runner.launchers import Outcome, job_of
 from contrastbench.runner.plan import Planned, seconds_of, within
 from contrastbench.runner.profiles import AUTO_HOURS
@@ -52,6 +56,7 @@ def run_tables(
     runs_per_gpu: RunsPerGpu = None,
     profile: ProfileName = None,
     detach: Detach = False,
+    resume_anyway: ResumeAnyway = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
     """Starts the runs that are missing here and follows them to their end. Run twice, it starts nothing twice.
@@ -112,6 +117,7 @@ def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
         wanted = [each for each in wanted if each.is_to_run]
     if not wanted:
         return Outcome()
+    _say_what_starts_again([each for each in wanted if each.is_to_run])
     launcher.check(each.run for each in wanted if each.is_to_run)
     jobs = write_each_ticket(wanted)
     with Display(console, len(jobs)) as display:
@@ -119,6 +125,20 @@ def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
     for note in outcome.notes:
         complain(note)
     return outcome
+
+
+def _say_what_starts_again(to_run: Sequence[Planned]) -> None:
+    """Warns of runs that were begun by other code: it would not be one code's result to go on from what they saved."""
+    changed: dict[str, list[str]] = {}
+    for each in to_run if os.environ.get(RESUME_ANYWAY) != "1" else ():
+        folder = folder_of(each.run, places.runs)
+        if os.path.exists(folder / "checkpoint.pt"):  # which says no where nobody may look
+            changed[each.run.key] = changed_since(folder, each.run.paper, each.run.stage) or []
+    names = sorted({name for names in changed.values() for name in names})
+    if names:
+        some = ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
+        count = sum(1 for names in changed.values() if names)
+        complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
 
 
 def _hours_auto(launcher: Launcher, wanted: Sequence[Planned]) -> dict[str, float | None] | None:
@@ -171,6 +191,7 @@ def retry_runs(
     runs_per_gpu: RunsPerGpu = None,
     profile: ProfileName = None,
     detach: Detach = False,
+    resume_anyway: ResumeAnyway = False,
 ) -> None:
     """Does failed runs again: with --failed, --killed or --timeout only those, else all. Old rows are kept aside."""
     launching = launcher_of(launcher, Options(device, threads, slots, runs_per_gpu, profile, detach))

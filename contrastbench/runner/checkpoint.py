@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files, rows
+from contrastbench.runner.code import Code, differing
+from contrastbench.runner.code import sha256_of as sha256_of_code
 from contrastbench.runner.log import Log
 
+RESUME_ANYWAY = "CONTRASTBENCH_RESUME_ANYWAY"  # "1" in the environment: runs go on from saves of other code
 SECONDS_BETWEEN_SAVES = float(os.environ.get("CONTRASTBENCH_CHECKPOINT_SECONDS", 20.0))
 SECONDS_BETWEEN_PER_SECOND_OF_SAVING = 50.0  # saving then takes at most 2 % of a run
 
@@ -39,6 +42,8 @@ class Checkpoint:
         needed: the folders of the runs that this one needs, by the names of ``Run.needs``.
         agree: whether any of the run's processes was asked to stop, so that all stop at the same epoch.
         assists: this is not the run's first process: it reads what the first one saves and writes nothing.
+        code: the files that the run computes with; a save of other code is put aside and the run starts again.
+        resume_anyway: the run goes on from a save of other code.
         clock: seconds, as ``time.monotonic`` gives them.
     """
 
@@ -51,12 +56,16 @@ class Checkpoint:
         needed: Mapping[str, Path] | None = None,
         agree: Callable[[bool], bool] = bool,
         assists: bool = False,
+        code: Code | None = None,
+        resume_anyway: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.log = folder, log or Log()
         self.every_seconds, self.clock = every_seconds, clock
         self.agree, self.assists = agree, assists
         self.needed_folders = dict(needed or {})
+        self.code, self.resume_anyway = code or {}, resume_anyway
+        self.code_before: list[str] = []  # sha256 of each other code that this run's result comes from too
         self.artefact_sha256: str | None = None
         self.artefacts_read: dict[str, str] = {}  # sha256 by the need's name
         self._last_save = clock()
@@ -81,19 +90,33 @@ class Checkpoint:
         return self.folder and self.folder / "checkpoint.pt"
 
     def _saved(self) -> dict[str, Any]:
-        """The last save; empty where there is none or a damaged one, which is put aside."""
+        """The last save; empty where there is none, or a damaged one or one of other code, which is put aside."""
         if not self._file or not self._file.exists():
             return {}
         try:
             saved = load_tensors(self._file)
-            if not isinstance(saved, dict) or not isinstance(saved.get("parts"), dict):
+            if not isinstance(saved, dict) or not {"epoch", "parts"} <= saved.keys():
                 raise ValueError(f"{self._file} is damaged (it holds no parts)")
-            return saved
         except ValueError as error:
-            if not self.assists:
-                self._file.replace(self._file.with_name("checkpoint.damaged.pt"))
-                self.log.note(f"{error}; the run starts again")
-            return {}
+            return self._put_aside("damaged", str(error))
+        before = saved.get("code", {"code of an earlier version": ""})
+        self.code_before = saved.get("code_before", [])
+        if before == self.code:
+            return saved
+        changed = differing(before, self.code)
+        some = ", ".join(changed[:3]) + f" and {len(changed) - 3} more" * (len(changed) > 3)
+        if not self.resume_anyway:
+            return self._put_aside("other_code", f"{self._file} was saved by other code ({some})")
+        self.log.note(f"goes on from what other code saved ({some})")
+        self.code_before = [*self.code_before, sha256_of_code(before)]
+        return saved
+
+    def _put_aside(self, why: str, problem: str) -> dict[str, Any]:
+        self.code_before = []
+        if self._file and not self.assists:
+            self._file.replace(aside := self._file.with_name(f"checkpoint.{why}.pt"))
+            self.log.note(f"{problem} and is kept as {aside.name}; the run starts again")
+        return {}
 
     def save(self, epoch: int, **parts: Any) -> None:
         """Saves ``parts`` as they are before ``epoch``, unless the last save is recent.
@@ -104,7 +127,9 @@ class Checkpoint:
         stop = self.agree(stop_requested.is_set())
         if self._file and not self.assists and (stop or self._is_due()):
             began = self.clock()
-            _write_parts(self._file, {"epoch": epoch, "parts": {name: _state(part) for name, part in parts.items()}})
+            states = {name: _state(part) for name, part in parts.items()}
+            code = {"code": self.code, "code_before": self.code_before}
+            _write_parts(self._file, {"epoch": epoch, "parts": states, **code})
             self._last_save = self.clock()
             self._save_seconds = self._last_save - began
         if stop and self.folder:

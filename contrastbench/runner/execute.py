@@ -17,7 +17,8 @@ from typing import Any, TextIO
 import threadpoolctl
 
 from contrastbench.runner import claims, files, provenance, rows
-from contrastbench.runner.checkpoint import Checkpoint, Interrupted
+from contrastbench.runner.checkpoint import RESUME_ANYWAY, Checkpoint, Interrupted
+from contrastbench.runner.code import code_of, sha256_of
 from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.log import Log
 from contrastbench.runner.states import FINISHED, config_of, needed_folders, read_ticket, rows_set_aside, state_of
@@ -56,10 +57,13 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] = 
             watch(line)
 
         log = Log(folder, watch=see)
-        checkpoint = Checkpoint(folder, log, needed=needed_folders(ticket, folder), agree=agree)
+        checkpoint = _checkpoint(ticket, folder, log, agree)
+        files.write_json(folder / "code.json", checkpoint.code, sync=False)
         outcome = _outcome(ticket, host, checkpoint, log)
         gpu = provenance.gpu(host.device)
         outcome |= {
+            "code": sha256_of(checkpoint.code),
+            **({"code_before": checkpoint.code_before} if checkpoint.code_before else {}),
             "artefact_sha256": checkpoint.artefact_sha256,
             "artefacts_read": dict(sorted(checkpoint.artefacts_read.items())),
             "seconds": round(perf_counter() - clock, 3),
@@ -78,8 +82,7 @@ def assist(folder: Path, host: Host) -> None:
     ticket = read_ticket(folder)
     agree = _agreement(host)
     if agree(False):  # the first process has got the run
-        needed = needed_folders(ticket, folder)
-        _result(ticket, host, Checkpoint(folder, needed=needed, agree=agree, assists=True), Log())
+        _result(ticket, host, _checkpoint(ticket, folder, Log(), agree, assists=True), Log())
 
 
 def give_up(
@@ -130,6 +133,18 @@ def _take(folder: Path, host: Host) -> claims.Claim | None:
     if (folder / "row.json").exists():  # damaged, or another run's
         (folder / "row.json").replace(folder / "row.unreadable.json")
     return claims.take(folder, current.number if current else 0, launcher=host.launcher, job=host.job)
+
+
+def _checkpoint(
+    ticket: dict[str, Any], folder: Path, log: Log, agree: Callable[[bool], bool], assists: bool = False
+) -> Checkpoint:
+    try:
+        code = code_of(ticket["paper"], ticket["stage"])
+    except (OSError, SyntaxError, ValueError):  # the run meets the same error and leaves it in its row
+        code = {}
+    resume_anyway = os.environ.get(RESUME_ANYWAY) == "1"
+    needed = needed_folders(ticket, folder)
+    return Checkpoint(folder, log, needed=needed, agree=agree, assists=assists, code=code, resume_anyway=resume_anyway)
 
 
 def _agreement(host: Host) -> Callable[[bool], bool]:

@@ -221,8 +221,9 @@ class Spare:
 def spare_files(folders: Iterable[Path], *, artefacts: bool = False) -> list[Spare]:
     """Finds the files that can go, of runs that nobody works on.
 
-    These are checkpoints of finished runs, except of runs that ran out of time and go on from theirs; files that a
-    killed process was writing; and, with ``artefacts``, what finished runs keep for others, made again when needed.
+    These are checkpoints of finished runs, also those that were put aside, except of runs that ran out of time and go
+    on from theirs; files that a killed process was writing; and, with ``artefacts``, what finished runs keep for
+    others, made again when needed.
     """
     spare: list[Spare] = []
     for folder in folders:
@@ -232,6 +233,6 @@ def spare_files(folders: Iterable[Path], *, artefacts: bool = False) -> list[Spa
         old = [path for path in folder.glob(".*.tmp") if time.time() - path.stat().st_mtime > WRITING_SECONDS]
         spare += [Spare(path, "temporary", path.stat().st_size) for path in old]
         can_go = {"checkpoint": state in FINISHED and state != "timed_out", "artefact": state == "done" and artefacts}
-        paths = {kind: folder / f"{kind}.pt" for kind, goes in can_go.items() if goes}
-        spare += [Spare(path, kind, path.stat().st_size) for kind, path in paths.items() if path.exists()]
+        paths = [(kind, path) for kind, goes in can_go.items() if goes for path in folder.glob(f"{kind}*.pt")]
+        spare += [Spare(path, kind, path.stat().st_size) for kind, path in paths]
     return spare

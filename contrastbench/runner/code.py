@@ -1,0 +1,132 @@
+"""Which code makes a row: a hash of each file of this repository that a stage imports, and which have changed since.
+
+Comments, docstrings and layout do not count; nor does the runner, which starts and records runs; nor do data sets: the
+row has a checksum of their content. Files are read and not imported, so this is quick and needs no torch. Each is read
+once in a process, as a module is: a warm worker goes on with the code that it began with.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from contrastbench.runner import files
+from contrastbench.runner.studies import load_paper
+from contrastbench.runner.vocabulary import canonical_json
+
+PACKAGES = ("contrastbench", "baselines", "benchmarks")
+RUNNER = "contrastbench.runner"
+
+Code = dict[str, str]  # the hash of each file, by its path in the repository
+Import = tuple[str, str]  # a module, and the name that is taken from it; "" for the module as a whole
+
+
+@cache
+def code_of(paper: str, stage: str) -> Code:
+    """The files that a stage computes with: the one its function is in, and all that this imports, however far away."""
+    function = load_paper(paper).stage(stage).function
+    module, _, name = function.rpartition(".")
+    code: Code = {}
+    to_see: list[Import] = [(f"benchmarks.{paper}.{module}", name)]
+    seen: set[Import] = set()
+    while to_see:
+        here = to_see.pop()
+        source = None if here in seen else _source(here[0])
+        seen.add(here)
+        if source is None:
+            continue
+        if (
+            here[1] in source.passed_on
+        ):  # `from contrastbench.losses import hcl`: the file that defines it, no other loss
+            to_see.append(source.passed_on[here[1]])
+        else:
+            code[source.path] = source.sha256
+            to_see += source.imports
+    return dict(sorted(code.items()))
+
+
+def sha256_of(code: Code) -> str:
+    return hashlib.sha256(canonical_json(code).encode()).hexdigest()
+
+
+def differing(code: Code, other: Code) -> list[str]:
+    """The files that are not the same in both."""
+    return sorted(path for path in code.keys() | other.keys() if code.get(path) != other.get(path))
+
+
+def changed_since(folder: Path, paper: str, stage: str) -> list[str] | None:
+    """The files that have changed since the run in this folder was last begun; None where nobody noted its code.
+
+    Raises:
+        ValueError: the paper has no such stage any more.
+    """
+    try:
+        before = files.read_object(folder / "code.json")
+    except (OSError, ValueError):
+        return None
+    return differing(before, code_of(paper, stage))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One file: what it hashes to, what it imports, and the names that it only passes on from elsewhere."""
+
+    path: str
+    sha256: str
+    imports: tuple[Import, ...]
+    passed_on: dict[str, Import]
+
+
+@cache
+def _source(module: str) -> _Source | None:
+    """The module's file; None for one of another package, or of the runner."""
+    path = None if module == RUNNER or module.startswith(f"{RUNNER}.") else _path_of(module)
+    if path is None:
+        return None
+    tree = ast.parse(path.read_bytes(), str(path))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = [(import_, bound) for node in ast.walk(tree) for import_, bound in _imports_of(node, package)]
+    for node in ast.walk(tree):
+        _drop_texts(node)
+    name = module.replace(".", "/") + ("/__init__.py" if package == module else ".py")
+    sha256 = hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    at_top = {bound for node in tree.body for _, bound in _imports_of(node, package)}
+    return _Source(name, sha256, tuple(i for i, _ in found), {bound: i for i, bound in found if bound in at_top})
+
+
+def _imports_of(node: ast.AST, package: str) -> Iterator[tuple[Import, str]]:
+    """What an import statement imports, and the name that it gives to it."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield (alias.name, ""), alias.asname or alias.name
+    if isinstance(node, ast.ImportFrom):
+        module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        for alias in node.names:
+            is_module = _path_of(f"{module}.{alias.name}") is not None
+            import_ = (f"{module}.{alias.name}", "") if is_module else (module, "" if alias.name == "*" else alias.name)
+            yield import_, alias.asname or alias.name
+
+
+@cache
+def _path_of(module: str) -> Path | None:
+    """Where the module's file is, over every folder that its package is spread over; the first wins."""
+    package, *rest = module.split(".")
+    spec = importlib.util.find_spec(package) if package in PACKAGES else None
+    for root in (spec and spec.submodule_search_locations) or ():
+        for path in (Path(root, *rest).with_suffix(".py"), Path(root, *rest, "__init__.py")):
+            if (rest or path.name == "__init__.py") and path.is_file():
+                return path
+    return None
+
+
+def _drop_texts(node: Any) -> None:
+    """Takes docstrings, and other texts that stand alone, out of a module, class or function."""
+    if isinstance(body := getattr(node, "body", None), list):
+        kept = [each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
+        node.body = kept or [ast.Pass()]
