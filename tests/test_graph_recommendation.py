@@ -175,7 +175,7 @@ def test_sgls_loss_is_that_of_the_formula(against, reduction):
 @pytest.mark.parametrize(("prototypes", "alpha_on"), [("all", "structure"), ("batch", "structure"), ("all", "both")])
 def test_ncls_loss_is_that_of_the_formula(prototypes, alpha_on):
     config = dataclasses.replace(
-        BASE, method="ncl", against="all", reduction="sum", weight=0.01, prototype_weight=0.02, item_weight=1.5,
+        BASE, method="ncl", reduction="sum", weight=0.01, prototype_weight=0.02, item_weight=1.5,
         prototypes=prototypes, alpha_on=alpha_on, warm_up=0,
     )  # fmt: skip
     task, model, inputs = in_float64(config)
@@ -283,7 +283,7 @@ KINDS = {
     "sslrec": {"keep": 0.5, "readout": "sum", "penalty": "all", "selection": "recall10"},
     "sgl": {"method": "sgl", "operator": "walk"},
     "simgcl": {"method": "simgcl", "readout": "no_ego"},
-    "ncl": {"method": "ncl", "against": "all", "warm_up": 1, "concentration": "pcl"},
+    "ncl": {"method": "ncl", "warm_up": 1, "concentration": "pcl"},
     "mined": {"negatives": "ranked_first", "loss": "triplet", "similarity": "cosine", "layers": 0},
 }
 

@@ -86,8 +86,9 @@ class Task:
         config, made = self.config, {"users": pairs[:, 0], "items": pairs[:, 1], "negatives": negatives}
         if config.method != "lightgcn":
             for side in ("users", "items", "negatives") if config.third_view else ("users", "items"):
-                nodes, counts = made[side].unique(return_counts=True)
-                made |= {f"{side}_once": nodes, f"{side}_share": counts / len(pairs)}
+                counts = torch.bincount(made[side])
+                nodes = counts.nonzero().squeeze(1)
+                made |= {f"{side}_once": nodes, f"{side}_share": counts[nodes] / len(pairs)}
         if config.negatives == "batch":
             made["allowed"] = ~self.is_known(pairs[:, :1], pairs[:, 1])
         return made
@@ -104,7 +105,8 @@ class Task:
         if config.method in NOISY_PASSES and config.layers:
             shape = (config.layers, self.data.users + self.data.items, config.width)
             passes = enumerate(NOISY_PASSES[config.method])
-            made |= {f"noise{number}": noise(shape, rng) for number, noisy in passes if noisy}
+            draws = np.random.default_rng(random_state(self.seed, "noise", step))
+            made |= {f"noise{number}": noise(shape, draws) for number, noisy in passes if noisy}
         return made
 
     def two_graphs(self, number: int) -> dict[str, Layers]:

@@ -41,7 +41,7 @@ class Train:
     tau_plus: float = setting(0.0, "[0, 1)", **IN_BATCH, contrast=("dcl", "hcl", "bcl"))  # class prior
     beta: float = setting(0.0, "[0, 1000]", **IN_BATCH, contrast=("hcl", "bcl"))  # hardness; bcl in [0.5, 1]
     alpha: float = setting(0.6, "[0.5, 1]", **IN_BATCH, contrast=("bcl",))  # assumed P(a positive scores higher)
-    against: str = setting("batch", ("batch", "all"), **CONTRASTIVE)  # a node's rivals: the batch's nodes, or all
+    against: str = setting("batch", ("batch", "all"), method=METHODS[1:4])  # a node's rivals: the batch's nodes, or all
     reduction: str = setting("mean", ("mean", "sum"), **CONTRASTIVE)  # "sum": times the batch's size
     operator: str = setting("edge", ("edge", "node", "walk", "none"), method=("sgl",))  # "walk": edges, layer by layer
     drop: float = setting(0.1, "[0, 1)", method=("sgl",), operator=("edge", "node", "walk"))  # share that a view loses

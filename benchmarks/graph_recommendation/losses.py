@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import softplus
+from torch.nn.functional import embedding, softplus
 
 from benchmarks.graph_recommendation.config import Train
 from contrastbench import losses
@@ -25,32 +25,21 @@ def bpr(user: Tensor, item: Tensor, negative: Tensor) -> Tensor:
     return softplus(row_dots(user, negative - item)).mean()
 
 
-def penalty(config: Train, ego: Tensor, ego_rows: Tensor, final_rows: Tensor) -> Tensor:
-    """The L2 term; rows are the batch's users, items and negatives, [3B, D].
+def penalty(config: Train, ego: Tensor, nodes: Tensor, final_rows: Tensor) -> Tensor:
+    """The L2 term. ``nodes`` [3B] are the users, items and negatives, ``final_rows`` [3B, D] what became of them.
 
     ego: reg/2 sum of squares of E_0's rows / B.    all: reg times the squares of all weights (SSLRec).
     ego_norms: reg (|users| + |items| + |negatives|) / B, not squared (RecBole).
     final_norms: reg (|users| + |items|) / B of the final rows (SELFRec's SimGCL and XSimGCL).
     """
-    count = len(ego_rows) // 3
+    count = len(nodes) // 3
     if config.penalty == "all":
         return config.reg * ego.square().sum()
-    if config.penalty == "ego":
-        return config.reg / 2 * ego_rows.square().sum() / count
-    parts = ego_rows.chunk(3) if config.penalty == "ego_norms" else final_rows.chunk(3)[:2]
-    return config.reg * sum(torch.linalg.vector_norm(part) for part in parts) / count
-
-
-def contrastive(config: Train, a: Tensor, b: Tensor, nodes: Tensor, shares: Tensor) -> Tensor:
-    """The loss that finds each node's row of ``b`` from its row of ``a``, among the batch's nodes or all nodes.
-
-    Args:
-        a, b: [N, D] of all nodes of one side.
-        nodes: int64 [n], the batch's nodes, each once; shares: [n], how much of the batch each is.
-    """
-    if config.against == "all":
-        return nce(a[nodes], b[nodes], b, shares, config.temperature)
-    return in_batch(config, a[nodes], b[nodes])
+    if config.penalty == "ego":  # a row as often as it is in the batch
+        times = torch.zeros(len(ego), dtype=ego.dtype, device=ego.device).index_add_(0, nodes, ego.new_ones(len(nodes)))
+        return config.reg / 2 / count * torch.dot(times, torch.linalg.vecdot(ego, ego))
+    parts = embedding(nodes, ego).chunk(3) if config.penalty == "ego_norms" else final_rows.chunk(3)[:2]
+    return config.reg / count * torch.stack([torch.linalg.vector_norm(part) for part in parts]).sum()
 
 
 def in_batch(config: Train, query: Tensor, key: Tensor) -> Tensor:

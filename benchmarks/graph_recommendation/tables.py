@@ -58,7 +58,7 @@ PRINTED = {  # on these sets the columns are those that are printed
 
 # As published for Yelp2018; SGL-Torch's README, SELFRec's, RUCAIBox/NCL's properties/yelp.yaml.
 NCL: dict[str, Any] = {
-    "method": "ncl", "against": "all", "temperature": 0.05, "weight": 1e-6, "item_weight": 1.5, "reduction": "sum",
+    "method": "ncl", "temperature": 0.05, "weight": 1e-6, "item_weight": 1.5, "reduction": "sum",
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {
     "SGL": {"method": "sgl"},

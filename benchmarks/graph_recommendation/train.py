@@ -91,7 +91,7 @@ def built(config: Train, task: Task) -> Recommender:
 
 def training_step(config: Train, model: Recommender, device: str) -> TrainingStep:
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.Adam(weights, lr=config.learning_rate)
+    optimizer = torch.optim.Adam(weights, lr=config.learning_rate, fused=device == "cpu")
     # Steps have batches of other shapes and graphs of other sizes: not captured.
     return TrainingStep(loss_of(config, model), optimizer, modules=[model], device=device, capture=False)
 
@@ -119,7 +119,7 @@ def loss_of(config: Train, model: Recommender) -> Callable[..., Tensor]:
             rows = embedding(nodes, z)
             total = main_loss(config, *rows.chunk(3), more.get("allowed"))
             if config.reg:
-                total = total + losses.penalty(config, ego, embedding(nodes, ego), rows)
+                total = total + losses.penalty(config, ego, nodes, rows)
         if config.method == "lightgcn":
             return total
         beside = contrast_of(config, model, ego, outputs, z, {"users": users, "items": items, **more})
@@ -151,12 +151,22 @@ def contrast_of(
         a, b = (model.readout(each) for each in outputs[1:])
     else:
         a, b = z, outputs[0][config.contrast_layer]
-    sides = dict(zip(("users", "items"), zip(model.sides(a), model.sides(b), strict=True), strict=True))
-    if config.third_view:
-        sides["negatives"] = sides["items"]
-    found = (losses.contrastive(config, *pair, inputs[f"{side}_once"], inputs[f"{side}_share"])
-             for side, pair in sides.items())  # fmt: skip
-    return config.weight * torch.stack([*found]).sum()
+    return config.weight * between(config, model, a, b, inputs)
+
+
+def between(config: Train, model: Recommender, a: Tensor, b: Tensor, inputs: dict[str, Any]) -> Tensor:
+    """Each of the batch's nodes must find its row of ``b`` from its row of ``a`` [N, D], among the batch's or all."""
+    sides = ("users", "items", "negatives") if config.third_view else ("users", "items")
+    once = [inputs[f"{side}_once"] for side in sides]
+    nodes = torch.cat([once[0], *(each + model.users for each in once[1:])])
+    queries, keys = (embedding(nodes, each).split([*map(len, once)]) for each in (a, b))
+    if config.against == "batch":
+        return torch.stack([losses.in_batch(config, *pair) for pair in zip(queries, keys, strict=True)]).sum()
+    users, items = model.sides(b)
+    return torch.stack([
+        losses.nce(query, key, users if side == "users" else items, inputs[f"{side}_share"], config.temperature)
+        for side, query, key in zip(sides, queries, keys, strict=True)
+    ]).sum()  # fmt: skip
 
 
 def neighbourhoods(
@@ -164,12 +174,12 @@ def neighbourhoods(
 ) -> Tensor:
     """NCL-rec: a node's E_2 must find its E_0 among all of its side, and its E_0 the centre of its cluster."""
     total = ego.new_zeros(())
-    for side, near, own in zip(
-        ("users", "items"), model.sides(outputs[config.structure_layer]), model.sides(ego), strict=True
-    ):
+    near = model.sides(outputs[config.structure_layer])
+    for side, near_side, own in zip(("users", "items"), near, model.sides(ego), strict=True):
         nodes, shares = inputs[f"{side}_once"], inputs[f"{side}_share"]
         alpha = config.item_weight if side == "items" else 1.0
-        total = total + config.weight * alpha * losses.contrastive(config, near, own, nodes, shares)
+        found = losses.nce(near_side[nodes], own[nodes], own, shares, config.temperature)
+        total = total + config.weight * alpha * found
         if f"{side}_centres" in inputs:
             alpha = alpha if config.alpha_on == "both" else 1.0
             found = losses.prototype(config, own, inputs[side], inputs, side)

@@ -62,7 +62,7 @@ def test_outputs_and_gradients_equal_dense_autograd(noisy):
     whole = normalised(PAIRS, USERS, ITEMS)
     layers = Layers(in_float64(thinned(whole, reversal(whole), 0.7, rng)) for _ in range(3))
     ego = torch.randn(USERS + ITEMS, WIDTH, generator=rng, dtype=torch.float64, requires_grad=True)
-    noises = [noise((3, USERS + ITEMS, WIDTH), rng).double() if each else None for each in noisy]
+    noises = [noise((3, USERS + ITEMS, WIDTH), np.random.default_rng(1)).double() if each else None for each in noisy]
     passes = propagated(ego, layers, noises, eps=0.1)
     weights = [torch.randn(USERS + ITEMS, WIDTH, generator=rng, dtype=torch.float64) for _ in range(4 * len(noisy))]
     (gradient,) = torch.autograd.grad(
@@ -91,11 +91,10 @@ def test_the_gradient_of_one_layer_alone_is_right_too():
 
 
 def test_noise_has_length_one_and_keeps_signs():
-    rng = generator(0, "noise")
-    drawn = noise((2, USERS + ITEMS, WIDTH), rng)
+    drawn = noise((2, USERS + ITEMS, WIDTH), np.random.default_rng(0))
     assert torch.allclose(drawn.norm(dim=-1), torch.ones(2, USERS + ITEMS)) and (drawn >= 0).all()
     layers = Layers([normalised(PAIRS, USERS, ITEMS)] * 2)
-    ego = torch.randn(USERS + ITEMS, WIDTH, generator=rng)
+    ego = torch.randn(USERS + ITEMS, WIDTH, generator=generator(0, "test"))
     clean, noisy = propagated(ego, layers, [None, drawn], eps=0.3)
     moved = (noisy[1] - clean[1]).norm(dim=1)
     connected = clean[1].abs().sum(dim=1) > 0
