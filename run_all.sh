@@ -58,6 +58,9 @@ install() {
     tail -n 5 .venv/install.log >&2
     explain "pip could not install (see .venv/install.log; a full disk and a missing network are the usual reasons)"
   }
+  # Real users and films for the recommenders at quick scale; whoever goes without has the rest.
+  quietly .venv/bin/contrastbench data fetch ml-100k ||
+    printf 'MovieLens-100k could not be fetched (.venv/install.log tells why); its tables are left out\n'
   [ ! -t 1 ] || printf '\r%40s\r' ''
   printf '%s' "$wanted$extra" > .venv/installed
 }

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from contrastbench import papers
 from contrastbench.cli import reproducing
 from contrastbench.cli.app import console, places
+from contrastbench.cli.before import with_data
 from contrastbench.cli.commands import app
 from contrastbench.cli.first import JUDGED, first_part
 from contrastbench.cli.planning import planned_runs
@@ -201,6 +202,27 @@ def test_pip_says_nothing_unless_it_fails(checkout):
     _, complaint = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "WARNING: Running pip as root" in complaint and "run_all.sh: pip could not install" in complaint
+
+
+def test_without_movielens_the_installation_goes_on_and_says_so(checkout):
+    (checkout / ".venv/installed").unlink()
+    script(checkout / ".venv/bin/python", "exit 0")
+    script(checkout / ".venv/bin/contrastbench", 'echo "$@"; [ "$1" != data ]')
+    said, _ = start(checkout, NEEDED_GB="0", PYTHON=sys.executable).communicate(timeout=240)
+    left_out = "MovieLens-100k could not be fetched (.venv/install.log tells why); its tables are left out"
+    assert said.splitlines()[-2:] == [left_out, "reproduce"]
+    assert "data fetch ml-100k" in (checkout / ".venv/install.log").read_text()
+
+
+def test_what_has_no_data_is_left_out_where_everything_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(places, "runs", tmp_path)
+    planned = planned_runs(["graph_recommendation", "toy"], "quick")
+    kept = with_data(planned)
+    assert {each.run.paper for each in kept} == {"toy"} and len(kept) < len(planned)
+    said = capsys.readouterr().err.strip()
+    assert said.endswith("runs are left out, since ml-100k is not here: contrastbench data fetch ml-100k")
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("version", ["(3, 10)", "(3, 15)"])

@@ -44,6 +44,18 @@ def data_is_here(runs: Iterable[Run], settings: Sequence[str] | None) -> None:
         catalogue.load(name, download=True)
 
 
+def with_data(planned: Sequence[Planned]) -> list[Planned]:
+    """The runs without those that are to start and whose data are not here; a line says which data those are."""
+    missing = _missing(each.run for each in planned if each.is_to_run)
+    if not missing:
+        return list(planned)
+    kept = [each for each in planned if not each.is_to_run or not _missing([each.run])]
+    names = " ".join(missing)
+    count = len(planned) - len(kept)
+    complain(f"{count} runs are left out, since {names} is not here: contrastbench data fetch {names}")
+    return kept
+
+
 def _missing(runs: Iterable[Run]) -> list[str]:
     """The data sets that the runs' configs name and that must be there first."""
     values = {value for run in runs for value in _names_in(run.config)}

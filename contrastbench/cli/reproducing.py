@@ -17,7 +17,7 @@ from rich.text import Text
 
 from contrastbench import papers
 from contrastbench.cli.app import app, complain, console, one_line_errors, places
-from contrastbench.cli.before import data_is_here, write_each_ticket
+from contrastbench.cli.before import data_is_here, with_data, write_each_ticket
 from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.display import Display, duration
 from contrastbench.cli.launching import Launcher, Options, launcher_of
@@ -48,6 +48,8 @@ def reproduce(
     """Runs what is missing, writes the HTML page, and ends with one screen of what was done and found."""
     launcher = launcher_of("local", Options(device, threads, slots))
     before = planned_runs(targets, scale, seeds)
+    if not targets:  # who asks for everything gets what can be had
+        before = with_data(before)
     to_run = [each for each in before if each.is_to_run]
     data_is_here((each.run for each in to_run), None)
     began = time.monotonic()
@@ -59,7 +61,8 @@ def reproduce(
         _launch(soon, launcher)
         first.print()
     _launch([each for each in before if each.is_to_run and not _has_ended(each)], launcher)
-    after = planned_runs(targets, scale, seeds) if to_run else before
+    keys = {each.run.key for each in before}
+    after = [each for each in planned_runs(targets, scale, seeds) if each.run.key in keys] if to_run else before
     said = _read_or_say(names, targets, scale)
     hours = (time.monotonic() - began) / 3600
     _print_screen(after, {each.run.key for each in to_run}, said, scale, hours)
