@@ -14,7 +14,7 @@ from contrastbench.cli.choosing import asked_for
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
-from contrastbench.runner.launchers.slurm_reasons import never
+from contrastbench.runner.states import read_ticket
 
 
 @app.command("cancel")
@@ -22,14 +22,20 @@ from contrastbench.runner.launchers.slurm_reasons import never
 def cancel_jobs(
     targets: Targets = None, scale: AnyScale = None, seeds: Seeds = None, settings: Settings = None
 ) -> None:
-    """Takes runs out of Slurm's queue, or ends those at work. What they saved stays, and `run` goes on from it."""
+    """Cancels the Slurm jobs of runs. What they saved stays, and `run` goes on from it."""
     chosen = asked_for(targets, scale, seeds, settings).folders(places.runs, complain)
-    open_runs = [folder for folder in chosen if not (folder / "row.json").exists()]
-    whole, runs = slurm_queue.cancel(open_runs)
+    jobs, ended = slurm_queue.cancel([folder for folder in chosen if not (folder / "row.json").exists()])
     console.print(
-        f"{len(runs)} runs cancelled, with them {len(whole)} Slurm jobs that had no other runs to do; "
-        "local runs end with Ctrl-C where they began"
+        f"{len(jobs)} Slurm jobs cancelled, which ends {len(ended)} runs; local runs end with Ctrl-C where they began"
     )
+    for folder in ended:
+        if folder not in chosen:
+            console.print(f"  {label_of(folder)}, which shared a job with one of those", soft_wrap=True)
+
+
+def label_of(folder: Path) -> str:
+    ticket = read_ticket(folder)
+    return " ".join(str(ticket[name]) for name in ("paper", "dataset", "method", "seed")) + f" ({folder.name[:12]})"
 
 
 @app.command("logs")
@@ -64,10 +70,9 @@ def _show_log(folder: Path) -> None:
     for path in slurm_queue.job_logs(folder):
         console.print(Text(str(path), "bold"), soft_wrap=True)
         console.print(path.read_text(errors="replace"), soft_wrap=True)
-    task = queue.of(slurm_queue.mark_of(folder)) if queue else None
-    if task and task.waits:
-        reason = never(task, "its profile") or f"Slurm job {task.job} waits: {task.reason}"
-        console.print(reason, soft_wrap=True)
+    task = (queue or {}).get(slurm_queue.place_of(slurm_queue.mark_of(folder)))
+    if task and task.state == "PENDING":
+        console.print(f"Slurm job {task.job} waits: {task.reason}", soft_wrap=True)
     if state.name == "killed":
         console.print(slurm_queue.why_it_ended(folder), soft_wrap=True)
 

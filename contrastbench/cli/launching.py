@@ -41,8 +41,7 @@ class Launcher:
             return self.site.run_device
         return "cpu" if self.device == "auto" and not gpu_count() else self.device
 
-    def start(self, jobs: Sequence[Job], display: Display, seconds: dict[str, float | None] | None = None) -> Outcome:
-        """Does the jobs; ``seconds`` are their estimated costs, which only ``hours = "auto"`` asks for."""
+    def start(self, jobs: Sequence[Job], display: Display) -> Outcome:
         if self.name == "inline":
             return inline.launch(jobs, watch=display.watch, device=self.device, threads=self.threads)
         if self.name == "local":
@@ -50,7 +49,7 @@ class Launcher:
             return local.launch(*placed, watch=display.watch)
         from contrastbench.runner.launchers import slurm
 
-        return slurm.launch(jobs, self.site, places.runs, watch=display.watch, seconds=seconds, detach=self.detach)
+        return slurm.launch(jobs, self.site, places.runs, watch=display.watch, detach=self.detach)
 
     def check(self, runs: Iterable[Run]) -> None:
         """For a cluster: the data must be here before anything is submitted, as compute nodes have no network."""
@@ -58,11 +57,11 @@ class Launcher:
             os.environ.update(self.site.variables)
             check_data(runs)
 
-    def print_scripts(self, jobs: Sequence[Job], seconds: dict[str, float | None] | None = None) -> None:
+    def print_scripts(self, jobs: Sequence[Job]) -> None:
         """Prints the scripts that would be given to sbatch."""
-        from contrastbench.runner.launchers.slurm_arrays import dry_run
+        from contrastbench.runner.launchers.slurm import dry_run
 
-        for text in dry_run(jobs, self.site, places.runs, seconds):
+        for text in dry_run(jobs, self.site, places.runs):
             console.print(text, soft_wrap=True)
 
 

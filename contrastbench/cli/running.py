@@ -36,7 +36,6 @@ from contrastbench.runner.checkpoint import RESUME_ANYWAY
 from contrastbench.runner.code import changed_since
 from contrastbench.runner.launchers import Outcome, job_of
 from contrastbench.runner.plan import Planned, seconds_of, within
-from contrastbench.runner.profiles import AUTO_HOURS
 from contrastbench.runner.states import folder_of
 from contrastbench.runner.vocabulary import chain
 
@@ -74,8 +73,7 @@ def run_tables(
     if budget:
         wanted = _within_budget(planned, wanted, chosen.run_device, budget)
     if dry_run:
-        to_run = [each for each in wanted if each.is_to_run]
-        chosen.print_scripts([job_of(each.run, places.runs) for each in to_run], _hours_auto(chosen, to_run))
+        chosen.print_scripts([job_of(each.run, places.runs) for each in wanted if each.is_to_run])
         return
     _summary_before(planned, [each for each in wanted if each.is_to_run])
     say_by_name(targets, scale)
@@ -121,7 +119,7 @@ def _launch(wanted: Sequence[Planned], launcher: Launcher) -> Outcome:
     launcher.check(each.run for each in wanted if each.is_to_run)
     jobs = write_each_ticket(wanted)
     with Display(console, len(jobs)) as display:
-        outcome = launcher.start(jobs, display, _hours_auto(launcher, wanted))
+        outcome = launcher.start(jobs, display)
     for note in outcome.notes:
         complain(note)
     return outcome
@@ -139,12 +137,6 @@ def _say_what_starts_again(to_run: Sequence[Planned]) -> None:
         some = ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
         count = sum(1 for names in changed.values() if names)
         complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
-
-
-def _hours_auto(launcher: Launcher, wanted: Sequence[Planned]) -> dict[str, float | None] | None:
-    """The estimated seconds of each run, if the profile says hours = "auto"; else None."""
-    auto = launcher.name == "slurm" and launcher.site.hours == AUTO_HOURS
-    return costs(wanted, launcher.run_device) if auto else None
 
 
 def _say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:

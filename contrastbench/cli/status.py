@@ -19,7 +19,6 @@ from contrastbench.cli.options import Scale, Seeds, Settings, Targets, Watch
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import claims, states
 from contrastbench.runner.launchers import slurm_queue
-from contrastbench.runner.launchers.slurm_reasons import never
 from contrastbench.runner.log import Log
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.states import folder_of
@@ -90,12 +89,10 @@ def _epoch(each: Planned, folder: Path) -> str:
 
 
 def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None) -> list[str]:
-    """Counts the queued runs by the reason for which Slurm lets them wait; names reasons that will not pass."""
+    """Counts the queued runs by the reason for which Slurm lets them wait."""
     queued = [folder_of(each.run, places.runs) for each in planned if each.state.name == "queued"]
     if not queued or queue is None:
         return []
-    tasks = [task for folder in queued if (task := queue.of(slurm_queue.mark_of(folder))) and task.waits]
-    reasons = Counter(task.reason for task in tasks)
-    lines = [f"{count} wait in Slurm's queue: {reason}" for reason, count in reasons.most_common()]
-    hopeless = {task.reason: never(task, "its profile") for task in tasks}
-    return lines + [line for line in hopeless.values() if line]
+    tasks = [queue.get(slurm_queue.place_of(slurm_queue.mark_of(folder))) for folder in queued]
+    reasons = Counter(task.reason for task in tasks if task and task.state == "PENDING")
+    return [f"{count} wait in Slurm's queue: {reason}" for reason, count in reasons.most_common()]

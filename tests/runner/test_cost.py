@@ -136,7 +136,9 @@ def test_a_plan_says_where_a_cost_is_unknown(runs, tmp_path):
 
 def test_a_cluster_profile_gives_the_slots_and_the_unit(tmp_path):
     site = tmp_path / "site.toml"
-    site.write_text("gpus = 2\ncpus = 8\nruns_per_gpu = 4\narray_parallelism = 3\n")
+    site.write_text(
+        "runs_per_gpu = 4\n[sbatch]\ntime = 60\ngpus_per_node = 2\ncpus_per_task = 8\narray_parallelism = 3\n"
+    )
     assert planning.slots_for("cpu", None, 1, 1, str(site)) == Slots(24, "GPU", 1 / 4)
     assert planning.slots_for("cpu", 5, 2, 1, None) == Slots(5, "CPU", 2)
 

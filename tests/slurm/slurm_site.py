@@ -18,7 +18,6 @@ from contrastbench.runner import claims, states
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import slurm, slurm_queue
-from contrastbench.runner.launchers.slurm_arrays import Submitter
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
@@ -31,7 +30,8 @@ import one_machine  # noqa: E402
 PATIENCE_SECONDS = 240  # a limit for what takes seconds on an idle machine; no test measures with it
 MEMORY_LOCK = "/tmp/contrastbench-memory-groups.lock"  # Slurm names a job's memory group by node and number alone
 PATHS = os.environ["PATH"] + ":/usr/sbin"
-ONE_GPU = Profile(name="one_gpu", gpus=1, device="cpu", hours=2.0)
+SBATCH = {"gpus_per_node": 1, "time": 120}
+ONE_GPU = Profile("one_gpu", SBATCH, device="cpu")
 
 
 @contextlib.contextmanager
@@ -90,14 +90,14 @@ class Site:
 
     def submit_jobs(self, jobs, profile):
         """The same for jobs given. Waits for room: Slurm counts ended jobs in its queue for up to a minute more."""
-        submitter = Submitter(jobs, profile, self.folder)
+        front = slurm.Front(jobs, profile, self.folder, lambda job, event: None)
 
         def all_in_the_queue():
-            submitter.fill()
-            return not submitter.has_more
+            front.fill()
+            return not front.left
 
-        wait_until(all_in_the_queue, lambda: submitter.no_room)
-        return submitter
+        wait_until(all_in_the_queue, lambda: front.no_room)
+        return front.outcome
 
     def launch(self, target, seeds=None, settings=None, profile=ONE_GPU, seen=None):
         """Submits and follows to the end; what a user would see of each run is put into the list ``seen``."""

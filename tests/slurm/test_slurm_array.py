@@ -13,12 +13,11 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from slurm_site import ONE_GPU, PATIENCE_SECONDS, job_of_run, results, undisturbed, wait_until
+from slurm_site import ONE_GPU, PATIENCE_SECONDS, SBATCH, job_of_run, results, undisturbed, wait_until
 
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm, slurm_queue
-from contrastbench.runner.launchers.slurm_arrays import Submitter
-from contrastbench.runner.launchers.slurm_sbatch import max_array_size
+from contrastbench.runner.launchers.slurm import Front, max_array_size
 from contrastbench.runner.rows import read_row
 
 TOY = Path(__file__).parents[1] / "toy" / "benchmarks" / "toy"
@@ -75,7 +74,7 @@ def test_queued_jobs_run_the_code_they_were_submitted_with_and_reach_no_network(
         (paper / "train.py").write_text(train.replace('return {"test_top1', 'return {"reached": REACHED, "test_top1'))
         path = os.pathsep.join([str(paper.parents[1]), os.environ["PYTHONPATH"]])
         held = tmp_path / "held.toml"
-        held.write_text('extra = { begin = "now+4" }\n')
+        held.write_text('[sbatch]\ntime = 60\nadditional_parameters = { begin = "now+4" }\n')
         front = [
             sys.executable,
             "-m",
@@ -121,7 +120,7 @@ class a_web_server:  # noqa: N801  reads as a phrase
 
 
 def test_what_slurm_refuses_is_told_in_its_words_and_can_be_submitted_later(site):
-    nowhere = dataclasses.replace(ONE_GPU, partition="nowhere")
+    nowhere = dataclasses.replace(ONE_GPU, sbatch={**SBATCH, "partition": "nowhere"})
     outcome = site.submit("toy/main", [0], profile=nowhere)
     assert len(outcome.problems) == 4
     assert all("invalid partition" in problem for problem in outcome.problems.values())
@@ -129,7 +128,7 @@ def test_what_slurm_refuses_is_told_in_its_words_and_can_be_submitted_later(site
 
 
 def test_cancelled_runs_leave_the_queue_and_say_so(site):
-    later = dataclasses.replace(ONE_GPU, extra={"begin": "now+1hour"})
+    later = dataclasses.replace(ONE_GPU, sbatch={**SBATCH, "additional_parameters": {"begin": "now+1hour"}})
     folders = site.folders("toy/main", [0])
     site.submit("toy/main", [0], profile=later)
     assert site.states("toy/main", [0]) == ["queued"] * 4
@@ -140,9 +139,9 @@ def test_cancelled_runs_leave_the_queue_and_say_so(site):
 
 
 def test_two_fronts_that_submit_the_same_plan_queue_each_run_once(site):
-    later = dataclasses.replace(ONE_GPU, extra={"begin": "now+1hour"})
+    later = dataclasses.replace(ONE_GPU, sbatch={**SBATCH, "additional_parameters": {"begin": "now+1hour"}})
     jobs = site.jobs("toy/main", [0, 1])
-    fronts = [threading.Thread(target=Submitter(jobs, later, site.folder).fill) for _ in range(2)]
+    fronts = [threading.Thread(target=Front(jobs, later, site.folder, print).fill) for _ in range(2)]
     for front in fronts:
         front.start()
     for front in fronts:
@@ -154,13 +153,13 @@ def test_two_fronts_that_submit_the_same_plan_queue_each_run_once(site):
 def test_without_slurm_submitting_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="no Slurm answers here"):
-        max_array_size()
+        Front([], ONE_GPU, tmp_path, print)
 
 
 def test_a_run_counts_as_queued_while_the_controller_does_not_answer(tmp_path, monkeypatch):
     states.mark_queued(tmp_path, launcher="slurm", submission=str(tmp_path), task=1)
     monkeypatch.setattr(slurm_queue, "read_queue", lambda: None)
-    monkeypatch.setattr(slurm_queue, "is_there", lambda: True)
+    monkeypatch.setattr(slurm_queue.shutil, "which", lambda name: name)
     assert states.state_of(tmp_path, slurm_queue.still_queued()).name == "queued"
-    monkeypatch.setattr(slurm_queue, "read_queue", lambda: slurm_queue.Queue(()))
+    monkeypatch.setattr(slurm_queue, "read_queue", lambda: {})
     assert states.state_of(tmp_path, slurm_queue.still_queued()).name == "new"

@@ -1,13 +1,9 @@
-"""What a job may use of its node: memory under control groups of both versions, and data on the node's own disk."""
-
-import hashlib
-import json
+"""What a job may use of its node: memory, under control groups of both versions."""
 
 import psutil
 import pytest
 
 from contrastbench.runner import devices
-from contrastbench.runner.staging import LISTING, staged
 
 GB = 10**9
 
@@ -47,34 +43,3 @@ def test_the_narrowest_of_nested_groups_counts(tmp_path):
 def test_without_a_limit_it_is_the_machines_memory(tmp_path):
     free = version_1(tmp_path / "free", limit=2**63 - 4096, used=GB)
     assert devices.memory([free]).total == devices.memory([]).total == psutil.virtual_memory().total
-
-
-@pytest.fixture
-def data(tmp_path):
-    (tmp_path / "data" / "noise").mkdir(parents=True)
-    (tmp_path / "data" / "noise" / "train.bin").write_bytes(b"train")
-    (tmp_path / "data" / "other.bin").write_bytes(b"other")
-    return tmp_path / "data"
-
-
-def test_data_are_copied_once_with_their_checksums(data, tmp_path):
-    target = staged(data, tmp_path / "scratch", ["noise"])
-    assert (target / "noise" / "train.bin").read_bytes() == b"train" and not (target / "other.bin").exists()
-    listing = json.loads((target / LISTING).read_text())
-    assert listing["noise/train.bin"][2] == hashlib.sha256(b"train").hexdigest()
-    before = (target / "noise" / "train.bin").stat().st_ino
-    assert staged(data, tmp_path / "scratch", ["noise"]) == target
-    assert (target / "noise" / "train.bin").stat().st_ino == before, "the second task finds it there"
-
-
-def test_a_copy_that_was_cut_off_or_is_old_is_made_again(data, tmp_path):
-    target = staged(data, tmp_path / "scratch")
-    (target / "other.bin").write_bytes(b"o")
-    assert (staged(data, tmp_path / "scratch") / "other.bin").read_bytes() == b"other"
-    (data / "other.bin").write_bytes(b"newer")
-    assert (staged(data, tmp_path / "scratch") / "other.bin").read_bytes() == b"newer"
-
-
-def test_a_name_that_is_not_there_is_told(data, tmp_path):
-    with pytest.raises(ValueError, match="cifar10 is to be staged and is not there"):
-        staged(data, tmp_path / "scratch", ["cifar10"])
