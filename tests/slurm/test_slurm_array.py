@@ -64,7 +64,7 @@ def test_queued_jobs_run_the_code_they_were_submitted_with_and_reach_no_network(
     shutil.copytree(TOY, paper)
     for name in ("tables.py", "train.py"):
         text = (paper / name).read_text().replace("benchmarks.toy", "benchmarks.pinned")
-        (paper / name).write_text(text.replace('PAPER = "toy"', 'PAPER = "pinned"'))
+        (paper / name).write_text(text.replace('Run("toy"', 'Run("pinned"'))
     with a_web_server() as address:
         assert urllib.request.urlopen(address, timeout=PATIENCE_SECONDS).status == 200
         asks = f'try:\n    import urllib.request\n    urllib.request.urlopen("{address}")\n    REACHED = 1\n'
