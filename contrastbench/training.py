@@ -8,6 +8,7 @@ tensor) or make a tensor on the CPU. Every random number is drawn outside, on a 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,12 @@ def batches(count: int, size: int, rng: torch.Generator, drop_last: bool = True)
     """The numbers below ``count`` in random order, ``size`` at a time, on the CPU; a smaller last batch is dropped."""
     parts = torch.randperm(count, generator=rng).split(size)
     return [part for part in parts if len(part) == size or not drop_last]
+
+
+def set_cosine_rate(optimizer: torch.optim.Optimizer, learning_rate: float, epoch: int, epochs: int) -> None:
+    """Sets the epoch's learning rate: from ``learning_rate`` down a half cosine, 0 after the last epoch."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 class TrainingStep:

@@ -62,7 +62,7 @@ def makers(run: Run) -> tuple[Callable[..., Steps | None], ...]:
     if papers.paper(run.paper).device_of(run.stage, run.config) == CPU_ONLY:
         return ()
     paper = papers.paper(run.paper)
-    if paper.stage(run.stage).steps:
+    if type(paper.stages) is dict:  # declared as PAPER
         return tuple(map(paper.load, paper.stage(run.stage).steps))
     train = importlib.import_module(f"benchmarks.{run.paper}.train")
     steps = getattr(train, "TRAINING_STEPS", {})

@@ -1,10 +1,9 @@
 """The loss studies: every table smokes, the same seed gives the same metrics, a killed run resumes to the same end."""
 
-import importlib
-
 import pytest
 
-from benchmarks.loss_studies import config, digits, figures, tables, train
+from benchmarks.loss_studies import config, digits, figures
+from benchmarks.loss_studies.tables import PAPER
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.runner.vocabulary import canonical_json, resolved
 
@@ -27,12 +26,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def smoked():
     """Two rows of each stage at smoke scale, and what each cell asks for."""
     rows, asked = {}, []
-    for table in tables.TABLES:
-        for cell in tables.cells(table, "smoke"):
+    for table in PAPER.tables:
+        for cell in PAPER.cells(table, "smoke"):
             run = cell.runs[0]
             asked.append((table, cell, run.key))
             if run.key not in rows and len(_of_stage(rows, run.stage)) < 2:
-                result = getattr(train, run.stage)(
+                result = study_of(run.stage)(
                     run.config, seed=run.seed, device="cpu", checkpoint=Checkpoint(), log=Log()
                 )
                 rows[run.key] = {
@@ -44,13 +43,17 @@ def smoked():
     return rows, asked
 
 
+def study_of(stage):
+    return PAPER.load(PAPER.stage(stage).function)
+
+
 def _of_stage(rows, stage):
     return [row for row in rows.values() if row["stage"] == stage]
 
 
 def test_every_table_smokes(smoked):
     rows, asked = smoked
-    assert {table for table, _, _ in asked} == set(tables.TABLES)
+    assert {table for table, _, _ in asked} == set(PAPER.tables)
     for _, cell, key in asked:
         metrics = rows[key]["metrics"] if key in rows else _of_stage(rows, cell.runs[0].stage)[0]["metrics"]
         assert cell.metric in metrics
@@ -69,24 +72,19 @@ def test_every_figure_is_drawn_from_rows(smoked):
 @pytest.mark.parametrize("scale", ["quick", "paper"])
 def test_runs_of_a_scale_have_their_own_keys_and_known_stages(scale):
     keys = {}
-    for table in tables.TABLES:
-        found = tables.cells(table, scale)
+    for table in PAPER.tables:
+        found = PAPER.cells(table, scale)
         assert found
         for cell in found:
             for run in cell.runs:
-                assert run.stage in train.__all__ and run.scale == scale
+                assert run.stage in PAPER.stages and run.scale == scale
                 assert keys.setdefault(run.key, run.config) == run.config
-    assert tables.cells("mining", "lite") == []
-
-
-def test_planning_needs_no_torch():
-    assert "torch" not in vars(importlib.import_module("benchmarks.loss_studies.config"))
-    assert "torch" not in vars(tables)
+    assert PAPER.cells("mining", "lite") == []
 
 
 @pytest.mark.parametrize("stage", TRAINED)
 def test_killed_and_resumed_ends_as_undisturbed(stage, tmp_path):
-    study, settings = getattr(train, stage), TRAINED[stage]
+    study, settings = study_of(stage), TRAINED[stage]
     undisturbed = study(settings, checkpoint=Checkpoint(), log=Log(), **CPU)
     again = study(settings, checkpoint=Checkpoint(), log=Log(), **CPU)
     assert again == undisturbed
@@ -112,7 +110,7 @@ def test_killed_and_resumed_ends_as_undisturbed(stage, tmp_path):
 def test_another_seed_gives_another_result():
     settings = config.Estimators(repeats=1)
     first, second = (
-        train.estimators(settings, seed=seed, device="cpu", checkpoint=Checkpoint(), log=Log()) for seed in (0, 1)
+        study_of("estimators")(settings, seed=seed, device="cpu", checkpoint=Checkpoint(), log=Log()) for seed in (0, 1)
     )
     assert first != second
 
@@ -126,7 +124,7 @@ def test_annealing_goes_from_beta_to_zero_in_nine_steps():
 
 def test_debiasing_removes_the_bias_and_bayes_the_most_error():
     errors = {
-        name: train.estimators(
+        name: study_of("estimators")(
             config.Estimators(estimator=name, repeats=5), seed=0, device="cpu", checkpoint=Checkpoint(), log=Log()
         )
         for name in ("biased", "dcl", "bcl")
@@ -139,15 +137,19 @@ def test_debiasing_removes_the_bias_and_bayes_the_most_error():
 def test_the_optimal_critic_never_exceeds_truth_or_log_n():
     for truth, size in ((2.0, 64), (10.0, 16)):
         settings = config.Information(truth=truth, size=size, pairs=4096)
-        found = train.information(settings, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
+        found = study_of("information")(settings, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
         assert 0 < found["share_of_truth_percent"] < 100 and 0 < found["share_of_log_n_percent"] < 100
 
 
 def test_unknown_names_are_told():
     for study, settings, message in (
-        (train.estimators, config.Estimators(estimator="x"), "unknown estimator 'x'; the study has: biased"),
-        (train.mining, config.Mining(miner="x", images=50), "unknown miner 'x'; the study has: every"),
-        (train.information, config.Information(critic="x"), "unknown critic 'x'; the study has: optimal, trained"),
+        (study_of("estimators"), config.Estimators(estimator="x"), "unknown estimator 'x'; the study has: biased"),
+        (study_of("mining"), config.Mining(miner="x", images=50), "unknown miner 'x'; the study has: every"),
+        (
+            study_of("information"),
+            config.Information(critic="x"),
+            "unknown critic 'x'; the study has: optimal, trained",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             study(settings, checkpoint=Checkpoint(), log=Log(), **CPU)

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.loss_studies.config import Information
-from benchmarks.loss_studies.schedule import cosine
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, set_cosine_rate
 from contrastbench.weights import linear_weights
 
 EPOCH_STEPS = 100
@@ -77,7 +76,7 @@ def _trained(config: Information, r: float, seed: int, checkpoint: Checkpoint, l
 
     step = TrainingStep(lambda x, y: losses.info_nce_of_scores(scores(x, y)), optimizer, modules=[sides])
     for epoch in range(start, epochs):
-        cosine(optimizer, config.learning_rate, epoch, epochs)
+        set_cosine_rate(optimizer, config.learning_rate, epoch, epochs)
         draw = generator(seed, "order", epoch)
         for _ in range(EPOCH_STEPS):
             x, y = _pairs(config.size, config.dimensions, r, draw)

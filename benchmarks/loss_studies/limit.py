@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.loss_studies.config import Limit
-from benchmarks.loss_studies.schedule import cosine
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, set_cosine_rate
 
 # Largest possible smallest angle between C points on the sphere in 3 dimensions, degrees (Tammes' problem, proven;
 # Schuette and van der Waerden 1951, Danzer 1963). On the circle it is 360 / C.
@@ -35,7 +34,7 @@ def limit(config: Limit, *, seed: int, device: str, checkpoint: Checkpoint, log:
     epochs = config.steps // EPOCH_STEPS
     log.total(epochs, "blocks")
     for epoch in range(checkpoint.restore(**state), epochs):
-        cosine(optimizer, config.learning_rate, epoch, epochs)
+        set_cosine_rate(optimizer, config.learning_rate, epoch, epochs)
         for _ in range(EPOCH_STEPS):
             step()
         log(epoch, loss=step.mean_loss(epoch))

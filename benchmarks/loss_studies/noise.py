@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.loss_studies.config import Noise
-from benchmarks.loss_studies.schedule import cosine
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep, batches
+from contrastbench.training import TrainingStep, batches, set_cosine_rate
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def noise_training(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
     step = TrainingStep(loss_of, optimizer, modules=[model])
     start = checkpoint.restore(model=model, optimizer=optimizer)
     for epoch in range(start, config.epochs):
-        cosine(optimizer, config.learning_rate, epoch, config.epochs)
+        set_cosine_rate(optimizer, config.learning_rate, epoch, config.epochs)
         rng = generator(seed, "noise", epoch)
         for index in batches(config.words, config.batch, generator(seed, "order", epoch), drop_last=False):
             noise = {"drawn": _drawn(unigram, len(index), config.samples, rng)} if config.samples else {}

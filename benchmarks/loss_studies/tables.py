@@ -1,76 +1,25 @@
-"""The studies as tables: each asks whether one claim of a founding paper holds."""
+"""The studies: each asks whether one claim of a founding paper holds."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.loss_studies.config import Estimators, Images, Information, Limit, Map, Mining, Noise
-from contrastbench.runner import CPU_ONLY, Cell, Run, Table, seeded
+from contrastbench.runner import CPU_ONLY, Line, On, Paper, Run, Stage, Study
 
-PAPER = "loss_studies"
-TITLE = "What the founding papers claim of their losses, measured"
-
-# Small problems, whose draws, sorts and evaluations stay on the CPU.
-DEVICES = dict.fromkeys(
-    (
-        *("drlim_map", "estimators", "images", "information"),
-        *("limit", "mining", "noise_gradient", "noise_training"),
-    ),
-    CPU_ONLY,
-)
-PROTOCOL_VERSIONS = dict.fromkeys(DEVICES, 1)  # a study's is raised when a change of code changes its results
-BY_NAME = {"only_by_name": ("quick",)}  # minutes of training that a whole quick run has no time for
-TABLES = {
-    "nce_gradient": Table("NCE: does its gradient approach maximum likelihood's as k grows?", columns="metric"),
-    "nce_normaliser": Table(
-        "NCE: does a model trained with its normaliser fixed to 1 normalise itself, and how good is it?",
-        columns="metric",
-        baseline="maximum likelihood",
-    ),
-    "information": Table("InfoNCE: a lower bound on the mutual information that saturates at log N?"),
-    "estimator_mse": Table(
-        "DCL and BCL: how far from the mean over true negatives (mean squared error)?", baseline="biased"
-    ),
-    "estimator_bias": Table(
-        "DCL and BCL: how biased against the mean over true negatives (percent)?", baseline="biased"
-    ),
-    "hard_estimator": Table("HCL: how far from the hard mean over true negatives, over beta?", baseline="not debiased"),
-    "limit_packing": Table(
-        "HCL: do classes pack like balls on the sphere as beta grows?", baseline="HCL beta=0", **BY_NAME
-    ),
-    "limit_weights": Table("HCL: does the negative term become that of the worst negative as beta grows?", **BY_NAME),
-    "alignment": Table(
-        "Alignment and uniformity after training with SimCLR, DCL and HCL",
-        columns="metric",
-        baseline="SimCLR",
-        **BY_NAME,
-    ),
-    "similarities": Table(
-        "Do debiasing and hardness part positives from negatives?",
-        columns="metric",
-        baseline="SimCLR",
-        **BY_NAME,
-    ),
-    "annealing": Table(
-        "Is harder better? Fixed and annealed beta, and positives that are surely right", baseline="DCL", **BY_NAME
-    ),
-    "mining": Table("Triplets: which negatives to mine, and does hard mining collapse?", columns="metric", **BY_NAME),
-    "map": Table("DrLIM: does the plane keep the digits apart?"),
+FUNCTIONS = {  # of each stage
+    "noise_gradient": "noise.noise_gradient",
+    "noise_training": "noise.noise_training",
+    "information": "information.information",
+    "estimators": "estimators.estimators",
+    "limit": "limit.limit",
+    "images": "digits.images",
+    "mining": "triplets.mining",
+    "drlim_map": "triplets.drlim_map",
 }
-KS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-TRAINING_KS = (1, 5, 25, 100)
-TRUTHS, SIZES = (2.0, 4.0, 6.0, 8.0, 10.0), (4, 16, 64, 256, 1024)
-SWEEPS: dict[str, tuple[float, ...]] = {
-    "alpha": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-    "tau_plus": (0.01, 0.05, 0.2, 0.3),
-    "negatives": (10, 30, 300, 1000),
-}
-ESTIMATOR_BETAS = (0.0, 0.25, 0.5, 1.0, 2.0)
-LIMIT_BETAS = (0.0, 1.0, 2.0, 5.0, 20.0)
-HARD_BETAS = (1.0, 5.0)
-KNN = "test_knn_top1_percent"
+PROTOCOL_VERSIONS = dict.fromkeys(FUNCTIONS, 1)  # a stage's is raised when a change of code changes its results
 
 # Scale -> what is smaller there than in the full study (which is the paper scale).
 SMALLER: dict[str, dict[type, dict[str, Any]]] = {
@@ -94,176 +43,166 @@ SMALLER: dict[str, dict[type, dict[str, Any]]] = {
     },
     "paper": {},
 }
-SEEDS: dict[str, dict[str, int]] = {  # seeds of each table; 1 where nothing is trained and little is left to chance
-    "smoke": {},
-    "quick": {"alignment": 2, "similarities": 2, "annealing": 2, "mining": 2},
-    "paper": {
-        **dict.fromkeys(("nce_normaliser", "nce_gradient", "information"), 3),
-        **dict.fromkeys(("limit_packing", "limit_weights", "map"), 3),
-        **dict.fromkeys(("alignment", "similarities", "annealing", "mining"), 5),
-    },
-}
 
 
-def cells(table: str, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
-    """The table's cells at a scale; ``seeds`` replaces the scale's own."""
-    if scale not in SMALLER:
-        return []
-    chosen = seeds if seeds is not None else range(SEEDS[scale].get(table, 1))
-    return [cell for cell in MAKERS[table](scale, chosen) if cell.runs]
+def places(quick: int = 1, paper: int = 1) -> dict[str, list[On]]:
+    """Every scale, with its seeds: 1 where nothing is trained and little is left to chance."""
+    seeds = {"smoke": 1, "quick": quick, "paper": paper}
+    return {scale: [On("", smaller, seeds[scale])] for scale, smaller in SMALLER.items()}
 
 
-def _cell(
-    scale: str,
-    seeds: Sequence[int],
-    stage: str,
-    config: Any,
-    dataset: str,
-    method: str,
-    metric: str,
-    better: str = "none",
-    **settings: Any,
-) -> Cell:
-    config = dataclasses.replace(config, **SMALLER[scale].get(type(config), {}))
-    version = PROTOCOL_VERSIONS[stage]
-    run = Run(PAPER, config, 0, scale, dataset, method, protocol_version=version, stage=stage, protocol="clean")
-    return Cell(dataset, method, metric, seeded(run, seeds), settings, better)
+def line(on: On, stage: str, config: Any, dataset: str, method: str, better: Any = "none", **settings: Any) -> Line:
+    run = Run(
+        "loss_studies",
+        replace(config, **on.base.get(type(config), {})),
+        seed=0,
+        scale=on.scale,
+        dataset=dataset,
+        method=method,
+        protocol="clean",
+        protocol_version=PROTOCOL_VERSIONS[stage],
+        stage=stage,
+    )
+    return Line(run, settings, better=better)
 
 
-def _nce_gradient(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    metrics = ("bias_percent", "spread_percent", "angle_degrees", "mean_angle_of_a_draw_degrees")
-    return [
-        _cell(scale, seeds, "noise_gradient", Noise(samples=k), "trigram source", f"NCE k={k}", metric, "lower", k=k)
-        for k in (KS if scale != "smoke" else (1, 20))
-        for metric in metrics
-    ]
+def few(on: On, values: Iterable[Any], step: int) -> list[Any]:
+    """All of the values, but every ``step``-th at smoke scale."""
+    return list(values)[:: step if on.scale == "smoke" else 1]
 
 
-def _nce_normaliser(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    methods = {"maximum likelihood": 0, **{f"NCE k={k}": k for k in TRAINING_KS}}
-    metrics = {"test_perplexity": "lower", "test_mean_absolute_log_z": "lower", "test_mean_log_z": "none"}
-    return [
-        _cell(scale, seeds, "noise_training", Noise(samples=k), "trigram source", method, metric, better)
-        for method, k in list(methods.items())[: 2 if scale == "smoke" else None]
-        for metric, better in metrics.items()
-    ]
+# ------------------------------------------------------------------------------------------- what each study compares
 
 
-def _information(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    grid = [(t, n, "optimal") for t in TRUTHS for n in SIZES]
-    grid += [(t, n, "trained") for t in (2.0, 6.0, 10.0) for n in ((64,) if scale != "paper" else (64, 256))]
-    return [
-        _cell(
-            scale,
-            seeds,
-            "information",
-            Information(truth=truth, size=size, critic=critic),
-            f"I = {truth:g} nats",
-            f"N = {size}" + (", trained critic" if critic == "trained" else ""),
-            "bound_nats",
-        )
-        for truth, size, critic in (grid if scale != "smoke" else grid[:2] + grid[-1:])
-    ]
+def nce_gradient(on: On) -> Iterator[Line]:
+    for k in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if on.scale != "smoke" else (1, 20):
+        yield line(on, "noise_gradient", Noise(samples=k), "trigram source", f"NCE k={k}", "lower", k=k)
 
 
-def _estimators(metric: str):
-    def make(scale: str, seeds: Sequence[int]) -> list[Cell]:
-        made = []
-        for name, values in SWEEPS.items():
-            for value in values if scale != "smoke" else values[:1]:
-                for method in ("biased", "DCL", "BCL"):
-                    config = dataclasses.replace(Estimators(estimator=method.lower()), **{name: value})
-                    dataset = f"{name} = {value:g}"
-                    made.append(_cell(scale, seeds, "estimators", config, dataset, method, metric, "lower"))
-        return made
-
-    return make
+def nce_normaliser(on: On) -> Iterator[Line]:
+    better = {"test_perplexity": "lower", "test_mean_absolute_log_z": "lower", "test_mean_log_z": "none"}
+    for k in (0, 1, 5, 25, 100) if on.scale != "smoke" else (0, 1):
+        method = f"NCE k={k}" if k else "maximum likelihood"
+        yield line(on, "noise_training", Noise(samples=k), "trigram source", method, better)
 
 
-def _hard_estimator(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    made = []
-    for beta in ESTIMATOR_BETAS:
+def information(on: On) -> Iterator[Line]:
+    grid = [(truth, size, "optimal") for truth in (2.0, 4.0, 6.0, 8.0, 10.0) for size in (4, 16, 64, 256, 1024)]
+    sizes = (64, 256) if on.scale == "paper" else (64,)
+    grid += [(truth, size, "trained") for truth in (2.0, 6.0, 10.0) for size in sizes]
+    for truth, size, critic in grid if on.scale != "smoke" else grid[:2] + grid[-1:]:
+        config = Information(truth=truth, size=size, critic=critic)
+        method = f"N = {size}" + (", trained critic" if critic == "trained" else "")
+        yield line(on, "information", config, f"I = {truth:g} nats", method)
+
+
+def estimators(on: On) -> Iterator[Line]:
+    sweeps = {
+        "alpha": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+        "tau_plus": (0.01, 0.05, 0.2, 0.3),
+        "negatives": (10, 30, 300, 1000),
+    }
+    for name, values in sweeps.items():
+        for value in few(on, values, len(values)):
+            for method in ("biased", "DCL", "BCL"):
+                config = replace(Estimators(estimator=method.lower()), **{name: value})
+                yield line(on, "estimators", config, f"{name} = {value:g}", method, "lower")
+
+
+def hard_estimator(on: On) -> Iterator[Line]:
+    for beta in (0.0, 0.25, 0.5, 1.0, 2.0):
         for method, name in {"not debiased": "undebiased", "HCL": "hcl"}.items():
             config = Estimators(estimator=name, beta=beta)
-            made.append(
-                _cell(scale, seeds, "estimators", config, f"beta = {beta:g}", method, "root_mse_percent", "lower")
-            )
-    return made
+            yield line(on, "estimators", config, f"beta = {beta:g}", method, "lower")
 
 
-def _limit(metric: str):
-    def make(scale: str, seeds: Sequence[int]) -> list[Cell]:
-        return [
-            _cell(scale, seeds, "limit", Limit(dimensions=dimensions, beta=beta), name, f"HCL beta={beta:g}", metric)
-            for dimensions, name in ((2, "circle"), (3, "sphere"))
-            for beta in (LIMIT_BETAS if scale != "smoke" else LIMIT_BETAS[::4])
-        ]
-
-    return make
+def limit(on: On) -> Iterator[Line]:
+    for dimensions, name in ((2, "circle"), (3, "sphere")):
+        for beta in few(on, (0.0, 1.0, 2.0, 5.0, 20.0), 4):
+            yield line(on, "limit", Limit(dimensions=dimensions, beta=beta), name, f"HCL beta={beta:g}")
 
 
-SIMCLR, DCL, HCL = Images(), Images(loss="dcl"), Images(loss="hcl", beta=1.0)
+DCL, HCL = Images(loss="dcl"), Images(loss="hcl", beta=1.0)
 
 
-def _encoders(*metrics: str):
-    def make(scale: str, seeds: Sequence[int]) -> list[Cell]:
-        return [
-            _cell(scale, seeds, "images", config, "MNIST-5k", method, metric)
-            for method, config in {"SimCLR": SIMCLR, "DCL": DCL, "HCL": HCL}.items()
-            for metric in metrics
-        ]
-
-    return make
+def encoders(on: On) -> Iterator[Line]:
+    for method, config in {"SimCLR": Images(), "DCL": DCL, "HCL": HCL}.items():
+        yield line(on, "images", config, "MNIST-5k", method)
 
 
-def _annealing(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    made = [_cell(scale, seeds, "images", DCL, "MNIST-5k", "DCL", KNN, "higher", beta=0.0)]
-    for beta in HARD_BETAS if scale != "smoke" else HARD_BETAS[:1]:
-        fixed = dataclasses.replace(HCL, beta=beta)
+def annealing(on: On) -> Iterator[Line]:
+    yield line(on, "images", DCL, "MNIST-5k", "DCL", "higher", beta=0.0)
+    for beta in few(on, (1.0, 5.0), 2):
+        fixed = replace(HCL, beta=beta)
         # With labelled positives the false negatives are as many as before; only the positives become sure.
         kinds = {
             f"HCL beta={beta:g}" if beta != HCL.beta else "HCL": fixed,
-            f"HCL beta={beta:g}, annealed": dataclasses.replace(fixed, annealed=True),
-            f"HCL beta={beta:g}, true positives": dataclasses.replace(fixed, positives="labels"),
+            f"HCL beta={beta:g}, annealed": replace(fixed, annealed=True),
+            f"HCL beta={beta:g}, true positives": replace(fixed, positives="labels"),
         }
-        made += [
-            _cell(scale, seeds, "images", config, "MNIST-5k", method, KNN, "higher", beta=beta)
-            for method, config in kinds.items()
-        ]
-    return made
+        for method, config in kinds.items():
+            yield line(on, "images", config, "MNIST-5k", method, "higher", beta=beta)
 
 
-def _mining(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    return [
-        _cell(scale, seeds, "mining", Mining(miner=miner), "MNIST-5k", miner.replace("_", "-"), metric, "higher")
-        for miner in ("easy", "every", "semi_hard", "hard")
-        for metric in ("test_recall_at_1_percent", "test_mean_distance")
-    ]
+def mining(on: On) -> Iterator[Line]:
+    for miner in ("easy", "every", "semi_hard", "hard"):
+        yield line(on, "mining", Mining(miner=miner), "MNIST-5k", miner.replace("_", "-"), "higher")
 
 
-def _map(scale: str, seeds: Sequence[int]) -> list[Cell]:
-    configs = {
-        "4 and 9, similar by pixels": Map(),
-        "ten digits, similar by label": Map(digits=tuple(range(10)), neighbours=0),
-    }
-    metric = "test_nearest_in_the_map_top1_percent"
-    return [
-        _cell(scale, seeds, "drlim_map", config, name, "DrLIM", metric, "higher") for name, config in configs.items()
-    ]
+def plane(on: On) -> Iterator[Line]:
+    yield line(on, "drlim_map", Map(), "4 and 9, similar by pixels", "DrLIM", "higher")
+    by_label = Map(digits=tuple(range(10)), neighbours=0)
+    yield line(on, "drlim_map", by_label, "ten digits, similar by label", "DrLIM", "higher")
 
 
-MAKERS = {
-    "nce_gradient": _nce_gradient,
-    "nce_normaliser": _nce_normaliser,
-    "information": _information,
-    "estimator_mse": _estimators("mse"),
-    "estimator_bias": _estimators("bias_percent"),
-    "hard_estimator": _hard_estimator,
-    "limit_packing": _limit("share_of_best_packing_percent"),
-    "limit_weights": _limit("negative_term_of_the_worst_percent"),
-    "alignment": _encoders("test_alignment", "test_uniformity", KNN),
-    "similarities": _encoders("test_positive_cosine", "test_negative_cosine", "test_positive_above_negative_percent"),
-    "annealing": _annealing,
-    "mining": _mining,
-    "map": _map,
-}
+# ------------------------------------------------------------------------------------------------------- the studies
+
+KNN = ("test_knn_top1_percent",)
+BIAS, ANGLE = ("bias_percent", "spread_percent"), ("angle_degrees", "mean_angle_of_a_draw_degrees")
+NORMALISER = ("test_perplexity", "test_mean_absolute_log_z", "test_mean_log_z")
+SIMILARITIES = ("test_positive_cosine", "test_negative_cosine", "test_positive_above_negative_percent")
+ONCE, THRICE, TRAINED = places(), places(paper=3), places(quick=2, paper=5)
+BY_NAME = {"only_by_name": ("quick",)}  # minutes of training that a whole quick run has no time for
+METRICS = {"columns": "metric"}
+
+# fmt: off
+STUDIES = [
+    Study("nce_gradient", "NCE: does its gradient approach maximum likelihood's as k grows?",
+          nce_gradient, THRICE, (*BIAS, *ANGLE), **METRICS),
+    Study("nce_normaliser",
+          "NCE: does a model trained with its normaliser fixed to 1 normalise itself, and how good is it?",
+          nce_normaliser, THRICE, NORMALISER, "maximum likelihood", **METRICS),
+    Study("information", "InfoNCE: a lower bound on the mutual information that saturates at log N?",
+          information, THRICE, ("bound_nats",)),
+    Study("estimator_mse", "DCL and BCL: how far from the mean over true negatives (mean squared error)?",
+          estimators, ONCE, ("mse",), "biased"),
+    Study("estimator_bias", "DCL and BCL: how biased against the mean over true negatives (percent)?",
+          estimators, ONCE, ("bias_percent",), "biased"),
+    Study("hard_estimator", "HCL: how far from the hard mean over true negatives, over beta?",
+          hard_estimator, ONCE, ("root_mse_percent",), "not debiased"),
+    Study("limit_packing", "HCL: do classes pack like balls on the sphere as beta grows?",
+          limit, THRICE, ("share_of_best_packing_percent",), "HCL beta=0", **BY_NAME),
+    Study("limit_weights", "HCL: does the negative term become that of the worst negative as beta grows?",
+          limit, THRICE, ("negative_term_of_the_worst_percent",), **BY_NAME),
+    Study("alignment", "Alignment and uniformity after training with SimCLR, DCL and HCL",
+          encoders, TRAINED, ("test_alignment", "test_uniformity", *KNN), "SimCLR", **METRICS, **BY_NAME),
+    Study("similarities", "Do debiasing and hardness part positives from negatives?",
+          encoders, TRAINED, SIMILARITIES, "SimCLR", **METRICS, **BY_NAME),
+    Study("annealing", "Is harder better? Fixed and annealed beta, and positives that are surely right",
+          annealing, TRAINED, KNN, "DCL", **BY_NAME),
+    Study("mining", "Triplets: which negatives to mine, and does hard mining collapse?",
+          mining, TRAINED, ("test_recall_at_1_percent", "test_mean_distance"), **METRICS, **BY_NAME),
+    Study("map", "DrLIM: does the plane keep the digits apart?",
+          plane, THRICE, ("test_nearest_in_the_map_top1_percent",)),
+]
+# fmt: on
+
+PAPER = Paper(
+    __package__,
+    "What the founding papers claim of their losses, measured",
+    STUDIES,
+    # Small problems, whose draws, sorts and evaluations stay on the CPU.
+    stages={name: Stage(function, CPU_ONLY) for name, function in FUNCTIONS.items()},
+    versions=PROTOCOL_VERSIONS,
+    figures="figures.FIGURES",
+)

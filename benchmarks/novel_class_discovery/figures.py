@@ -12,13 +12,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.novel_class_discovery.protocols import PROTOCOLS
-from benchmarks.novel_class_discovery.tables import FULL, TEST, TRAIN, WITHOUT_HARD, cells, protocols_of
+from benchmarks.novel_class_discovery.tables import FULL, PAPER, TEST, TRAIN, WITHOUT_HARD
 from contrastbench.report.style import INK, MARKERS, PALETTE, new_figure
 from contrastbench.runner import Cell
 
 Row = dict[str, Any]
-SCALES = tuple(PROTOCOLS)  # the greatest last
+SCALES = ("smoke", "quick", "lite", "paper")
 
 
 def figure_k(rows: list[Row]) -> Figure | None:
@@ -39,7 +38,8 @@ def figure_k(rows: list[Row]) -> Figure | None:
             points = [(k, value) for k, values in sorted(own.items()) for value in values]
             axis.semilogx(sorted(own), [mean(own[k]) for k in sorted(own)], "o-", color=colour, label=dataset)
             axis.semilogx(*zip(*points, strict=True), ".", color=colour, alpha=0.4)
-            published = protocols_of("photographs_k" if scale == "quick" else "k", scale)[dataset].published_k
+            table = PAPER.tables["photographs_k" if scale == "quick" else "k"]
+            (published,) = (on.base.published_k for on in table.scales[scale] if on.dataset == dataset)
             axis.axvline(published, color=colour, linestyle=":", label=f"|M| / C / 2 = {published}")
         axis.set(xlabel="k, neighbours", ylabel="clustering accuracy, %", title=name)
         axis.legend()
@@ -145,7 +145,7 @@ def _cells_with_rows(table: str, rows: list[Row]) -> list[tuple[Cell, list[Row]]
     by_key = {row["key"]: row for row in rows if row["status"] == "done"}
     seeds = sorted({row["seed"] for row in rows})
     for scale in reversed(SCALES):
-        declared = [cell for cell in cells(table, scale, seeds) if cell.metric == TRAIN]
+        declared = [cell for cell in PAPER.cells(table, scale, seeds) if cell.metric == TRAIN]
         parts = [(cell, [by_key[run.key] for run in cell.runs if run.key in by_key]) for cell in declared]
         if found := [(cell, part) for cell, part in parts if part]:
             return found

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
-from benchmarks.novel_class_discovery.task import Task
+from benchmarks.novel_class_discovery.config import SUBSETS, Mean
+from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task
 from contrastbench.evaluation.clustering import (
     agreement,
     best_matching,
@@ -17,6 +17,7 @@ from contrastbench.evaluation.clustering import (
     effective_clusters,
 )
 from contrastbench.evaluation.maps import principal_map
+from contrastbench.runner import Checkpoint, Log
 
 # Of some images of a source: logits of the known classes [N, C_l], logits of the clusters [N, K], features [N, F].
 Predict = Callable[[InMemory | Pictures, int, int], tuple[Tensor, Tensor, Tensor]]
@@ -72,3 +73,10 @@ def mapped(features: Tensor, task: Task) -> dict[str, list[float]]:
 
 def _percent(right: Tensor) -> float:
     return 100 * float(right.float().mean())
+
+
+def mean(config: Mean, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
+    """Each metric's mean over the subsets' runs."""
+    log.selected_by("nothing to select")
+    rows = [checkpoint.needed_metrics(subset) for subset in SUBSETS]
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

@@ -16,12 +16,9 @@ import torch
 
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.discover import discovering
-from benchmarks.novel_class_discovery.pictures import InMemory
-from benchmarks.novel_class_discovery.protocols import PROTOCOLS
-from benchmarks.novel_class_discovery.queues import Memory
 from benchmarks.novel_class_discovery.stages import built
-from benchmarks.novel_class_discovery.tables import BASELINE, METHODS
-from benchmarks.novel_class_discovery.task import CODE_MEAN, CODE_STD, Task
+from benchmarks.novel_class_discovery.tables import BASELINE, METHODS, PAPER_CIFAR10
+from benchmarks.novel_class_discovery.task import CODE_MEAN, CODE_STD, InMemory, Task
 from contrastbench.randomness import generator
 from contrastbench.timing import Line, measure, seconds_in_turns
 
@@ -39,7 +36,7 @@ def lines(
 ) -> Iterator[Line]:
     """Milliseconds of a step for each method, and as a multiple of the baseline's; a turn has ``steps`` steps."""
     shared = {"encoder": encoder, "precision": precision, "batch": batch}
-    base = replace(PROTOCOLS["paper"]["CIFAR10-5/5"].discover, epochs=4, **shared)  # type: ignore[arg-type]
+    base = replace(PAPER_CIFAR10.discover, epochs=4, **shared)  # type: ignore[arg-type]
     task = noise(images, device)
     turn = {method: _turn(replace(base, **changes), task, steps, device) for method, changes in METHODS.items()}
     seconds = seconds_in_turns(turn, turns, device)
@@ -50,7 +47,7 @@ def lines(
 
 def _turn(config: Discover, task: Task, steps: int, device: str) -> Callable[[], None]:
     model = built(config, task, {"known": task.known, "novel": task.novel}, 0, device)
-    training = discovering(config, task, model, Memory(config, model.width, 0).to(device), 0, device)
+    training = discovering(config, task, model, 0, device)
     training.model.train()
 
     def endless() -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Stages 1 and 2, and what all stages share: building a network, seeing images, an epoch of steps."""
+"""Stages 1 and 2, and what all stages share: building a network, an epoch of steps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from torch import Tensor, nn
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.config import Pretrain, Supervise
 from benchmarks.novel_class_discovery.model import Network, load_encoder, network
-from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
-from benchmarks.novel_class_discovery.task import Task, chunks, load_task
-from benchmarks.novel_class_discovery.views import VIEWS, Crops, Shifts, rotated
-from contrastbench.data.augmentation import normalised
+from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks, load_task
+from benchmarks.novel_class_discovery.views import Seen, rotated
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep, batches
 
-SOURCES = ("index", "pictures")  # the inputs of a step that say which images
+Steps = tuple[TrainingStep, Iterator[dict[str, Any]]]  # a step, and the inputs of an epoch of them
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,11 @@ class Training:
         for given in self.inputs(number):
             self.step(**given)
         return self.step.mean_loss(number)
+
+    def steps(self, epoch: int = 0) -> Steps:
+        """The epoch's steps one by one, for tests on devices that are not here."""
+        self.model.train()
+        return self.step, self.inputs(epoch)
 
 
 def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
@@ -77,6 +80,11 @@ def pretraining(config: Pretrain, task: Task, model: Network, seed: int, device:
             yield seen.inputs(index, 1, rng)
 
     return Training(model, optimizer, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
+
+
+def pretraining_step(config: Pretrain, device: str, seed: int = 0) -> Steps:
+    task = load_task(config, device, Log())
+    return pretraining(config, task, built(config, task, {"rotation": 4}, seed, device), seed, device).steps()
 
 
 def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
@@ -119,47 +127,10 @@ def supervising(config: Supervise, task: Task, model: Network, seed: int, device
     return Training(model, optimizer, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
 
 
-class Seen:
-    """How a run's network sees the images of a task."""
-
-    def __init__(self, config: settings.Task, task: Task) -> None:
-        if config.views not in VIEWS:
-            raise ValueError(f"unknown views {config.views!r}; novel_class_discovery has: {', '.join(VIEWS)}")
-        if config.precision not in ("float32", "bf16"):
-            raise ValueError(f"unknown precision {config.precision!r}; novel_class_discovery has: float32, bf16")
-        self.task, self.low = task, config.precision == "bf16"
-        self.views: Shifts | Crops = VIEWS[config.views]
-
-    def inputs(self, index: Tensor, views: int, rng: torch.Generator) -> dict[str, Tensor]:
-        """A step's inputs: which images, and the draws of so many views of each."""
-        source = self.task.train
-        return {**source.inputs(index), **self.views.draw(views, (len(index), *source.shape), rng)}
-
-    def view(self, given: dict[str, Tensor], number: int = 0) -> Tensor:
-        """One normalised view of the images that a step was given."""
-        pixels = self.task.train.pixels(**{name: given[name] for name in SOURCES if name in given})
-        draws = {name: value[number] for name, value in given.items() if name not in SOURCES}
-        return normalised(self.views.view(pixels, draws), self.task.mean, self.task.std)
-
-    def features(self, model: Network, images: Tensor) -> Tensor:
-        """float32 [N, width] of normalised images."""
-        if not self.low or images.device.type == "meta":  # where autocast is not known
-            return model.features(images).float()
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):  # for graph capture
-            return model.features(images).float()
-
-    @torch.no_grad()
-    def all(self, model: Network, source: InMemory | Pictures, first: int = 0, last: int | None = None) -> list[Tensor]:
-        """Features of images as they are, with the network in evaluation mode; ImageNet's are cut to the middle."""
-        model.eval()
-        return [self.features(model, self.plain(pixels)) for pixels in chunks(source, first, last)]
-
-    def plain(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels without a draw."""
-        if isinstance(self.views, Crops):
-            margin = (pixels.shape[-1] - self.views.size) // 2
-            pixels = pixels[..., margin : margin + self.views.size, margin : margin + self.views.size]
-        return normalised(pixels, self.task.mean, self.task.std)
+def supervising_step(config: Supervise, device: str, seed: int = 0) -> Steps:
+    task = load_task(config, device, Log())
+    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    return supervising(config, task, model, seed, device).steps()
 
 
 def built(config: settings.Task, task: Task, heads: dict[str, int], seed: int, device: str) -> Network:

@@ -16,9 +16,9 @@ from torch.nn.functional import normalize, one_hot
 from benchmarks.novel_class_discovery.config import Uno
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
-from benchmarks.novel_class_discovery.pictures import InMemory, Pictures
-from benchmarks.novel_class_discovery.stages import Seen, Training, built, set_rate
-from benchmarks.novel_class_discovery.task import Task, load_task, mixed_batches
+from benchmarks.novel_class_discovery.stages import Steps, Training, built, set_rate
+from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, load_task, mixed_batches
+from benchmarks.novel_class_discovery.views import Seen
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
@@ -72,6 +72,12 @@ def classifying(config: Uno, task: Task, model: Network, seed: int, device: str)
             yield {"labels": labels, "unlabelled": unlabelled, **seen.inputs(batch.index, 2, rng)}
 
     return Training(parts, optimizer, TrainingStep(joint, optimizer, modules=[parts], device=device), inputs)
+
+
+def classifying_step(config: Uno, device: str, seed: int = 0) -> Steps:
+    task = load_task(config, device, Log())
+    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    return classifying(config, task, model, seed, device).steps()
 
 
 def rate(config: Uno, epoch: float) -> float:

@@ -1,6 +1,7 @@
-"""The weak views of the papers, a batch at a time: shifts by some pixels and mirror images; crops for ImageNet.
+"""How a network sees a task's images: the papers' weak views of a batch, and images as they are.
 
-All draws are made on the CPU and come into the step as inputs; ``view`` asks the device for nothing.
+Shifts by some pixels and mirror images; crops for ImageNet. All draws are made on the CPU and come into the step as
+inputs; ``view`` asks the device for nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from contrastbench.data.augmentation import Recipe, draw_views
+from benchmarks.novel_class_discovery import config as settings
+from benchmarks.novel_class_discovery.model import Network
+from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks
+from contrastbench.data.augmentation import Recipe, draw_views, normalised
 from contrastbench.data.augmentation import view as recipe_view
 
 Draws = dict[str, Tensor]
+SOURCES = ("index", "pictures")  # the inputs of a step that say which images
 
 
 @dataclass(frozen=True)
@@ -80,3 +85,46 @@ VIEWS: dict[str, Shifts | Crops] = {
 def rotated(images: Tensor) -> Tensor:
     """[N, C, S, S] -> [4N, C, S, S]: all images as they are, then all turned by a quarter, a half, three quarters."""
     return torch.cat([torch.rot90(images, turns, (2, 3)) for turns in range(4)])
+
+
+class Seen:
+    """How a run's network sees the images of a task."""
+
+    def __init__(self, config: settings.Task, task: Task) -> None:
+        if config.views not in VIEWS:
+            raise ValueError(f"unknown views {config.views!r}; novel_class_discovery has: {', '.join(VIEWS)}")
+        if config.precision not in ("float32", "bf16"):
+            raise ValueError(f"unknown precision {config.precision!r}; novel_class_discovery has: float32, bf16")
+        self.task, self.low = task, config.precision == "bf16"
+        self.views: Shifts | Crops = VIEWS[config.views]
+
+    def inputs(self, index: Tensor, views: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """A step's inputs: which images, and the draws of so many views of each."""
+        source = self.task.train
+        return {**source.inputs(index), **self.views.draw(views, (len(index), *source.shape), rng)}
+
+    def view(self, given: dict[str, Tensor], number: int = 0) -> Tensor:
+        """One normalised view of the images that a step was given."""
+        pixels = self.task.train.pixels(**{name: given[name] for name in SOURCES if name in given})
+        draws = {name: value[number] for name, value in given.items() if name not in SOURCES}
+        return normalised(self.views.view(pixels, draws), self.task.mean, self.task.std)
+
+    def features(self, model: Network, images: Tensor) -> Tensor:
+        """float32 [N, width] of normalised images."""
+        if not self.low or images.device.type == "meta":  # where autocast is not known
+            return model.features(images).float()
+        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):  # for graph capture
+            return model.features(images).float()
+
+    @torch.no_grad()
+    def all(self, model: Network, source: InMemory | Pictures, first: int = 0, last: int | None = None) -> list[Tensor]:
+        """Features of images as they are, with the network in evaluation mode; ImageNet's are cut to the middle."""
+        model.eval()
+        return [self.features(model, self.plain(pixels)) for pixels in chunks(source, first, last)]
+
+    def plain(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels without a draw."""
+        if isinstance(self.views, Crops):
+            margin = (pixels.shape[-1] - self.views.size) // 2
+            pixels = pixels[..., margin : margin + self.views.size, margin : margin + self.views.size]
+        return normalised(pixels, self.task.mean, self.task.std)

@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.novel_class_discovery import train as stages
 from benchmarks.novel_class_discovery.model import Network, network
-from benchmarks.novel_class_discovery.protocols import SMOKE
+from benchmarks.novel_class_discovery.tables import PAPER, SMOKE
 from benchmarks.novel_class_discovery.task import Task
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -42,7 +41,7 @@ class Handed(Checkpoint):
 
 def result(stage: str, config: Any, checkpoint: Checkpoint | None = None, *, log: Log | None = None, **options: Any):
     given = {"seed": 0, "device": "cpu", "checkpoint": checkpoint or Handed(), "log": log or Log(), **options}
-    return getattr(stages, stage)(config, **given)
+    return PAPER.load(PAPER.stage(stage).function)(config, **given)
 
 
 def moved(artefact: Any, device: str) -> Any:

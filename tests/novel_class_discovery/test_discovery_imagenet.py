@@ -8,8 +8,7 @@ import torch
 from discovery_stages import Handed, result
 
 from benchmarks.novel_class_discovery import tables
-from benchmarks.novel_class_discovery.pictures import imagenet
-from benchmarks.novel_class_discovery.protocols import PROTOCOLS
+from benchmarks.novel_class_discovery.task import imagenet
 from contrastbench.randomness import generator
 from contrastbench.runner import Log
 
@@ -36,7 +35,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_imagenet_comes_from_a_folder_and_goes_through_both_stages(pictures: Path) -> None:
     assert imagenet("imagenet_A").classes == ("n01", "n03", "n06", "n02", "n05")
-    protocol = PROTOCOLS["paper"]["ImageNet-882/30"]
+    protocol = tables.imagenet("A")
     small = {"known": "0-2", "novel": "3-4", "epochs": 1}
     second = Handed()
     supervised = result("supervise", dataclasses.replace(protocol.supervise, **small, batch=4), second)

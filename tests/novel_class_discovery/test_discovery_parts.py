@@ -7,14 +7,13 @@ import pytest
 import torch
 from discovery_stages import TASK, Handed, result
 
+from benchmarks.novel_class_discovery import cluster as numbers
 from benchmarks.novel_class_discovery import discover as stage3
-from benchmarks.novel_class_discovery import estimate as numbers
 from benchmarks.novel_class_discovery import speed, speed_steps, tables
 from benchmarks.novel_class_discovery.config import Estimate, Mean
-from benchmarks.novel_class_discovery.joint import Joint, ramp
+from benchmarks.novel_class_discovery.discover import Joint, ramp_up
 from benchmarks.novel_class_discovery.model import ENCODERS, Block, network
-from benchmarks.novel_class_discovery.protocols import SMOKE
-from benchmarks.novel_class_discovery.tables import METHODS
+from benchmarks.novel_class_discovery.tables import METHODS, SMOKE
 from benchmarks.novel_class_discovery.task import class_numbers, load_task
 from benchmarks.novel_class_discovery.uno import sinkhorn
 from benchmarks.novel_class_discovery.views import VIEWS, rotated
@@ -68,7 +67,7 @@ def test_sinkhorn_gives_images_to_clusters_of_one_size() -> None:
 
 
 def test_the_ramp_is_the_papers() -> None:
-    assert ramp(0, 50) == pytest.approx(0.006737947) and ramp(50, 50) == ramp(80, 50) == 1.0
+    assert ramp_up(0, 50) == pytest.approx(0.006737947) and ramp_up(50, 50) == ramp_up(80, 50) == 1.0
 
 
 def test_the_estimate_finds_the_number_of_classes_that_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +115,7 @@ def test_whole_steps_are_timed_with_all_losses_that_a_method_ever_has(monkeypatc
     original = Joint.__call__
 
     def seen(self: Joint, **given: Any) -> torch.Tensor:
-        phases.append((given["with_ncl"], given["with_hard"]))
+        phases.append((given["with_ncl"], "partners" in given))
         return original(self, **given)
 
     monkeypatch.setattr(Joint, "__call__", seen)

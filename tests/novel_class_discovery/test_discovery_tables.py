@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks.novel_class_discovery import figures, tables
-from benchmarks.novel_class_discovery.protocols import PROTOCOLS
+from benchmarks.novel_class_discovery.tables import EVERYWHERE, PAPER
 from contrastbench.cli.before import by_name_only
 from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import Run
@@ -30,8 +30,8 @@ def done(run: Run, folder: Path, rows: dict[str, Any]) -> None:
 
 def test_every_table_runs_at_smoke_scale(tmp_path: Path) -> None:
     rows: dict[str, Any] = {}
-    for table in tables.TABLES:
-        cells = tables.cells(table, "smoke", seeds=[0])
+    for table in PAPER.tables:
+        cells = PAPER.cells(table, "smoke", seeds=[0])
         assert cells
         for cell in cells:
             (run,) = cell.runs
@@ -49,7 +49,7 @@ def test_every_table_runs_at_smoke_scale(tmp_path: Path) -> None:
 
 def test_the_figure_of_the_spread_has_every_seed() -> None:
     """Seed 0's run is the same in both cells, and bears the label of one."""
-    runs = chain(run for cell in tables.cells("shared", "quick", range(3)) for run in cell.runs).values()
+    runs = chain(run for cell in PAPER.cells("shared", "quick", range(3)) for run in cell.runs).values()
     rows = [
         {
             **{"key": run.key, "seed": run.seed, "stage": run.stage, "status": "done", "scale": run.scale},
@@ -63,14 +63,14 @@ def test_the_figure_of_the_spread_has_every_seed() -> None:
 
 
 def test_methods_share_the_first_two_stages_of_their_seed() -> None:
-    runs = chain(run for cell in tables.cells("main", "quick") for run in cell.runs).values()
+    runs = chain(run for cell in PAPER.cells("main", "quick") for run in cell.runs).values()
     by_stage = {stage: [run for run in runs if run.stage == stage] for stage in ("pretrain", "supervise", "discover")}
     assert [len(each) for each in by_stage.values()] == [5, 5, 25]
     assert all(run.needs["supervise"].seed == run.seed for run in by_stage["discover"])
 
 
 def test_one_checkpoint_for_all_seeds_is_seed_0s() -> None:
-    found = [cell for cell in tables.cells("shared", "lite") if cell.metric == tables.TRAIN]
+    found = [cell for cell in PAPER.cells("shared", "lite") if cell.metric == tables.TRAIN]
     (cell,) = [cell for cell in found if "one checkpoint" in cell.method]
     assert {run.needs["supervise"].seed for run in cell.runs} == {0}
     assert [run.seed for run in cell.runs] == [0, 1, 2]
@@ -78,21 +78,21 @@ def test_one_checkpoint_for_all_seeds_is_seed_0s() -> None:
 
 def test_every_table_has_cells_at_every_scale() -> None:
     for scale in SCALES:
-        for table in tables.TABLES:
-            made = tables.cells(table, scale)
+        for table in PAPER.tables:
+            made = PAPER.cells(table, scale)
             if table.startswith("photographs") and scale in ("lite", "paper"):
                 assert not made  # main and k are of photographs there
                 continue
             assert made and {run.scale for cell in made for run in cell.runs} == {scale}
-    assert all(run.protocol == "clean" for cell in tables.cells("main", "quick") for run in cell.runs)
+    assert all(run.protocol == "clean" for cell in PAPER.cells("main", "quick") for run in cell.runs)
 
 
 def test_a_whole_quick_run_has_the_comparison_and_the_curve_over_k() -> None:
     whole, one = select("novel_class_discovery", "quick"), select("novel_class_discovery/alpha", "quick")
     assert {table for table, _ in whole.cells()} == {"main", "k"}
     assert {table for table, _ in one.cells()} == {"alpha"}
-    assert {*whole.tables_left_out()} == {*tables.TABLES} - {"main", "k"}
-    of_all_scales = {table for table in tables.TABLES if not table.startswith("photographs")}
+    assert {*whole.tables_left_out()} == {*PAPER.tables} - {"main", "k"}
+    of_all_scales = {table for table in PAPER.tables if not table.startswith("photographs")}
     at_paper = select("novel_class_discovery", "paper")
     assert {table for table, _ in at_paper.cells()} == of_all_scales and at_paper.tables_left_out() == []
 
@@ -103,18 +103,18 @@ def test_a_plan_says_which_tables_are_run_by_name_and_a_status_has_them() -> Non
     assert by_name_only([alpha], "quick") == by_name_only(["0123456789ab"], "quick") == []
     asked = {table for each in planned_runs(["novel_class_discovery"], "quick") for table, _ in each.cells}
     everything = planned_runs(["novel_class_discovery"], "quick", every_table=True)
-    assert asked == {"main", "k"} and {table for each in everything for table, _ in each.cells} == {*tables.TABLES}
+    assert asked == {"main", "k"} and {table for each in everything for table, _ in each.cells} == {*PAPER.tables}
 
 
 def test_photographs_are_set_beside_the_digits_of_main_and_k() -> None:
     """The same runs of the digits, and as many seeds of the same methods on a fifth of CIFAR-10."""
     for table, other in (("photographs", "main"), ("photographs_k", "k")):
-        cells = tables.cells(table, "quick")
+        cells = PAPER.cells(table, "quick")
         digits, photographs = (
             {cell.method: cell for cell in cells if cell.dataset.startswith(name) and cell.metric == tables.TRAIN}
             for name in ("MNIST-5k", "CIFAR-10")
         )
-        shared = {run.key for cell in tables.cells(other, "quick") for run in cell.runs}
+        shared = {run.key for cell in PAPER.cells(other, "quick") for run in cell.runs}
         assert {run.key for cell in digits.values() if "stage 1" not in cell.method for run in cell.runs} <= shared
         assert len(digits) == len(photographs) and {len(cell.runs) for cell in photographs.values()} == {5}
         runs = chain(run for cell in photographs.values() for run in cell.runs).values()
@@ -123,6 +123,5 @@ def test_photographs_are_set_beside_the_digits_of_main_and_k() -> None:
 
 def test_the_curve_over_k_has_the_published_choice() -> None:
     for scale in SCALES:
-        for name, protocol in PROTOCOLS[scale].items():
-            if scale != "smoke" and not name.startswith("ImageNet"):
-                assert protocol.published_k in protocol.ks and protocol.discover.neighbours == protocol.published_k
+        for protocol in (on.base for on in EVERYWHERE[scale] if scale != "smoke"):
+            assert protocol.published_k in protocol.ks and protocol.discover.neighbours == protocol.published_k

@@ -1,6 +1,7 @@
-"""Novel class discovery's stage 3: its step suits a GPU, and its masked loss is the loss of the rows themselves."""
+"""Novel class discovery's stage 3: its step suits a GPU, and its loss is the printed one."""
 
 import dataclasses
+import itertools
 import warnings
 from typing import Any
 
@@ -10,14 +11,11 @@ from discovery_stages import THREE_EPOCHS, Handed, moved, network_of, result
 from torch.nn.functional import cross_entropy, mse_loss, normalize
 
 from benchmarks.novel_class_discovery.config import Discover
-from benchmarks.novel_class_discovery.joint import Joint, ramp
-from benchmarks.novel_class_discovery.protocols import SMOKE
-from benchmarks.novel_class_discovery.queues import Memory, Plan
-from benchmarks.novel_class_discovery.stages import Seen
-from benchmarks.novel_class_discovery.tables import as_paper
+from benchmarks.novel_class_discovery.discover import discovering, ramp_up
+from benchmarks.novel_class_discovery.tables import SMOKE, as_paper
 from benchmarks.novel_class_discovery.task import load_task, mixed_batches
+from benchmarks.novel_class_discovery.views import Seen
 from contrastbench import losses
-from contrastbench.randomness import generator
 from contrastbench.runner import Log
 from contrastbench.training import TrainingStep
 
@@ -50,70 +48,56 @@ def test_a_whole_epoch_of_steps_goes_through_on_the_meta_device(
         result(stage.split()[0], config, Handed(moved(artefacts, "meta")), device="meta")
 
 
-def test_all_steps_of_a_run_have_the_same_shapes() -> None:
-    task = load_task(SMOKE.discover, "cpu", Log())
-    config = dataclasses.replace(SMOKE.discover, epochs=3, hard_from_epoch=0, ncl_from_epoch=0, mixing="random")
-    plan = Plan(config, task, seed=0)
-    joint = Joint(config, Seen(config, task), network_of(task), Memory(config, 64, 0), plan)
-    shapes = set()
-    for epoch in range(3):
-        rng = generator(0, "augmentation", epoch)
-        for number, batch in enumerate(mixed_batches(task, config.batch, 0, 0, epoch)):
-            given = joint.inputs(batch, epoch, number, rng)
-            shapes.add(tuple((name, value.shape, value.dtype) for name, value in given.items()))
-    assert len(shapes) == 1
-
-
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("pairs", ["cosine", "ranks"])
-def test_the_masked_joint_loss_is_the_loss_of_the_rows_themselves(hard: bool, pairs: str) -> None:
-    """With boolean indexing in place of masks, one pair after the other, and queues that are lists."""
+def test_the_joint_loss_is_the_printed_one_over_three_steps(hard: bool, pairs: str) -> None:
+    """One pair after the other, and queues that are lists; short ones, so that the oldest features are overwritten."""
     config = dataclasses.replace(
         SMOKE.discover,
         **{"epochs": 1, "ncl_from_epoch": 0, "hard_from_epoch": 0 if hard else -1, "pairs": pairs, "threshold": 0.99},
-        ncl=0.7,
+        **{"ncl": 0.7, "queue": 60, "labelled_queue": 70, "safe": 8},
     )
     task = load_task(config, "cpu", Log())
-    model, seen, memory = network_of(task), Seen(config, task), Memory(config, 64, 0)
-    plan = Plan(config, task, seed=0)
-    joint = Joint(config, seen, model, memory, plan)
-    queue, other, queue_labels = (part.clone() for part in (memory.unlabelled, memory.labelled, memory.labels))
-    for number, batch in enumerate(mixed_batches(task, config.batch, 0, 0, 0)[:3]):
-        given = joint.inputs(batch, 0, number, generator(0, "augmentation", number))
+    training = discovering(config, task, network_of(task), 0, "cpu")
+    parts, joint, seen = training.model, training.step.loss_of, Seen(config, task)
+    model, queues = parts["model"], parts["queues"]
+    queue, other = list(queues["unlabelled"].features.clone()), list(queues["labelled"].features.clone())
+    other_labels, written = list(queues["labelled"].labels.clone()), [0, 0]
+    parts.train()
+    for batch, given in itertools.islice(
+        zip(mixed_batches(task, config.batch, 0, 0, 0), training.inputs(0), strict=True), 3
+    ):
         state = {name: value.clone() for name, value in model.state_dict().items()}
-        loss = joint(**given, **joint.phase(0))
+        loss = joint(**given)
         model.load_state_dict(state)
         shown = {name: given[name] for name in ("index", "down", "right", "flip")}
         z, z_bar = (model.features(seen.view(shown, view)) for view in range(2))
-        n = batch.unlabelled
-        unlabelled, labelled = torch.arange(len(z)) < n, torch.arange(len(z)) >= n
-        labels = task.labels[batch.index[labelled]]
-        assert bool((batch.index[unlabelled] >= task.labelled).all())
-        expected = cross_entropy(model.heads["known"](z[labelled]), labels) + pairs_one_by_one(
-            config, model, z[unlabelled], z_bar[unlabelled]
-        )
+        u = batch.unlabelled
+        labels = task.labels[batch.index[u:]]
+        assert bool((batch.index[:u] >= task.labelled).all())
+        expected = cross_entropy(model.heads["known"](z[u:]), labels)
+        expected = expected + pairs_one_by_one(config, model, z[:u], z_bar[:u])
         for head in ("known", "novel"):
             p, p_bar = (model.heads[head](features).softmax(dim=1) for features in (z, z_bar))
-            expected = expected + config.consistency * ramp(0, config.ramp_epochs) * mse_loss(p, p_bar)
+            expected = expected + config.consistency * ramp_up(0, config.ramp_epochs) * mse_loss(p, p_bar)
+        past, past_known = torch.stack(queue), torch.stack(other)
         options = {"neighbours": config.neighbours, "variant": config.neighbour_search}
         if hard:
-            partners = given["partners"][:n]
-            options["hard_cosines"] = losses.hard_negative_cosines(
-                z[unlabelled], queue[:-1], other[:-1], partners, keep=config.keep
-            )
-        expected = expected + config.ncl * losses.ncl(z[unlabelled], z_bar[unlabelled], queue[:-1], **options)
-        expected = expected + config.scl * losses.scl(
-            z[labelled], z_bar[labelled], labels, other[:-1], queue_labels[:-1]
-        )
+            mixed = losses.hard_negative_cosines(z[:u], past, past_known, given["partners"][:u], keep=config.keep)
+            options["hard_cosines"] = mixed
+        expected = expected + config.ncl * losses.ncl(z[:u], z_bar[:u], past, **options)
+        expected = expected + config.scl * losses.scl(z[u:], z_bar[u:], labels, past_known, torch.stack(other_labels))
         torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
-        u = normalize(z.detach(), dim=1)
-        for place, row in enumerate(u[unlabelled]):
-            queue[(plan.unlabelled_before[0][number] + place) % config.queue] = row
-        for place, row in enumerate(u[labelled]):
-            slot = (plan.labelled_before[0][number] + place) % config.labelled_queue
-            other[slot], queue_labels[slot] = row, labels[place]
-        for ours, theirs in ((memory.unlabelled, queue), (memory.labelled, other), (memory.labels, queue_labels)):
-            torch.testing.assert_close(ours[:-1], theirs[:-1])
+        for row, label in zip(normalize(z.detach(), dim=1), [None] * u + list(labels), strict=True):
+            if label is None:
+                queue[written[0] % 60] = row
+            else:
+                other[written[1] % 70], other_labels[written[1] % 70] = row, label
+            written[label is not None] += 1
+        torch.testing.assert_close(queues["unlabelled"].features, torch.stack(queue))
+        torch.testing.assert_close(queues["labelled"].features, torch.stack(other))
+        assert queues["labelled"].labels.tolist() == torch.stack(other_labels).tolist()
+    assert min(written) > 70, "both queues went round"
 
 
 def pairs_one_by_one(config: Discover, model: Any, z: torch.Tensor, z_bar: torch.Tensor) -> torch.Tensor:
