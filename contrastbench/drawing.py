@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -23,11 +25,10 @@ from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row, rows_digest
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.selection import Selection
-from contrastbench.verdicts.cells import JoinedCell
+from contrastbench.verdicts.cells import grouped
 from contrastbench.verdicts.verdict import is_finite
 
 Made = TypeVar("Made")
-LEGEND_INSIDE = 6  # lines of a curve's figure; more are named beside it
 
 
 def standard_figures(evidence: Evidence) -> dict[str, Figure]:
@@ -72,6 +73,38 @@ def _figures_of_page(evidence: Evidence) -> dict[str, bytes]:
     return made | {name: style.svg_bytes(figure) for name, figure in of_runs}
 
 
+def summary_figures(papers: Mapping[str, Evidence]) -> dict[str, Figure]:
+    """The figures that sum up the suite, as ``benchmarks/summary.py`` names their panels; those without rows go."""
+    drawn = {}
+    for x, parts in importlib.import_module("benchmarks.summary").FIGURES.items():
+        panels = [panel for part in parts if (panel := _summary_panel(papers, x, **part))]
+        if panels:
+            drawn[x] = curves.curve_panels(panels, x)
+    return drawn
+
+
+def _summary_panel(
+    papers: Mapping[str, Evidence],
+    x: str,
+    *,
+    title: str,
+    table: str,
+    scale: str,
+    metric: str,
+    dataset: str = "",
+    marks: Sequence[float] = (),
+) -> curves.Panel | None:
+    paper, _, name = table.partition("/")
+    tables = papers[paper].measured if paper in papers else []
+    cells = [cell for each in tables if (each.name, each.scale) == (name, scale) for cell in each.cells]
+    cells = [cell for cell in cells if cell.metric == metric and dataset in ("", cell.dataset)]
+    panels = [curves.panel_of(own, x, marks) for own in grouped(cells, lambda cell: cell.dataset).values()]
+    panels = [panel for panel in panels if not panel.is_empty]
+    if len(panels) > 1:
+        return curves.pooled_panel(f"{title}, {len(panels)} data sets", panels)
+    return dataclasses.replace(panels[0], title=title) if panels else None
+
+
 def _own_figures(paper: Paper) -> dict[str, Callable[[list[Row]], Figure | None]]:
     """The figures that the paper draws itself: functions of rows that return a figure or None."""
     return paper.load(paper.figures) if paper.figures else {}
@@ -113,7 +146,7 @@ def curve_over(
     """
     tables = [*evidence.measured, *own_tables(evidence)]
     cells = [cell for table in tables if table.name in selection.tables for cell in table.cells]
-    cells = [cell for cell in cells if scale in (None, cell.scale) and _has_row(cell)]
+    cells = [cell for cell in cells if scale in (None, cell.scale) and cell.best_known.done]
     cells = [cell for cell in cells if selection.names(cell.name, cell.dataset, cell.method)]
     if len(scales := sorted({cell.scale for cell in cells}, key=SCALES.index)) > 1:
         raise ValueError(
@@ -125,47 +158,10 @@ def curve_over(
     of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
     curves.check_known(finished, x, y, group, of_tables)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells)) if group == "method" else [""]
-    drawn = {name: _lines([cell for cell in cells if name in ("", cell.dataset)], x, y, group) for name in datasets}
-    panels = [curves.Panel(name, y, lines, published) for name, (lines, published) in drawn.items() if lines]
-    if len(panels) == 1 and len({*panels[0].curves, *panels[0].published}) <= LEGEND_INSIDE:
-        return curves.curve(panels[0].curves, x, y, panels[0].published), y
-    return curves.curve_panels(panels, x), y
-
-
-def _has_row(cell: JoinedCell) -> bool:
-    return bool(cell.best_known.done)
-
-
-def _lines(
-    cells: Sequence[JoinedCell], x: str, y: str, group: str
-) -> tuple[dict[str, dict[float, list[float]]], dict[str, dict[float, float]]]:
-    """Line -> x -> one value a seed, and line -> x -> the published value. A row that cells share counts once."""
-    marked = len({(cell.variant, cell.protocol) for cell in cells}) > 1
-    lines: dict[str, dict[float, dict[str, float]]] = {}
-    published: dict[str, dict[float, float]] = {}
-    for cell in cells:
-        for row in cell.best_known.done:
-            at, value = cell.settings.get(x, row["config"].get(x)), row["metrics"].get(y)
-            if is_finite(at) and is_finite(value):
-                name = _line_name(cell, row, x, group, marked=marked)
-                lines.setdefault(name, {}).setdefault(float(at), {})[row["key"]] = value
-                if cell.judged and cell.metric == y and group == "method":
-                    published.setdefault(name, {})[float(at)] = cell.judged.value
-    found = {name: {at: list(values.values()) for at, values in sorted(line.items())} for name, line in lines.items()}
-    return found, published
-
-
-def _line_name(cell: JoinedCell, row: Row, x: str, group: str, *, marked: bool) -> str:
-    """By method: its name without the value of x, by whatever word the table calls it; else the group's value.
-
-    With the variant and the protocol where there are several.
-    """
-    if group != "method":
-        return str(row[group] if group in row else row["config"].get(group))
-    label = curves.without_setting(cell.label if marked else cell.method, x)
-    for word in (name for name, value in cell.settings.items() if value == row["config"].get(x)):
-        label = curves.without_setting(label, word)
-    return label
+    panels = [
+        curves.panel_of_rows(name, [c for c in cells if name in ("", c.dataset)], x, y, group) for name in datasets
+    ]
+    return curves.curve_panels([panel for panel in panels if panel.lines], x), y
 
 
 def side_by_side(make: Callable[[Evidence], Made], papers: Sequence[Evidence]) -> list[Made]:

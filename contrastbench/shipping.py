@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from contrastbench import papers, verifying
-from contrastbench.drawing import side_by_side, standard_figures
+from contrastbench.drawing import side_by_side, standard_figures, summary_figures
 from contrastbench.evidence import Evidence, gather
 from contrastbench.papers import Paper
 from contrastbench.readmes import blocks
@@ -142,7 +142,7 @@ def write_generated(results: Path, changed: Collection[str] | None = None) -> No
         for evidence in everything
         if changed is None or evidence.paper.name in changed or check_generated(generated_tables(evidence))
     ]
-    for made in side_by_side(generated_files, stale):
+    for made in [*side_by_side(generated_files, stale), summary_files(everything, results) if stale else {}]:
         for path, content in made.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
@@ -156,6 +156,13 @@ def generated_files(evidence: Evidence) -> dict[Path, bytes]:
     source, folder = rows_digest(evidence.shipped), evidence.results / evidence.paper.name / "figures"
     figures = standard_figures(evidence).items()
     return generated_tables(evidence) | {folder / f"{name}.svg": svg_bytes(figure, source) for name, figure in figures}
+
+
+def summary_files(everything: Sequence[Evidence], results: Path) -> dict[Path, bytes]:
+    """The figures that sum up the suite, made anew: path -> content."""
+    source = rows_digest(row for evidence in everything for row in evidence.shipped)
+    figures = summary_figures({evidence.paper.name: evidence for evidence in everything})
+    return {results / "figures" / f"{name}.svg": svg_bytes(figure, source) for name, figure in figures.items()}
 
 
 def generated_tables(evidence: Evidence) -> dict[Path, bytes]:
@@ -174,6 +181,9 @@ def stale_results(results: Path) -> list[str]:
     """One line for each shipped row that is not whole and each committed file that does not follow from the rows."""
     everything = _everything_shipped(results)
     problems = [line for lines in side_by_side(_stale_results_of, everything) for line in lines]
+    if _are_the_projects_own(results):
+        source = rows_digest(row for evidence in everything for row in evidence.shipped)
+        problems += check_generated(summary_files(everything, results), source)
     tables = [table for evidence in everything for table in evidence.tables]
     return problems + [
         line for path, paper in markdown_files(results) for line in blocks.check_file(path, tables, paper, results)
@@ -188,41 +198,35 @@ def _stale_results_of(evidence: Evidence) -> list[str]:
 def stale_files(evidence: Evidence) -> list[str]:
     """One line for each committed table and figure of a paper that does not follow from its rows.
 
-    Files are compared byte by byte, and no other file may stand beside them. A figure made by another version of
-    matplotlib has other strokes: of such a figure the digest of the rows that it names is compared.
+    No other file may stand beside them.
     """
     made = generated_files(evidence)
-    source = rows_digest(evidence.shipped).encode()
-    by_bytes = {path: made[path] for path in made if path.suffix != ".svg" or _same_matplotlib(path)}
-    problems = check_generated(by_bytes)
-    problems += [
-        f"{path} was made from other rows"
-        for path in made
-        if path not in by_bytes and source not in path.read_bytes()
-    ]  # fmt: skip
     folder = evidence.results / evidence.paper.name
     there = [path for kind in ("tables", "figures") for path in sorted((folder / kind).glob("*"))]
-    return problems + [f"{path} follows from no row" for path in there if path not in made]
+    strays = [f"{path} follows from no row" for path in there if path not in made]
+    return check_generated(made, rows_digest(evidence.shipped)) + strays
 
 
-def check_generated(expected: Mapping[Path, bytes]) -> list[str]:
+def check_generated(expected: Mapping[Path, bytes], source: str = "") -> list[str]:
     """One line for each generated file that is missing or stale.
+
+    Files are compared byte by byte. A figure made by another version of matplotlib has other strokes: such a figure has
+    to name the digest of its rows.
 
     Args:
         expected: what each file has to hold, made anew from the rows.
+        source: the digest of the rows.
     """
     problems = []
     for path, content in expected.items():
-        if not path.exists():
+        there = path.read_bytes() if path.exists() else None
+        if there is None:
             problems.append(f"{path} is missing; make it again from the rows")
-        elif path.read_bytes() != content:
+        elif path.suffix == ".svg" and style.creator().encode() not in there:
+            problems += [f"{path} was made from other rows"] if source.encode() not in there else []
+        elif there != content:
             problems.append(f"{path} does not follow from the rows; make it again")
     return problems
-
-
-def _same_matplotlib(path: Path) -> bool:
-    """Whether the committed figure was made by the matplotlib that is installed here; True if there is no figure."""
-    return not path.exists() or style.creator().encode() in path.read_bytes()
 
 
 def _everything_shipped(results: Path) -> list[Evidence]:

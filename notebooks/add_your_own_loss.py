@@ -26,7 +26,6 @@ from contrastbench import papers
 from contrastbench.evidence import gather
 from contrastbench.losses import hcl, nt_xent
 from contrastbench.report.tables import markdown, sheet
-from contrastbench.runner import Table
 from contrastbench.verdicts.cells import join
 
 # %% [markdown]
@@ -99,7 +98,7 @@ mine = [
     )
     for cell in hcl_cells
 ]
-declared = {"main": Table(paper.tables["main"].title, baseline="SimCLR")}
+declared = {"main": paper.tables["main"]}
 (table,) = join(paper.name, declared, {"main": [*cells, *mine]}, rows_here=[], rows_shipped=shipped)
 display(Markdown(markdown(sheet(table, "grid", places=("shipped",)))))
 

@@ -1,24 +1,313 @@
-"""Curves over a setting: mean, 95 % t-interval and every seed, with the published numbers as open diamonds."""
+"""Curves over a setting, in pairs: each point is the gain over a baseline on seeds that all points of the line share.
+
+Means of whatever seeds each point has would draw effects that are not there: one point has three seeds, its neighbour
+ten. The means of all seeds stand in the tables.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from contrastbench.report.layout import words
-from contrastbench.report.style import INK, Look, looks, new_figure, new_panels, styled
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, grouped
-from contrastbench.verdicts.statistics import summarise, t_interval
+from contrastbench.report.style import INK, Look, looks, new_panels, styled
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, counts_runs, grouped
+from contrastbench.verdicts.gains import counterpart, gain_by_seed
+from contrastbench.verdicts.statistics import Interval, stratified, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import is_finite
 
-Curves = Mapping[str, Mapping[float, Sequence[float]]]  # line -> x -> one value a seed
-Printed = Mapping[str, Mapping[float, float]]  # line -> x -> the published value
-LABELS = {"beta": "β", "tau_plus": "τ⁺", "alpha": "α", "temperature": "temperature"}
+Points = Mapping[float, Mapping[int, float]]  # x -> seed -> value
+LABELS = {"beta": "β", "tau_plus": "τ⁺", "alpha": "α", "lambda": "λ", "eps": "ε"}
 GROUPS = ("method", "dataset", "variant", "protocol", "stage")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a figure.
+
+    Attributes:
+        y: the metric.
+        lines: name -> points; all points of a line have the same seeds.
+        flat: name -> gain of a method that has no value of x, drawn across the panel.
+        published: name -> x -> the printed gain, or the printed value where ``baseline`` is empty.
+        baseline: what the gains are over; "" where the values themselves are drawn.
+        marks: x at which the paper claims the best value.
+        pooled: name -> x -> mean gain over data sets and its interval; such a line has no seeds.
+        ticks: further x that the axis names, as that of the baseline.
+    """
+
+    title: str
+    y: str
+    lines: Mapping[str, Points]
+    flat: Mapping[str, float] = field(default_factory=dict)
+    published: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
+    baseline: str = ""
+    marks: Sequence[float] = ()
+    pooled: Mapping[str, Mapping[float, tuple[float, Interval]]] = field(default_factory=dict)
+    ticks: Sequence[float] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see: no line with two points, or zero at every one."""
+        values = [v for points in self.lines.values() for seeds in points.values() for v in seeds.values()]
+        return all(len(points) < 2 for points in self.lines.values()) or not any(values)
+
+
+def paired_points(gains: Points) -> Points:
+    """The points with only the seeds that all of them have; a point that has none of the others' is dropped."""
+    left = {x: dict(by_seed) for x, by_seed in sorted(gains.items()) if by_seed}
+    while left and not (common := set.intersection(*(set(by_seed) for by_seed in left.values()))):
+        del left[min(left, key=lambda x: len(left[x]))]
+    return {x: {seed: by_seed[seed] for seed in sorted(common)} for x, by_seed in left.items()}
+
+
+def curve_panels(panels: Sequence[Panel], x: str, *, widest: int = 3) -> Figure:
+    """Draws the panels; lines are named once, beside them."""
+    style = looks(name for panel in panels for name in (*panel.lines, *panel.pooled, *panel.flat))
+    titles = {panel.title for panel in panels}
+    with styled():
+        figure, axes = new_panels(len(panels), widest, lambda columns, lines: (3.4 * columns + 2.2, 2.9 * lines + 0.4))
+        handles: dict[str, Any] = {}
+        for drawn, panel in zip(axes, panels, strict=True):
+            _draw(drawn, panel, x, style)
+            handles.update(zip(*reversed(drawn.get_legend_handles_labels()), strict=True))
+            if len(titles) > 1:
+                drawn.set_title(textwrap.fill(panel.title, 32))
+        if len(titles) == 1:  # said once
+            figure.suptitle(panels[0].title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        if handles:
+            figure.legend(handles.values(), handles.keys(), loc="outside right upper")
+    return figure
+
+
+def _draw(axes: Any, panel: Panel, x: str, style: Mapping[str, Look]) -> None:
+    lines = (*panel.lines.values(), *panel.pooled.values(), *panel.published.values())
+    place = placing({at for points in lines for at in points} | set(panel.ticks))
+    if panel.baseline:
+        axes.axhline(0.0, color=INK, linewidth=0.8)
+    shown = [name for name in panel.lines if panel.lines[name]]
+    for number, name in enumerate(shown):
+        aside = 0.05 * (number - (len(shown) - 1) / 2)  # lines stand side by side at each x
+        _draw_line(axes, panel, name, style[name], place, aside)
+    for number, (name, spans) in enumerate(panel.pooled.items()):
+        aside = 0.05 * (number - (len(panel.pooled) - 1) / 2)
+        _draw_means(axes, name, style[name], {place(at) + aside: span for at, span in spans.items()})
+    for name, gain in panel.flat.items():
+        axes.axhline(gain, color=style[name].colour, linestyle=(0, (4, 2)), linewidth=1.2, label=name)
+    for mark in panel.marks:
+        axes.axvline(place(mark), color=INK, linestyle=":", linewidth=1, label="claimed best")
+    if panel.published:
+        axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
+    _finish(axes, panel, x, place)
+
+
+def _draw_line(axes: Any, panel: Panel, name: str, look: Look, place: Callable[[float], float], aside: float) -> None:
+    points = panel.lines[name]
+    xs, means = (
+        [place(at) + aside for at in points],
+        [summarise(list(seeds.values())).mean for seeds in points.values()],
+    )
+    seeds = [(place(at) + aside, value) for at, by_seed in points.items() for value in by_seed.values()]
+    if not counts_runs(panel.y):
+        axes.plot(*zip(*seeds, strict=True), ".", color=look.colour, alpha=0.25, markersize=3.5)
+    intervals = [_interval(list(by_seed.values()), panel) for by_seed in points.values()]
+    _draw_means(axes, name, look, dict(zip(xs, zip(means, intervals, strict=True), strict=True)))
+    printed = panel.published.get(name, {})
+    axes.plot([place(at) + aside for at in printed], list(printed.values()), linestyle="", **_open_diamond(look))
+
+
+def _draw_means(axes: Any, name: str, look: Look, means: Mapping[float, tuple[float, Interval | None]]) -> None:
+    for at, (_, interval) in means.items():
+        if interval and interval.low < interval.high:
+            axes.plot([at, at], interval, color=look.colour, linewidth=1.2)
+    values = [mean for mean, _ in means.values()]
+    axes.plot(list(means), values, marker=look.marker, color=look.colour, label=name or "_nolegend_")
+
+
+def _interval(values: Sequence[float], panel: Panel) -> Interval | None:
+    if counts_runs(panel.y) and not panel.baseline:
+        return wilson_interval(sum(value > 50 for value in values), len(values))
+    return t_interval(summarise(values))
+
+
+def _open_diamond(look: Look) -> dict[str, Any]:
+    return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": look.colour}
+
+
+def placing(values: Iterable[float]) -> Callable[[float], float]:
+    """Where each x stands: by the logarithm if the values double rather than step, with 0 one step from the smallest.
+
+    Negative values stand the same way on the other side of 0.
+    """
+    sizes = sorted({abs(value) for value in values if value})
+    if len(sizes) < 2 or sizes[-1] / sizes[0] < 8:
+        step = min((b - a for a, b in zip(sizes, sizes[1:], strict=False)), default=1.0)
+        return lambda value: value / step
+    return lambda value: math.copysign(1 + math.log2(abs(value) / sizes[0]), value) if value else 0.0
+
+
+def _finish(axes: Any, panel: Panel, x: str, place: Callable[[float], float]) -> None:
+    lines = (*panel.lines.values(), *panel.pooled.values())
+    values = sorted({at for points in lines for at in points} | set(panel.ticks))
+    axes.set_xticks([place(at) for at in values], [f"{at:g}" for at in values])
+    if 0 in values and place(2.0) - place(1.0) == place(4.0) - place(2.0):  # a logarithm has no zero: the axis breaks
+        for side in {math.copysign(1.0, value) for value in values if value}:
+            axes.plot(side * 0.5, 0, marker=(2, 0, -25), markersize=9, color=INK, clip_on=False,
+                      transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
+    axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
+    axes.set_ylabel(f"{words(panel.y)}:\ngain over {panel.baseline}" if panel.baseline else words(panel.y))
+    axes.yaxis.label.set_size(8)
+
+
+# ------------------------------------------------------------------------------------------------- from a table
+
+
+def ablation(table: JoinedTable, x: str, marks: Mapping[str, Sequence[float]] | None = None) -> Figure | None:
+    """Draws the table's cells over one of their settings: a panel per data set and metric, a line per method.
+
+    Args:
+        marks: data set -> where the paper claims the best value.
+
+    None if no method was measured at two values of ``x``, or if every gain is zero.
+    """
+    panels = [panel_of(cells, x, (marks or {}).get(cells[0].dataset, ())) for cells in panels_of(table)]
+    shown = [panel for panel in panels if not panel.is_empty]
+    return curve_panels(shown, x) if shown else None
+
+
+def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
+    """The table's cells by metric and data set, in the order declared."""
+    return list(grouped(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
+
+
+def panel_of(cells: Sequence[JoinedCell], x: str, marks: Sequence[float] = ()) -> Panel:
+    """The panel of one data set and metric: gains over the cells' baseline, or values where it was not measured.
+
+    A method without a value of ``x`` is a line across; the baseline itself is the line at zero.
+    """
+    measured = [cell for cell in cells if cell.best_known.done]
+    names = {cell.baseline for cell in measured}
+    baseline = next((cell for cell in measured if cell.method in names), None) if len(names) == 1 else None
+    if counts_runs(cells[0].metric) or (baseline and baseline.better == "none"):
+        baseline = None
+    gains = {name: {float(c.settings[x]): _gains(c, baseline, cells) for c in line if c.best_known.done}
+             for name, line in lines_of(cells, x).items()}  # fmt: skip
+    lines = {name: points for name, by_x in gains.items() if (points := paired_points(by_x))}
+    flat = {
+        cell.method: summarise(list(_gains(cell, baseline, cells).values())).mean
+        for cell in measured
+        if baseline and not is_finite(cell.settings.get(x)) and cell is not baseline
+    }
+    if baseline:
+        lines = {name: points for name, points in lines.items() if name != baseline.method}
+    published = {
+        name: {float(cell.settings[x]): printed for cell in line if (printed := _printed(cell, baseline)) is not None}
+        for name, line in lines_of(cells, x).items()
+    }
+    published = {name: points for name, points in published.items() if points and name in lines}
+    ticks = [float(baseline.settings[x])] if baseline and is_finite(baseline.settings.get(x)) else []
+    zero = baseline.method if baseline else ""
+    return Panel(cells[0].dataset, cells[0].metric, lines, flat, published, zero, marks, ticks=ticks)
+
+
+def pooled_panel(title: str, panels: Sequence[Panel]) -> Panel:
+    """The panels of several data sets as one: at each x the mean over them of the mean gain, with its interval."""
+    first = panels[0]
+    pooled: dict[str, dict[float, tuple[float, Interval]]] = {}
+    for name in first.lines:
+        common = set.intersection(*(set(panel.lines.get(name, {})) for panel in panels))
+        for at in sorted(common):
+            strata = [list(panel.lines[name][at].values()) for panel in panels]
+            if all(len(values) > 1 for values in strata):
+                mean, interval, _ = stratified(strata)
+                pooled.setdefault(name, {})[at] = mean, interval
+    return Panel(title, first.y, {}, baseline=first.baseline, marks=first.marks, pooled=pooled, ticks=first.ticks)
+
+
+def panel_of_rows(title: str, cells: Sequence[JoinedCell], x: str, y: str, group: str) -> Panel:
+    """A panel of any metric over any number in the config, from the cells' rows; a row that cells share counts once.
+
+    Gains are over the cells' baseline where each line has seeds in common with it; else the values are drawn.
+    """
+    several = len({(cell.variant, cell.protocol) for cell in cells}) > 1
+    lines: dict[str, dict[float, dict[int, float]]] = {}
+    published: dict[str, dict[float, float]] = {}
+    names = {cell.baseline for cell in cells}
+    rows = [row for cell in cells if {cell.method} == names for row in cell.best_known.done]
+    zero = {row["seed"]: row["metrics"][y] for row in rows if is_finite(row["metrics"].get(y))}
+    for cell in cells:
+        for row in cell.best_known.done:
+            at, value = cell.settings.get(x, row["config"].get(x)), row["metrics"].get(y)
+            if is_finite(at) and is_finite(value):
+                name = _line_name(cell, row, x, group, several)
+                lines.setdefault(name, {}).setdefault(float(at), {})[row["seed"]] = value
+                if cell.judged and cell.metric == y and group == "method":
+                    published.setdefault(name, {})[float(at)] = cell.judged.value
+    sign = -1 if any(cell.better == "lower" and cell.metric == y for cell in cells) else 1
+    gains = {name: {at: {seed: sign * (value - zero[seed]) for seed, value in by_seed.items() if seed in zero}
+                    for at, by_seed in points.items()} for name, points in lines.items()}  # fmt: skip
+    if zero and all(any(points.values()) for points in gains.values()):
+        paired = {name: paired_points(points) for name, points in gains.items()}
+        return Panel(title, y, paired, baseline=names.pop())
+    return Panel(title, y, {name: paired_points(points) for name, points in lines.items()}, published=published)
+
+
+def _line_name(cell: JoinedCell, row: Row, x: str, group: str, several: bool) -> str:
+    """By method: its name without the value of x, by whatever word the table calls it; else the group's value.
+
+    With the variant and the protocol where there are several.
+    """
+    if group != "method":
+        return str(row[group] if group in row else row["config"].get(group))
+    label = without_setting(cell.label if several else cell.method, x)
+    for word in (name for name, value in cell.settings.items() if value == row["config"].get(x)):
+        label = without_setting(label, word)
+    return label
+
+
+def _gains(cell: JoinedCell, baseline: JoinedCell | None, cells: Sequence[JoinedCell]) -> dict[int, float]:
+    if baseline is None:
+        return cell.best_known.by_seed
+    other = counterpart(cell, baseline.method, cells)
+    return gain_by_seed(cell, other) if other else dict.fromkeys(cell.best_known.by_seed, 0.0)
+
+
+def _printed(cell: JoinedCell, baseline: JoinedCell | None) -> float | None:
+    if not cell.judged or cell.ambiguous:
+        return None
+    if baseline is None:
+        return cell.judged.value
+    return cell.claimed if cell.baseline == baseline.method else None
+
+
+def lines_of(cells: Iterable[JoinedCell], x: str) -> dict[str, list[JoinedCell]]:
+    """The cells that have a number as their setting ``x``, by the line that they are points of.
+
+    Its name is the method's without the value of ``x``; variant and protocol are named where the name alone is that of
+    several lines.
+    """
+    points = [cell for cell in cells if is_finite(cell.settings.get(x))]
+    kinds = grouped({(without_setting(c.method, x), c.variant, c.protocol) for c in points}, lambda kind: kind[0])
+    several = {name for name, alike in kinds.items() if len(alike) > 1}
+
+    def name(cell: JoinedCell) -> str:
+        plain = without_setting(cell.method, x)
+        return without_setting(cell.label, x) if plain in several else plain
+
+    return grouped(points, name)
+
+
+def without_setting(label: str, x: str) -> str:
+    """Takes the value of ``x`` out of a name: ``HCL beta=0.5`` is HCL, ``HCL [beta=2.0, lr=0.1]`` is HCL [lr=0.1]."""
+    bare = re.sub(rf"(, *)?\b{re.escape(x)}[= ][^\s,()[\]]+", "", label)
+    bare = re.sub(r"(?<=[(\[]), *", "", bare)  # it was the first of several
+    return " ".join(re.sub(r"\(\)|\[\]", "", bare).split()).replace(" ,", ",")
 
 
 def check_known(rows: Iterable[Row], x: str, y: str, group: str, of_tables: Iterable[str] = ()) -> None:
@@ -33,130 +322,3 @@ def check_known(rows: Iterable[Row], x: str, y: str, group: str, of_tables: Iter
 def _check_known(what: str, name: str, known: set[str]) -> None:
     if name not in known:
         raise ValueError(f"unknown {what} {name!r}; the finished rows have: {', '.join(sorted(known)) or 'nothing'}")
-
-
-class Panel(NamedTuple):
-    """One panel of a figure: its title, the metric on its y axis, what was measured and what was published."""
-
-    title: str
-    y: str
-    curves: Curves
-    published: Printed
-
-
-def curve(curves: Curves, x: str, y: str, published: Printed | None = None) -> Figure:
-    """Mean and 95 % t-interval over x, one line a group, every seed a point, published numbers as open diamonds."""
-    with styled():
-        figure, axes = new_figure()
-        _draw_panel(axes, Panel("", y, curves, published or {}), x)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best")
-    return figure
-
-
-def curve_panels(panels: Sequence[Panel], x: str) -> Figure:
-    """As ``curve``, in several panels: the lines are named once, beside them."""
-    with styled():
-        figure, axes = new_panels(len(panels), 3, lambda columns, lines: (4.2 * columns + 2.2, 3.2 * lines + 0.2))
-        handles: dict[str, Any] = {}
-        for drawn, panel in zip(axes, panels, strict=True):
-            _draw_panel(drawn, panel, x)
-            known, labels = drawn.get_legend_handles_labels()
-            handles.update(zip(labels, known, strict=True))
-        if handles:
-            figure.legend(handles.values(), handles.keys(), loc="outside right upper")
-    return figure
-
-
-def _draw_panel(axes: Any, panel: Panel, x: str) -> None:
-    for name, style in looks([*panel.curves, *panel.published]).items():
-        _draw_curve(axes, panel.curves.get(name, {}), style, name)
-        printed = panel.published.get(name, {})
-        axes.plot(list(printed), list(printed.values()), linestyle="", **_open_diamond(style))
-    _finish_curve(axes, sorted({value for points in panel.curves.values() for value in points}), x, panel.y)
-    if panel.published:
-        axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
-    if panel.title:
-        axes.set_title(panel.title)
-
-
-def _draw_curve(axes: Any, points: Mapping[float, Sequence[float]], style: Look, name: str) -> None:
-    xs = list(points)
-    summaries = [summarise(points[x]) for x in xs]
-    intervals = [t_interval(summary) for summary in summaries]
-    known = [i for i, interval in enumerate(intervals) if interval]
-    if known:
-        low, high = zip(*(intervals[i] or (math.nan, math.nan) for i in known), strict=True)
-        axes.fill_between([xs[i] for i in known], low, high, color=style.colour, alpha=0.15, linewidth=0)
-    for x in xs:
-        axes.plot([x] * len(points[x]), points[x], ".", color=style.colour, alpha=0.45, markersize=4)
-    means = [summary.mean for summary in summaries]
-    axes.plot(xs, means, marker=style.marker, color=style.colour, label=name if xs else None)
-
-
-def _open_diamond(style: Look) -> dict[str, Any]:
-    return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": style.colour}
-
-
-def _finish_curve(axes: Any, values: Sequence[float], x: str, y: str) -> None:
-    """Makes the axis logarithmic if the values double rather than step; a first linear stretch keeps 0 on it."""
-    positive = [value for value in values if value > 0]
-    if len(positive) > 2 and positive[-1] / positive[0] >= 16:
-        if positive[0] == values[0]:
-            axes.set_xscale("log")
-        elif values[0] >= 0:
-            axes.set_xscale("symlog", linthresh=positive[0])
-        axes.minorticks_off()
-    axes.set_xticks(list(values), [f"{value:g}" for value in values])
-    axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
-    axes.set_ylabel(words(y))
-
-
-def ablation(table: JoinedTable, x: str) -> Figure | None:
-    """Draws the table's cells over one of their settings: a panel per data set and metric, a line per method.
-
-    None if no method was measured at two values of ``x``.
-    """
-    panels = [Panel(cells[0].dataset, cells[0].metric, *_curves_of_cells(cells, x)) for cells in panels_of(table)]
-    swept = [panel for panel in panels if any(len(points) > 1 for points in panel.curves.values())]
-    return curve_panels(swept, x) if swept else None
-
-
-def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
-    """The table's cells by metric and data set, in the order declared."""
-    return list(grouped(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
-
-
-def lines_of(cells: Iterable[JoinedCell], x: str, panel: Sequence[JoinedCell]) -> dict[str, list[JoinedCell]]:
-    """The cells that have a number as their setting ``x``, by the panel's line that they are points of."""
-    return grouped((cell for cell in cells if is_finite(cell.settings.get(x))), lambda cell: line_name(cell, x, panel))
-
-
-def _curves_of_cells(cells: Sequence[JoinedCell], x: str) -> tuple[Curves, Printed]:
-    lines = lines_of(cells, x, cells)
-    measured = {
-        name: {float(cell.settings[x]): cell.best_known.values for cell in line if cell.best_known.done}
-        for name, line in lines.items()
-    }
-    published = {
-        name: {float(cell.settings[x]): cell.judged.value for cell in line if cell.judged and not cell.ambiguous}
-        for name, line in lines.items()
-    }
-    curves = {name: dict(sorted(points.items())) for name, points in measured.items() if points}
-    return curves, {name: points for name, points in published.items() if points}
-
-
-def line_name(cell: JoinedCell, x: str, panel: Sequence[JoinedCell]) -> str:
-    """The method's name without the value of ``x``: ``HCL beta=0.5`` over beta is HCL.
-
-    Variant and protocol are named if the panel's cells differ in them.
-    """
-    several = len({(other.variant, other.protocol) for other in panel}) > 1
-    return without_setting(cell.label if several else cell.method, x)
-
-
-def without_setting(label: str, x: str) -> str:
-    """Takes the value of ``x`` out of a name: ``HCL beta=0.5`` is HCL, ``HCL [beta=2.0, lr=0.1]`` is HCL [lr=0.1]."""
-    bare = re.sub(rf"(, *)?\b{re.escape(x)}[= ][^\s,()[\]]+", "", label)
-    bare = re.sub(r"(?<=[(\[]), *", "", bare)  # it was the first of several
-    return " ".join(re.sub(r"\(\)|\[\]", "", bare).split()).replace(" ,", ",")

@@ -153,6 +153,8 @@ def inline_svg(source: bytes, prefix: str) -> Markup:
     used = {name for names in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', body) for name in names}
     body = re.sub(r' id="([^"]+)"', lambda id: f' id="{prefix}-{id[1]}"' if id[1] in used else "", body)
     body = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", body)
+    body = re.sub(r'<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)  # the white ground of the file
+    body = re.sub(r"fill: #ffffff", "fill: none", body)
     body = re.sub(re.escape(INK), "currentColor", body, flags=re.IGNORECASE)
     body = re.sub(re.escape(GRID), "var(--line)", body, flags=re.IGNORECASE)
     return Markup(f"<svg {box[0] if box else ''}>{body}")

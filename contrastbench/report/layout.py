@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, grouped
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, counts_runs, grouped
 from contrastbench.verdicts.published import Published
 
 MISSING = "–"
@@ -99,12 +100,22 @@ def plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+UNITS = {"percent": "(%)", "seconds": "(s)", "mb": "(MB)", "nats": "(nats)", "degrees": "(°)", "x100": "× 100"}
+SPELT = {"knn": "kNN", "top1": "top-1", "mse": "MSE", "n": "N"}
+
+
 def words(metric: str) -> str:
-    """``test_knn_top1_percent`` as people say it: test knn top1 (%)."""
-    for ending, unit in (("_percent", " (%)"), ("_seconds", " (s)"), ("_mb", " (MB)"), ("_nats", " (nats)")):
-        if metric.endswith(ending):
-            return metric[: -len(ending)].replace("_", " ") + unit
-    return metric.replace("_", " ")
+    """``test_knn_top1_percent`` as people say it: test kNN top-1 (%)."""
+    if counts_runs(metric):
+        return "runs that " + metric.removesuffix("_percent").replace("_", " ") + " (%)"
+    *names, last = metric.split("_")
+    return " ".join([*map(_spelt, names), UNITS.get(last) or _spelt(last)])
+
+
+def _spelt(word: str) -> str:
+    if word in ("svm", "sts", "stsb", "mrpc", "trec", "sst2", "mpqa", "sick", "nmi", "ari") or word[:3] == "sts":
+        return word.upper()
+    return SPELT.get(word) or re.sub(r"^(hr|ndcg|mrr)(\d*)$", lambda m: m[1].upper() + f"@{m[2]}" * bool(m[2]), word)
 
 
 def number_text(value: float, metric: str) -> str:
@@ -121,6 +132,8 @@ def sample_text(sample: Sample, metric: str) -> str:
     if not sample.done:
         return f"{MISSING} ({', '.join(counts)})" if sample.failed else MISSING
     mean, sd = sample.summary.mean, sample.summary.sd
+    if counts_runs(metric):
+        return f"{sum(value > 50 for value in sample.values)} of {', '.join(counts)}"
     if sd == 0:
         return f"{number_text(mean, metric)} ({', '.join(counts)}, no variation measured)"
     spread = f" ± {number_text(sd, metric)}" if count > 1 else ""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from contrastbench.report.curves import LABELS, lines_of, panels_of
+from contrastbench.report.curves import LABELS, panel_of, panels_of
 from contrastbench.report.findings import findings
 from contrastbench.report.layout import (
     MISSING,
@@ -26,6 +26,7 @@ from contrastbench.report.layout import (
 from contrastbench.report.style import looks
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, grouped
 from contrastbench.verdicts.published import Published
+from contrastbench.verdicts.statistics import summarise, t_interval
 from contrastbench.verdicts.verdict import is_finite
 
 LOG_TAIL = 2000  # characters kept of a failed run's last lines
@@ -203,26 +204,24 @@ class Details:
 
 
 def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:
-    """The curves of one data set and metric; None where no line has two measured points."""
-    shown = lines_of([cell for cell in cells if cell.best_known.done or cell.judged], x, cells)
-    if not any(sum(bool(cell.best_known.done) for cell in line) > 1 for line in shown.values()):
+    """The paired curves of one data set and metric; None where no line has two measured points."""
+    panel = panel_of(cells, x)
+    if panel.is_empty:
         return None
-    drawn: list[dict[str, Any]] = []
-    for name, style in looks(shown).items():
-        alike = sum(line["colour"] == style.colour for line in drawn)  # a line of the same colour is dashed otherwise
-        points = [_point(cell, x) for cell in sorted(shown[name], key=lambda cell: cell.settings[x])]
-        drawn.append({"name": name, "colour": style.colour, "dash": alike, "points": points})
-    return {"x": x, "label": LABELS.get(x, x), "y": words(cells[0].metric), "dataset": cells[0].dataset, "lines": drawn}
+    lines = []
+    for number, (name, style) in enumerate(looks(panel.lines).items()):
+        printed = panel.published.get(name, {})
+        points = [_point(at, list(seeds.values()), printed.get(at)) for at, seeds in panel.lines[name].items()]
+        lines.append({"name": name, "colour": style.colour, "dash": number, "points": points})
+    y = words(panel.y) + (f", gain over {panel.baseline}, in pairs by seed" if panel.baseline else "")
+    return {"x": x, "label": LABELS.get(x, x), "y": y, "dataset": panel.title, "lines": lines}
 
 
-def _point(cell: JoinedCell, x: str) -> dict[str, Any]:
-    sample = cell.best_known
+def _point(at: float, values: Sequence[float], published: float | None) -> dict[str, Any]:
+    summary = summarise(values)
     return {
-        "x": float(cell.settings[x]),
-        "mean": _short(sample.summary.mean) if sample.done else None,
-        "interval": _short(sample.interval),
-        "seeds": [_short(value) for value in sample.values],
-        "published": cell.judged.value if cell.judged and not cell.ambiguous else None,
+        **{"x": at, "mean": _short(summary.mean), "interval": _short(t_interval(summary))},
+        **{"seeds": [_short(value) for value in values], "published": published},
     }
 
 

@@ -23,7 +23,8 @@ def comparison(table: JoinedTable) -> Figure | None:
     """A dot plot: a panel per dataset and metric; per method the mean with its interval, and the published number."""
     grid = Grid(table, by_dataset=True)
     rows = [row for row, cells in grid.rows.items() if any(c.best_known.done or c.judged for c in cells.values())]
-    if not rows:
+    columns = [column for column in grid.columns if _says_something(grid, column)]
+    if not rows or not columns:
         return None
     styles, longest = looks(rows), max(map(len, rows))
 
@@ -31,8 +32,8 @@ def comparison(table: JoinedTable) -> Figure | None:
         return 0.6 + 0.075 * longest + 2.4 * columns, 0.5 + lines * (0.7 + 0.3 * len(rows))
 
     with styled():
-        figure, panels = new_panels(len(grid.columns), 4, size, sharey=True)
-        for panel, column in zip(panels, grid.columns, strict=True):
+        figure, panels = new_panels(len(columns), 4, size, sharey=True)
+        for panel, column in zip(panels, columns, strict=True):
             for place, row in enumerate(rows):
                 if cell := grid.rows[row].get(column):
                     _draw_dot(panel, place, cell, styles[row])
@@ -43,6 +44,12 @@ def comparison(table: JoinedTable) -> Figure | None:
             figure.supxlabel(words(table.cells[0].metric), fontsize=9)
         _key(figure)
     return figure
+
+
+def _says_something(grid: Grid, column: str) -> bool:
+    """Whether some number of the column is not zero."""
+    cells = [row[column] for row in grid.rows.values() if column in row]
+    return any(cell.judged or any(cell.best_known.values) for cell in cells)
 
 
 def _draw_dot(axes: Any, place: int, cell: JoinedCell, style: Look) -> None:

@@ -70,18 +70,32 @@ def look(method: str) -> Look:
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """The looks of one figure's methods; where two would look alike, the later one gets the next free marker."""
+    """The looks of one figure's methods: variants of one method have shades of its colour, and markers of their own."""
     chosen: dict[str, Look] = {}
     for method in dict.fromkeys(methods):
-        wanted = look(method)
-        free = [marker for marker in MARKERS if Look(wanted.colour, marker) not in chosen.values()]
-        chosen[method] = wanted if wanted not in chosen.values() or not free else Look(wanted.colour, free[0])
+        colour, marker = look(method)
+        alike = sum(look(other).colour == colour for other in chosen)
+        taken = {each.marker for other, each in chosen.items() if look(other).colour == colour}
+        if alike:
+            marker = next((free for free in (marker, *MARKERS) if free not in taken), marker)
+        chosen[method] = Look(_shade(colour, alike), marker)
     return chosen
 
 
+SHADES = (0.0, 0.45, -0.35, 0.7, -0.6, 0.25, -0.2)  # towards white, or towards black
+
+
+def _shade(colour: str, number: int) -> str:
+    """The colour itself, then lighter and darker ones; after seven they come again."""
+    towards = SHADES[number % len(SHADES)]
+    parts = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    mixed = [part + (255 - part) * towards if towards > 0 else part * (1 + towards) for part in parts]
+    return "#" + "".join(f"{round(part):02x}" for part in mixed)
+
+
 SETTINGS: dict[str, Any] = {
-    **{"figure.dpi": 100, "figure.constrained_layout.use": True, "figure.facecolor": "none"},
-    **{"axes.facecolor": "none", "savefig.facecolor": "none", "savefig.edgecolor": "none"},
+    **{"figure.dpi": 100, "figure.constrained_layout.use": True, "figure.facecolor": "white"},
+    **{"axes.facecolor": "white", "savefig.facecolor": "white", "savefig.edgecolor": "none"},
     **{"font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left"},
     **{"axes.titleweight": "bold", "axes.labelsize": 9, "legend.fontsize": 8, "legend.frameon": False},
     **{"text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK, "axes.edgecolor": INK},

@@ -18,10 +18,15 @@ from contrastbench.data.catalogue import copy_of
 from contrastbench.runner.studies import Line, On, Study
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, reseeded
 from contrastbench.verdicts.published import Published
-from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval
+from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import Kind, Verdict, is_finite, verdict
 
 Row = dict[str, Any]
+
+
+def counts_runs(metric: str) -> bool:
+    """Whether the metric is 100 for a run that did something and 0 for one that did not: a share of runs."""
+    return metric.startswith(("collapsed", "diverged"))
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Sample:
 
     @cached_property
     def interval(self) -> Interval | None:
+        if self.done and counts_runs(self.metric):
+            return wilson_interval(sum(value > 50 for value in self.values), len(self.done))
         return t_interval(self.summary)
 
     @property

@@ -89,6 +89,13 @@ def t_interval(summary: Summary, level: float = LEVEL) -> Interval | None:
     return Interval(summary.mean - half, summary.mean + half)
 
 
+def wilson_interval(hits: int, of: int, level: float = LEVEL) -> Interval:
+    """Wilson's interval for a share, in percent: that ``hits`` of ``of`` runs did something."""
+    z = t_quantile(0.5 + level / 2, math.inf)
+    middle, half = hits + z**2 / 2, z * math.sqrt(hits * (of - hits) / of + z**2 / 4)
+    return Interval(*(100 * min(max((middle + side * half) / (of + z**2), 0.0), 1.0) for side in (-1, 1)))
+
+
 def spread_ratio(one: Summary, other: Summary, level: float = LEVEL) -> tuple[float, Interval]:
     """The sd of one sample over that of another, with its F interval (normal values, samples independent).
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 from contrastbench.report import html, style
-from contrastbench.report.curves import curve
+from contrastbench.report.curves import Panel, curve_panels
 from contrastbench.report.html import inline_svg
 from contrastbench.verdicts.cells import join
 from contrastbench.verdicts.published import Published
@@ -45,7 +45,7 @@ def test_nothing_comes_from_elsewhere(synthetic):
 
 
 def test_names_stay_text_wherever_they_stand(synthetic):
-    figures = {EVIL: style.svg_bytes(curve({EVIL: {1.0: [1.0, 2.0]}}, "beta", METRIC))}
+    figures = {EVIL: drawn(EVIL)}
     page = page_of(synthetic, EVIL, EVIL, message=EVIL, title=EVIL, findings=[EVIL], figures=figures, states={EVIL: 1})
     plain = Elements(page_of(synthetic)).found
     tags = [tag for tag, _ in Elements(page).found]
@@ -71,7 +71,8 @@ def test_the_page_is_the_same_for_the_same_rows(synthetic):
 
 def drawn(name: str) -> bytes:
     """A figure with a legend, a clipped line and two texts."""
-    return style.svg_bytes(curve({name: {0.0: [1.0, 2.0], 1.0: [3.0, 2.5]}}, "beta", "test_percent"))
+    lines = {name: {0.0: {0: 1.0, 1: 2.0}, 1.0: {0: 3.0, 1: 2.5}}}
+    return style.svg_bytes(curve_panels([Panel("A", "test_percent", lines)], "beta"))
 
 
 def test_names_in_a_figure_stay_text():
@@ -123,7 +124,7 @@ def test_ten_thousand_rows_are_a_small_page_soon(synthetic, tmp_path):
 def test_published_numbers_of_other_tables_are_listed(synthetic):
     number = Published("appendix", "STL10", "MoCo", METRIC, 88.1, margin=1.0, value_text="88.10", confirmed=False)
     page = page_of(synthetic, published=[number])
-    assert "appendix: STL10 / MoCo, test top1 (%): 88.10 (unconfirmed)" in page
+    assert "appendix: STL10 / MoCo, test top-1 (%): 88.10 (unconfirmed)" in page
     assert "1 published number of other tables" in page
 
 

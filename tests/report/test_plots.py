@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from contrastbench.report import curves, plots, run_plots, style
+from contrastbench.report.layout import sample_text
 from contrastbench.runner.log import read_curve
 from contrastbench.verdicts.cells import join
 from contrastbench.verdicts.published import Published
@@ -51,22 +52,73 @@ def test_unknown_names_get_one_line_with_what_is_possible(rows, x, y, group, mes
         curves.check_known(rows, x, y, group)
 
 
-def test_every_point_of_a_curve_is_drawn():
-    made = {name: {beta: [79.5 + beta, 80.0 + beta, 80.5 + beta] for beta in BETAS} for name in ("HCL", "BCL")}
-    (axes,) = curves.curve(made, "beta", METRIC, {"HCL": {0.5: 80.1}}).axes
-    lines = {line.get_label(): line for line in axes.lines}
-    assert lines["HCL"].get_xydata()[:, 1] == pytest.approx([80.0 + beta for beta in BETAS])
-    assert sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == ".") == 2 * 6 * 3
-    assert any(line.get_marker() == "D" and list(line.get_ydata()) == [80.1] for line in axes.lines)
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.25", "0.5", "1", "2", "5"]
+def panel(lines, y="test_percent", **fields):
+    points = {name: {x: dict(enumerate(values)) for x, values in by_x.items()} for name, by_x in lines.items()}
+    return curves.Panel("A", y, points, **fields)
 
 
-def test_an_ablation_takes_the_setting_out_of_the_name(synthetic):
-    cells = [synthetic.cell(f"HCL beta={beta}", beta=beta) for beta in (0.5, 1.0, 2.0)]
-    made = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
-    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, made)
-    assert "HCL" in texts(curves.ablation(table, "beta"))
-    assert curves.ablation(table, "alpha") is None
+def curve(lines, **fields):
+    return curves.curve_panels([panel(lines, **fields)], "beta")
+
+
+def test_the_points_of_a_curve_share_their_seeds():
+    gains = {
+        0.0: {0: 0.0, 1: 0.0, 2: 0.0},
+        1.0: {0: 1.0, 1: 2.0, 2: 3.0, 3: 90.0},
+        2.0: {1: 5.0, 2: 7.0},
+        3.0: {9: 1.0},
+    }
+    points = curves.paired_points(gains)
+    assert {x: list(seeds) for x, seeds in points.items()} == {0.0: [1, 2], 1.0: [1, 2], 2.0: [1, 2]}
+    assert points[2.0] == {1: 5.0, 2: 7.0}
+
+
+def test_a_point_with_more_seeds_makes_no_gain(synthetic):
+    """Three seeds everywhere and two more at beta = 1, both good: the mean there is higher, the gain is not."""
+    cells = [synthetic.cell(f"HCL beta={beta:g}", beta=beta, seeds=range(3)) for beta in (0.5, 1.0, 2.0)]
+    rows = [synthetic.row(run, 80.0 + run.seed) for cell in cells for run in cell.runs]
+    rows += [synthetic.row(run, 99.0) for run in synthetic.cell("HCL beta=1", beta=1.0, seeds=(3, 4)).runs]
+    (table,) = join("toy", {"main": synthetic.table(baseline="HCL beta=0.5")}, {"main": cells}, rows)
+    drawn = curves.panel_of(table.cells, "beta")
+    assert drawn.baseline == "HCL beta=0.5"
+    assert drawn.lines == {"HCL": {x: {0: 0.0, 1: 0.0, 2: 0.0} for x in (0.5, 1.0, 2.0)}}
+    assert drawn.is_empty and curves.ablation(table, "beta") is None, "zero everywhere is a sentence, not a figure"
+
+
+def test_a_curve_shows_gains_over_the_baseline_others_across_and_printed_gains(synthetic):
+    cells = [synthetic.cell(f"HCL beta={beta:g}", beta=beta) for beta in (0.5, 1.0)]
+    cells += [synthetic.cell("SimCLR"), synthetic.cell("Raw pixels")]
+    means = {"SimCLR": 80.0, "Raw pixels": 70.0, "HCL beta=0.5": 81.0, "HCL beta=1": 83.0}
+    rows = [synthetic.row(run, means[cell.method] + run.seed) for cell in cells for run in cell.runs]
+    numbers = [Published("main", "Alpha", method, METRIC, value, margin=1.0, where="Table 1")
+               for method, value in (("SimCLR", 60.0), ("HCL beta=1", 62.5))]  # fmt: skip
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, rows, published=numbers)
+    drawn = curves.panel_of(table.cells, "beta")
+    assert {x: set(seeds.values()) for x, seeds in drawn.lines["HCL"].items()} == {0.5: {1.0}, 1.0: {3.0}}
+    assert (drawn.flat, drawn.published) == ({"Raw pixels": -10.0}, {"HCL": {1.0: 2.5}})
+    shown = texts(curves.ablation(table, "beta", {"Alpha": [1.0]}))
+    assert {"HCL", "Raw pixels", "published", "claimed best", "gain over SimCLR"} <= shown
+
+
+def test_data_sets_are_pooled_with_the_interval_over_them():
+    parts = [panel({"HCL": {1.0: values}}, baseline="SimCLR") for values in ([1.0, 2.0, 3.0], [3.0, 4.0, 5.0])]
+    (mean, interval) = curves.pooled_panel("both", parts).pooled["HCL"][1.0]
+    assert mean == 3.0 and interval.low < 3.0 < interval.high
+
+
+def test_zero_stands_apart_on_an_axis_of_doublings():
+    place = curves.placing([0.0, 0.25, 0.5, 1.0, 2.0])
+    assert [place(x) for x in (-0.25, 0.0, 0.25, 0.5, 2.0)] == [-1.0, 0.0, 1.0, 2.0, 4.0]
+    straight = curves.placing([0.0, 1.0, 2.0, 3.0])
+    assert [straight(x) for x in (0.0, 1.0, 3.0)] == [0.0, 1.0, 3.0]
+
+
+def test_a_share_of_runs_has_wilsons_interval_and_counts(synthetic):
+    cell = synthetic.cell("NCL", metric="collapsed_percent")
+    rows = [synthetic.row(run, 100.0 * (run.seed < 2), "collapsed_percent") for run in cell.runs]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": [cell]}, rows)
+    assert sample_text(table.cells[0].here, "collapsed_percent") == "2 of 5"
+    assert table.cells[0].here.interval == pytest.approx((11.76, 76.93), abs=0.01)
 
 
 def test_comparison_and_gap_show_every_method(table):
@@ -78,6 +130,8 @@ def test_comparison_and_gap_show_every_method(table):
 def test_a_method_has_one_colour_everywhere():
     assert style.look("HCL") == style.look("HCL (as_code)") == style.look("HCL, beta 0.5") == style.look("hcl")
     assert style.look("My own loss") == style.look("My own loss")
+    shades = style.looks(["HCL", "HCL, annealed", "HCL, long"])
+    assert len({each.colour for each in shades.values()}) == len({each.marker for each in shades.values()}) == 3
     methods = ["SimCLR", "DCL", "HCL", "BCL", "MoCo", "GraphCL"]
     assert len({style.look(method).colour for method in methods}) == len(methods)
 
@@ -90,21 +144,22 @@ def test_one_figure_never_gives_two_methods_the_same_look():
 SCRIPT = """
 import pathlib, sys
 from contrastbench.report import curves, style
-figure = curves.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
+lines = {"HCL": {0.5: {0: 1, 1: 2, 2: 3}, 1: {0: 2, 1: 3, 2: 4}}, "x<y": {0.5: {0: 2.0}}}
+figure = curves.curve_panels([curves.Panel("A", "test_percent", lines)], "beta")
 for name in ("a.svg", "a.pdf", "a.png"):
     style.save(figure, pathlib.Path(sys.argv[1], name), "rows")
 """
 
 
 def test_figures_are_the_same_bytes_in_another_process(tmp_path):
-    figure = curves.curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}}, "beta", "test_percent")
+    figure = curve({"HCL": {0.5: [1, 2, 3], 1: [2, 3, 4]}, "x<y": {0.5: [2.0]}})
     subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], check=True)
     for name in ("a.svg", "a.pdf", "a.png"):
         assert style.save(figure, tmp_path / "here" / name, "rows").read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_figures_are_saved_as_svg_and_pdf_and_say_what_they_are_made_of(tmp_path):
-    figure = curves.curve({"HCL": {0.5: [80.0, 81.0]}}, "beta", METRIC)
+    figure = curve({"HCL": {0.5: [80.0, 81.0]}})
     svg, pdf = (style.save(figure, tmp_path / "new" / f"beta{end}", source="rows 1234abcd") for end in (".svg", ".pdf"))
     assert b"rows 1234abcd" in svg.read_bytes()
     assert b"<dc:date>" not in svg.read_bytes()

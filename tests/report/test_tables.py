@@ -157,7 +157,7 @@ def test_several_datasets_under_columns_of_metrics_have_rows_of_their_own(synthe
     ]
     (table,) = join("toy", {"main": synthetic.table(columns="metric")}, {"main": cells})
     assert list(Grid(table).rows) == ["Alpha: SimCLR", "Alpha: HCL", "Beta: SimCLR", "Beta: HCL"]
-    assert Grid(table).columns == ["test knn (%)", "test linear (%)"]
+    assert Grid(table).columns == ["test kNN (%)", "test linear (%)"]
     apart = Grid(table, by_dataset=True)  # as figures want it, whose panels must not mix data sets
     assert list(apart.rows) == ["SimCLR", "HCL"] and len(apart.columns) == 4
 
@@ -165,7 +165,7 @@ def test_several_datasets_under_columns_of_metrics_have_rows_of_their_own(synthe
 def test_rows_of_a_setting_and_columns_of_metrics(synthetic):
     cells = [synthetic.cell("HCL", beta=b, metric=m) for b in (0.5, 1.0) for m in ("knn_percent", "probe_percent")]
     made = sheet(join("toy", {"main": synthetic.table(rows="beta", columns="metric")}, {"main": cells})[0])
-    assert made.header == ("beta", "", "knn (%)", "probe (%)")
+    assert made.header == ("beta", "", "kNN (%)", "probe (%)")
     assert [line[0] for line in made.lines if line[0]] == ["0.5", "1"]
 
 

@@ -48,6 +48,7 @@ function Chart(figure, data) {
     const pad = (high - low) * 0.06 || 1;
     const y = (value) => 285 - (265 * (value - low + pad)) / (high - low + 2 * pad);
     frame(picture, width, xs, x, ticks(low - pad, high + pad, 6), y);
+    if (low < 0 && high > 0) picture.append(drawn("path", { class: "frame", d: `M60 ${y(0)}H${width - 10}` }));
     for (const line of lines) drawLine(picture, line, x, y);
   }
 
