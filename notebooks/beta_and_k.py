@@ -17,8 +17,8 @@
 #
 # * **beta** is the hardness of HCL's negatives: 0 weighs them all alike (then HCL is DCL), large values leave only
 #   those closest to the anchor.
-# * **k** is two things: the number of neighbours that NCL takes for positives in novel class discovery, and the number of
-#   noise samples per word in noise-contrastive estimation.
+# * **k** is two things: the number of neighbours that NCL takes for positives in novel class discovery, and the
+#   number of noise samples per word in noise-contrastive estimation.
 
 # %%
 from IPython.display import SVG, Markdown, display
@@ -42,9 +42,9 @@ figures = summary_figures(everything)
 # %% [markdown]
 # ## beta on images, graphs and sentences
 #
-# Every point is a gain over the baseline, in pairs by seed: the same seed gives two methods the same first weights, order
-# and splits. All points of a line have the same seeds. Bars are 95 % intervals, pale dots are seeds. Where several data
-# sets are pooled, the point is the mean over them.
+# Every point is a gain over the baseline, in pairs by seed: the same seed gives two methods the same first weights,
+# order and splits. All points of a line have the same seeds. Bars are 95 % intervals, pale dots are seeds. Where several
+# data sets are pooled, the point is the mean over them.
 
 # %%
 show(figures["beta"])
@@ -75,8 +75,8 @@ rows.groupby(["config.variant", "config.beta"])["test_svm_accuracy_percent"].agg
 # %% [markdown]
 # ## k: neighbours in novel class discovery, noise samples in NCE
 #
-# The dotted line is the k that NCL's paper takes, |M| / C / 2: half the size of a class in its queue. NCE claims that its
-# gradient approaches maximum likelihood's as k grows; the angle between the two is drawn.
+# The dotted line is the k that NCL's paper takes, |M| / C / 2: half the size of a class in its queue. NCE claims that
+# its gradient approaches maximum likelihood's as k grows; the angle between the two is drawn.
 
 # %%
 show(figures["k"])
