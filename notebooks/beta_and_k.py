@@ -43,7 +43,7 @@ figures = summary_figures(everything)
 # ## beta on images, graphs and sentences
 #
 # Every point is a gain over the baseline, in pairs by seed: the same seed gives two methods the same first weights,
-# order and splits. All points of a line have the same seeds. Bars are 95 % intervals, pale dots are seeds. Where several
+# order and splits. All points of a line have the same seeds. Bars are 95 % intervals, pale dots are seeds. Where some
 # data sets are pooled, the point is the mean over them.
 
 # %%
