@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench import papers
+from contrastbench.names import FEW, unknown
 from contrastbench.papers import Paper
 from contrastbench.runner import rows
 from contrastbench.runner.states import needed_folders, read_ticket
@@ -140,9 +141,12 @@ class Selection:
     def unknown_cell(self, others: Iterable[str] = ()) -> ValueError:
         """The error for a cell that nothing declares; ``others`` are names that exist besides the declared ones."""
         everything = dataclasses.replace(self, cell="", settings={})
-        possible = dict.fromkeys([*(cell.name for _, cell in everything.cells(every_table=True)), *others])
-        where = f"{self.paper.name}/{'/'.join(self.tables)}" + (f" at scale {self.scale}" if self.scale else "")
-        return ValueError(f"unknown cell {self.cell!r} in {where}; there are: {', '.join(possible) or 'none'}")
+        cells = [cell for _, cell in everything.cells(every_table=True)]
+        names = dict.fromkeys([*(cell.name for cell in cells), *others])
+        if len(names) > FEW:  # what was meant may be a data set or a method alone
+            names |= dict.fromkeys(part for cell in cells for part in (cell.dataset, cell.method))
+        at_scale = f" at scale {self.scale}" if self.scale else ""
+        return unknown("cell", self.cell, names, f"{self.paper.name}/{'/'.join(self.tables)}{at_scale} has")
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -190,7 +194,7 @@ def select(
     paper = papers.paper(name)
     table, _, cell = rest.partition("/")
     if table and table not in paper.tables:
-        raise ValueError(f"unknown table {table!r}; {name} has: {', '.join(paper.tables)}")
+        raise unknown("table", table, paper.tables, f"{name} has")
     tables = (table,) if table else tuple(paper.tables)
     return Selection(
         *(paper, tables, cell, not table, scale or "", tuple(seeds or ()), settings or {}, dataset, method)
@@ -201,8 +205,13 @@ def select(
 class Targets:
     """What the targets of one command name: runs by the beginnings of their keys, and selections of papers."""
 
+    typed: tuple[str, ...]  # as they were given; none means every paper
     keys: tuple[str, ...]
     selections: tuple[Selection, ...]
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return self.selections[0].settings if self.selections else {}
 
     def folders(self, runs: Path, problem: Callable[[str], object]) -> list[Path]:
         """The folders here of the runs that are meant, each after those of the runs that it needs.
@@ -242,7 +251,8 @@ def read_targets(
     errors = [problem for each in selections if settings and (problem := _problem_of_settings(each))]
     if errors and (targets or len(errors) == len(selections)):
         raise errors[0]
-    return Targets(tuple(keys), tuple(each for each in selections if not (settings and _problem_of_settings(each))))
+    possible = tuple(each for each in selections if not (settings and _problem_of_settings(each)))
+    return Targets(tuple(targets or ()), tuple(keys), possible)
 
 
 def _problem_of_settings(selection: Selection) -> ValueError | None:
@@ -296,7 +306,7 @@ def _check_known(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) -> 
     known = dict.fromkeys(name for _, cell in cells for name in settings_of(cell.runs[0]))
     for key in settings:
         if not any(reached(cell.runs[0], key) for _, cell in cells):
-            raise ValueError(f"unknown setting {key!r}; a run of {cells[0][1].runs[0].paper} has: {', '.join(known)}")
+            raise unknown("setting", key, known, f"a run of {cells[0][1].runs[0].paper} has")
 
 
 def _changed(cell: Cell, settings: Mapping[str, str]) -> list[Cell]:

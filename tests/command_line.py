@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from unittest import mock
 
 from typer.testing import CliRunner
 
-from contrastbench.cli.app import console, places
+from contrastbench.cli.app import console
 from contrastbench.cli.commands import app
 
 
@@ -27,14 +26,12 @@ def contrastbench(
 ) -> Told:
     """Gives the command these arguments. Only tests of signals, kills and imports need a process of their own."""
     folders = [*(["--runs", str(runs)] if runs else []), *(["--results", str(results)] if results else [])]
-    before, width_before = dataclasses.replace(places), console.width
-    console.width = width
+    width_before, console.width = console.width, width
     try:
         with mock.patch.dict(os.environ, environment):
             told = CliRunner().invoke(app, [*folders, *arguments])
     finally:
         console.width = width_before
-        places.runs, places.results = before.runs, before.results
     if told.exception and not isinstance(told.exception, SystemExit):
         raise told.exception
     return Told(told.exit_code, told.stdout, told.stderr)

@@ -24,12 +24,12 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "nothing"], "unknown paper 'nothing'; there are: "),
+        (["run", "nothing"], "unknown paper 'nothing'; there are"),
         (["plan", "toy/nothing"], "unknown table 'nothing'; toy has: main, faults, chain, many, slow"),
-        (["plan", "toy/main/nothing"], "unknown cell 'nothing' in toy/main at scale quick; there are: Noise8/Plain"),
+        (["plan", "toy/main/nothing"], "unknown cell 'nothing'; toy/main at scale quick has: Noise8/Plain"),
         (["plan", "toy", "--scale", "huge"], "unknown scale 'huge'; there are: smoke, quick, lite, paper"),
         (["plan", "toy", "--scale", "paper"], "toy has no cells at scale paper"),
-        (["run", "toy", "--set", "colour=red"], "unknown setting 'colour'; a run of toy has: epochs, size"),
+        (["run", "toy", "--set", "colour=red"], "unknown setting 'colour'; a run of toy has "),
         (["run", "toy", "--set", "epochs"], "--set takes key=value, got 'epochs'"),
         (["run", "toy", "--set", "epochs=many"], "setting epochs must be of type int, got 'many'"),
         (["run", "toy", "--seeds", "-1"], "seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7)"),
@@ -46,9 +46,9 @@ ROOT = Path(__file__).parents[1]
         ),
         (["run", "toy/main", "--detach"], "--detach has no use with --launcher local; it is for --launcher slurm"),
         (["run", "toy/main", "--launcher", "inline", "--slots", "2"], "--slots has no use with --launcher inline"),
-        (["logs", "zzz"], "unknown paper 'zzz'; there are: "),
-        (["data", "check", "nothing"], "unknown data set 'nothing'; there are:"),
-        (["plan", "hard_negatives/main", "--set", "dataset=cifar"], "unknown data set 'cifar'; there are:"),
+        (["logs", "zzz"], "unknown paper 'zzz'; there are"),
+        (["data", "check", "nothing"], "unknown data set 'nothing'; there are "),
+        (["plan", "hard_negatives/main", "--set", "dataset=cifar"], "the nearest: cifar10, cifar100, "),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -171,7 +171,7 @@ CTRL_C_WHILE_IMPORTING = """
 import sys
 class Interrupted:
     def find_spec(self, name, path, target=None):
-        if name == "contrastbench.cli.running":
+        if name == "contrastbench.cli.run":
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupted())
 from contrastbench.cli import main

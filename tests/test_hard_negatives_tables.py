@@ -12,7 +12,7 @@ from benchmarks.hard_negatives import figures, tables
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prices import IMAGES, expected_seconds
 from benchmarks.hard_negatives.schedules import alpha_step, beta_of_epoch, estimated_alpha, linear_alpha
-from contrastbench.cli import planning
+from contrastbench.cli import plan as planning
 from contrastbench.data import catalogue
 from contrastbench.runner import Run
 from contrastbench.runner.plan import Expected, plan_runs
@@ -166,13 +166,12 @@ def test_runs_that_none_was_like_are_priced_by_the_time_of_a_step(tmp_path: Path
     """A hundred epochs of 50,000 images, and seven times, after 1, 2, 5, ... 100, 60,000 forward: a sixth of a step."""
     (tmp_path / "hard_negatives").mkdir()
     (tmp_path / "hard_negatives" / "speed.csv").write_text(SPEED)
-    monkeypatch.setattr(planning.places, "results", tmp_path)
     monkeypatch.setattr(planning, "device_kind", lambda device: "cpu (A)")
     runs = {
         run.method: run for cell in PAPER.cells("main", "lite", [0]) for run in cell.runs if run.dataset == "CIFAR10"
     }
     planned = plan_runs(runs.values(), {}, tmp_path / "runs")
-    told = planning.prices(planned, "cpu")
+    told = planning.prices(planned, "cpu", tmp_path)
     images = {"SimCLR": 100 * 50_000 + 7 * 10_000, "untrained": 10_000, "supervised": 100 * 25_000 + 10_000}
     for method, number in images.items():
         price = told[runs[method].key]

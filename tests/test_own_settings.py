@@ -5,9 +5,9 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from contrastbench.cli.app import console, places
-from contrastbench.cli.before import data_is_here
+from contrastbench.cli.app import console
 from contrastbench.cli.commands import app
+from contrastbench.cli.launch import fetch_missing_data
 from contrastbench.drawing import curve_over
 from contrastbench.evidence import gather
 from contrastbench.report.curves import without_setting
@@ -53,7 +53,7 @@ def test_a_table_keeps_to_its_cell_and_to_the_largest_scale(invoke):
     assert "toy is also measured at: smoke (see --scale)" in told.stderr
     assert "smoke scale" in invoke("table", "toy/main/Noise8", "--scale", "smoke").stdout
     told = invoke("table", "toy/main/nothing")
-    assert told.exit_code == 2 and "unknown cell 'nothing' in toy/main; there are: Noise8/Plain" in told.stderr
+    assert told.exit_code == 2 and "unknown cell 'nothing'; toy/main has: Noise8/Plain" in told.stderr
 
 
 def test_a_part_of_a_table_is_not_tested(invoke):
@@ -97,7 +97,7 @@ def test_methods_that_do_not_use_a_setting_are_named(invoke):
 
 def test_a_data_set_that_nothing_loads_is_refused(invoke):
     told = run(invoke, "graph_contrastive/main/InfoGraph", "--set", "dataset=NOTHING")
-    assert told.exit_code == 2 and "unknown data set 'NOTHING'; there are: MUTAG, PTC_MR" in told.stderr
+    assert told.exit_code == 2 and "unknown data set 'NOTHING'; there are " in told.stderr
 
 
 def test_data_that_is_not_here_is_asked_for_before_anything_starts(invoke, tmp_path):
@@ -112,7 +112,7 @@ def test_a_setting_called_like_a_data_set_asks_for_no_data(tmp_path, monkeypatch
     cells = select("hard_negatives/main/CIFAR10/SimCLR", "lite", [0]).cells()
     runs = [run.with_config(dataset="digits") for _, cell in cells for run in cell.runs]
     assert {run.config.statistics for run in runs} == {"cifar10"}
-    assert data_is_here(runs, None) is None
+    assert fetch_missing_data(runs) is None
 
 
 def test_data_that_nothing_downloads_is_asked_for_by_its_place(invoke, tmp_path):
@@ -124,7 +124,7 @@ def test_data_that_nothing_downloads_is_asked_for_by_its_place(invoke, tmp_path)
 
 def test_embedded_data_needs_no_question():
     runs = [run for _, cell in select("graph_contrastive/main", "quick").cells() for run in cell.runs]
-    assert data_is_here(runs, None) is None
+    assert fetch_missing_data(runs) is None
 
 
 def test_a_folder_that_cannot_be_used_stops_one_run(invoke, tmp_path):
@@ -139,13 +139,12 @@ def test_a_folder_that_cannot_be_used_stops_one_run(invoke, tmp_path):
     assert "now: 3 done, 1 killed" in told.stdout
 
 
-def test_a_curve_has_a_line_for_each_method_and_the_users_own_on_it(invoke):
+def test_a_curve_has_a_line_for_each_method_and_the_users_own_on_it(invoke, tmp_path):
     run(invoke, "toy/main", "--seeds", "2")
     run(invoke, "toy/main/Plain", "--seeds", "1", "--set", "gain=2,3")
     selection = select("toy/main/Noise8")
-    figure, metric = curve_over(
-        gather(selection.paper, places.runs, places.results), selection, "gain", None, "method", None
-    )
+    evidence = gather(selection.paper, tmp_path / "runs", tmp_path / "results")
+    figure, metric = curve_over(evidence, selection, "gain", None, "method", None)
     assert metric == "test_top1_percent"
     assert lines_of(figure) == {"Plain": 3, "Better": 1}
 
@@ -224,7 +223,7 @@ def test_what_data_holds_is_never_read_as_markup(invoke, tmp_path):
     assert told.exit_code == 1
     assert f"gate={odd}[red]" in told.stdout.replace("\n", "")
     told = invoke("plan", "toy/main/[/data/x]")
-    assert told.exit_code == 2 and "unknown cell '[/data/x]' in toy/main" in told.stderr
+    assert told.exit_code == 2 and "unknown cell '[/data/x]'; toy/main" in told.stderr
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

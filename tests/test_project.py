@@ -14,27 +14,28 @@ ROOT = Path(__file__).parents[1]
 PARTS = (
     *("losses", "encoders", "data", "evaluation", "runner", "verdicts", "report", "readmes", "cli"),
     *("randomness", "training", "weights", "distributed", "papers", "settings", "selection", "reading", "timing"),
-    *("evidence", "drawing", "shipping", "verifying"),
+    *("names", "evidence", "drawing", "shipping", "verifying"),
 )
 
 # Who may import whom; each part may import itself.
 ARROWS = {
     "losses": set(),
     "randomness": set(),
+    "names": set(),
     "weights": set(),
     "distributed": set(),
     "training": {"randomness"},
     "timing": {"runner"},
-    "data": {"randomness"},
+    "data": {"randomness", "names"},
     "encoders": {"randomness", "data", "weights"},
     "evaluation": {"randomness", "data", "encoders", "weights", "training"},
-    "runner": {"randomness", "distributed"},
+    "runner": {"randomness", "distributed", "names"},
     "verdicts": {"runner", "data"},
     "report": {"runner", "verdicts"},
     "readmes": {"runner", "verdicts", "report"},
     "settings": {"runner"},
     "papers": {"runner"},
-    "selection": {"runner", "papers", "settings"},
+    "selection": {"runner", "papers", "settings", "names"},
     "reading": {"runner", "selection"},
     "evidence": {"runner", "papers", "selection", "verdicts"},
     "drawing": {"runner", "papers", "selection", "verdicts", "evidence", "report", "readmes"},

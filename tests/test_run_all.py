@@ -13,14 +13,15 @@ from command_line import contrastbench
 from typer.testing import CliRunner
 
 from contrastbench import papers
-from contrastbench.cli import reproducing
-from contrastbench.cli.app import console, places
-from contrastbench.cli.before import with_data
+from contrastbench.cli.app import Folders, console
 from contrastbench.cli.commands import app
-from contrastbench.cli.first import JUDGED, first_part
-from contrastbench.cli.planning import planned_runs
+from contrastbench.cli.launch import with_data
+from contrastbench.cli.plan import planned_runs
+from contrastbench.cli.reproduce import first_part
 from contrastbench.evidence import gather
 from contrastbench.runner.rows import read_row, sealed, write_shipped
+from contrastbench.selection import read_targets
+from contrastbench.verdicts.verdict import JUDGED
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +51,7 @@ def test_it_ends_with_one_screen_about_what_was_asked_for(once):
     lines = told.stdout.splitlines()
     assert len(lines) <= 24 and max(len(line.rstrip()) for line in lines if "report:" not in line) <= 80
     assert lines[0].startswith("4 runs of toy at quick scale in ")
-    assert lines[1].split() == ["paper", "done", "before", "failed", "as", "shipped", "✓", "✗", "?", "○"]
+    assert lines[1].split() == ["paper", "done", "before", "failed", "as", "shipped", "✓", "≈", "✗", "?", "○"]
     assert lines[2].split() == ["toy", "4", "0", "0", "-", "4"]
     assert lines[-3] == f"report: {folder / 'results/report/index.html'}"
     assert "graph_contrastive" not in told.stdout
@@ -90,32 +91,27 @@ def test_failures_are_on_the_screen_and_in_the_exit_code(reproduce):
     assert len(told.stdout.splitlines()) <= 24
 
 
-def test_the_first_table_is_the_one_with_most_printed_numbers(tmp_path, monkeypatch):
+def test_the_first_table_is_the_one_with_most_printed_numbers(tmp_path):
     """Its judged cells, and those that cost little beside them: what a newcomer reads while the rest is at work."""
-    monkeypatch.setattr(places, "runs", tmp_path)
-    monkeypatch.setattr(places, "results", ROOT / "results")
-    first = first_part(planned_runs(None, "quick"))
+    folders = Folders(tmp_path, ROOT / "results")
+    first = first_part(planned_runs(read_targets(None, "quick"), folders), folders)
     tables = {
         (table.paper, table.name, table.scale): table for table in gather(papers.paper(first.place[0]), tmp_path).tables
     }
     kinds = {cell.name: cell.verdict.kind for cell in tables[first.place].cells if cell.name in first.cells}
     assert sum(kind in JUDGED for kind in kinds.values()) > 1
     assert len(first.keys) < 60, "it must be ready within a minute"
-    assert first_part(planned_runs(["loss_studies"], "quick")) is None, "nothing is judged there"
+    assert first_part(planned_runs(read_targets(["loss_studies"], "quick"), folders), folders) is None, (
+        "nothing is judged there"
+    )
 
 
 def test_the_first_table_is_printed_before_the_rest_is_done(reproduce, monkeypatch):
-    monkeypatch.setattr("contrastbench.cli.first.JUDGED", ("not run",))
+    monkeypatch.setattr("contrastbench.verdicts.verdict.JUDGED", ("not run",))
     lines = reproduce("toy/main", "staged/main", "--seeds", "1").stdout.splitlines()
     titles = [number for number, line in enumerate(lines) if line.startswith("toy / main (quick scale")]
     screen = next(number for number, line in enumerate(lines) if "runs of 2 papers at quick scale" in line)
     assert titles and titles[0] < screen and len(lines) - screen <= 24
-
-
-def test_findings_come_from_each_paper_in_turn_and_are_cut():
-    chosen = reproducing._chosen_findings({"a": ["a1", "a2", "a3"], "b": ["b1"]})
-    assert chosen == [("a", "a1"), ("b", "b1"), ("a", "a2")]
-    assert reproducing._short("one two three", 9) == "one two …"
 
 
 @pytest.fixture
@@ -216,8 +212,7 @@ def test_without_movielens_the_installation_goes_on_and_says_so(checkout):
 
 def test_what_has_no_data_is_left_out_where_everything_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(places, "runs", tmp_path)
-    planned = planned_runs(["graph_recommendation", "toy"], "quick")
+    planned = planned_runs(read_targets(["graph_recommendation", "toy"], "quick"), Folders(tmp_path, tmp_path))
     kept = with_data(planned)
     assert {each.run.paper for each in kept} == {"toy"} and len(kept) < len(planned)
     said = capsys.readouterr().err.strip()

@@ -31,8 +31,8 @@ def cells(target, scale="quick", **settings):
         ("graph_contrastive/main/InfoGraph", {"beta": "2"}, "beta is used only where method is hard"),
         ("hard_negatives/main/SimCLR", {"beta": "2"}, "beta is used only where loss is hcl or bcl"),
         ("hard_negatives/main/untrained", {"temperature": "0.2"}, "temperature is used only where epochs is above 0"),
-        ("hard_negatives/main", {"variant": "as_code"}, "unknown setting 'variant'; a run of hard_negatives has: "),
-        ("hard_negatives/main", {"protocol": "clean"}, "unknown setting 'protocol'; a run of hard_negatives has: "),
+        ("hard_negatives/main", {"variant": "as_code"}, "unknown setting 'variant'; a run of hard_negatives has "),
+        ("hard_negatives/main", {"protocol": "clean"}, "unknown setting 'protocol'; a run of hard_negatives has "),
     ],
     ids=lambda value: str(value),
 )

@@ -1,4 +1,4 @@
-"""The typer application, the folders that its commands use, and how it prints errors."""
+"""The application: the folders that its commands use, how it prints, and how a command ends."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 
 from contrastbench.runner.provenance import PROJECT, git
@@ -34,15 +35,34 @@ console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ e
 complaints = Console(stderr=True, **PLAIN)
 
 
+class _Harmless(RenderHook):
+    """Shows control characters of names and messages as a box: a terminal would obey them."""
+
+    BOXES = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "�")
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Boxed(each) for each in renderables]
+
+
 @dataclass
-class Places:
-    """The folders that a command reads and writes."""
+class _Boxed:
+    content: RenderableType
 
-    runs: Path = PROJECT / "runs"
-    results: Path = PROJECT / "results"
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self.content, options):
+            yield Segment(text if control else text.translate(_Harmless.BOXES), style, control)
 
 
-places = Places()
+for _console in (console, complaints):
+    _console.push_render_hook(_Harmless())
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a command reads and writes; the context of every command holds it."""
+
+    runs: Path
+    results: Path
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,11 +73,13 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def choose_places(
-    runs: Annotated[Path, typer.Option(envvar="CONTRASTBENCH_RUNS", help="this machine's run folders")] = places.runs,
+def choose_folders(
+    context: typer.Context,
+    runs: Annotated[Path, typer.Option(envvar="CONTRASTBENCH_RUNS", help="this machine's run folders")] = PROJECT
+    / "runs",
     results: Annotated[
         Path, typer.Option(envvar="CONTRASTBENCH_RESULTS", help="the shipped rows, tables and figures")
-    ] = places.results,
+    ] = PROJECT / "results",
     data_root: Annotated[
         Path | None, typer.Option(envvar="CONTRASTBENCH_DATA", help="a folder with data sets, read before any download")
     ] = None,
@@ -65,7 +87,7 @@ def choose_places(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="the version, and the commit")
     ] = False,
 ) -> None:
-    places.runs, places.results = runs.absolute(), results.absolute()
+    context.obj = Folders(runs.absolute(), results.absolute())
     if data_root is not None:
         if not data_root.is_dir():
             complain(f"data root {data_root} is not a folder; give an existing one or none")
@@ -75,6 +97,18 @@ def choose_places(
 
 def complain(message: str) -> None:
     complaints.print(Text.assemble(("error:", "red"), " ", message), soft_wrap=True)
+
+
+def complain_of(problems: Iterable[str]) -> None:
+    for problem in problems:
+        complain(problem)
+
+
+def in_one_line(error: Exception) -> str:
+    """The error in one line; an error of the file system as the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename2 or error.filename or 'write'}: {error.strerror.lower()}"  # 2: a rename's new name
+    return " ".join(str(error).split())
 
 
 class Terminated(KeyboardInterrupt):
@@ -90,28 +124,27 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Ends a command in one line: bad input with exit code 2, Ctrl-C with 130, SIGTERM with 143.
+Command = Callable[..., Any]
+
+
+def command(name: str, group: typer.Typer = app) -> Callable[[Command], Command]:
+    """Makes a function a command that ends in one line: bad input exits with 2, Ctrl-C with 130, SIGTERM with 143.
 
     Any other exception is a defect of ours and keeps its traceback.
     """
 
-    @functools.wraps(command)
-    def told(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except (ValueError, OSError) as error:
-            complain(said(error))
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt as stop:
-            complaints.print("stopped; nothing is lost, the same command goes on")
-            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+    def added(function: Command) -> Command:
+        @functools.wraps(function)
+        def guarded(*arguments: Any, **options: Any) -> Any:
+            try:
+                return function(*arguments, **options)
+            except (ValueError, OSError) as error:
+                complain(in_one_line(error))
+                raise typer.Exit(2) from None
+            except KeyboardInterrupt as stop:
+                complaints.print("stopped; nothing is lost, the same command goes on")
+                raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
-    return told
+        return group.command(name)(guarded)
 
-
-def said(error: Exception) -> str:
-    """The error in one line; an error of the file system as the file and what is wrong with it."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename2 or error.filename or 'write'}: {error.strerror.lower()}"  # 2: a rename's new name
-    return " ".join(str(error).split())
+    return added

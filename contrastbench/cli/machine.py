@@ -1,4 +1,4 @@
-"""Commands about the machine: its data sets, and whether it has what the suite needs."""
+"""Commands about the machine: `doctor` says whether it fits, `data` has its data sets, `clean` frees its disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections import defaultdict
 from importlib import metadata
 from typing import Annotated
 
@@ -17,21 +18,22 @@ from packaging.requirements import Requirement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli import completing
-from contrastbench.cli.app import app, complain, console, one_line_errors, places, said
+from contrastbench.cli.app import Folders, app, command, complain, console, in_one_line
+from contrastbench.cli.options import AnyScale, DataSets, Targets, asked_for
 from contrastbench.data import catalogue
 from contrastbench.runner import provenance
 from contrastbench.runner.devices import cores
+from contrastbench.runner.rows import run_folders
+from contrastbench.runner.states import Spare, spare_files
 
 NEEDED_DISK_GB = 5.0
 WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from and its terms
 
 
-@app.command("doctor")
-@one_line_errors
-def examine_machine() -> None:
+@command("doctor")
+def examine_machine(context: typer.Context) -> None:
     """Checks that Python, packages, devices, data, disk and Slurm are as the suite needs them."""
-    checks = [*_python(), *_packages(), *_devices(), *_disk(), *_data(), *_slurm()]
+    checks = [*_python(), *_packages(), *_devices(), *_disk(context.obj), *_data(), *_slurm()]
     grid = Grid("", "what", "found", box=None)
     marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("--", "dim")}
     for good, what, found in checks:
@@ -89,9 +91,9 @@ def _devices() -> list[Check]:
     ]
 
 
-def _disk() -> list[Check]:
+def _disk(folders: Folders) -> list[Check]:
     checks: list[Check] = []
-    for name, folder in (("runs", places.runs), ("results", places.results)):
+    for name, folder in (("runs", folders.runs), ("results", folders.results)):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free / 1e9
         writable = os.access(there, os.W_OK)
@@ -115,14 +117,9 @@ def _slurm() -> list[Check]:
 
 data_commands = typer.Typer(help="Lists, fetches and checks the data sets.")
 app.add_typer(data_commands, name="data", no_args_is_help=True)
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(help="data sets; if none is given, all that need no download", autocompletion=completing.data_sets),
-]
 
 
-@data_commands.command("list")
-@one_line_errors
+@command("list", data_commands)
 def list_data() -> None:
     """Lists the data sets: first those that are here, your own among them, then those that can be fetched."""
     here = [*filter(catalogue.is_here, catalogue.DATA_SETS.values()), *catalogue.found()]
@@ -142,16 +139,14 @@ def list_data() -> None:
     console.print(f"data root: {catalogue.data_root()}", style="dim", soft_wrap=True)
 
 
-@data_commands.command("fetch")
-@one_line_errors
-def fetch_data(names: Names = None) -> None:
+@command("fetch", data_commands)
+def fetch_data(names: DataSets = None) -> None:
     """Downloads the data sets that are not here and checks them, so that compute nodes without a network find them."""
     _load_each(names, download=True)
 
 
-@data_commands.command("check")
-@one_line_errors
-def check_data(names: Names = None) -> None:
+@command("check", data_commands)
+def check_data(names: DataSets = None) -> None:
     """Loads data sets without a download, and says which known copy each one is."""
     _load_each(names, download=False)
 
@@ -164,7 +159,46 @@ def _load_each(names: list[str] | None, *, download: bool) -> None:
             sha256 = catalogue.load(name, download=download).sha256
             console.print(f"{name}: {sha256[:16]} ({catalogue.copy_of(name, sha256).words})", soft_wrap=True)
         except (ValueError, OSError) as error:
-            complain(f"{name}: {said(error)}")
+            complain(f"{name}: {in_one_line(error)}")
             missing += 1
     if missing:
         raise typer.Exit(2)
+
+
+@command("clean")
+def clean_disk(
+    context: typer.Context,
+    targets: Targets = None,
+    scale: AnyScale = None,
+    artefacts: Annotated[
+        bool,
+        typer.Option("--artefacts", help="also what finished runs keep for other runs; it is made again when needed"),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="delete the files; without this they are only listed")] = False,
+) -> None:
+    """Lists files of finished and killed runs that nothing reads again; --yes deletes them. Rows stay."""
+    runs, asked = context.obj.runs, asked_for(targets, scale)
+    folders = asked.folders(runs, complain) if targets or scale else list(run_folders(runs))
+    spare = spare_files(folders, artefacts=artefacts)
+    if spare:
+        console.print(_spare_grid(spare))
+    if yes:
+        for each in spare:
+            each.path.unlink(missing_ok=True)
+    what = "freed" if yes else "can be freed; --yes does it" if spare else "can be freed"
+    console.print(f"{len(spare)} files, {_megabytes(spare)} MB {what}")
+
+
+def _spare_grid(spare: list[Spare]) -> Grid:
+    """A line for each paper and kind of file."""
+    kinds: dict[tuple[str, str], list[Spare]] = defaultdict(list)
+    for each in spare:
+        kinds[each.path.parent.parent.name, each.kind].append(each)
+    grid = Grid("paper", "kind", "files", "MB", box=None)
+    for (paper, kind), files in sorted(kinds.items()):
+        grid.add_row(paper, kind, str(len(files)), _megabytes(files))
+    return grid
+
+
+def _megabytes(files: list[Spare]) -> str:
+    return f"{sum(each.size for each in files) / 1e6:.1f}"

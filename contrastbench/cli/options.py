@@ -1,27 +1,67 @@
-"""The options that several commands share: how each is written, what it is for, and how a shell completes it."""
+"""The options that several commands share: how they are written, what they mean, and how a shell completes them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import typer
 
-from contrastbench.cli import completing
+from contrastbench import papers
+from contrastbench.data import catalogue
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
+from contrastbench.runner.profiles import profile_names
+from contrastbench.runner.vocabulary import SCALES
+from contrastbench.selection import Targets as AskedFor
+from contrastbench.selection import read_targets
 
-# Which runs are meant; ``choosing`` reads them.
+MOST_SEEDS = 10_000
+
+
+def one_of(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Completes to those of the names that begin as typed."""
+    return lambda incomplete: [each for each in dict.fromkeys(names()) if each.startswith(incomplete)]
+
+
+def complete_target(incomplete: str) -> list[str]:
+    """Papers; behind a paper its tables; behind a table its data sets."""
+    name, *rest = incomplete.split("/")
+    if not rest:
+        fitting = one_of(papers.names)(name)
+        return fitting if len(fitting) != 1 else [*fitting, *_tables(fitting[0])]
+    if name not in papers.names() or (len(rest) > 1 and rest[0] not in papers.paper(name).tables):
+        return []
+    offered = _data_sets(name, rest[0]) if len(rest) > 1 else _tables(name)
+    return [each for each in offered if each.startswith(incomplete)]
+
+
+def _tables(name: str) -> list[str]:
+    return [f"{name}/{table}" for table in papers.paper(name).tables]
+
+
+def _data_sets(name: str, table: str) -> list[str]:
+    cells = [cell for scale in SCALES for cell in papers.paper(name).cells(table, scale)]
+    return list(dict.fromkeys(f"{name}/{table}/{cell.dataset}" for cell in cells))
+
+
+def _all_data_sets() -> list[str]:
+    return [*catalogue.DATA_SETS, *(own.name for own in catalogue.found())]
+
+
+# Which runs are meant; ``asked_for`` reads them.
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
         help="PAPER\\[/TABLE\\[/CELL]] or the beginning of a run's key; all papers if not given",
-        autocompletion=completing.targets,
+        autocompletion=complete_target,
     ),
 ]
-Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper", autocompletion=completing.scales)]
+Target = Annotated[str, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]", autocompletion=complete_target)]
+Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper", autocompletion=one_of(lambda: SCALES))]
 AnyScale = Annotated[
     str | None,
-    typer.Option(help="smoke, quick, lite or paper; all if not given", autocompletion=completing.scales),
+    typer.Option(help="smoke, quick, lite or paper; all if not given", autocompletion=one_of(lambda: SCALES)),
 ]
 Seeds = Annotated[str | None, typer.Option(help="a number of seeds (5), or the seeds (0-4 or 0,3,7)")]
 Settings = Annotated[
@@ -29,11 +69,13 @@ Settings = Annotated[
     typer.Option("--set", help="a config field to change: key=value, or key=1,2,3 for a sweep; repeatable"),
 ]
 
-# Where runs are done, and how; ``launching`` reads them.
+# Where runs are done, and how; ``launcher_of`` reads them.
 LauncherName = Annotated[
     str,
     typer.Option(
-        "--launcher", help="inline (debugging), local (a queue) or slurm", autocompletion=completing.launchers
+        "--launcher",
+        help="inline (debugging), local (a queue) or slurm",
+        autocompletion=one_of(lambda: ("inline", "local", "slurm")),
     ),
 ]
 Device = Annotated[
@@ -48,7 +90,7 @@ Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; a
 RunsPerGpu = Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")]
 ProfileName = Annotated[
     str | None,
-    typer.Option("--profile", help="slurm: a file of slurm/ without its .toml", autocompletion=completing.profiles),
+    typer.Option("--profile", help="slurm: a file of slurm/ without .toml", autocompletion=one_of(profile_names)),
 ]
 Detach = Annotated[
     bool, typer.Option("--detach", help="slurm: submit and return; the same command later shows how far it is")
@@ -71,3 +113,61 @@ ResumeAnyway = Annotated[
 ]
 
 Watch = Annotated[bool, typer.Option("--watch", help="count again every few seconds until nothing runs")]
+DataSets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="data sets; if none is given, all that need no download", autocompletion=one_of(_all_data_sets)
+    ),
+]
+
+
+def asked_for(
+    targets: Sequence[str] | None,
+    scale: str | None = None,
+    seeds: str | None = None,
+    settings: Sequence[str] | None = None,
+) -> AskedFor:
+    """The runs that a command's options name.
+
+    Raises:
+        ValueError: an unknown paper, table or scale; or seeds or settings that cannot be read.
+    """
+    return read_targets(targets, scale, seed_numbers(seeds), settings_by_name(settings))
+
+
+def seed_numbers(text: str | None) -> list[int] | None:
+    """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
+    if text is None:
+        return None
+    given = text
+    try:
+        if text.isdigit() and int(text) > 0:
+            text = f"0-{int(text) - 1}"
+        first, dash, last = text.partition("-")
+        if dash and int(last) - int(first) >= MOST_SEEDS:
+            raise ValueError
+        seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
+        if seeds and min(seeds) >= 0 and ("," in text or dash):
+            return seeds
+    except ValueError:
+        pass
+    raise ValueError(
+        f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), {MOST_SEEDS:,} at most; got {given!r}"
+    )
+
+
+def settings_by_name(pairs: Sequence[str] | None) -> dict[str, str]:
+    """``key=value`` pairs by key.
+
+    Raises:
+        ValueError: a pair without a key, an equals sign or a value, or a key that is given twice.
+    """
+    by_name: dict[str, str] = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not (key and equals and value):
+            raise ValueError(f"--set takes key=value, got {pair!r}")
+        if key in by_name:
+            raise ValueError(f"--set {key} is given twice ({by_name[key]} and {value}); a sweep is --set {key}=1,2")
+        by_name[key] = value
+    return by_name

@@ -1,4 +1,4 @@
-"""The command that tells the state of every run: how many are done, which are at work, and why others wait."""
+"""Commands about runs at work: `status` counts them, `logs` shows what they printed, `cancel` ends those of Slurm."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli.app import app, console, one_line_errors, places
-from contrastbench.cli.display import COLOURS
-from contrastbench.cli.options import Scale, Seeds, Settings, Targets, Watch
-from contrastbench.cli.planning import planned_runs
+from contrastbench.cli.app import command, complain, console
+from contrastbench.cli.options import AnyScale, Scale, Seeds, Settings, Targets, Watch, asked_for
+from contrastbench.cli.plan import planned_runs
 from contrastbench.runner import claims, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.log import Log
 from contrastbench.runner.plan import Planned
-from contrastbench.runner.states import folder_of
+from contrastbench.runner.states import folder_of, read_ticket
 
 WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue once
+FOLLOW_SECONDS = 0.5  # between two looks of `logs --follow` at a run's files
+COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yellow", "lost": "yellow", "new": "dim"}
 
 
-@app.command("status")
-@one_line_errors
+@command("status")
 def show_status(
+    context: typer.Context,
     targets: Targets = None,
     scale: Scale = "quick",
     seeds: Seeds = None,
@@ -36,12 +39,12 @@ def show_status(
     watch: Watch = False,
 ) -> None:
     """Counts the states of all runs, per table; lists the runs at work, and when each was last heard of."""
+    asked = asked_for(targets, scale, seeds, settings)
     with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:
         while True:
             queue = slurm_queue.read_queue()
-            still_queued = slurm_queue.still_queued(queue)
-            planned = planned_runs(targets, scale, seeds, settings, still_queued, every_table=True)
-            shown = Group(*_status_parts(planned, queue))
+            planned = planned_runs(asked, context.obj, slurm_queue.still_queued(queue), every_table=True)
+            shown = Group(*_status_parts(planned, queue, context.obj.runs))
             if not live or not any(each.state.name in ("running", "queued") for each in planned):
                 break
             live.update(shown)
@@ -49,19 +52,20 @@ def show_status(
     console.print(shown)
 
 
-def _status_parts(planned: Sequence[Planned], queue: slurm_queue.Queue | None) -> list[Grid | str]:
+def _status_parts(planned: Sequence[Planned], queue: slurm_queue.Queue | None, runs: Path) -> list[Grid | str]:
     at_work = _work_grid(planned)
-    parts = [_status_grid(planned), "", at_work] if at_work else [_status_grid(planned)]
-    return [*parts, *_waiting_lines(planned, queue)]
+    parts = [status_grid(planned), "", at_work] if at_work else [status_grid(planned)]
+    return [*parts, *_waiting_lines(planned, queue, runs)]
 
 
-def _status_grid(planned: Sequence[Planned]) -> Grid:
-    shown = (*states.FINISHED, *states.UNFINISHED)
+def status_grid(planned: Sequence[Planned]) -> Grid:
+    """A line for each table: how many of its runs are in which state."""
     tables: dict[str, Counter[str]] = {}
     for each in planned:
         for table in dict.fromkeys(table for table, _ in each.places):
             tables.setdefault(f"{each.run.paper}/{table}", Counter())[each.state.name] += 1
-    used = [name for name in shown if any(counts[name] for counts in tables.values())]
+    every_state = (*states.FINISHED, *states.UNFINISHED)
+    used = [name for name in every_state if any(counts[name] for counts in tables.values())]
     grid = Grid("table", box=None)
     for name in used:
         grid.add_column(Text(name, COLOURS.get(name, "red")))
@@ -88,11 +92,92 @@ def _epoch(each: Planned, folder: Path) -> str:
     return "" if last is None else f"{last + 1}" + (f" of {total}" if total else "")
 
 
-def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None) -> list[str]:
+def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None, runs: Path) -> list[str]:
     """Counts the queued runs by the reason for which Slurm lets them wait."""
-    queued = [folder_of(each.run, places.runs) for each in planned if each.state.name == "queued"]
+    queued = [folder_of(each.run, runs) for each in planned if each.state.name == "queued"]
     if not queued or queue is None:
         return []
     tasks = [queue.get(slurm_queue.place_of(slurm_queue.mark_of(folder))) for folder in queued]
     reasons = Counter(task.reason for task in tasks if task and task.state == "PENDING")
     return [f"{count} wait in Slurm's queue: {reason}" for reason, count in reasons.most_common()]
+
+
+@command("logs")
+def show_logs(
+    context: typer.Context,
+    targets: Targets = None,
+    scale: AnyScale = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="of one run: go on printing until it ends")] = False,
+) -> None:
+    """Shows what runs printed, and what their Slurm jobs said if they ended without a row."""
+    if not targets:
+        raise ValueError("whose logs? Give a run's key, as `status` and errors print it, or PAPER/TABLE/CELL")
+    folders = asked_for(targets, scale, seeds, settings).folders(context.obj.runs, complain)
+    if not folders:
+        raise ValueError(f"no run of {', '.join(targets)} was begun here (looked in {context.obj.runs})")
+    if follow and len(folders) > 1:
+        raise ValueError(f"--follow is for one run, {', '.join(targets)} has {len(folders)}; give a key")
+    for folder in folders:
+        _show_log(folder)
+    if follow:
+        _follow(folders[0])
+
+
+def _show_log(folder: Path) -> None:
+    queue = slurm_queue.read_queue()
+    state = states.state_of(folder, slurm_queue.still_queued(queue))
+    console.print(Text.assemble((str(folder), "bold"), f": {state.name}"), soft_wrap=True)
+    if (folder / "log.txt").exists():
+        console.print((folder / "log.txt").read_text(errors="replace"), soft_wrap=True)
+    for path in slurm_queue.job_logs(folder):
+        console.print(Text(str(path), "bold"), soft_wrap=True)
+        console.print(path.read_text(errors="replace"), soft_wrap=True)
+    task = (queue or {}).get(slurm_queue.place_of(slurm_queue.mark_of(folder)))
+    if task and task.state == "PENDING":
+        console.print(f"Slurm job {task.job} waits: {task.reason}", soft_wrap=True)
+    if state.name == "killed":
+        console.print(slurm_queue.why_it_ended(folder), soft_wrap=True)
+
+
+def _follow(folder: Path) -> None:
+    """Prints what the run adds to its curve and its log, until it ends."""
+    read = {folder / "metrics.jsonl": 0, folder / "log.txt": _size(folder / "log.txt")}
+    while True:
+        at_work = states.state_of(folder, slurm_queue.still_queued()).name in ("running", "queued")
+        for path, known in read.items():
+            if (size := _size(path)) > known:
+                with open(path, "rb") as file:
+                    file.seek(known)
+                    whole, newline, _ = file.read(size - known).rpartition(b"\n")
+                console.print((whole + newline).decode(errors="replace"), end="", soft_wrap=True)
+                read[path] = known + len(whole + newline)
+        if not at_work:
+            console.print(f"now: {states.state_of(folder).name}")
+            return
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@command("cancel")
+def cancel_jobs(
+    context: typer.Context,
+    targets: Targets = None,
+    scale: AnyScale = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
+) -> None:
+    """Cancels the Slurm jobs of runs. What they saved stays, and `run` goes on from it."""
+    folders = asked_for(targets, scale, seeds, settings).folders(context.obj.runs, complain)
+    jobs, ended = slurm_queue.cancel([folder for folder in folders if not (folder / "row.json").exists()])
+    console.print(
+        f"{len(jobs)} Slurm jobs cancelled, which ends {len(ended)} runs; local runs end with Ctrl-C where they began"
+    )
+    for folder in (folder for folder in ended if folder not in folders):
+        ticket = read_ticket(folder)
+        label = " ".join(str(ticket[name]) for name in ("paper", "dataset", "method", "seed"))
+        console.print(f"  {label} ({folder.name[:12]}), which shared a job with one of those", soft_wrap=True)

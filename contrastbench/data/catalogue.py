@@ -13,6 +13,7 @@ from typing import Any
 
 from contrastbench.data import kinds
 from contrastbench.data.kinds import Copy, DataSet, Kind
+from contrastbench.names import unknown
 
 UNKNOWN_COPY = Copy("a copy that the catalogue does not know")
 
@@ -58,8 +59,8 @@ def described(name: str, kind: str | None = None, root: str | os.PathLike[str] |
     own = {each.name: each for each in found(root) if kind in (None, each.kind)}
     if (base := name.partition("@")[0]) not in own:
         what = f"data set of {kind}" if kind else "data set"
-        possible = ", ".join([*(names(kind) if kind else DATA_SETS), *own])
-        raise ValueError(f"unknown {what} {name!r}; there are: {possible}, and your own in {data_root(root)}")
+        error = unknown(what, name, [*(names(kind) if kind else DATA_SETS), *own])
+        raise ValueError(f"{error}; your own are looked for in {data_root(root)}")
     return own[base]
 
 

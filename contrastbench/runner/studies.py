@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from contrastbench.names import unknown
 from contrastbench.runner.vocabulary import SCALES, Cell, Run, seeded
 
 # What a stage computes on.
@@ -227,7 +228,7 @@ def load_paper(name: str) -> Paper:
         ValueError: there is none; the message lists those there are.
     """
     if name not in paper_names():
-        raise ValueError(f"unknown paper {name!r}; there are: {', '.join(paper_names())}")
+        raise unknown("paper", name, paper_names())
     module = importlib.import_module(f"benchmarks.{name}.tables")
     return module.PAPER if isinstance(getattr(module, "PAPER", None), Paper) else _of_old_names(module)
 

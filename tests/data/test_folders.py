@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from contrastbench import papers
-from contrastbench.cli.launching import check_data
+from contrastbench.cli.launch import check_data
 from contrastbench.data import catalogue, folders
 from contrastbench.data.images import load_images
 
@@ -81,7 +81,7 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="rose/1.png is not a whole picture"):
         load_images("broken", tmp_path)
     (tmp_path / "letters").mkdir()
-    with pytest.raises(ValueError, match="unknown data set of images 'letters'; there are: .*, broken, flowers, and"):
+    with pytest.raises(ValueError, match="unknown data set of images 'letters'; there are .*; your own are"):
         load_images("letters", tmp_path)
 
 

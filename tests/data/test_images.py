@@ -98,7 +98,7 @@ def test_idx_files_are_read(tmp_path: Path) -> None:
 
 
 def test_unknown_data_sets_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown data set of images 'cifar'; there are: mnist5k, digits, .*cifar10"):
+    with pytest.raises(ValueError, match="unknown data set of images 'cifar'; .*, the nearest: cifar10, cifar100"):
         load_images("cifar")
 
 

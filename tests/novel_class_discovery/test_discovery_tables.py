@@ -7,15 +7,15 @@ import pytest
 
 from benchmarks.novel_class_discovery import figures, tables
 from benchmarks.novel_class_discovery.tables import EVERYWHERE, PAPER
-from contrastbench.cli.before import by_name_only
-from contrastbench.cli.planning import planned_runs
+from contrastbench.cli.app import Folders
+from contrastbench.cli.plan import planned_runs
 from contrastbench.runner import Run
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.rows import read_row
 from contrastbench.runner.states import write_ticket
 from contrastbench.runner.vocabulary import SCALES, chain
-from contrastbench.selection import select
+from contrastbench.selection import read_targets, select
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -97,13 +97,11 @@ def test_a_whole_quick_run_has_the_comparison_and_the_curve_over_k() -> None:
     assert {table for table, _ in at_paper.cells()} == of_all_scales and at_paper.tables_left_out() == []
 
 
-def test_a_plan_says_which_tables_are_run_by_name_and_a_status_has_them() -> None:
-    alpha = "novel_class_discovery/alpha"
-    assert alpha in by_name_only(["novel_class_discovery"], "quick") and alpha in by_name_only(None, "quick")
-    assert by_name_only([alpha], "quick") == by_name_only(["0123456789ab"], "quick") == []
-    asked = {table for each in planned_runs(["novel_class_discovery"], "quick") for table, _ in each.cells}
-    everything = planned_runs(["novel_class_discovery"], "quick", every_table=True)
-    assert asked == {"main", "k"} and {table for each in everything for table, _ in each.cells} == {*PAPER.tables}
+def test_a_status_has_the_tables_that_are_run_by_name(tmp_path: Path) -> None:
+    asked, folders = read_targets(["novel_class_discovery"], "quick"), Folders(tmp_path, tmp_path)
+    every_table = planned_runs(asked, folders, every_table=True)
+    assert {table for each in planned_runs(asked, folders) for table, _ in each.cells} == {"main", "k"}
+    assert {table for each in every_table for table, _ in each.cells} == {*PAPER.tables}
 
 
 def test_photographs_are_set_beside_the_digits_of_main_and_k() -> None:

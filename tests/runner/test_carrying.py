@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from contrastbench.cli import maintaining
-from contrastbench.cli.app import console, places
+from contrastbench.cli import maintain
+from contrastbench.cli.app import console
 from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import read_row, rows_in, rows_shipped, sealed, write_row, write_shipped
@@ -42,8 +42,6 @@ def carried(elsewhere, tmp_path):
 def command(tmp_path, monkeypatch):
     """A command on this machine: nothing was run here, and results/ has what was shipped before."""
     monkeypatch.setattr(console, "width", 200)
-    for name in ("runs", "results"):  # an option sets them for the whole process
-        monkeypatch.setattr(places, name, getattr(places, name))
 
     def invoke(*arguments, runs="runs here"):
         folders = ["--runs", str(tmp_path / runs), "--results", str(tmp_path / "results")]
@@ -119,7 +117,7 @@ def test_a_row_that_cannot_be_trusted_is_named_and_none_is_taken(elsewhere, carr
     rows = [*rows, spoilt(last, how)] if how == "twice" else [*rows[:-1], spoilt(last, how)]
     carried.write_text("".join(canonical_json(row) + "\n" for row in rows))
     with pytest.raises(ValueError) as refused:
-        maintaining._collect_files([carried], tmp_path / "results")
+        maintain._collect_files([carried], tmp_path / "results", tmp_path / "results")
     assert said in str(refused.value) + " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "results").exists()
 

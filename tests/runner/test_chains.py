@@ -8,9 +8,8 @@ import pytest
 from rich.console import Console
 
 from contrastbench import papers, shipping
-from contrastbench.cli.app import places
-from contrastbench.cli.display import plan_grid
-from contrastbench.cli.status import _status_grid
+from contrastbench.cli.plan import plan_grid
+from contrastbench.cli.status import status_grid
 from contrastbench.evidence import gather
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
@@ -304,7 +303,7 @@ def test_plan_and_status_count_needed_runs_under_their_stage(bench):
             lines.index(f"staged/stage {heading}, quick scale".split()) + 1
         ]
     assert lines[lines.index(["staged/main,", "quick", "scale"]) + 1] == ["noise8/Plain", "2", "2.00", "2.0", "h"]
-    said = shown(_status_grid(planned))
+    said = shown(status_grid(planned))
     assert "staged/stage pretrain" in said and "staged/stage discover" in said and "staged/main" in said
 
 
@@ -316,10 +315,8 @@ def shown(grid):
 
 
 @pytest.fixture
-def here(bench, tmp_path, monkeypatch):
-    """The bench's runs folder as the one of the commands, with clean rows in it, and a results folder."""
-    monkeypatch.setattr(places, "runs", bench.folder)
-    monkeypatch.setattr(places, "results", tmp_path / "results")
+def here(bench):
+    """A paper with clean rows in the bench's runs folder."""
     bench.run_inline("staged/main", seeds=[0, 1, 2])
     for path in bench.folder.glob("*/*/row.json"):
         row = read_row(path)
@@ -327,31 +324,31 @@ def here(bench, tmp_path, monkeypatch):
     return papers.paper("staged")
 
 
-def test_needed_rows_are_shipped_with_those_of_tables(here):
-    rows = shipping.promotable_rows(gather(here, places.runs, places.results))
+def test_needed_rows_are_shipped_with_those_of_tables(here, bench, tmp_path):
+    rows = shipping.promotable_rows(gather(here, bench.folder, tmp_path))
     assert {stage: len(found) for stage, found in by_stage(rows).items()} == {"pretrain": 3, "discover": 18, "mean": 6}
-    shipping.ship(here, rows, places.results)
-    shipped = rows_shipped(places.results, "staged")
+    shipping.ship(here, rows, tmp_path)
+    shipped = rows_shipped(tmp_path, "staged")
     assert {row["key"] for row in shipped} == set(rows)
     assert check_needs(shipped, "rows") == []
-    planned = plan(select("staged/main", "quick").cells(), places.runs, frozenset(rows))
+    planned = plan(select("staged/main", "quick").cells(), bench.folder, frozenset(rows))
     assert all(each.shipped for each in planned)
 
 
-def test_more_seeds_of_a_chain_than_declared_stand_in_the_table(here):
-    (main, splits, shared) = gather(here, places.runs, places.results).tables
+def test_more_seeds_of_a_chain_than_declared_stand_in_the_table(here, bench, tmp_path):
+    (main, splits, shared) = gather(here, bench.folder, tmp_path).tables
     assert [len(cell.here.done) for cell in main.cells] == [3, 3], "two are declared"
     assert [len(cell.here.done) for cell in splits.cells] == [3, 3, 3]
     assert [len(cell.here.done) for cell in shared.cells] == [1, 1], "seed 0 pre-trains on its own there and here"
 
 
-def test_a_row_whose_needed_row_is_missing_is_neither_shipped_nor_verified(here):
-    rows = shipping.promotable_rows(gather(here, places.runs, places.results))
+def test_a_row_whose_needed_row_is_missing_is_neither_shipped_nor_verified(here, bench, tmp_path):
+    rows = shipping.promotable_rows(gather(here, bench.folder, tmp_path))
     pretrained = [key for key, row in rows.items() if row["stage"] == "pretrain"]
     without = {key: row for key, row in rows.items() if key != pretrained[0]}
     with pytest.raises(ValueError, match="needs 'pretrain', row .* which is not there, so nothing was shipped"):
-        shipping.ship(here, without, places.results)
-    assert rows_shipped(places.results, "staged") == []
+        shipping.ship(here, without, tmp_path)
+    assert rows_shipped(tmp_path, "staged") == []
     problems = check_needs(list(without.values()), "rows")
     assert len(problems) == 6 and all("which is not there" in problem for problem in problems)
     other = {**rows[pretrained[0]], "artefact_sha256": "0" * 64}

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from contrastbench.cli import planning
-from contrastbench.cli.display import cost_of, duration, priced_by
+from contrastbench.cli import plan as planning
+from contrastbench.cli.plan import cost_of, duration, priced_by
 from contrastbench.runner.plan import Estimator, Slots, lower_quartile, plan
 from contrastbench.selection import select
 
@@ -93,10 +93,10 @@ def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
         row(each.run, seconds, device=kind) for each in planned for kind, seconds in (("GPU B", 5.0), ("cpu (A)", 9.0))
     ]
     monkeypatch.setattr(planning, "rows_shipped", lambda results, name: rows)
-    found = planning.prices(planned, "cuda")
+    found = planning.prices(planned, "cuda", tmp_path)
     by_method = {each.run.method: found[each.run.key] for each in planned}
     assert by_method["WL kernel"] == (9.0, "cpu (A)") and by_method["InfoGraph"] == (5.0, "GPU B")
-    assert planning.prices(planned, "auto") == dict.fromkeys(found, (9.0, "cpu (A)"))
+    assert planning.prices(planned, "auto", tmp_path) == dict.fromkeys(found, (9.0, "cpu (A)"))
 
 
 def test_rows_made_here_price_runs_before_shipped_ones(bench, runs, monkeypatch):
@@ -104,7 +104,7 @@ def test_rows_made_here_price_runs_before_shipped_ones(bench, runs, monkeypatch)
     bench.run_inline("toy/main/Noise8/Plain", seeds=[0])
     busy = [row(run, 1000.0, device=planning.device_kind("cpu")) for run in runs]
     monkeypatch.setattr(planning, "rows_shipped", lambda *given: busy)
-    prices = planning.prices(bench.plan("toy/main", [0, 1]), "cpu")
+    prices = planning.prices(bench.plan("toy/main", [0, 1]), "cpu", bench.folder)
     told = {(run.dataset, run.seed): prices[run.key].seconds for run in runs if run.key in prices}
     assert told["Noise8", 1] < 100 and told["Noise16", 1] == 1000.0
 

@@ -1,8 +1,9 @@
-"""Commands that look at finished runs one by one: `results` and `show`."""
+"""Commands that look at finished runs one by one: `results`, `show` and `compare`."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,25 +14,24 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers, reading
-from contrastbench.cli import completing
-from contrastbench.cli.app import app, complain, console, one_line_errors, places
-from contrastbench.cli.choosing import seed_numbers, settings_by_name
-from contrastbench.cli.options import AnyScale, Seeds, Settings
+from contrastbench.cli.app import Folders, command, complain, console
+from contrastbench.cli.options import AnyScale, Seeds, Settings, complete_target, seed_numbers, settings_by_name
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row
 from contrastbench.runner.states import run_of
-from contrastbench.selection import KEY, read_targets, run_folder
+from contrastbench.selection import KEY, read_targets, run_folder, select
 
 FORMATS = ("table", "csv", "json")
+KeyOrCell = Annotated[str, typer.Argument(help="a run's key, or PAPER/TABLE/CELL", autocompletion=complete_target)]
 
 
-@app.command("results")
-@one_line_errors
+@command("results")
 def list_results(
+    context: typer.Context,
     target: Annotated[
         str | None,
-        typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; every paper if not given", autocompletion=completing.targets),
+        typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; every paper if not given", autocompletion=complete_target),
     ] = None,
     dataset: Annotated[str, typer.Option(help="a data set, or a pattern such as 'IMDB-*'")] = "",
     method: Annotated[str, typer.Option(help="a method, or a pattern such as 'Hard*'")] = "",
@@ -48,8 +48,8 @@ def list_results(
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
     changes = settings_by_name(settings)
     asked = read_targets(target and [target], scale, seed_numbers(seeds), changes, dataset=dataset, method=method)
-    status = "" if status == "any" else status
-    found = reading.find(asked.selections, *places_of(origin), complain, status)
+    wanted = "" if status == "any" else status
+    found = reading.find(asked.selections, origin, context.obj.runs, context.obj.results, complain, wanted)
     if not found:
         raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
     if format == "json":
@@ -64,32 +64,23 @@ def list_results(
         _print_results(found, metric or _declared_metrics(row for _, row in found))
 
 
-def places_of(origin: str) -> tuple[str, Path, Path]:
-    return origin, places.runs, places.results
-
-
 def _declared_metrics(rows: Iterable[Row]) -> list[str]:
     """The metrics of the rows' tables that some row has. Two at most, to keep lines short."""
     rows = list(rows)
     wanted = {(row["paper"], table, row["scale"]) for row in rows for table, _ in row["cells"]}
-    cells = [cell for name, table, scale in sorted(wanted) for cell in _cells(name, table, scale)]
+    known = [(papers.paper(name), table, scale) for name, table, scale in sorted(wanted)]
+    cells = [cell for paper, table, scale in known if table in paper.tables for cell in paper.cells(table, scale)]
     measured = {name for row in rows for name in row["metrics"]}
     names = dict.fromkeys(cell.metric for cell in cells if cell.metric in measured)
     return list(names)[:2] or sorted(measured)[:2]
 
 
-def _cells(paper: str, table: str, scale: str) -> Sequence[Any]:
-    known = papers.paper(paper)
-    return known.cells(table, scale) if table in known.tables else ()
-
-
 def _print_results(found: Sequence[tuple[str, Row]], metrics: Sequence[str]) -> None:
     several = len({row["scale"] for _, row in found}) > 1
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for name in ("key", "from", *["scale"] * several, "dataset", "method", "seed"):
-        grid.add_column(name, overflow="fold")
+    grid = _folding("key", "from", *["scale"] * several, "dataset", "method", "seed")
     for metric in metrics:
-        grid.add_column(_words(metric), justify="right")
+        words = metric.removesuffix("_percent").replace("_", " ") + " %" * metric.endswith("_percent")
+        grid.add_column(words, justify="right")
     for place, row in found:
         values = [_number(row["metrics"][name]) if name in row["metrics"] else row["status"] for name in metrics]
         labels = [row["scale"]] * several + [row["dataset"], row["method"], str(row["seed"])]
@@ -100,33 +91,39 @@ def _print_results(found: Sequence[tuple[str, Row]], metrics: Sequence[str]) -> 
     )
 
 
-def _words(metric: str) -> str:
-    return metric.removesuffix("_percent").replace("_", " ") + " %" * metric.endswith("_percent")
+def _folding(*columns: str) -> Grid:
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    return grid
 
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if 1 <= abs(value) < 1000 else f"{value:.4g}"
 
 
-@app.command("show")
-@one_line_errors
+# ---------------------------------------------------------------------------------------------------------------- one
+
+
+@command("show")
 def show_run(
+    context: typer.Context,
     key: Annotated[str, typer.Argument(help="a run's key, or the beginning of one, of a run here or a shipped row")],
 ) -> None:
     """Shows all of one run: its config, metrics, attempts and machine."""
-    known = rows_of_key(key)
-    folder = _folder_of_key(key)
+    known = _rows_of_key(key, context.obj)
+    folder = _folder_of_key(key, context.obj.runs)
     if not known and folder is None:
-        raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {places.runs})")
+        raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {context.obj.runs})")
     grid = Grid(box=None, show_header=False, padding=(0, 2, 0, 0))
     grid.add_column()
     grid.add_column(overflow="fold")
-    for name, value in [*_about_folder(folder), *_about_rows(known)]:
+    for name, value in [*_about_folder(folder), *_about_rows(known, context.obj.runs)]:
         grid.add_row(Text(name, "bold"), value)
     console.print(grid)
 
 
-def rows_of_key(key: str) -> list[tuple[str, Row]]:
+def _rows_of_key(key: str, folders: Folders) -> list[tuple[str, Row]]:
     """The rows of the one run whose key begins so, as (origin, row): made here, shipped, or both.
 
     Raises:
@@ -134,16 +131,16 @@ def rows_of_key(key: str) -> list[tuple[str, Row]]:
     """
     if not KEY.fullmatch(key):
         raise ValueError(f"a key is 6 to 64 of the digits 0-9 and a-f, got {key!r}")
-    every = reading.find(read_targets(None).selections, *places_of("both"), lambda problem: None)
+    every = reading.find(read_targets(None).selections, "both", folders.runs, folders.results, lambda problem: None)
     found = [(place, row) for place, row in every if row["key"].startswith(key)]
     if len(keys := dict.fromkeys(row["key"][:16] for _, row in found)) > 1:
         raise ValueError(f"the keys of {len(keys)} runs begin with {key!r}: {', '.join(list(keys)[:5])}")
     return found
 
 
-def _folder_of_key(key: str) -> Path | None:
+def _folder_of_key(key: str, runs: Path) -> Path | None:
     try:
-        return run_folder(places.runs, key)
+        return run_folder(runs, key)
     except ValueError:
         return None
 
@@ -176,21 +173,17 @@ def _object(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _about_rows(known: Sequence[tuple[str, Row]]) -> Iterable[tuple[str, str]]:
+def _about_rows(known: Sequence[tuple[str, Row]], runs: Path) -> Iterable[tuple[str, str]]:
     for number, (place, row) in enumerate(known):
         if number == 0:
+            cells = dict.fromkeys(f"{table}/{cell}" for table, cell in row["cells"])
             yield "run", f"{row['paper']} {row['dataset']} {row['method']} seed {row['seed']}, {row['scale']} scale"
             yield "kind", f"{row['variant']}, {row['protocol']} protocol (version {row['protocol_version']})"
-            yield (
-                "cells",
-                ", ".join(f"{table}/{cell}" for table, cell in dict.fromkeys(map(tuple, row["cells"]))) or "none",
-            )
+            yield "cells", ", ".join(cells) or "none"
             yield "key", row["key"]
-            yield "config", _config_text(row["config"], _defaults(row))
-        yield (
-            f"metrics, {place}",
-            "\n".join(f"{name} = {value:.6g}" for name, value in row["metrics"].items()) or "none",
-        )
+            yield "config", _config_text(row["config"], _defaults(row, runs))
+        metrics = [f"{name} = {value:.6g}" for name, value in row["metrics"].items()]
+        yield f"metrics, {place}", "\n".join(metrics) or "none"
         yield "status", row["status"] + (f": {row['error']['message']}" if row["error"] else "")
         yield "chosen by", f"{row['selection']}; epoch {row['epoch']}"
         yield "attempts", f"{row['attempt']}, resumed {row['resumes']} times, by the {row['launcher']} launcher"
@@ -201,23 +194,84 @@ def _about_rows(known: Sequence[tuple[str, Row]]) -> Iterable[tuple[str, str]]:
         yield "data", ", ".join(f"{name} {sha256[:16]}" for name, sha256 in row["data"].items()) or "none read"
 
 
-def _defaults(row: Row) -> dict[str, Any]:
+def _defaults(row: Row, runs: Path) -> dict[str, Any]:
     """The config's defaults, so that `show` can mark what the run changes; {} if its paper is not here."""
     try:
-        folder = places.runs / row["paper"] / row["key"]
-        return {spec.name: spec.default for spec in fields(run_of(folder).config)}
+        return {spec.name: spec.default for spec in fields(run_of(runs / row["paper"] / row["key"]).config)}
     except (OSError, ValueError, KeyError):
         return {}
 
 
 def _config_text(config: dict[str, Any], defaults: dict[str, Any]) -> str:
-    return "\n".join(f"{name} = {value_text(value)}{_mark(name, value, defaults)}" for name, value in config.items())
+    return "\n".join(f"{name} = {_value_text(value)}{_mark(name, value, defaults)}" for name, value in config.items())
 
 
 def _mark(name: str, value: Any, defaults: dict[str, Any]) -> str:
-    is_changed = name in defaults and value_text(defaults[name]) != value_text(value)
-    return f"  (default {value_text(defaults[name])})" if is_changed else ""
+    is_changed = name in defaults and _value_text(defaults[name]) != _value_text(value)
+    return f"  (default {_value_text(defaults[name])})" if is_changed else ""
 
 
-def value_text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+# ---------------------------------------------------------------------------------------------------------------- two
+
+
+@command("compare")
+def compare_runs(context: typer.Context, first: KeyOrCell, second: KeyOrCell, scale: AnyScale = None) -> None:
+    """Compares two runs, or two cells seed by seed: what differs in their configs, and each metric's difference."""
+    a, b = _side(first, scale, context.obj), _side(second, scale, context.obj)
+    console.print(_differences(a, b, first, second))
+    console.print(_metric_grid(a, b))
+
+
+def _side(name: str, scale: str | None, folders: Folders) -> dict[int, Row]:
+    """The finished rows of a key or a cell, by seed.
+
+    Raises:
+        ValueError: there are none, or they are of several methods, data sets or scales.
+    """
+    if KEY.fullmatch(name) and name not in papers.names():
+        found = _rows_of_key(name, folders)
+    else:
+        found = reading.find([select(name, scale)], "best", folders.runs, folders.results, complain)
+    rows = [row for _, row in found if row["status"] == "done"]
+    exactly = [row for row in rows if name.endswith(f"/{row['dataset']}/{row['method']}")]
+    rows = exactly or rows  # if a cell is named exactly, leave out the user's own variants of it
+    kinds = {(row["dataset"], row["method"], row["scale"], row["stage"]) for row in rows}
+    if not rows:
+        raise ValueError(f"{name} has no finished run, here or shipped")
+    if len(kinds) > 1:
+        some = "; ".join(" ".join(kind) for kind in sorted(kinds)[:4])
+        raise ValueError(f"{name} is several kinds of runs ({some}); name one cell, and a --scale where there are more")
+    return {row["seed"]: row for row in reversed(rows)}
+
+
+def _differences(a: dict[int, Row], b: dict[int, Row], first: str, second: str) -> Grid:
+    sides = [next(iter(side.values())) for side in (a, b)]
+    names = (*reading.LABELS, "protocol_version")
+    facts = [{name: row[name] for name in names} | row["config"] for row in sides]
+    grid = _folding("differs in", first, second)
+    for name in dict.fromkeys((*facts[0], *facts[1])):
+        values = [_value_text(side.get(name, "-")) for side in facts]
+        if values[0] != values[1] and (name != "seed" or len(a) == len(b) == 1):
+            grid.add_row(name, *values)
+    if not grid.row_count:
+        grid.add_row("config and labels", "the same", "the same")
+    return grid
+
+
+def _metric_grid(a: dict[int, Row], b: dict[int, Row]) -> Grid:
+    """Each metric that both have: means, and the mean difference over the seeds that both have."""
+    rows_a, rows_b = list(a.values()), list(b.values())
+    paired = sorted(set(a) & set(b)) if len(a) > 1 or len(b) > 1 else []
+    grid = _folding("metric", f"first (n={len(a)})", f"second (n={len(b)})", "second - first")
+    for name in rows_a[0]["metrics"]:
+        if all(name in row["metrics"] for row in (*rows_a, *rows_b)):
+            means = [statistics.mean(row["metrics"][name] for row in rows) for rows in (rows_a, rows_b)]
+            pairs = [b[seed]["metrics"][name] - a[seed]["metrics"][name] for seed in paired]
+            spread = f" ± {statistics.stdev(pairs):.3g} ({len(pairs)} pairs)" if len(pairs) > 1 else ""
+            difference = statistics.mean(pairs) if pairs else means[1] - means[0]
+            grid.add_row(name, *(f"{mean:.6g}" for mean in means), f"{difference:+.4g}{spread}")
+    return grid

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from contrastbench import papers
-from contrastbench.cli import completing
-from contrastbench.cli.app import app, complain, complaints, console, one_line_errors, places
-from contrastbench.cli.choosing import asked_for
-from contrastbench.cli.display import layout_for
-from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets, Watch
+from contrastbench.cli.app import Folders, command, complain_of, complaints, console
+from contrastbench.cli.options import AnyScale, Seeds, Settings, Target, Targets, Watch, asked_for
+from contrastbench.cli.plan import layout_for
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.selection import Selection, select
 
@@ -26,9 +24,9 @@ if TYPE_CHECKING:
 FORMATS = ("terminal", "markdown", "latex", "csv")
 
 
-@app.command("table")
-@one_line_errors
+@command("table")
 def show_tables(
+    context: typer.Context,
     targets: Targets = None,
     scale: AnyScale = None,
     seeds: Seeds = None,
@@ -43,7 +41,8 @@ def show_tables(
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
-    tables = _tables(targets, scale, seeds, settings)
+    selections = asked_for(targets, scale, seeds, settings).selections
+    tables = [pair for selection in selections for pair in _tables(selection, context.obj)]
     if format == "csv":
         typer.echo(csv_text(cells_frame(table for table, _ in tables)), nl=False)
         return
@@ -60,33 +59,27 @@ def show_tables(
         )
 
 
-def _tables(
-    targets: list[str] | None, scale: str | None, seeds: str | None, settings: list[str] | None
-) -> list[tuple[JoinedTable, bool]]:
+def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, bool]]:
     """The selected tables, then the user's own, each with whether it has all its cells. Says other scales on stderr.
 
     A table with a part of its cells is not tested: Holm's correction is over all claims of a table.
     """
     from contrastbench.evidence import gather, own_tables
 
-    found = []
-    for selection in asked_for(targets, scale, seeds, settings).selections:
-        evidence = gather(selection.paper, places.runs, places.results)
-        for problem in evidence.problems:
-            complain(problem)
-        chosen = evidence.select(selection)
-        own = [] if seeds or settings else own_tables(evidence)
-        own = [table for table in own if _is_shown(table, selection)]
-        if selection.cell and not chosen and not own and not selection.cells(every_table=True):
-            raise selection.unknown_cell(cell.name for table in own_tables(evidence) for cell in table.cells)
-        cells = {(table.name, table.scale): len(table.cells) for table in evidence.tables}
-        found += [(table, len(table.cells) == cells[table.name, table.scale]) for table in chosen]
-        found += [(table, True) for table in own]
-        others = {(table.name, table.scale) for table in evidence.measured} - {(t.name, t.scale) for t in chosen}
-        other_scales = sorted({where for name, where in others if name in selection.tables}, key=SCALES.index)
-        if other_scales and not scale:
-            complaints.print(f"{selection.paper.name} is also measured at: {', '.join(other_scales)} (see --scale)")
-    return found
+    evidence = gather(selection.paper, folders.runs, folders.results)
+    complain_of(evidence.problems)
+    declared = evidence.select(selection)
+    every_own = [] if selection.seeds or selection.settings else own_tables(evidence)
+    own = [table for table in every_own if _is_shown(table, selection)]
+    if selection.cell and not declared and not own and not selection.cells(every_table=True):
+        raise selection.unknown_cell(cell.name for table in every_own for cell in table.cells)
+    others = {(table.name, table.scale) for table in evidence.measured} - {(t.name, t.scale) for t in declared}
+    other_scales = sorted({scale for name, scale in others if name in selection.tables}, key=SCALES.index)
+    if other_scales and not selection.scale:
+        complaints.print(f"{selection.paper.name} is also measured at: {', '.join(other_scales)} (see --scale)")
+    cells = {(table.name, table.scale): len(table.cells) for table in evidence.tables}
+    whole = [len(table.cells) == cells[table.name, table.scale] for table in declared]
+    return [*zip(declared, whole, strict=True), *((table, True) for table in own)]
 
 
 def _is_shown(table: JoinedTable, selection: Selection) -> bool:
@@ -95,10 +88,10 @@ def _is_shown(table: JoinedTable, selection: Selection) -> bool:
     return any(selection.names(cell.name, cell.dataset, cell.method) for cell in table.cells)
 
 
-@app.command("plot")
-@one_line_errors
+@command("plot")
 def plot_rows(
-    target: Annotated[str, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]", autocompletion=completing.targets)],
+    context: typer.Context,
+    target: Target,
     x: Annotated[
         str | None, typer.Option(help="a number in the config, as beta; all standard figures if not given")
     ] = None,
@@ -115,8 +108,8 @@ def plot_rows(
     from contrastbench.report import style
 
     selection = select(target)
-    evidence = gather(selection.paper, places.runs, places.results)
-    folder = places.results / "report" / "figures" / selection.paper.name
+    evidence = gather(selection.paper, context.obj.runs, context.obj.results)
+    folder = context.obj.results / "report" / "figures" / selection.paper.name
     if x is None:
         if out and out.suffix in (".svg", ".pdf", ".png"):
             raise ValueError(f"--out {out} is one file, and without --x there are several; give a folder, or --x")
@@ -130,9 +123,9 @@ def plot_rows(
     console.print(f"1 file: {path}", soft_wrap=True)
 
 
-@app.command("report")
-@one_line_errors
+@command("report")
 def write_report(
+    context: typer.Context,
     watch: Watch = False,
     out: Annotated[Path | None, typer.Option(help="the page's file; results/report/index.html if not given")] = None,
 ) -> None:
@@ -140,9 +133,9 @@ def write_report(
     from contrastbench.drawing import write_page
     from contrastbench.evidence import gather
 
-    path = out or places.results / "report" / "index.html"
+    folders, path = context.obj, out or context.obj.results / "report" / "index.html"
     while True:
-        evidence = [gather(papers.paper(name), places.runs, places.results) for name in papers.names()]
+        evidence = [gather(papers.paper(name), folders.runs, folders.results) for name in papers.names()]
         again = watch and any(each.states["running"] + each.states["queued"] for each in evidence)
         write_page(evidence, path, reload_seconds=5 if again else None)
         if not again:

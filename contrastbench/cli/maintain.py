@@ -12,18 +12,17 @@ from typing import Annotated
 import typer
 
 from contrastbench import papers
-from contrastbench.cli.app import app, complain, console, one_line_errors, places
-from contrastbench.cli.choosing import asked_for
-from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets
+from contrastbench.cli.app import command, complain, complain_of, console
+from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets, asked_for
 from contrastbench.runner import files
 from contrastbench.runner.rows import run_folders, sort_key
 from contrastbench.runner.states import state_of
 from contrastbench.runner.vocabulary import canonical_json
 
 
-@app.command("collect")
-@one_line_errors
+@command("collect")
 def collect_rows(
+    context: typer.Context,
     what: Annotated[
         list[str] | None, typer.Argument(help="papers, or files and folders with rows made elsewhere")
     ] = None,
@@ -40,21 +39,21 @@ def collect_rows(
     from contrastbench import shipping
     from contrastbench.evidence import gather
 
-    check_is_results_folder(into)
+    _check_is_results_folder(into)
+    runs, results = context.obj.runs, context.obj.results
     paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
     named = [each for each in what or () if Path(each) not in paths]
     asked = asked_for(named, None, seeds, settings)
     changed = {each.paper.name for each in asked.selections} if named else set()
     if paths:
-        changed |= _collect_files(paths, into)
+        changed |= _collect_files(paths, into, results)
     for selection in asked.selections if named or not paths else ():
-        evidence = gather(selection.paper, places.runs, places.results)
+        evidence = gather(selection.paper, runs, results)
         rows = shipping.promotable_rows(evidence)
         if seeds or settings or not selection.whole:
-            wanted = {folder.name for folder in asked.folders(places.runs, complain)}
+            wanted = {folder.name for folder in asked.folders(runs, complain)}
             rows = {key: row for key, row in rows.items() if key in wanted}
-        for problem in evidence.problems:
-            complain(problem)
+        complain_of(evidence.problems)
         console.print(f"{selection.paper.name}: {len(rows)} finished rows here stand in a table")
         if into is not None and rows:
             changed |= {selection.paper.name} if shipping.ship(selection.paper, rows, into) else set()
@@ -63,18 +62,17 @@ def collect_rows(
         shipping.write_generated(into.absolute(), changed)
 
 
-def _collect_files(paths: Sequence[Path], into: Path | None) -> set[str]:
+def _collect_files(paths: Sequence[Path], into: Path | None, results: Path) -> set[str]:
     """Says which rows of the files stand in a table, and ships those if ``into`` is given; the papers that changed."""
     from contrastbench import shipping
 
     by_paper, problems = shipping.read_rows(paths)
-    for problem in problems:
-        complain(problem)
+    complain_of(problems)
     if problems:
         raise ValueError(f"{len(problems)} rows cannot be trusted, so none was taken")
     changed = set()
     for name, rows in by_paper.items():
-        reasons = shipping.sort_rows(papers.paper(name), rows, into or places.results)
+        reasons = shipping.sort_rows(papers.paper(name), rows, into or results)
         devices = ", ".join(dict.fromkeys(row["device"] for row in rows.values()))
         console.print(f"{name}: {len(rows)} rows from {devices}", soft_wrap=True)
         for reason, alike in reasons.items():
@@ -85,7 +83,7 @@ def _collect_files(paths: Sequence[Path], into: Path | None) -> set[str]:
     return changed
 
 
-def check_is_results_folder(folder: Path | None) -> None:
+def _check_is_results_folder(folder: Path | None) -> None:
     """Refuses a folder for shipped rows unless it holds results, is empty or is new.
 
     Raises:
@@ -101,9 +99,9 @@ def check_is_results_folder(folder: Path | None) -> None:
         )
 
 
-@app.command("export")
-@one_line_errors
+@command("export")
 def export_rows(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="the file to write, one row a line; `collect` reads it elsewhere")],
     targets: Targets = None,
     scale: AnyScale = None,
@@ -111,12 +109,11 @@ def export_rows(
     settings: Settings = None,
 ) -> None:
     """Writes this machine's rows, also those of failed runs, to one file for `collect` in another checkout."""
+    runs, asked = context.obj.runs, asked_for(targets, scale, seeds, settings)
     some = targets or scale or seeds or settings
-    asked = asked_for(targets, scale, seeds, settings)
-    folders = asked.folders(places.runs, complain) if some else list(run_folders(places.runs))
+    folders = asked.folders(runs, complain) if some else list(run_folders(runs))
     states = [state_of(folder) for folder in folders]
-    for problem in (state.problem for state in states if state.problem):
-        complain(problem)
+    complain_of(state.problem for state in states if state.problem)
     rows = sorted((state.row for state in states if state.row), key=sort_key)
     files.write_text(out, "".join(canonical_json(row) + "\n" for row in rows))
     dirty = sum(row["git"]["dirty"] is not False for row in rows)
@@ -124,24 +121,23 @@ def export_rows(
     console.print(f"{out}: {len(rows)} rows{refused}", soft_wrap=True)
 
 
-@app.command("verify")
-@one_line_errors
-def verify_results() -> None:
+@command("verify")
+def verify_results(context: typer.Context) -> None:
     """Checks that rows are whole, that tables, figures and READMEs follow from them, and that rows here agree."""
     from contrastbench import shipping
     from contrastbench.evidence import agreement, gather
 
-    if not any(places.results.glob("*/rows.jsonl")):
-        raise ValueError(f"no results in {places.results}: no PAPER/rows.jsonl is there")
-    problems = shipping.stale_results(places.results)
+    runs, results = context.obj.runs, context.obj.results
+    if not any(results.glob("*/rows.jsonl")):
+        raise ValueError(f"no results in {results}: no PAPER/rows.jsonl is there")
+    problems = shipping.stale_results(results)
     console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
     for name in papers.names():
-        evidence = gather(papers.paper(name), places.runs, places.results)
+        evidence = gather(papers.paper(name), runs, results)
         agreed = agreement(evidence)
         if agreed.counts:
             console.print(f"{name}, here against shipped: {agreed}")
         problems += [*evidence.problems, *agreed.differing]
-    for problem in problems:
-        complain(problem)
+    complain_of(problems)
     if problems:
         raise typer.Exit(1)

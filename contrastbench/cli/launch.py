@@ -1,0 +1,186 @@
+"""What happens before and while runs work: the launcher and its options, the data sets, the tickets, the display."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from contrastbench.cli.app import complain, complain_of, console, in_one_line
+from contrastbench.cli.progress import SECONDS_BETWEEN_LINES, Display
+from contrastbench.data import catalogue
+from contrastbench.runner.devices import check_device, gpu_count
+from contrastbench.runner.launchers import Job, Outcome, inline, local
+from contrastbench.runner.plan import Planned, write_tickets
+from contrastbench.runner.profiles import Profile, read_profile
+from contrastbench.runner.vocabulary import Run, resolved
+from contrastbench.settings import allowed_values
+
+LAUNCHERS_WITH = {  # which launchers have a use for an option
+    **dict.fromkeys(("device", "threads"), ("inline", "local")),
+    **dict.fromkeys(("slots", "runs_per_gpu"), ("local",)),
+    **dict.fromkeys(("profile", "detach", "dry_run"), ("slurm",)),
+}
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A launcher with every option set."""
+
+    name: str
+    device: str = "auto"
+    threads: int = 1
+    slots: int | None = None
+    runs_per_gpu: int = 1
+    site: Profile = Profile()
+    detach: bool = False
+
+    @property
+    def run_device(self) -> str:
+        """The device to plan for: "cpu", or what was asked for if there is a GPU. A stage may still prefer the CPU."""
+        if self.name == "slurm":
+            return self.site.run_device
+        return "cpu" if self.device == "auto" and not gpu_count() else self.device
+
+    def start(self, jobs: Sequence[Job], display: Display, runs_folder: Path) -> Outcome:
+        if self.name == "inline":
+            return inline.launch(jobs, watch=display.watch, device=self.device, threads=self.threads)
+        if self.name == "local":
+            placed = local.placed(jobs, self.device, self.slots, self.threads, self.runs_per_gpu)
+            return local.launch(*placed, watch=display.watch)
+        from contrastbench.runner.launchers import slurm
+
+        return slurm.launch(jobs, self.site, runs_folder, watch=display.watch, detach=self.detach)
+
+    def print_scripts(self, jobs: Sequence[Job], runs_folder: Path) -> None:
+        """Prints the scripts that would be given to sbatch."""
+        from contrastbench.runner.launchers.slurm import dry_run
+
+        for text in dry_run(jobs, self.site, runs_folder):
+            console.print(text, soft_wrap=True)
+
+
+def launcher_of(name: str, **given: Any) -> Launcher:
+    """The launcher of that name with the options of the command line, None or False where it said nothing.
+
+    Raises:
+        ValueError: there is no such launcher, or it has no use for an option that was given.
+    """
+    if name not in ("inline", "local", "slurm"):
+        raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
+    said = {option: value for option, value in given.items() if value}
+    for option in said:
+        if name not in LAUNCHERS_WITH[option]:
+            where = "its profile says that" if name == "slurm" else f"it is for --launcher {LAUNCHERS_WITH[option][0]}"
+            raise ValueError(f"--{option.replace('_', '-')} has no use with --launcher {name}; {where}")
+    if name == "slurm":
+        return Launcher(name, site=read_profile(said.get("profile", "default")), detach=bool(said.get("detach")))
+    check_device(said.get("device", "auto"))
+    return Launcher(name, **said)
+
+
+def launch(
+    wanted: Sequence[Planned],
+    launcher: Launcher,
+    runs_folder: Path,
+    seconds_between_lines: float = SECONDS_BETWEEN_LINES,
+) -> Outcome:
+    """Starts the runs that nobody has begun. On a cluster, also follows those that are queued or at work."""
+    if launcher.name != "slurm":
+        wanted = [each for each in wanted if each.is_to_run]
+    if not wanted:
+        return Outcome()
+    if launcher.name == "slurm":
+        os.environ.update(launcher.site.variables)
+        check_data(each.run for each in wanted if each.is_to_run)  # compute nodes have no network
+    jobs = _write_each_ticket(wanted, runs_folder)
+    with Display(console, len(jobs), seconds_between_lines) as display:
+        outcome = launcher.start(jobs, display, runs_folder)
+    complain_of(outcome.notes)
+    return outcome
+
+
+NOT_THIS_RUNS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _write_each_ticket(to_run: Sequence[Planned], runs_folder: Path) -> list[Job]:
+    """Writes the tickets and returns the jobs. A run whose folder cannot be written is named and left out.
+
+    Raises:
+        OSError: the runs folder itself cannot be written.
+    """
+    jobs: list[Job] = []
+    for each in to_run:
+        try:
+            jobs += write_tickets([each], runs_folder)
+        except OSError as error:
+            if error.errno in NOT_THIS_RUNS_FAULT or not (runs_folder / each.run.paper).is_dir():
+                raise
+            complain(f"{in_one_line(error)}; the other runs go on")
+    return jobs
+
+
+# ------------------------------------------------------------------------------------------------------------ the data
+
+
+def _named_in_configs(runs: Iterable[Run]) -> list[str]:
+    """The texts in the runs' configs that may name a data set: a field with a fixed set of words never does."""
+    configs = {run.config for run in runs}
+    texts = [(config, *pair) for config in configs for pair in resolved(config).items() if isinstance(pair[1], str)]
+    return sorted({text for config, name, text in texts if not isinstance(allowed_values(config, name), tuple)})
+
+
+def check_data(runs: Iterable[Run]) -> None:
+    """Loads the data sets that the runs' configs name from what is here.
+
+    Raises:
+        ValueError: one is missing or damaged; the message says how to get it.
+    """
+    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.found())}
+    for name in _named_in_configs(runs):
+        if name.partition("@")[0] in known:
+            catalogue.load(name, download=False)
+
+
+def _missing(runs: Iterable[Run]) -> list[str]:
+    """The data sets that the runs' configs name and that must be there first."""
+    named = [catalogue.DATA_SETS[name] for name in _named_in_configs(runs) if name in catalogue.DATA_SETS]
+    return [each.name for each in named if not each.embedded and not catalogue.is_here(each)]
+
+
+def with_data(planned: Sequence[Planned]) -> list[Planned]:
+    """The runs without those that are to start and whose data are not here; a line says which data those are."""
+    missing = _missing(each.run for each in planned if each.is_to_run)
+    if not missing:
+        return list(planned)
+    kept = [each for each in planned if not each.is_to_run or not _missing([each.run])]
+    names, count = " ".join(missing), len(planned) - len(kept)
+    complain(f"{count} runs are left out, since {names} is not here: contrastbench data fetch {names}")
+    return kept
+
+
+def fetch_missing_data(runs: Iterable[Run]) -> None:
+    """Fetches the data sets that runs name and that are not here, if somebody at the terminal agrees.
+
+    Raises:
+        ValueError: some are not here and cannot be downloaded, or nobody agreed.
+    """
+    missing = _missing(runs)
+    if not missing:
+        return
+    here = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here (looked in {catalogue.data_root()})"
+    by_hand = [name for name in missing if not catalogue.DATA_SETS[name].downloaded]
+    if by_hand:
+        wanted = "; ".join(f"{name}: {catalogue.DATA_SETS[name].origin}" for name in by_hand)
+        raise ValueError(f"{here}; what cannot be downloaded must be put there by hand: {wanted}")
+    command = f"contrastbench data fetch {' '.join(missing)}"
+    if not (console.is_terminal and sys.stdin.isatty() and typer.confirm(f"{here}. Fetch now?")):
+        raise ValueError(f"{here}; `{command}` gets {'it' if len(missing) == 1 else 'them'}, then this goes on")
+    for name in missing:
+        catalogue.load(name, download=True)

@@ -1,0 +1,343 @@
+"""Commands that start nothing: `list` says what there is to run, `plan` what is left to do and what it would cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table as Grid
+from rich.text import Text
+
+from contrastbench import papers
+from contrastbench.cli.app import Folders, command, complain, console
+from contrastbench.cli.options import ProfileName, Scale, Seeds, Settings, Targets, asked_for, complete_target
+from contrastbench.data import catalogue
+from contrastbench.runner.devices import device_elsewhere
+from contrastbench.runner.launchers import local, slurm_queue
+from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
+from contrastbench.runner.profiles import read_profile
+from contrastbench.runner.provenance import device_kind
+from contrastbench.runner.rows import rows_shipped
+from contrastbench.runner.states import FAILURES, StillQueued, read_ticket, run_of
+from contrastbench.runner.vocabulary import SCALES, Cell, Run, chain
+from contrastbench.selection import Targets as AskedFor
+from contrastbench.selection import run_folder, select
+
+WIDE_ENOUGH = 100  # characters; a narrower terminal has fewer columns
+MOST_CELLS = 60  # more than these a plan does not show one by one
+COUNTS = ("done", "shipped", "failed", "running", "to run")
+
+
+@command("list")
+def list_papers(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="PAPER\\[/TABLE]: with each table's question", autocompletion=complete_target),
+    ] = None,
+) -> None:
+    """Lists the papers, or a paper's tables with their questions; with the number of cells and runs at each scale."""
+    grid = Grid(*(["paper/table"] if targets else ["paper", "tables"]), *SCALES, box=None, padding=(0, 2, 0, 0))
+    lines = list(_lines_of_tables(asked_for(targets)) if targets else _lines_of_papers())
+    for line in lines:
+        grid.add_row(*line)
+    console.print(grid)
+    notes = ["cells (runs) at each scale"]
+    if any("*" in str(text) for line in lines for text in line):
+        notes += [f"*: {'only' if targets else 'more'} where the table is named, as PAPER/TABLE"]
+    if not targets:
+        notes += ["`contrastbench list PAPER` has its tables and their questions"]
+    console.print("; ".join(notes), style="dim")
+
+
+def _lines_of_papers() -> Iterator[list[str | Text]]:
+    """A line for each paper: what a command that names the paper alone does at each scale."""
+    for name in papers.names():
+        selections = [select(name, scale) for scale in SCALES]
+        sizes = (_size(cell for _, cell in each.cells()) + "*" * bool(each.tables_left_out()) for each in selections)
+        yield [name, str(len(papers.paper(name).tables)), *sizes]
+
+
+def _lines_of_tables(asked: AskedFor) -> Iterator[list[str | Text]]:
+    """Two lines for each table: its sizes, and its question."""
+    for selection in asked.selections:
+        paper = selection.paper
+        for name, table in ((name, paper.tables[name]) for name in selection.tables):
+            sizes = (_size(paper.cells(name, scale)) + "*" * (scale in table.only_by_name) for scale in SCALES)
+            yield [f"{paper.name}/{name}", *sizes]
+            yield [Text(table.title, "dim")]
+
+
+def _size(cells: Iterable[Cell]) -> str:
+    cells = list(cells)
+    return f"{len(cells)} ({len(chain(run for cell in cells for run in cell.runs))})" if cells else "-"
+
+
+@command("plan")
+def show_plan(
+    context: typer.Context,
+    targets: Targets = None,
+    scale: Scale = "quick",
+    seeds: Seeds = None,
+    settings: Settings = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda: the device to estimate the cost for")] = "cpu",
+    gpu: Annotated[
+        str | None, typer.Option(help="with --device cuda: a part of the name of the GPU to estimate for")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
+    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit if not given")] = None,
+    runs_per_gpu: Annotated[int, typer.Option(min=1, help="with --device cuda: runs at the same time on a GPU")] = 1,
+    profile: ProfileName = None,
+) -> None:
+    """Shows what `run` would do: each cell's runs that are done, shipped, failed and to run, and what they would cost.
+
+    The cost comes from rows of the same kind of CPU. With --device cuda it comes from rows of this machine's GPU; if
+    this machine has none, from rows of the GPU that most rows name. A stage that computes on the CPU only is priced by
+    rows from CPUs.
+    """
+    asked = asked_for(targets, scale, seeds, settings)
+    planned = planned_runs(asked, context.obj)
+    there = slots_for(device, slots, threads, runs_per_gpu, profile)
+    known = prices(planned, "cuda" if there.unit == "GPU" else "cpu", context.obj.results, gpu=gpu)
+    console.print(plan_grid(planned, seconds_by_key(known), there, console.width))
+    to_run = [each for each in planned if each.is_to_run]
+    hours, wall = cost_of(to_run, seconds_by_key(known), there)
+    about = f": about {hours} {there.unit} hours, {wall} with {there.count} at a time" if to_run else ""
+    console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
+    if has_many_cells(planned):
+        console.print("`contrastbench plan PAPER/TABLE` shows a table's cells", style="dim")
+    if there.unit == "GPU":
+        console.print(priced_by(known[each.run.key] for each in to_run), soft_wrap=True)
+    if expected := sum(isinstance(known[each.run.key], Expected) for each in to_run):
+        console.print(f"no row is like {expected} of them: their cost is estimated from the measured time of a step")
+    if "?" in hours:
+        console.print("?: nothing similar was measured on this kind of device; a first run tells the cost of its like")
+    say_what_is_run_by_name(asked)
+
+
+def say_what_is_run_by_name(asked: AskedFor) -> None:
+    """Says how many tables of whole papers a command leaves out, because they are run by name only."""
+    counts = {each.paper.name: len(each.tables_left_out()) for each in asked.selections}
+    if some := ", ".join(f"{count} tables of {paper}" for paper, count in counts.items() if count):
+        console.print(f"run by name only: {some} (`contrastbench list PAPER` has their names)", style="dim")
+
+
+# ---------------------------------------------------------------------------------------------- which runs, and where
+
+
+def planned_runs(
+    asked: AskedFor, folders: Folders, still_queued: StillQueued | None = None, *, every_table: bool = False
+) -> list[Planned]:
+    """Plans what was asked for, each run once.
+
+    Args:
+        every_table: a whole paper also stands for its tables that `run` starts only when they are named.
+
+    Raises:
+        ValueError: a key that no run here has, an unknown cell or data set, or targets without a cell at their scale.
+    """
+    for name in (name for key, text in asked.settings.items() if key.endswith("dataset") for name in text.split(",")):
+        catalogue.described(name)
+    still_queued = still_queued or slurm_queue.still_queued()
+
+    def again(known: Sequence[Path]) -> list[Planned]:
+        """Plans the runs that have these folders here, and the runs that they need."""
+        cells = {each.name: tuple((table, cell) for table, cell in read_ticket(each)["cells"]) for each in known}
+        return plan_runs(map(run_of, known), cells, folders.runs, still_queued=still_queued)
+
+    planned = again([run_folder(folders.runs, key) for key in asked.keys])
+    for selection in asked.selections:
+        shipped = rows_shipped(folders.results, selection.paper.name)
+        cells = selection.cells(every_table=every_table)
+        if cells or not selection.cell:
+            keys = frozenset(row["key"] for row in shipped if row["status"] == "done")
+            planned += plan(cells, folders.runs, keys, still_queued)
+        elif own := list(selection.folders(folders.runs, complain)):  # no paper declares them, but they were run here
+            planned += again(own)
+        else:
+            raise selection.unknown_cell()
+    if asked.typed and not planned:
+        scale = asked.selections[0].scale
+        raise ValueError(f"{', '.join(asked.typed)} has no cells at scale {scale}; see `contrastbench list`")
+    once: dict[str, Planned] = {}
+    for each in planned:
+        once.setdefault(each.run.key, each)
+    return list(once.values())
+
+
+def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> Slots:
+    """The slots over which a plan's runs are spread: those of a cluster profile, or of this machine.
+
+    A login node has no GPU to count. If ``count`` is not given there, one GPU is assumed.
+    """
+    if profile:
+        site = read_profile(profile)
+        count = count or site.sbatch.get("array_parallelism", 256) * len(site.devices)
+        device, threads, runs_per_gpu = site.run_device, site.threads, site.runs_per_gpu
+    if device != "cpu" and not device.startswith("cuda"):
+        raise ValueError(f"device must be cpu, cuda or cuda:0, got {device!r}")
+    if device == "cpu":
+        return Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
+    there = local.slots_here(device, None, threads, runs_per_gpu) if not count and has_gpu() else ()
+    return Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)
+
+
+def has_gpu() -> bool:
+    import torch  # takes seconds, and planning for a CPU does without
+
+    return torch.cuda.is_available()
+
+
+# ------------------------------------------------------------------------------------------------- what the runs cost
+
+
+def prices(
+    planned: Sequence[Planned], device: str, results: Path, *, gpu: str | None = None
+) -> dict[str, Price | None]:
+    """Prices each run by rows of similar runs: run key -> seconds and the device measured; None where nothing tells.
+
+    Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
+    rows, the paper may know a price by other means.
+
+    Args:
+        device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced by rows from CPUs.
+        gpu: a part of the name of the GPU to count for. If None, this machine's GPU, else the one measured most.
+    """
+    names = sorted({each.run.paper for each in planned})
+    here = [each.state.row for each in planned if each.state.row]
+    shipped = [row for name in names for row in rows_shipped(results, name)]
+    own, every = Estimator(here), Estimator([*here, *shipped])
+    kinds = {"cpu": [device_kind("cpu")]}
+    if device != "cpu":
+        kinds["cuda"] = _gpus(every.devices, gpu)  # a machine with a GPU, whose CPU need not be this one's
+        kinds["cpu"] += [kind for kind in every.devices if kind.startswith("cpu (")]
+
+    def price(run: Run) -> Price | None:
+        on_cpu = device_elsewhere(run.paper, run.stage, run.config, device) == "cpu"
+        there = kinds["cpu" if on_cpu else "cuda"]
+        return own.price(run, there) or every.price(run, there) or _expected(run, there, results)
+
+    return {each.run.key: price(each.run) for each in planned}
+
+
+def seconds_by_key(known: Mapping[str, Price | None]) -> dict[str, float | None]:
+    return {key: price.seconds if price else None for key, price in known.items()}
+
+
+def _expected(run: Run, kinds: Sequence[str], results: Path) -> Price | None:
+    """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
+
+    A paper says it by ``expected_seconds(run, folder of its results)``, seconds by device.
+    """
+    expected = papers.paper(run.paper).expected_seconds
+    seconds = expected(run, results / run.paper) if expected else {}
+    return next((Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
+
+
+def _gpus(measured: Sequence[str], name: str | None) -> list[str]:
+    """The GPUs whose rows may price a run, the best first: this machine's, then those measured most.
+
+    Raises:
+        ValueError: none is named like ``name``.
+    """
+    here = [device_kind("cuda")] if has_gpu() else []
+    kinds = list(dict.fromkeys([*here, *(kind for kind in measured if not kind.startswith("cpu"))]))
+    wanted = [kind for kind in kinds if (name or "").lower() in kind.lower()]
+    if name and not wanted:
+        raise ValueError(f"nothing was measured on a GPU named like {name!r}; there are: {', '.join(kinds) or 'none'}")
+    return wanted
+
+
+# ------------------------------------------------------------------------------------------------- how a plan is shown
+
+
+def plan_grid(planned: Iterable[Planned], seconds: Mapping[str, float | None], slots: Slots, width: int = 160) -> Grid:
+    """A line per cell: how many of its runs are done, shipped, failed and to run, and what the last would cost.
+
+    If the cells would fill more than a screen, a line per table. Columns that count nothing are left out, so that a
+    plan fits 80 characters.
+    """
+    tables = _by_table_and_cell(planned)
+    if has_many_cells(planned):
+        tables = {"": {heading: _together(cells.values()) for heading, cells in tables.items()}}
+    everything = [_plan_counts(runs.values()) for cells in tables.values() for runs in cells.values()]
+    shown = [name for name in COUNTS if any(counts[name] for counts in everything)]
+    hours = [f"{slots.unit} hours"] if width >= WIDE_ENOUGH else []
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in ("table" if "" in tables else "cell", *shown, *hours, "wall time"):
+        grid.add_column(column, justify="left" if column in ("table", "cell") else "right", overflow="fold")
+    for heading, cells in tables.items():
+        if heading:
+            grid.add_row(Text(heading, "bold"))
+        for name, runs in cells.items():
+            counts = _plan_counts(runs.values())
+            spent = cost_of([each for each in runs.values() if each.is_to_run], seconds, slots)
+            numbers = (str(counts[column] or "") for column in shown)
+            grid.add_row(f"  {name}" if heading else name, *numbers, *spent[:1] * len(hours), spent[1])
+    return grid
+
+
+def layout_for(width: int) -> str:
+    """The layout of a table for a terminal; in a narrow one a cell's numbers stand in lines below each other."""
+    return "auto" if width >= WIDE_ENOUGH else "grid"
+
+
+def has_many_cells(planned: Iterable[Planned]) -> bool:
+    return sum(len(cells) for cells in _by_table_and_cell(planned).values()) > MOST_CELLS
+
+
+def _together(cells: Iterable[dict[str, Planned]]) -> dict[str, Planned]:
+    return {key: each for runs in cells for key, each in runs.items()}
+
+
+def _by_table_and_cell(planned: Iterable[Planned]) -> dict[str, dict[str, dict[str, Planned]]]:
+    """Table -> cell -> runs by key; a run that only others need stands under its stage."""
+    tables: dict[str, dict[str, dict[str, Planned]]] = {}
+    for each in planned:
+        for table, name in each.places:
+            heading = f"{each.run.paper}/{table}, {each.run.scale} scale"
+            tables.setdefault(heading, {}).setdefault(name, {})[each.run.key] = each
+    return tables
+
+
+def _plan_counts(runs: Iterable[Planned]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for each in runs:
+        counts["shipped"] += each.shipped
+        counts["to run"] += each.is_to_run
+        counts["done"] += each.state.name == "done"
+        counts["failed"] += each.state.name in FAILURES
+        counts["running"] += each.state.name in ("running", "queued")
+    return counts
+
+
+def cost_of(to_run: Iterable[Planned], seconds: Mapping[str, float | None], slots: Slots) -> tuple[str, str]:
+    """Device hours and wall time of the runs, with a ``?`` if some run's cost is unknown."""
+    estimated = [seconds.get(each.run.key) for each in to_run]
+    if not estimated:
+        return "", ""
+    known = [value for value in estimated if value is not None]
+    if not known:
+        return "?", "?"
+    more = " + ?" if len(known) < len(estimated) else ""
+    return f"{slots.device_hours(known):.2f}{more}", f"{duration(slots.wall_hours(known))}{more}"
+
+
+def priced_by(prices: Iterable[Price | None]) -> str:
+    """``28 runs are priced by rows from NVIDIA H100 80GB HBM3``: which devices the prices come from."""
+    devices = Counter(price.device for price in prices if price)
+    lines = [
+        f"{count} {'run is' if count == 1 else 'runs are'} priced by rows from {name}"
+        for name, count in devices.items()
+    ]
+    return "; ".join(lines) or "no run is priced by rows of a GPU"
+
+
+def duration(hours: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h`` or ``2.1 d``."""
+    for size, unit in ((24, "d"), (1, "h")):
+        if hours >= 2 * size:
+            return f"{hours / size:.1f} {unit}"
+    return f"{60 * hours:.0f} min" if hours >= 2 / 60 else f"{3600 * hours:.0f} s"

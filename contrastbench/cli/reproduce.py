@@ -1,0 +1,279 @@
+"""`contrastbench reproduce`, which run_all.sh is: run what is missing, write the page, end with one screen."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table as Grid
+from rich.text import Text
+
+from contrastbench import papers
+from contrastbench.cli.app import Folders, command, complain_of, console
+from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of, with_data
+from contrastbench.cli.options import Device, Scale, Seeds, Slots, Targets, Threads, asked_for
+from contrastbench.cli.plan import duration, layout_for, planned_runs, prices
+from contrastbench.cli.run import metrics_missing
+from contrastbench.runner import files, states
+from contrastbench.runner.plan import Planned
+from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.states import folder_of
+from contrastbench.runner.vocabulary import Run, chain
+from contrastbench.selection import Targets as AskedFor
+
+FINDINGS = 3  # on the screen; the page has all
+LONGEST_FINDING = 150  # characters
+SECONDS_BETWEEN_LINES = 60.0  # where the output is a file
+SUFFIXES = (".py", ".html", ".css", ".js")  # of the code that makes a page
+CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell are done and shown first too
+
+
+@command("reproduce")
+def reproduce(
+    context: typer.Context,
+    targets: Targets = None,
+    scale: Scale = "quick",
+    seeds: Seeds = None,
+    device: Device = None,
+    threads: Threads = None,
+    slots: Slots = None,
+) -> None:
+    """Runs what is missing, writes the HTML page, and ends with one screen of what was done and found."""
+    folders, asked = context.obj, asked_for(targets, scale, seeds)
+    launcher = launcher_of("local", device=device, threads=threads, slots=slots)
+    before = planned_runs(asked, folders)
+    if not targets:  # who asks for everything gets what can be had
+        before = with_data(before)
+    to_run = [each for each in before if each.is_to_run]
+    fetch_missing_data(each.run for each in to_run)
+    began = time.monotonic()
+    names = list(dict.fromkeys(each.run.paper for each in before))
+    first = first_part(before, folders) if to_run and len(names) > 1 else None
+    if first and (soon := [each for each in to_run if each.run.key in first.keys]):
+        launch(soon, launcher, folders.runs, SECONDS_BETWEEN_LINES)
+        first.print(folders)
+    left = [each for each in to_run if not _has_ended(each, folders.runs)]
+    launch(left, launcher, folders.runs, SECONDS_BETWEEN_LINES)
+    keys = {each.run.key for each in before}
+    after = [each for each in planned_runs(asked, folders) if each.run.key in keys] if to_run else before
+    summary = _read_or_summarise(names, asked, folders)
+    hours = (time.monotonic() - began) / 3600
+    _print_screen(after, {each.run.key for each in to_run}, summary, folders, scale, hours)
+    missing = metrics_missing(asked, folders.runs)
+    complain_of(missing)
+    if missing or any(each.state.name != "done" for each in after):
+        raise typer.Exit(1)
+
+
+def _has_ended(each: Planned, runs: Path) -> bool:
+    """Whether a run has left its row since it was planned; False if its folder cannot be read."""
+    return os.path.exists(folder_of(each.run, runs) / "row.json")
+
+
+# ------------------------------------------------------------------------------------------------ what is shown first
+
+Place = tuple[str, str, str]  # paper, table and the scale of its runs
+
+
+@dataclass(frozen=True)
+class First:
+    """Some cells of one table: verdicts to read while the rest is at work."""
+
+    place: Place
+    cells: frozenset[str]
+    keys: frozenset[str]  # of their runs, and of the runs that those need
+
+    def print(self, folders: Folders) -> None:
+        """Prints these cells as `table` does, but without tests, which need all cells of the table."""
+        from contrastbench.report.tables import sheet, terminal
+
+        (table,) = (each for each in _tables(self.place[0], folders) if _place(each) == self.place)
+        cells = [cell for cell in table.cells if cell.name in self.cells]
+        shown = dataclasses.replace(table, cells=cells, unmatched=())
+        console.print(terminal(sheet(shown, layout_for(console.width), analysis=False), console.width))
+
+
+def first_part(planned: Sequence[Planned], folders: Folders) -> First | None:
+    """The judged cells of the table that has most of them, with its cheap cells; None where no cell is judged.
+
+    A cell is judged if its rows, from here or shipped, have a verdict against a printed number.
+    """
+    from contrastbench.verdicts.verdict import JUDGED
+
+    asked: Mapping[Place, dict[str, list[Run]]] = defaultdict(dict)
+    for each in planned:
+        for table, name in each.cells:
+            asked[each.run.paper, table, each.run.scale].setdefault(name, []).append(each.run)
+    judged = {
+        _place(table): {cell.name for cell in table.cells if cell.verdict.kind in JUDGED} & asked[_place(table)].keys()
+        for paper in dict.fromkeys(each.run.paper for each in planned)
+        for table in _tables(paper, folders)
+        if _place(table) in asked
+    }
+    place, names = max(judged.items(), key=lambda each: len(each[1]), default=(("", "", ""), set[str]()))
+    if not names:
+        return None
+    names |= _cheap(asked[place], names, planned, folders.results)
+    return First(place, frozenset(names), frozenset(chain(run for name in names for run in asked[place][name])))
+
+
+def _tables(paper: str, folders: Folders) -> list[Any]:
+    from contrastbench.evidence import gather
+
+    return gather(papers.paper(paper), folders.runs, folders.results).tables
+
+
+def _place(table: Any) -> Place:
+    return table.paper, table.name, table.scale
+
+
+def _cheap(
+    cells: Mapping[str, list[Run]], judged: Iterable[str], planned: Sequence[Planned], results: Path
+) -> set[str]:
+    """The cells whose first run costs little beside a run of the dearest judged cell."""
+    known = prices(planned, "cpu", results)
+    seconds = {name: price.seconds for name, runs in cells.items() if (price := known[runs[0].key])}
+    dearest = max((seconds.get(name, 0.0) for name in judged), default=0.0)
+    return {name for name, each in seconds.items() if each < CHEAP * dearest}
+
+
+# --------------------------------------------------------------------------------------------------- what the rows say
+
+
+def _read_or_summarise(names: Sequence[str], asked: AskedFor, folders: Folders) -> dict[str, Any]:
+    """Writes the page and returns what the rows say, per paper. If nothing changed since the last time, reads that."""
+    kept, page = (folders.results / "report" / name for name in ("screen.json", "index.html"))
+    digest = _digest(names, asked, folders)
+    try:
+        summary = files.read_object(kept)
+        if summary["digest"] == digest and page.exists():
+            return summary
+    except (OSError, ValueError, KeyError):
+        pass
+    with console.status("writing the report"):
+        summary = _summarise(names, asked, folders, page)
+    files.write_json(kept, {**summary, "digest": digest}, sync=False)
+    return summary
+
+
+def _digest(names: Sequence[str], asked: AskedFor, folders: Folders) -> str:
+    """Changes whenever a row, a published number or the code that makes the page does."""
+    scale = asked.selections[0].scale if asked.selections else ""
+    digest = hashlib.sha256(json.dumps([asked.typed, scale, str(folders)]).encode())
+    for path in _sources(names, folders):
+        found = path.stat()
+        digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(names: Sequence[str], folders: Folders) -> Iterator[Path]:
+    for name in names:
+        yield from sorted((folders.runs / name).glob("*/row.json"))
+        yield from sorted(path for path in papers.paper(name).folder.iterdir() if path.is_file())
+        yield from sorted((folders.results / name).glob("rows*.jsonl"))
+    yield from sorted(path for path in (PROJECT / "contrastbench").rglob("*") if path.suffix in SUFFIXES)
+
+
+def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Path) -> dict[str, Any]:
+    """Gathers the papers, writes their page and counts what it says of the cells that were asked for."""
+    from contrastbench.drawing import write_page
+    from contrastbench.evidence import EQUAL, OTHER_MACHINE, agreement, gather
+    from contrastbench.readmes.blocks import findings_of
+
+    evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
+    write_page(list(evidence.values()), page)
+    verdicts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for selection in (each for each in asked.selections if each.paper.name in evidence):
+        name = selection.paper.name  # a paper that is not there has nothing at this scale
+        wanted = {(table, cell.name, cell.runs[0].scale) for table, cell in selection.cells()}
+        cells = [cell for table in evidence[name].tables for cell in table.cells if cell.here.done]
+        verdicts[name].update(cell.verdict.kind for cell in cells if (cell.table, cell.name, cell.scale) in wanted)
+    agreements = {name: agreement(each) for name, each in evidence.items()}
+    return {
+        "verdicts": {name: dict(counts) for name, counts in verdicts.items()},
+        "findings": {name: findings_of(papers.paper(name).folder / "README.md")[:FINDINGS] for name in names},
+        "equal": {name: [each.counts[EQUAL], each.counts.total()] for name, each in agreements.items()},
+        "elsewhere": sum(each.counts[OTHER_MACHINE] for each in agreements.values()),
+        "judged": sum(each.judged for each in agreements.values()),
+        "outside": sum(each.outside for each in agreements.values()),
+        "differing": [line for each in agreements.values() for line in each.differing],
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- the screen
+
+
+def _print_screen(
+    planned: Sequence[Planned],
+    started: set[str],
+    summary: dict[str, Any],
+    folders: Folders,
+    scale: str,
+    hours: float,
+) -> None:
+    """At most 24 lines of 80 characters, whatever was run."""
+    names = list(summary["verdicts"])
+    took = f" in {duration(hours)}" if started else ", all from before"
+    several = f"{len(names)} papers" if len(names) > 1 else names[0]
+    console.print(Text(f"{len(planned)} runs of {several} at {scale} scale{took}", "bold"))
+    console.print(_paper_grid(planned, started, summary))
+    signs = ", ".join(f"{kind.sign} {kind}" for kind in _kinds_shown())
+    console.print(Text(f"{signs} (cells, against print)", "dim"))
+    if summary["elsewhere"]:
+        console.print(Text(_of_other_machines(summary), "dim"))
+    for line in summary["differing"][:1]:  # `verify` lists all
+        console.print(Text(_short(line, 78), "red"))
+    for each in [each for each in planned if each.state.name != "done"][:2]:
+        what = f"{each.state.name}: {each.run.dataset} {each.run.method}, contrastbench show {each.run.key[:12]}"
+        console.print(Text(_short(what, 78), "red"))
+    # The first finding of each paper, then the second ones, until there are enough.
+    ranked = [(rank, name, text) for name, texts in summary["findings"].items() for rank, text in enumerate(texts)]
+    for _, name, finding in sorted(ranked, key=lambda each: each[0])[:FINDINGS]:
+        console.print(Text.assemble((f"{name}: ", "bold"), _short(finding, LONGEST_FINDING - len(name))))
+    page = folders.results / "report" / "index.html"
+    shown = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
+    console.print(f"report: {shown}", soft_wrap=True)
+    for follow in (f"table {names[0]}", f"plan {names[0]} --scale paper"):
+        console.print(f"next:   contrastbench {follow}", soft_wrap=True)
+
+
+def _of_other_machines(summary: dict[str, Any]) -> str:
+    """Why rows are not equal to the shipped ones, and whether that matters."""
+    why = f"{summary['elsewhere']} rows are not, since another kind of machine made the shipped ones."
+    judged = summary["judged"]
+    agreeing = f" {judged - summary['outside']} of {judged} cells with them agree within the seeds' noise."
+    return f"as shipped: equal bit for bit. {why}{agreeing if judged else ''}"
+
+
+def _paper_grid(planned: Sequence[Planned], started: set[str], summary: dict[str, Any]) -> Grid:
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in ("paper", "done", "before", "failed", "as shipped", *(kind.sign for kind in _kinds_shown())):
+        grid.add_column(column, justify="left" if column == "paper" else "right")
+    for name, verdicts in summary["verdicts"].items():
+        own = [each for each in planned if each.run.paper == name]
+        done = [each.run.key in started for each in own if each.state.name == "done"]
+        failed = sum(each.state.name in states.FAILURES for each in own)
+        same, both = summary["equal"][name]
+        counts = (str(verdicts.get(kind, "") or "") for kind in _kinds_shown())
+        numbers = (str(sum(done)), str(len(done) - sum(done)), str(failed), f"{same} of {both}" if both else "-")
+        grid.add_row(name, *numbers, *counts)
+    return grid
+
+
+def _kinds_shown() -> Sequence[Any]:
+    from contrastbench.verdicts.verdict import JUDGED, Kind
+
+    return (*JUDGED, Kind.NOT_COMPARABLE)
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1].rsplit(' ', 1)[0]} …"

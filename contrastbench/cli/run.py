@@ -1,0 +1,241 @@
+"""Commands that start runs and say what became of them: `run` and `retry`."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table as Grid
+from rich.text import Text
+
+from contrastbench.cli.app import command, complain, complain_of, console
+from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of
+from contrastbench.cli.options import (
+    Detach,
+    Device,
+    LauncherName,
+    ProfileName,
+    ResumeAnyway,
+    RunsPerGpu,
+    Scale,
+    Seeds,
+    Settings,
+    Slots,
+    Targets,
+    Threads,
+    asked_for,
+)
+from contrastbench.cli.plan import duration, planned_runs, prices, say_what_is_run_by_name, seconds_by_key
+from contrastbench.cli.progress import counted
+from contrastbench.runner import states
+from contrastbench.runner.checkpoint import RESUME_ANYWAY
+from contrastbench.runner.code import changed_since
+from contrastbench.runner.launchers import Outcome, job_of
+from contrastbench.runner.plan import Planned, seconds_of, within
+from contrastbench.runner.rows import Row
+from contrastbench.runner.states import folder_of
+from contrastbench.runner.vocabulary import Cell, chain
+from contrastbench.selection import Targets as AskedFor
+
+
+@command("run")
+def run_tables(
+    context: typer.Context,
+    targets: Targets = None,
+    scale: Scale = "quick",
+    seeds: Seeds = None,
+    settings: Settings = None,
+    launcher: LauncherName = "local",
+    budget: Annotated[str | None, typer.Option(help="do cells in order until this time is spent: 30m, 8h")] = None,
+    device: Device = None,
+    threads: Threads = None,
+    slots: Slots = None,
+    runs_per_gpu: RunsPerGpu = None,
+    profile: ProfileName = None,
+    detach: Detach = False,
+    resume_anyway: ResumeAnyway = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
+) -> None:
+    """Starts the runs that are missing here and follows them to their end. Run twice, it starts nothing twice.
+
+    Ctrl-C loses nothing. The exit code is 0 if everything named is done; 1 if something failed or is not done.
+    """
+    runs, asked = context.obj.runs, asked_for(targets, scale, seeds, settings)
+    options = {"device": device, "threads": threads, "slots": slots, "runs_per_gpu": runs_per_gpu}
+    chosen = launcher_of(launcher, **options, profile=profile, detach=detach, dry_run=dry_run)
+    planned = planned_runs(asked, context.obj)
+    wanted = [each for each in planned if each.state.name in states.UNFINISHED]
+    if left_out := dict.fromkeys(method for each in asked.selections for method in each.methods_left_out()):
+        console.print(f"left out, since they do not use the settings: {', '.join(left_out)}", soft_wrap=True)
+    if launcher != "slurm":  # which checks what its own profile points at
+        fetch_missing_data(each.run for each in wanted)
+    if budget:
+        known = prices(planned, chosen.run_device, context.obj.results)
+        wanted = _within_budget(wanted, seconds_by_key(known), budget)
+    if dry_run:
+        chosen.print_scripts([job_of(each.run, runs) for each in wanted if each.is_to_run], runs)
+        return
+    counts = Counter(each.state.name for each in planned)
+    to_start = sum(each.is_to_run for each in wanted)
+    console.print(f"{len(planned)} runs planned: {counted(counts)}; {to_start} to start")
+    complain_of(each.state.problem for each in planned if each.state.problem)
+    say_what_is_run_by_name(asked)
+    _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
+    outcome = launch(wanted, chosen, runs)
+    if detach:
+        _say_what_is_queued(outcome, wanted)
+    if settings:
+        _print_measured(asked, runs)
+    if missing := metrics_missing(asked, runs):
+        complain_of(missing)
+        raise typer.Exit(1)
+    keys = {each.run.key for each in (wanted if budget else planned)}
+    _say_what_became([each for each in planned_runs(asked, context.obj) if each.run.key in keys])
+
+
+def _within_budget(wanted: Sequence[Planned], seconds: dict[str, float | None], budget: str) -> list[Planned]:
+    """The first runs whose cost fits the budget. Says how many fit, and how many have no known cost."""
+    chosen = within(wanted, seconds, seconds_of(budget))
+    spent = duration(sum(seconds[each.run.key] or 0.0 for each in chosen) / 3600)
+    console.print(f"budget {budget}: {len(chosen)} of {len(wanted)} runs fit, about {spent} on one slot")
+    if unknown := sum(seconds[each.run.key] is None for each in wanted):
+        console.print(f"nothing like {unknown} of them was measured; a first run tells the cost of its like")
+    return chosen
+
+
+@command("retry")
+def retry_runs(
+    context: typer.Context,
+    targets: Targets = None,
+    scale: Scale = "quick",
+    seeds: Seeds = None,
+    settings: Settings = None,
+    failed: Annotated[bool, typer.Option("--failed", help="those that failed, diverged or ran out of memory")] = False,
+    killed: Annotated[bool, typer.Option("--killed", help="those that were killed")] = False,
+    timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
+    launcher: LauncherName = "local",
+    device: Device = None,
+    threads: Threads = None,
+    slots: Slots = None,
+    runs_per_gpu: RunsPerGpu = None,
+    profile: ProfileName = None,
+    detach: Detach = False,
+    resume_anyway: ResumeAnyway = False,
+) -> None:
+    """Does failed runs again: with --failed, --killed or --timeout only those, else all. Old rows are kept aside."""
+    runs, asked = context.obj.runs, asked_for(targets, scale, seeds, settings)
+    options = {"device": device, "threads": threads, "slots": slots, "runs_per_gpu": runs_per_gpu}
+    chosen = launcher_of(launcher, **options, profile=profile, detach=detach)
+    everything = not (failed or killed or timeout)
+    statuses = ("failed", "diverged", "out_of_memory") * (failed or everything)
+    statuses += ("killed",) * (killed or everything) + ("timed_out",) * (timeout or everything)
+    planned = planned_runs(asked, context.obj, every_table=True)
+    again = {each.run.key for each in planned if each.state.name in statuses}
+    for each in planned:
+        if each.run.key in again and each.state.name in states.FAILURES:
+            states.retry(folder_of(each.run, runs))
+    wanted = _with_chains(planned_runs(asked, context.obj, every_table=True), again)
+    others = len(wanted) - len(again)
+    more = f", and {others} that they need or that waited for them" if others else ""
+    console.print(f"{len(again)} runs to do again{more}")
+    _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
+    outcome = launch(wanted, chosen, runs)
+    if detach:
+        _say_what_is_queued(outcome, wanted)
+    keys = {each.run.key for each in wanted}
+    after = planned_runs(asked, context.obj, every_table=True)
+    _say_what_became([each for each in after if each.run.key in keys])
+
+
+def _with_chains(planned: Sequence[Planned], keys: set[str]) -> list[Planned]:
+    """The runs to do that have these keys, those that they need, and those that waited for them."""
+    to_run = [each for each in planned if each.is_to_run]
+    needed = {key for each in to_run if each.run.key in keys for key in chain([each.run])}
+    return [each for each in to_run if each.run.key in needed or keys & chain([each.run]).keys()]
+
+
+def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
+    """Warns of runs that were begun by other code: it would not be one code's result to go on from what they saved."""
+    changed: list[list[str]] = []
+    for each in to_run if os.environ.get(RESUME_ANYWAY) != "1" else ():
+        folder = folder_of(each.run, runs)
+        if os.path.exists(folder / "checkpoint.pt"):  # which says no where nobody may look
+            changed.append(changed_since(folder, each.run.paper, each.run.stage) or [])
+    if names := sorted({name for names in changed for name in names}):
+        some = ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
+        count = sum(map(bool, changed))
+        complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
+
+
+# ------------------------------------------------------------------------------------------------ what became of them
+
+
+def _say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
+    """After --detach: says how many runs are in Slurm's queue. The exit code is 1 if some are not."""
+    console.print(f"{len(wanted) - len(outcome.problems)} runs are in Slurm's queue; the same command follows them")
+    if outcome.problems:
+        problem = next(iter(outcome.problems.values()))
+        complain_of([f"{len(outcome.problems)} runs are not: {problem}; the same command submits them later"])
+    raise typer.Exit(1 if outcome.problems else 0)
+
+
+def _say_what_became(planned: Sequence[Planned]) -> None:
+    """Counts the states and lists what failed. The exit code is 1 unless everything is done."""
+    console.print(f"now: {counted(Counter(each.state.name for each in planned))}")
+    failed = [each for each in planned if each.state.name in states.FAILURES]
+    alike: dict[tuple[str, str], list[Planned]] = defaultdict(list)
+    for each in failed:
+        error = each.state.row["error"] if each.state.row else {}
+        alike[each.state.name, f"{error.get('type')}: {error.get('message')}"].append(each)
+    for (name, error), some in alike.items():
+        first = f"{some[0].run.paper} {some[0].run.dataset} {some[0].run.method} seed {some[0].run.seed}"
+        others = f" and {len(some) - 1} more" if len(some) > 1 else ""
+        text = f" {first} ({some[0].run.key[:12]}){others}: {error}"
+        console.print(Text.assemble((name, "red"), text), soft_wrap=True)
+    if failed:
+        keys = [each.run.key[:12] for each in failed]
+        console.print(f"again: contrastbench retry {' '.join(keys[:3])}{' ...' * (len(keys) > 3)}", soft_wrap=True)
+    if any(each.state.name != "done" for each in planned):
+        raise typer.Exit(1)
+
+
+def _print_measured(asked: AskedFor, runs_folder: Path) -> None:
+    """Prints mean, sd and number of seeds of each cell's metric; nothing if no run is finished."""
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in ("cell", "metric", "mean ± sd (seeds)"):
+        grid.add_column(column, overflow="fold")
+    printed = set()  # cells that are the same run under these settings are one line
+    for cell in (cell for selection in asked.selections for _, cell in selection.cells()):
+        values = [row["metrics"][cell.metric] for row in _rows(cell, runs_folder) if cell.metric in row["metrics"]]
+        same = (cell.metric, *(run.key for run in cell.runs))
+        if values and same not in printed:
+            printed.add(same)
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            grid.add_row(cell.name, cell.metric, f"{statistics.mean(values):#.4g}{spread} ({len(values)})")
+    if grid.row_count:
+        console.print(grid)
+
+
+def metrics_missing(asked: AskedFor, runs_folder: Path) -> list[str]:
+    """A line for each metric that a table names and that finished runs lack: the paper's code contradicts itself."""
+    lines = []
+    for selection in asked.selections:
+        for table, cell in selection.cells():
+            done = [row for row in _rows(cell, runs_folder) if row["status"] == "done"]
+            if lacking := [row for row in done if cell.metric not in row["metrics"]]:
+                returned = ", ".join(lacking[0]["metrics"]) or "nothing"
+                lines.append(
+                    f"{selection.paper.name}/{table}/{cell.name}: {len(lacking)} finished runs have no "
+                    f"{cell.metric!r}, which tables.py names; train returned: {returned}. "
+                    "Correct one of the two (and raise PROTOCOL_VERSION)"
+                )
+    return list(dict.fromkeys(lines))
+
+
+def _rows(cell: Cell, runs_folder: Path) -> list[Row]:
+    return [row for run in cell.runs if (row := states.state_of(folder_of(run, runs_folder)).row)]
