@@ -190,10 +190,14 @@ def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | Non
         papers=side_by_side(_paper_input, papers),
         provenance={"commit": commit, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
-        problems=[problem for each in papers for problem in each.problems],
+        problems=[line for each in papers for line in (*each.problems, *_of_paper(each, each.notes))],
         reload_seconds=reload_seconds,
     )
     return html.build(report, path)
+
+
+def _of_paper(evidence: Evidence, lines: Sequence[str]) -> list[str]:
+    return [f"{evidence.paper.name}: {line}" for line in lines]
 
 
 def _paper_input(evidence: Evidence) -> html.PaperInput:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contrastbench.papers import Paper
+from contrastbench.runner import code
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, result_of, rows_shipped, run_folders, sort_key
@@ -33,6 +34,7 @@ class Evidence:
     here: list[Row] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)  # of the run folders here
     problems: list[str] = field(default_factory=list)  # one line for each folder that cannot be read
+    notes: list[str] = field(default_factory=list)  # what to know of the rows here: some were made by other code
     runs: Path = Path()  # the folder of the run folders here
     results: Path = Path()  # the folder of the shipped rows
 
@@ -102,6 +104,7 @@ def gather(paper: Paper, runs: Path | None = None, results: Path = PROJECT / "re
             evidence.here.append(state.row)
         if state.problem:
             evidence.problems.append(state.problem)
+    evidence.notes.extend(code.describe(code.rows_of_other_code(evidence.here, runs)))
     return evidence
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contrastbench.runner import code
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
@@ -84,11 +85,13 @@ def find(
     shipped: Path,
     problem: Callable[[str], object],
     status: str = "",
+    note: Callable[[str], object] | None = None,
 ) -> list[tuple[str, Row]]:
     """(origin, row) pairs of the selections, sorted; a row that cannot be read is told to ``problem`` and left out.
 
     Args:
         status: only rows with it; "" is every status.
+        note: told of rows that other code than now has made; ``problem`` if not given.
     """
     if origin not in ORIGINS:
         raise ValueError(f"unknown origin {origin!r}; there are: {', '.join(ORIGINS)}")
@@ -99,7 +102,11 @@ def find(
         made = {row["key"] for row in here} if origin == "best" else set()
         sent = [] if origin == "here" else [row for row in rows_shipped(shipped, name) if row["key"] not in made]
         rows = [*(("here", row) for row in here), *(("shipped", row) for row in sent)]
-        found += [(place, row) for place, row in rows if selection.holds(row) and status in ("", row["status"])]
+        fitting = [(place, row) for place, row in rows if selection.holds(row) and status in ("", row["status"])]
+        changed = code.rows_of_other_code(here, runs)
+        for line in code.describe({row["key"]: changed[row["key"]] for _, row in fitting if row["key"] in changed}):
+            (note or problem)(f"{name}: {line}")
+        found += fitting
     return sorted(found, key=lambda pair: (*sort_key(pair[1]), pair[0]))
 
 

@@ -99,6 +99,10 @@ def complain(message: str) -> None:
     complaints.print(Text.assemble(("error:", "red"), " ", message), soft_wrap=True)
 
 
+def note(message: str) -> None:
+    complaints.print(Text(message, "yellow"), soft_wrap=True)
+
+
 def complain_of(problems: Iterable[str]) -> None:
     for problem in problems:
         complain(problem)

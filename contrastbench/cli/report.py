@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from contrastbench import papers
-from contrastbench.cli.app import Folders, command, complain_of, complaints, console
+from contrastbench.cli.app import Folders, command, complain_of, complaints, console, note
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Target, Targets, Watch, asked_for
 from contrastbench.cli.plan import layout_for
 from contrastbench.runner.vocabulary import SCALES
@@ -68,6 +68,8 @@ def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, b
 
     evidence = gather(selection.paper, folders.runs, folders.results)
     complain_of(evidence.problems)
+    for line in evidence.notes:
+        note(f"{selection.paper.name}: {line}")
     declared = evidence.select(selection)
     every_own = [] if selection.seeds or selection.settings else own_tables(evidence)
     own = [table for table in every_own if _is_shown(table, selection)]

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli.app import command, complain, complain_of, console
+from contrastbench.cli.app import command, complain, complain_of, console, note
 from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of
 from contrastbench.cli.options import (
     Detach,
@@ -34,7 +34,7 @@ from contrastbench.cli.plan import duration, planned_runs, prices, say_what_is_r
 from contrastbench.cli.progress import counted
 from contrastbench.runner import states
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
-from contrastbench.runner.code import changed_since
+from contrastbench.runner.code import changed_since, describe, named, rows_of_other_code
 from contrastbench.runner.launchers import Outcome, job_of
 from contrastbench.runner.plan import Planned, seconds_of, within
 from contrastbench.runner.rows import Row
@@ -58,6 +58,7 @@ def run_tables(
     runs_per_gpu: RunsPerGpu = None,
     profile: ProfileName = None,
     detach: Detach = False,
+    changed: Annotated[bool, typer.Option("--changed", help="also what other code than now has done here")] = False,
     resume_anyway: ResumeAnyway = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
@@ -69,6 +70,11 @@ def run_tables(
     options = {"device": device, "threads": threads, "slots": slots, "runs_per_gpu": runs_per_gpu}
     chosen = launcher_of(launcher, **options, profile=profile, detach=detach, dry_run=dry_run)
     planned = planned_runs(asked, context.obj)
+    of_other_code = rows_of_other_code((each.state.row for each in planned if each.state.row), runs)
+    if changed and of_other_code:
+        for each in (each for each in planned if each.run.key in of_other_code):
+            states.redo_with_code_as_it_is(folder_of(each.run, runs))
+        planned = planned_runs(asked, context.obj)
     wanted = [each for each in planned if each.state.name in states.UNFINISHED]
     if left_out := dict.fromkeys(method for each in asked.selections for method in each.methods_left_out()):
         console.print(f"left out, since they do not use the settings: {', '.join(left_out)}", soft_wrap=True)
@@ -84,6 +90,8 @@ def run_tables(
     to_start = sum(each.is_to_run for each in wanted)
     console.print(f"{len(planned)} runs planned: {counted(counts)}; {to_start} to start")
     complain_of(each.state.problem for each in planned if each.state.problem)
+    for line in describe({} if changed else of_other_code):
+        note(line)
     say_what_is_run_by_name(asked)
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
     outcome = launch(wanted, chosen, runs)
@@ -166,9 +174,8 @@ def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
         folder = folder_of(each.run, runs)
         if os.path.exists(folder / "checkpoint.pt"):  # which says no where nobody may look
             changed.append(changed_since(folder, each.run.paper, each.run.stage) or [])
-    if names := sorted({name for names in changed for name in names}):
-        some = ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
-        count = sum(map(bool, changed))
+    if count := sum(map(bool, changed)):
+        some = named(name for names in changed for name in names)
         complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
 
 

@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers, reading
-from contrastbench.cli.app import Folders, command, complain, console
+from contrastbench.cli.app import Folders, command, complain, console, note
 from contrastbench.cli.options import AnyScale, Seeds, Settings, complete_target, seed_numbers, settings_by_name
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
@@ -49,7 +49,7 @@ def list_results(
     changes = settings_by_name(settings)
     asked = read_targets(target and [target], scale, seed_numbers(seeds), changes, dataset=dataset, method=method)
     wanted = "" if status == "any" else status
-    found = reading.find(asked.selections, origin, context.obj.runs, context.obj.results, complain, wanted)
+    found = reading.find(asked.selections, origin, context.obj.runs, context.obj.results, complain, wanted, note)
     if not found:
         raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
     if format == "json":
@@ -235,7 +235,7 @@ def _side(name: str, scale: str | None, folders: Folders) -> dict[int, Row]:
     if KEY.fullmatch(name) and name not in papers.names():
         found = _rows_of_key(name, folders)
     else:
-        found = reading.find([select(name, scale)], "best", folders.runs, folders.results, complain)
+        found = reading.find([select(name, scale)], "best", folders.runs, folders.results, complain, note=note)
     rows = [row for _, row in found if row["status"] == "done"]
     exactly = [row for row in rows if name.endswith(f"/{row['dataset']}/{row['method']}")]
     rows = exactly or rows  # if a cell is named exactly, leave out the user's own variants of it

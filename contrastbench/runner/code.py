@@ -10,13 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files
+from contrastbench.runner.rows import Row
 from contrastbench.runner.studies import load_paper
 from contrastbench.runner.vocabulary import canonical_json
 
@@ -71,6 +72,49 @@ def changed_since(folder: Path, paper: str, stage: str) -> list[str] | None:
     except (OSError, ValueError):
         return None
     return differing(before, code_of(paper, stage))
+
+
+def rows_of_other_code(rows: Iterable[Row], runs_folder: Path) -> dict[str, list[str]]:
+    """The finished runs here whose rows other code made: key -> the files that changed since.
+
+    So has a run whose needed run is among them: what it read is made anew.
+    """
+    by_key = {row["key"]: row for row in rows}
+    known: dict[str, list[str]] = {}
+
+    def changed(key: str) -> list[str]:
+        if key not in known:
+            row = by_key[key]
+            below = [name for _, need in row["needs"] if need in by_key for name in changed(need)]
+            known[key] = sorted({*_changed_since_row(row, runs_folder / row["paper"] / key), *below})
+        return known[key]
+
+    return {key: names for key, row in by_key.items() if row["status"] == "done" and (names := changed(key))}
+
+
+def _changed_since_row(row: Row, folder: Path) -> list[str]:
+    """The files that changed since the row was made; none where nobody noted its code, or its stage is gone."""
+    try:
+        if row.get("code") in (None, sha256_of(code_of(row["paper"], row["stage"]))):
+            return []
+        return changed_since(folder, row["paper"], row["stage"]) or ["a file"]
+    except (OSError, SyntaxError, ValueError):  # the code cannot be read; a run of it will say so
+        return []
+
+
+def named(paths: Iterable[str]) -> str:
+    """``a.py, b.py, c.py and 2 more``."""
+    each = sorted(set(paths))
+    return ", ".join(each[:3]) + f" and {len(each) - 3} more" * (len(each) > 3)
+
+
+def describe(changed: Mapping[str, Iterable[str]]) -> list[str]:
+    """One line for runs whose rows other code made; no line where there are none."""
+    if not changed:
+        return []
+    rows = "1 row here was" if len(changed) == 1 else f"{len(changed)} rows here were"
+    files_changed = named(name for names in changed.values() for name in names)
+    return [f"{rows} made by other code than now ({files_changed} changed since); `run --changed` does such runs again"]
 
 
 @dataclass(frozen=True)

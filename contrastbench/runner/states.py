@@ -97,7 +97,7 @@ def config_of(ticket: dict[str, Any]) -> Any:
 
 # ------------------------------------------------------------------------------------------------------------ the state
 
-SET_ASIDE = ("failed", "lost")  # why a row was put aside, and the name of the file that it then has
+SET_ASIDE = ("failed", "lost", "changed")  # why a row was put aside, and the name of the file that it then has
 FAILURES = ("failed", "diverged", "out_of_memory", "timed_out")
 FINISHED = ("done", *FAILURES)
 UNFINISHED = ("new", "queued", "running", "killed", "lost")  # lost: finished, but its artefact is needed and gone
@@ -197,6 +197,13 @@ def redo_if_lost(folder: Path) -> None:
     row = rows.read_row(folder / "row.json")
     if lost_artefact(folder, row):
         (folder / "row.json").rename(folder / f"lost.{row['attempt']}.json")
+
+
+def redo_with_code_as_it_is(folder: Path) -> None:
+    """Puts a finished run of other code back: its row is kept as ``changed.<attempt>.json``."""
+    row = rows.read_row(folder / "row.json")
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    (folder / "row.json").rename(folder / f"changed.{row['attempt']}.json")
 
 
 def rows_set_aside(folder: Path) -> int:
