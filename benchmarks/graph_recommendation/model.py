@@ -49,10 +49,14 @@ class Recommender(nn.Module):
         outputs = outputs[: self.config.layers + 1]
         if self.config.readout == "no_ego":
             outputs = outputs[1:] or outputs
-        total = outputs[0]
-        for output in outputs[1:]:
-            total = total + output
-        return total if self.config.readout == "sum" else total / len(outputs)
+        if len(outputs) == 1:
+            return outputs[0]
+        total = outputs[0] + outputs[1]
+        for output in outputs[2:]:
+            total += output  # in place: new memory would cost more than the sum
+        if self.config.readout != "sum":
+            total /= len(outputs)
+        return total
 
     @torch.no_grad()
     def final(self) -> tuple[Tensor, Tensor]:
