@@ -14,17 +14,11 @@ from baselines.pixels import raw_pixels
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.config import Cluster, Estimate
 from benchmarks.novel_class_discovery.model import load_encoder
-from benchmarks.novel_class_discovery.outcome import mapped
+from benchmarks.novel_class_discovery.outcome import by_k_means, mapped
 from benchmarks.novel_class_discovery.stages import built
 from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks, load_task
 from benchmarks.novel_class_discovery.views import Seen
-from contrastbench.evaluation.clustering import (
-    agreement,
-    clustering_accuracy_percent,
-    collapsed,
-    effective_clusters,
-    kmeans,
-)
+from contrastbench.evaluation.clustering import clustering_accuracy_percent, collapsed, effective_clusters
 from contrastbench.randomness import generator, random_state
 from contrastbench.runner import Checkpoint, Log
 
@@ -37,13 +31,10 @@ def cluster(config: Cluster, *, seed: int, device: str, checkpoint: Checkpoint, 
     log.selected_by("nothing to select")
     get = Features(config, task, seed, device, checkpoint)
     train, test = get(task.train, task.labelled, len(task.train)), get(task.test_novel, 0, len(task.test_novel))
-    starts, state = config.starts, random_state(seed, "k-means")
-    clusters, test_clusters = kmeans(train, task.novel, seed=state, starts=starts, others=(test,))
-    found = agreement(clusters, task.novel_labels_for_evaluation)
-    log(0, **found)
+    metrics, clusters = by_k_means(train, test, task, seed, config.starts, name="")
+    log(0, **metrics)
     return {
-        **{f"train_novel_{name}": value for name, value in found.items()},
-        **{f"test_novel_{name}": value for name, value in agreement(test_clusters, task.test_novel_labels).items()},
+        **metrics,
         "train_effective_clusters": effective_clusters(clusters),
         "collapsed_percent": 100.0 * collapsed(clusters, task.novel),
         **mapped(test, task),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from contrastbench.runner import added, setting
 
-ENCODERS = ("small", "resnet18_cifar", "resnet18")
-VIEWS = ("crop", "reflect", "digits", "imagenet")  # see views.py
+ENCODERS = ("small", "resnet18_cifar", "resnet18", "linear")
+VIEWS = ("crop", "reflect", "digits", "imagenet", "dropout")  # see views.py
 WITH_NCL, WITH_HARD = {"ncl": "(0, inf)"}, {"hard_from_epoch": "[0, inf)"}
 
 
@@ -19,7 +19,8 @@ WITH_NCL, WITH_HARD = {"ncl": "(0, inf)"}, {"hard_from_epoch": "[0, inf)"}
 class Task:
     """What all stages share: the images, which classes have labels, and the network."""
 
-    dataset: str = "cifar10"  # images in memory, or "imagenet_A", "imagenet_B", "imagenet_C": a folder of pictures
+    # Images in memory; "imagenet_A", "imagenet_B", "imagenet_C": a folder of pictures; "TREC": questions by MiniLM.
+    dataset: str = "cifar10"
     known: str = "0-4"  # classes with labels
     novel: str = "5-9"  # classes without: their labels serve evaluation alone
     encoder: str = setting("resnet18_cifar", ENCODERS)
@@ -96,6 +97,7 @@ class Discover(Task):
     keep: int = setting(400, "[1, inf)", **WITH_HARD)  # hard negatives of each image
     # Shares of a mix: "thirds", 1/3 and 2/3 of every pair, or "random".
     mixing: str = setting("thirds", ("thirds", "random"), **WITH_HARD)
+    kmeans_on_features: bool = added(False)  # measure k-means on the features in the end, beside the head
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Uno(Task):
     temperature: float = setting(0.1, "(0, inf)")
     sinkhorn_steps: int = setting(3, "[1, inf)")
     sinkhorn_epsilon: float = setting(0.05, "(0, inf)")
+    kmeans_on_features: bool = added(False)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def discover(config: Discover, *, seed: int, device: str, checkpoint: Checkpoint
         with torch.no_grad():
             return model.heads["known"](features), model.heads["novel"](features), features
 
-    return outcome(predict, task)
+    return outcome(predict, task, seed if config.kmeans_on_features else None)
 
 
 def counted(config: Discover, task: Task, checkpoint: Checkpoint) -> Discover:

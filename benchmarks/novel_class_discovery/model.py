@@ -95,10 +95,16 @@ def _resnet18(channels: int) -> tuple[nn.Module, nn.Module, int]:
     return nn.Sequential(*parts[:-1]), parts[-1], 512
 
 
+def _linear(channels: int) -> tuple[nn.Module, nn.Module, int]:
+    """One layer on features that another network made: [N, channels, 1, 1]."""
+    return nn.Identity(), nn.Sequential(nn.Conv2d(channels, 128, 1), nn.ReLU()), 128
+
+
 ENCODERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module, int]]] = {
     "small": _small,
     "resnet18_cifar": _resnet18_cifar,
     "resnet18": _resnet18,
+    "linear": _linear,
 }
 
 

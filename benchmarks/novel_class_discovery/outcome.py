@@ -15,22 +15,27 @@ from contrastbench.evaluation.clustering import (
     collapsed,
     contingency,
     effective_clusters,
+    kmeans,
 )
 from contrastbench.evaluation.maps import principal_map
+from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log
 
 # Of some images of a source: logits of the known classes [N, C_l], logits of the clusters [N, K], features [N, F].
 Predict = Callable[[InMemory | Pictures, int, int], tuple[Tensor, Tensor, Tensor]]
 
 
-def outcome(predict: Predict, task: Task) -> dict[str, float | list[float]]:
+def outcome(predict: Predict, task: Task, k_means_seed: int | None = None) -> dict[str, float | list[float]]:
     """Metrics of the last epoch, in percent; ``train`` is the unlabelled training images, ``test`` the test images.
 
     Task-aware: images of novel classes are judged by the novel head alone, those of known classes by theirs.
     Task-agnostic: the greatest logit of both heads counts, and an image of a novel class that goes to a known one is
     wrong, as is the reverse. The clusters' matching with the novel classes is the best one for each split.
+
+    Args:
+        k_means_seed: k-means on the features is measured too, with starts of this seed.
     """
-    _, train, _ = predict(task.train, task.labelled, len(task.train))
+    _, train, train_features = predict(task.train, task.labelled, len(task.train))
     novel_known, novel, features = predict(task.test_novel, 0, len(task.test_novel))
     known, known_novel, _ = predict(task.test_known, 0, len(task.test_known))
     clusters, truth = train.argmax(dim=1).cpu(), task.novel_labels_for_evaluation
@@ -41,9 +46,31 @@ def outcome(predict: Predict, task: Task) -> dict[str, float | list[float]]:
     }
     metrics["test_known_accuracy_percent"] = _percent(known.argmax(dim=1).cpu() == task.test_known_labels)
     metrics |= agnostic(torch.cat([known, known_novel], 1), torch.cat([novel_known, novel], 1), task)
+    if k_means_seed is not None:
+        metrics |= by_k_means(train_features.cpu(), features.cpu(), task, k_means_seed, 10)[0]
     metrics["train_effective_clusters"] = effective_clusters(clusters)
     metrics["collapsed_percent"] = 100.0 * collapsed(clusters, task.novel)
     return {**metrics, **mapped(features, task)}
+
+
+def by_k_means(
+    train: Tensor, test: Tensor, task: Task, seed: int, starts: int, name: str = "kmeans_"
+) -> tuple[dict[str, float], Tensor]:
+    """How well k-means finds the novel classes, and the clusters of the training images.
+
+    Args:
+        train, test: [N, F] features of the unlabelled training images and of the novel test images, which go to the
+            nearest centre.
+        seed: of the run.
+    """
+    state = random_state(seed, "k-means")
+    clusters, others = kmeans(train, task.novel, seed=state, starts=starts, others=(test,))
+    splits = {"train": (clusters, task.novel_labels_for_evaluation), "test": (others, task.test_novel_labels)}
+    return {
+        f"{split}_novel_{name}{measure}": value
+        for split, pair in splits.items()
+        for measure, value in agreement(*pair).items()
+    }, clusters
 
 
 def agnostic(known: Tensor, novel: Tensor, task: Task) -> dict[str, float]:

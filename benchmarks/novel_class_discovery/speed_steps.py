@@ -18,7 +18,7 @@ from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.discover import discovering
 from benchmarks.novel_class_discovery.stages import built
 from benchmarks.novel_class_discovery.tables import BASELINE, METHODS, PAPER_CIFAR10
-from benchmarks.novel_class_discovery.task import CODE_MEAN, CODE_STD, InMemory, Task
+from benchmarks.novel_class_discovery.task import CODE_STATISTICS, InMemory, Task
 from contrastbench.randomness import generator
 from contrastbench.timing import Line, measure, seconds_in_turns
 
@@ -71,7 +71,7 @@ def noise(images: int, device: str) -> Task:
     rng = generator(0, "data")
     pixels = torch.randint(256, (images, 3, 32, 32), generator=rng, dtype=torch.uint8).to(device)
     labels = torch.arange(images // 2) % CLASSES
-    none = InMemory(pixels[:0])
+    none, (mean, std) = InMemory(pixels[:0]), CODE_STATISTICS["cifar10"]
     return Task(
         train=InMemory(pixels),
         labels=labels,
@@ -83,8 +83,8 @@ def noise(images: int, device: str) -> Task:
         known=CLASSES,
         novel=CLASSES,
         channels=3,
-        mean=CODE_MEAN,
-        std=CODE_STD,
+        mean=mean,
+        std=std,
         about={},
     )
 

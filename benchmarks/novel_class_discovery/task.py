@@ -6,6 +6,7 @@ classes are kept apart, under names that say what they are for: no training step
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -19,11 +20,17 @@ from torch import Tensor
 
 from benchmarks.novel_class_discovery import config as settings
 from contrastbench.data.catalogue import data_root
-from contrastbench.data.images import Split, fixed_part, load_images
+from contrastbench.data.images import Images, Split, fixed_part, load_images
+from contrastbench.data.pretrained import load_pretrained
+from contrastbench.data.sentence_tests import load_labelled
 from contrastbench.randomness import generator
 from contrastbench.runner import Log
 
-CODE_MEAN, CODE_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # stages 2 and 3 of the authors' code
+# Mean and deviation as the authors' code prints them for stages 2 and 3; for other photographs those of CIFAR-10.
+CODE_STATISTICS = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+}
+MINILM = "all-minilm-l6-v2"
 EVALUATED = 500  # images at a time
 READ_PIXELS = 256  # side of the central square that crops are taken of, as usual for ImageNet
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -112,7 +119,7 @@ class Task:
     known: int  # C_l
     novel: int  # C_u
     channels: int
-    mean: tuple[float, ...]
+    mean: tuple[float, ...]  # none: not normalised
     std: tuple[float, ...]
     about: dict[str, str]  # an artefact of this task serves only runs where these are the same
 
@@ -161,8 +168,10 @@ def load_task(config: settings.Task, device: str, log: Log) -> Task:
     """Loads the images of the config's classes; those in memory go to the device."""
     if config.dataset.startswith("imagenet_"):
         return _imagenet(config, device, log)
-    images = load_images(config.dataset)
+    images = questions() if config.dataset == "TREC" else load_images(config.dataset)
     log.data(config.dataset, images.sha256)
+    if config.dataset == "TREC":
+        log.data(MINILM, load_pretrained(MINILM).sha256)
     known, novel = chosen_classes(config, images.classes)
     splits = fixed_part(images.train, config.train_images), images.test
     parts = [_of_classes(split, classes) for split in splits for classes in (known, novel)]
@@ -183,6 +192,23 @@ def load_task(config: settings.Task, device: str, log: Log) -> Task:
         std=std,
         about=_about(config),
     )
+
+
+@functools.cache
+def questions() -> Images:
+    """TREC's questions in the place of images: their 384 features by MiniLM, float32 [N, 384, 1, 1]."""
+    from contrastbench.encoders.pretrained_text import pretrained_encoder
+    from contrastbench.evaluation.sentences import text_features
+
+    found = load_labelled("TREC")
+    rng = generator(0, "weights")  # draws nothing: the mean over the words has no weights
+    encoder, tokenize = pretrained_encoder(load_pretrained(MINILM).folder, pooler="avg", longest=128, rng=rng)
+    features = torch.from_numpy(text_features(encoder, tokenize(found.first)))[:, :, None, None]
+    labels = torch.from_numpy(found.labels)
+    train, test = (
+        Split(features[part], labels[part]) for part in map(torch.from_numpy, map(found.part, ("train", "test")))
+    )
+    return Images("TREC", train, test, int(labels.max()) + 1, found.sha256, (), (), "sentences")
 
 
 def _imagenet(config: settings.Task, device: str, log: Log) -> Task:
@@ -229,7 +255,7 @@ def _statistics(
         return mean, std
     if config.statistics != "code" or len(mean) != 3:
         raise ValueError(f"statistics must be own, or code for images of 3 channels, got {config.statistics!r}")
-    return CODE_MEAN, CODE_STD
+    return CODE_STATISTICS.get(config.dataset.removesuffix("_reencoded"), CODE_STATISTICS["cifar10"])
 
 
 # ---------------------------------------------------------------------------------------------------------- ImageNet

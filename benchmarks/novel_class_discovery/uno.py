@@ -47,7 +47,7 @@ def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
             known, novel, _ = heads(features)
         return known, novel[best], features
 
-    return outcome(predict, task)
+    return outcome(predict, task, seed if config.kmeans_on_features else None)
 
 
 def classifying(config: Uno, task: Task, model: Network, seed: int, device: str) -> Training:

@@ -74,11 +74,25 @@ class Crops:
         return recipe_view(images, self._recipe(), draws)
 
 
-VIEWS: dict[str, Shifts | Crops] = {
+@dataclass(frozen=True)
+class Dropout:
+    """Each feature is left out with this probability, and the others made greater in proportion (as in SimCSE)."""
+
+    probability: float
+
+    def draw(self, count: int, shape: tuple[int, ...], rng: torch.Generator) -> Draws:
+        return {"kept": torch.rand(count, *shape, generator=rng) >= self.probability}
+
+    def view(self, features: Tensor, draws: Draws) -> Tensor:
+        return features * draws["kept"] / (1 - self.probability)
+
+
+VIEWS: dict[str, Shifts | Crops | Dropout] = {
     "crop": Shifts(4, 0.5, reflect=False),  # RandomCrop(32, padding=4) and a flip
     "reflect": Shifts(4, 0.5, reflect=True),  # AutoNovel's RandomTranslateWithReflect(4) and a flip
     "digits": Shifts(2, 0.0, reflect=False),  # a mirrored digit is another sign
     "imagenet": Crops(224, (0.5, 1.0)),
+    "dropout": Dropout(0.1),
 }
 
 
@@ -96,7 +110,7 @@ class Seen:
         if config.precision not in ("float32", "bf16"):
             raise ValueError(f"unknown precision {config.precision!r}; novel_class_discovery has: float32, bf16")
         self.task, self.low = task, config.precision == "bf16"
-        self.views: Shifts | Crops = VIEWS[config.views]
+        self.views = VIEWS[config.views]
 
     def inputs(self, index: Tensor, views: int, rng: torch.Generator) -> dict[str, Tensor]:
         """A step's inputs: which images, and the draws of so many views of each."""
@@ -107,7 +121,7 @@ class Seen:
         """One normalised view of the images that a step was given."""
         pixels = self.task.train.pixels(**{name: given[name] for name in SOURCES if name in given})
         draws = {name: value[number] for name, value in given.items() if name not in SOURCES}
-        return normalised(self.views.view(pixels, draws), self.task.mean, self.task.std)
+        return self.normalised(self.views.view(pixels, draws))
 
     def features(self, model: Network, images: Tensor) -> Tensor:
         """float32 [N, width] of normalised images."""
@@ -127,4 +141,8 @@ class Seen:
         if isinstance(self.views, Crops):
             margin = (pixels.shape[-1] - self.views.size) // 2
             pixels = pixels[..., margin : margin + self.views.size, margin : margin + self.views.size]
-        return normalised(pixels, self.task.mean, self.task.std)
+        return self.normalised(pixels)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Features of another network stay as they are."""
+        return normalised(pixels, self.task.mean, self.task.std) if self.task.mean else pixels

@@ -26,8 +26,14 @@ from contrastbench.runner import Log
         ({"batch": 64, "unlabelled_batch": 64}, "a batch of 64 with 64 unlabelled images cannot be made of 900"),
         ({"clusters": 1}, "clusters must be at least 2, or 0 for the number of novel classes; got 1"),
         ({"pairs": "pixels"}, "unknown pairs 'pixels'; novel_class_discovery has: cosine, ranks"),
-        ({"views": "none"}, "unknown views 'none'; novel_class_discovery has: crop, reflect, digits, imagenet"),
-        ({"encoder": "vgg"}, "unknown encoder 'vgg'; novel_class_discovery has: small, resnet18_cifar, resnet18"),
+        (
+            {"views": "none"},
+            "unknown views 'none'; novel_class_discovery has: crop, reflect, digits, imagenet, drop",
+        ),
+        (
+            {"encoder": "vgg"},
+            "unknown encoder 'vgg'; novel_class_discovery has: small, resnet18_cifar, resnet18, lin",
+        ),
         ({"encoder": "resnet18_cifar"}, "the artefact of supervise was made with encoder=small, this run has encoder="),
         ({"known": "0-3", "novel": "4-5"}, "the artefact of supervise was made with known=0-2, this run has known=0-3"),
         ({"dataset": "digits"}, "the artefact of supervise was made with dataset=mnist5k, this run has dataset=digits"),

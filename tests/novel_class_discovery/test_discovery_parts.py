@@ -10,13 +10,16 @@ from discovery_stages import TASK, Handed, result
 from benchmarks.novel_class_discovery import cluster as numbers
 from benchmarks.novel_class_discovery import discover as stage3
 from benchmarks.novel_class_discovery import speed, speed_steps, tables
-from benchmarks.novel_class_discovery.config import Estimate, Mean
+from benchmarks.novel_class_discovery import task as task_module
+from benchmarks.novel_class_discovery.config import ENCODERS as CHOICES
+from benchmarks.novel_class_discovery.config import Cluster, Estimate, Mean
 from benchmarks.novel_class_discovery.discover import Joint, ramp_up
 from benchmarks.novel_class_discovery.model import ENCODERS, Block, network
-from benchmarks.novel_class_discovery.tables import METHODS, SMOKE
+from benchmarks.novel_class_discovery.tables import METHODS, SMOKE, TREC
 from benchmarks.novel_class_discovery.task import class_numbers, load_task
 from benchmarks.novel_class_discovery.uno import sinkhorn
 from benchmarks.novel_class_discovery.views import VIEWS, rotated
+from contrastbench.data.images import Images, Split
 from contrastbench.randomness import generator
 from contrastbench.runner import Log
 
@@ -35,6 +38,40 @@ def test_views_are_shifts_and_mirror_images() -> None:
             expected = padded[i, :, top : top + 8, left : left + 8]
             torch.testing.assert_close(ours[i], expected.flip(2) if draws["flip"][i] else expected)
         assert 5 < int(draws["flip"].sum()) < 35 and set(draws["down"].tolist()) == set(range(-4, 5))
+
+
+def test_dropout_leaves_out_a_tenth_of_the_features_and_keeps_their_mean() -> None:
+    features, views = torch.ones(50, 400, 1, 1), VIEWS["dropout"]
+    draws = views.draw(2, tuple(features.shape), generator(0, "draws"))
+    first, second = (views.view(features, {"kept": draws["kept"][number]}) for number in range(2))
+    assert first.unique().tolist() == pytest.approx([0.0, 1 / 0.9]) and not torch.equal(first, second)
+    assert float(first.mean()) == pytest.approx(1.0, abs=0.01)
+
+
+def test_k_means_on_stage_3s_features_is_that_on_stage_2s_where_nothing_is_trained(artefacts: dict[str, Any]) -> None:
+    config = dataclasses.replace(SMOKE.discover, epochs=0, kmeans_on_features=True)
+    found = result("discover", config, Handed(artefacts))
+    alone = result("cluster", Cluster(**TASK), Handed({"features": artefacts["supervise"]}))
+    for name in ("train_novel_accuracy_percent", "train_novel_nmi_percent", "test_novel_ari_percent"):
+        assert found[name.replace("novel_", "novel_kmeans_")] == alone[name]
+
+
+def test_questions_go_through_both_stages_with_one_layer_that_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two clouds of features for each class in the place of MiniLM's."""
+    labels = torch.arange(240) % 6
+    features = 3 * torch.eye(6)[labels].repeat(1, 2) + torch.randn(240, 12, generator=generator(0, "features"))
+    split = Split(features[:, :, None, None], labels)
+    clouds = Images("TREC", split, split, 6, "0" * 64, (), (), "sentences")
+    monkeypatch.setattr(task_module, "questions", lambda: clouds)
+    monkeypatch.setattr(task_module, "load_pretrained", lambda name: clouds)
+    second, small = Handed(), {"epochs": 8, "batch": 40}
+    result("supervise", dataclasses.replace(TREC.supervise, **small, start="nothing", frozen=False), second)
+    short = {"queue": 40, "labelled_queue": 40, "neighbours": 6, "safe": 5, "keep": 40, "learning_rate": 0.01}
+    needs = Handed({"supervise": second.kept})
+    found = result("discover", dataclasses.replace(TREC.discover, **small, **short, hard_from_epoch=3), needs)
+    assert found["train_novel_kmeans_accuracy_percent"] > 90 and 0 <= found["test_known_accuracy_percent"] <= 100
+    found = result("uno", dataclasses.replace(TREC.uno, **small), needs)
+    assert found["train_novel_kmeans_accuracy_percent"] > 50
 
 
 def test_images_are_turned_four_ways() -> None:
@@ -98,7 +135,7 @@ def test_a_mean_over_subsets_is_the_mean_of_their_rows() -> None:
 
 def test_class_numbers_are_ranges_and_lists() -> None:
     assert class_numbers("known", "0-2,7") == [0, 1, 2, 7]
-    assert sorted(ENCODERS) == ["resnet18", "resnet18_cifar", "small"]
+    assert set(ENCODERS) == set(CHOICES)
 
 
 def test_the_loop_the_mixed_vectors_and_the_cosines_are_timed_at_one_loss(monkeypatch: pytest.MonkeyPatch) -> None:
