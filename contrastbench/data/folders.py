@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from contrastbench.data.contents import is_clutter, picture_of, text_of
+
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TEST_FOLDERS = ("test", "val", "valid")  # the first that is there
 INSIDE = "images"  # a folder of a class that has its pictures
@@ -54,17 +56,9 @@ def read(files: Sequence[Path], side: int | None) -> np.ndarray:
     """The pictures, uint8 [N, C, H, W]: C is 1 if all of them are grey, else 3.
 
     Raises:
-        ValueError: a file is no picture, or the pictures are of several sizes and no side is given.
+        ValueError: a file is no whole picture, or the pictures are of several sizes and no side is given.
     """
-    from PIL import Image
-
-    decoded = []
-    for file in files:
-        try:
-            with Image.open(file) as picture:
-                decoded.append(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{file} is not a whole picture ({error})") from error
+    decoded = [picture_of(file, str(file)) for file in files]
     mode = "RGB" if any(picture.mode == "RGB" for picture in decoded) else "L"
     arrays = [np.asarray(_squared(picture, side).convert(mode)) for picture in decoded]
     sizes = {array.shape for array in arrays}
@@ -85,7 +79,8 @@ def _classes(folder: Path) -> list[str]:
     """The sub-folders that hold a picture, by name."""
     if not folder.is_dir():
         return []
-    return sorted(place.name for place in folder.iterdir() if place.is_dir() and next(_pictures_of(place), None))
+    places = [place for place in folder.iterdir() if place.is_dir() and not is_clutter(place.name)]
+    return sorted(place.name for place in places if next(_pictures_of(place), None))
 
 
 def _pictures_of(place: Path) -> Iterator[Path]:
@@ -97,7 +92,7 @@ def _pictures_of(place: Path) -> Iterator[Path]:
 
 def _pictures_in(folder: Path) -> Iterator[Path]:
     files = folder.iterdir() if folder.is_dir() else iter(())
-    return (file for file in files if file.suffix.lower() in SUFFIXES)
+    return (file for file in files if file.suffix.lower() in SUFFIXES and not is_clutter(file.name))
 
 
 def _labelled(folder: Path, classes: Sequence[str]) -> Pictures:
@@ -115,7 +110,7 @@ def _listed(listing: Path, classes: Sequence[str]) -> Pictures:
     numbers = {name: number for number, name in enumerate(classes)}
     there = {file.name: file for file in _pictures_of(listing.parent)}
     found: list[tuple[Path, int]] = []
-    for line_number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+    for line_number, line in enumerate(text_of(listing.read_bytes(), str(listing)).splitlines(), start=1):
         name, *fields = line.split("\t")
         if not fields or fields[0] not in numbers or name not in there:
             raise ValueError(

@@ -92,20 +92,20 @@ def load_graphs(
     if features not in FEATURES:
         raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {features!r}")
     folder = data_root(root)
-    opener = tu.locate(name, folder)
-    if opener is None and download:
-        opener = _downloaded(name, folder)
-    if opener is None:
+    files = tu.locate(name, folder)
+    if files is None and download:
+        files = _download(name, folder)
+    if files is None:
         raise ValueError(
             f"no graphs {name!r} in {folder} (looked for {name}/raw, {name} and {name}.zip, there and in tu/); "
             f"`contrastbench data fetch {name}` downloads a TU data set"
         )
-    raw = tu.read_raw(name, opener)
+    raw = tu.read_raw(files)
     _check_statistics(name, raw)
     return _assembled(name, raw, features)
 
 
-def _downloaded(name: str, folder: Path) -> tu.Opener | None:
+def _download(name: str, folder: Path) -> tu.Files | None:
     """PyTorch Geometric's download: it leaves the raw files in ``folder/tu/NAME/raw``."""
     from torch_geometric.datasets import TUDataset
 

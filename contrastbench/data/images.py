@@ -68,12 +68,15 @@ def load_images(name: str, root: str | os.PathLike[str] | None = None, *, downlo
         download: whether torchvision may download; None means: only if $CONTRASTBENCH_DOWNLOAD is 1.
 
     Raises:
-        ValueError: unknown name, data not found, or a file that is not what it should be.
+        ValueError: unknown name, data not found, a file that is not what it should be, or classes that cannot be
+            learned.
     """
     folder = catalogue.data_root(root)
     catalogue.described(name, "images", folder)
     allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
-    return _in_memory(name, *_read(name, folder, allowed))
+    origin, train, test, unlabelled = _read(name, folder, allowed)
+    _check_classes(name, train[1], test[1])
+    return _in_memory(name, origin, train, test, unlabelled)
 
 
 Parts = tuple[str, sources.Arrays, sources.Arrays, np.ndarray | None]  # origin, train, test, unlabelled images
@@ -138,6 +141,17 @@ def _split(images: np.ndarray, labels: np.ndarray) -> tuple[sources.Arrays, sour
     rng = generator(EMBEDDED_SPLIT_SEED, "split")
     train, test = (part.numpy() for part in stratified_split(torch.from_numpy(labels), EMBEDDED_TEST_FRACTION, rng))
     return (images[train], labels[train]), (images[test], labels[test])
+
+
+def _check_classes(name: str, train: np.ndarray, test: np.ndarray) -> None:
+    known = np.unique(train)
+    if len(known) < 2:
+        raise ValueError(f"all training pictures of {name} are of one class; at least 2 are needed")
+    if not len(test):
+        raise ValueError(f"{name} has no test pictures; a class needs at least 3 pictures to give one to the test part")
+    stray = np.setdiff1d(test, known)
+    if len(stray):
+        raise ValueError(f"the test part of {name} has the class {stray[0]}, which the training part has not")
 
 
 def _missing(name: str, folder: Path) -> str:

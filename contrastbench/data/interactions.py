@@ -6,6 +6,7 @@ Dimensions: U users, T places.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,13 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from contrastbench.data import catalogue
+from contrastbench.data.contents import text_of
 from contrastbench.data.installed import package_file
 from contrastbench.data.kinds.interactions import places
 
 PADDING = 0  # no item has this number
 FEWEST = 3  # items of a user: one to train on, one for validation, one for the test
 RAREST = 5  # documents that a word of the embedded set must occur in
-LARGEST = 2**31  # an item's number is an index into a table of embeddings
+LOOSEST = 10  # an item's number is an index into a table of embeddings: the largest is at most so many times the items,
+SPARE = 10_000  # and this many more
 
 
 @dataclass(frozen=True)
@@ -118,16 +121,22 @@ def load_interactions(
 
 
 def _lines_of_users(path: Path) -> list[np.ndarray]:
-    sequences = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        if line.strip():
-            sequences.append(_checked(_integers(line, f"{path}:{number}")[1:], f"{path}:{number}"))
-    return sequences
+    sequences: dict[int, np.ndarray] = {}  # by line
+    line_of: dict[int, int] = {}
+    for line, text in enumerate(text_of(path.read_bytes(), str(path)).splitlines(), start=1):
+        if not text.strip():
+            continue
+        user, *items = _integers(text, f"{path}:{line}")
+        if (earlier := line_of.setdefault(user, line)) != line:
+            raise ValueError(f"{path}:{line}: user {user} is already in line {earlier}; a user has one line")
+        sequences[line] = _checked(np.array(items, dtype=np.int64), f"{path}:{line}")
+    _check_dense(sequences, path)
+    return list(sequences.values())
 
 
-def _integers(line: str, where: str) -> np.ndarray:
+def _integers(line: str, where: str) -> list[int]:
     try:
-        return np.array([int(word) for word in line.split()], dtype=np.int64)
+        return np.array([int(word) for word in line.split()], dtype=np.int64).tolist()
     except (ValueError, OverflowError):
         raise ValueError(f"{where}: a line must be integers 'user item item ...', got {line[:40]!r}") from None
 
@@ -137,15 +146,24 @@ def _checked(items: np.ndarray, where: str) -> np.ndarray:
         raise ValueError(
             f"{where}: a user needs at least {FEWEST} items (training, validation, test), got {len(items)}"
         )
-    if items.min() < 1 or items.max() >= LARGEST:
-        bad = items[(items < 1) | (items >= LARGEST)][0]
-        raise ValueError(f"{where}: item numbers must be in [1, {LARGEST}), since 0 is padding; got {bad}")
+    if items.min() < 1:
+        raise ValueError(f"{where}: item numbers must be at least 1, since 0 is padding; got {items[items < 1][0]}")
     return items
+
+
+def _check_dense(sequences: dict[int, np.ndarray], path: Path) -> None:
+    """Raises unless the items' numbers are those of a table that memory can hold."""
+    items = len(np.unique(np.concatenate([*sequences.values()]))) if sequences else 0
+    most = LOOSEST * items + SPARE
+    for line, sequence in sequences.items():
+        if sequence.max() > most:
+            found = f"{path}:{line}: item {sequence.max()} is far above the number of items, {items}"
+            raise ValueError(f"{found}; give them the numbers 1 to {items} (up to {most} are taken)")
 
 
 def _recbole_table(path: Path) -> list[np.ndarray]:
     """The items of each user by time; of equal times in the file's order. Users and items by first appearance."""
-    header, *lines = _text(path).splitlines()
+    header, *lines = text_of(path.read_bytes(), str(path)).splitlines()
     columns = [column.partition(":")[0] for column in header.split("\t")]
     if missing := [column for column in ("user_id", "item_id", "timestamp") if column not in columns]:
         raise ValueError(f"{path}:1: the header lacks {', '.join(missing)}; it has: {', '.join(columns)}")
@@ -155,27 +173,20 @@ def _recbole_table(path: Path) -> list[np.ndarray]:
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")
         try:
-            action = (float(fields[time]), numbers.setdefault(fields[item], len(numbers) + 1))
+            when = float(fields[time])
+            action = (when, numbers.setdefault(fields[item], len(numbers) + 1))
             actions.setdefault(fields[user], []).append(action)
         except (ValueError, IndexError):
+            when = math.nan
+        if not math.isfinite(when):
             raise ValueError(
-                f"{path}:{number}: a line must have {len(columns)} fields and a time, got {line[:40]!r}"
-            ) from None
+                f"{path}:{number}: a line must have {len(columns)} fields and a finite time, got {line[:40]!r}"
+            )
     by_time = (sorted(made, key=lambda action: action[0]) for made in actions.values())
     return [
         _checked(np.array([item for _, item in made]), f"{path}, user {user}")
         for user, made in zip(actions, by_time, strict=True)
     ]
-
-
-def _text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 (byte {error.start})") from None
-    if not text.strip():
-        raise ValueError(f"{path} is empty")
-    return text
 
 
 def gensim_words() -> list[str]:

@@ -9,15 +9,18 @@ import functools
 import gzip
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from contrastbench.data import decoded, folders
+from contrastbench.data.contents import is_clutter, picture_of
 
 Arrays = tuple[np.ndarray, np.ndarray]  # images, labels
+MOST_CLASSES = 100_000
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 # Column names that Hugging Face copies use, the first that is there is taken; cifar100's classes are the fine ones.
@@ -35,6 +38,17 @@ TORCHVISION_FOLDERS = {
 }
 # Sets that are trained on with their unlabelled images, which copies in other layouts leave out.
 ONLY_WITH_UNLABELLED = ("stl10",)
+IDX_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+IDX_MD5 = {  # of the published files, unpacked
+    "mnist": (
+        *("6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624"),
+        *("2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"),
+    ),
+    "fashion_mnist": (
+        *("f4a8712d7a061bf5bd6d2ca38dc4d50a", "9018921c3c673c538a1fc5bad174d6f9"),
+        *("8181f5470baa50b63fa0f6fddb340f0a", "15d484375f8d13e6eb1aabb0c3f46965"),
+    ),
+}
 FILES = Path(__file__).parent / "files"  # data sets that come with this package, each beside its licence
 # Data sets made of another: each picture encoded in JPEG at this quality, its colours at half the resolution (4:2:0).
 # The known JPEG copies have whole colours (4:4:4). Encoded in just that way once more a picture hardly changes (61 dB),
@@ -59,7 +73,7 @@ def is_here(name: str, root: Path) -> bool:
 def own(root: Path) -> list[str]:
     """The names of the folders in the data root that ``from_parquet`` or ``from_folder`` reads."""
     places = [place for place in sorted(root.iterdir()) if place.is_dir()] if root.is_dir() else []
-    places = [place for place in places if place.name not in UNPACKED.values()]
+    places = [place for place in places if place.name not in UNPACKED.values() and not is_clutter(place.name)]
     return [place.name for place in places if _has_pictures(place.name, root) or folders.is_folder_of_classes(place)]
 
 
@@ -70,7 +84,7 @@ def from_parquet(name: str, root: Path) -> tuple[Arrays, Arrays] | None:
         return None
     columns = LABEL_COLUMNS.get(name, ("label",))
     key = decoded.checksum([file for files in found for file in files])
-    return _kept(name, key, root / name, lambda: tuple(_read_parquet(files, columns) for files in found))
+    return decoded.decode_once(name, key, root / name, lambda: tuple(_read_parquet(files, columns) for files in found))
 
 
 def from_folder(name: str, root: Path) -> tuple[Arrays, Arrays | None] | None:
@@ -85,7 +99,7 @@ def from_folder(name: str, root: Path) -> tuple[Arrays, Arrays | None] | None:
     parts = [part for part in folders.pictures(place) if part is not None]
     labels = b"".join(part[1].tobytes() for part in parts)
     key = decoded.checksum((file for files, _ in parts for file in files), also=labels)
-    kept = _kept(name, key, place, lambda: tuple((folders.read(files, side), y) for files, y in parts))
+    kept = decoded.decode_once(name, key, place, lambda: tuple((folders.read(files, side), y) for files, y in parts))
     return kept if len(kept) == 2 else (kept[0], None)
 
 
@@ -100,7 +114,9 @@ def reencoded(name: str, parts: Sequence[Arrays], quality: int, beside: Path) ->
     digest = hashlib.sha256(f"JPEG {quality}".encode())
     for images, _ in parts:
         digest.update(np.ascontiguousarray(images).data)
-    return _kept(name, digest.hexdigest(), beside, lambda: tuple((_jpeg(x, quality), y) for x, y in parts))
+    return decoded.decode_once(
+        name, digest.hexdigest(), beside, lambda: tuple((_jpeg(x, quality), y) for x, y in parts)
+    )
 
 
 def _jpeg(images: np.ndarray, quality: int) -> np.ndarray:
@@ -114,15 +130,7 @@ def _jpeg(images: np.ndarray, quality: int) -> np.ndarray:
     return made
 
 
-def _kept(name: str, key: str, beside: Path, decode: Callable[[], tuple[Arrays, ...]]) -> Any:
-    """``decoded.kept`` for (images, labels) pairs: one pair for each part."""
-
-    def as_dictionary() -> decoded.Arrays:
-        named = (zip(("images", "labels"), part, strict=True) for part in decode())
-        return {f"{what}{number}": array for number, part in enumerate(named) for what, array in part}
-
-    arrays = decoded.kept(name, key, beside, as_dictionary)
-    return tuple((arrays[f"images{number}"], arrays[f"labels{number}"]) for number in range(len(arrays) // 2))
+# ------------------------------------------------------------------------------------------------------ parquet files
 
 
 def _parquet_files(name: str, root: Path) -> list[list[Path]]:
@@ -140,7 +148,7 @@ def _has_pictures(name: str, root: Path) -> bool:
 
     try:
         columns = pyarrow.parquet.read_schema(train[0]).names
-    except (pyarrow.ArrowInvalid, OSError):
+    except (pyarrow.ArrowException, OSError):
         return False
     return any(column in columns for column in PICTURE_COLUMNS)
 
@@ -166,7 +174,7 @@ def _open_parquet(file: Path) -> Any:
 
     try:
         return pyarrow.parquet.read_table(file)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{file} is not a whole parquet file ({str(error).splitlines()[0][:120]})") from error
 
 
@@ -179,30 +187,37 @@ def _column(file: Path, present: Sequence[str], wanted: Sequence[str]) -> str:
 
 def _labels(column: Any, file: Path, name: str) -> np.ndarray:
     labels = column.to_numpy()
-    if not np.issubdtype(labels.dtype, np.integer) or (len(labels) and labels.min() < 0):
+    if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"column {name!r} of {file} must hold class numbers from 0 on, got {column.type}")
+    bad = (labels < 0) | (labels >= MOST_CLASSES)
+    if bad.any():
+        row = int(bad.argmax())
+        expected = f"class numbers must be in [0, {MOST_CLASSES})"
+        raise ValueError(f"row {row} of {file} has {labels[row]} in column {name!r}; {expected}")
     return labels.astype(np.int64)
 
 
 def _decode(value: Any, file: Path, row: int) -> np.ndarray:
     """One encoded picture as uint8 [H, W, 3]; grey pictures are spread over three channels."""
-    from PIL import Image
+    encoded = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(encoded, bytes):
+        raise ValueError(f"row {row} of {file} is not a picture but {type(encoded).__name__}")
+    return np.asarray(picture_of(io.BytesIO(encoded), f"row {row} of {file}").convert("RGB"))
 
-    encoded: Any = value.get("bytes") if isinstance(value, dict) else value
-    try:
-        with Image.open(io.BytesIO(encoded)) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, TypeError, ValueError) as error:
-        raise ValueError(f"row {row} of {file} is not a picture ({error})") from error
+
+# ------------------------------------------------------------------------------------- torchvision's and IDX files
 
 
 def from_torchvision(name: str, root: Path, *, download: bool) -> tuple[Arrays, Arrays, np.ndarray | None] | None:
     """Reads torchvision's folder layout, downloading it first if allowed. The third value: STL-10's unlabelled images.
 
-    torchvision compares the md5 of every file with the published one before it opens (and, for CIFAR, unpickles) it.
+    The md5 of every file is compared with the published one before it is opened (and, for CIFAR, unpickled): by
+    torchvision, or here for MNIST and Fashion-MNIST, of which torchvision checks no file that is already there.
     """
     if name == "stl10":
         return _from_stl10(root, download=download)
+    if name in IDX_MD5:
+        return _from_raw(name, root, download=download)
     if name not in TORCHVISION:
         return None
     import torchvision
@@ -247,29 +262,65 @@ def _from_stl10(root: Path, *, download: bool) -> tuple[Arrays, Arrays, np.ndarr
     return train, test, parts["unlabeled"].data
 
 
+def _from_raw(name: str, root: Path, *, download: bool) -> tuple[Arrays, Arrays, None] | None:
+    """Reads MNIST/raw or FashionMNIST/raw. The pickles that old versions of torchvision left in MNIST/processed stay
+    shut: anybody may have made them."""
+    if download:
+        import torchvision
+
+        kind = getattr(torchvision.datasets, TORCHVISION[name])
+        nothing_read = {"_check_legacy_exist": lambda self: False, "_load_data": lambda self: (None, None)}
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            type(kind.__name__, (kind,), nothing_read)(str(root), download=True)  # the folder is called like the class
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{name} could not be downloaded into {root}: {reason}") from error
+    parts = _from_idx(root / TORCHVISION_FOLDERS[name], IDX_MD5[name])
+    return None if parts is None else (*parts, None)
+
+
 def from_debian(name: str, folder: Path = DEBIAN_FASHION_MNIST) -> tuple[Arrays, Arrays] | None:
     """Fashion-MNIST as Debian's package ``dataset-fashion-mnist`` installs it (gzipped IDX files)."""
-    if name != "fashion_mnist" or not (folder / "train-images-idx3-ubyte.gz").exists():
-        return None
-    train, test = (
-        (
-            _read_idx(folder / f"{part}-images-idx3-ubyte.gz")[:, None],
-            _read_idx(folder / f"{part}-labels-idx1-ubyte.gz"),
-        )
-        for part in ("train", "t10k")
-    )
-    return (train[0], train[1].astype(np.int64)), (test[0], test[1].astype(np.int64))
+    return _from_idx(folder, None) if name == "fashion_mnist" else None
 
 
-def _read_idx(file: Path) -> np.ndarray:
+def _from_idx(folder: Path, md5: Sequence[str] | None) -> tuple[Arrays, Arrays] | None:
+    """Train and test from the four files of MNIST's layout, each plain or gzipped; None where one is missing.
+
+    Raises:
+        ValueError: a file is not what it should be, or its unpacked content has not the given md5.
+    """
+    plain_or_packed = [[folder / name, folder / f"{name}.gz"] for name in IDX_FILES]
+    files = [next((file for file in both if file.is_file()), None) for both in plain_or_packed]
+    arrays = []
+    for number, file in enumerate(files):
+        if file is None:
+            return None
+        arrays.append(_read_idx(file, axes=1 if number % 2 else 3, md5=md5[number] if md5 else None))
+    for file, images, labels in zip(files[::2], arrays[::2], arrays[1::2], strict=True):
+        if len(images) != len(labels):
+            raise ValueError(f"{file} has {len(images)} pictures for {len(labels)} labels")
+    train, test = ((arrays[at][:, None], arrays[at + 1].astype(np.int64)) for at in (0, 2))
+    return train, test
+
+
+def _read_idx(file: Path, *, axes: int, md5: str | None) -> np.ndarray:
     """The IDX format: two zero bytes, the type (8 = uint8), the number of axes, their lengths as big-endian int32."""
     try:
-        content = gzip.decompress(file.read_bytes())
-        axes = content[3]
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        if content[:4] != bytes((0, 0, 8, axes)):
+            raise ValueError(f"it does not begin with 0, 0, 8, {axes}")
         shape = np.frombuffer(content, dtype=">i4", count=axes, offset=4)
-        return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape).copy()
-    except (OSError, EOFError, IndexError, ValueError) as error:
-        raise ValueError(f"{file} is not a whole gzipped IDX file ({error})") from error
+        array = np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape).copy()
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ValueError(f"{file} is not a whole IDX file ({error}); put the published file there") from error
+    if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise ValueError(f"{file} is not the published file: its unpacked content has not the md5 {md5}")
+    return array
+
+
+# ---------------------------------------------------------------------------------------- what comes with the suite
 
 
 @functools.cache

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from contrastbench.data import catalogue
+from contrastbench.data.contents import is_clutter, member, members, text_of
 from contrastbench.data.installed import package_file
 
-LONGEST_LINE = 1_000_000  # characters; a longer line is no prose, and splitting it would take minutes
 WINDOW_WORDS = 20  # text without sentence marks is cut into pieces of so many words
 HUB = {  # corpus -> what `datasets` loads: path, file, revision; the first is a script, of which the hub has a copy
     "bookcorpus": ("bookcorpus/bookcorpus", None, "refs/convert/parquet"),
@@ -124,12 +122,13 @@ def load_corpus(name: str, root: str | os.PathLike[str] | None = None, *, downlo
 def _from_path(place: Path) -> list[str]:
     """The sentences of a text file, of all ``*.txt`` of a folder, or of those in its zip files, by name."""
     files = [place] if place.is_file() else sorted([*place.rglob("*.txt"), *place.rglob("*.zip")])
+    files = [file for file in files if file.is_file() and not is_clutter(file.relative_to(place))]
     if not files:
         raise ValueError(f"{place} has no .txt and no .zip file")
     found: list[str] = []
     for file in files:
         for label, content in _contents(file):
-            found += _prose(decoded(content, label))
+            found += _prose(text_of(content, label))
     return found
 
 
@@ -137,31 +136,9 @@ def _contents(file: Path) -> Iterator[tuple[str, bytes]]:
     if file.suffix != ".zip":
         yield str(file), file.read_bytes()
         return
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for member in sorted(archive.namelist()):
-                if member.endswith(".txt"):
-                    yield f"{file}:{member}", archive.read(member)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{file} is not a whole zip file ({error})") from error
-
-
-def decoded(content: bytes, label: str) -> str:
-    """The text of a file.
-
-    Raises:
-        ValueError: not UTF-8, empty, or with a line of more than a million characters; ``label`` names the file.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{label} is not UTF-8 (byte {error.start}); convert it first") from None
-    if not text.strip():
-        raise ValueError(f"{label} is empty")
-    longest = max(map(len, text.splitlines()))
-    if longest > LONGEST_LINE:
-        raise ValueError(f"{label} has a line of {longest:,} characters; at most {LONGEST_LINE:,} can be prose")
-    return text
+    for name in members(file):
+        if name.endswith(".txt"):
+            yield f"{file}:{name}", member(file, name)
 
 
 def _prose(text: str) -> list[str]:
@@ -172,8 +149,8 @@ def _prose(text: str) -> list[str]:
 
 def _gensim_text() -> list[str]:
     """300 news articles as sentences, then 250 stemmed encyclopedia articles in pieces of 20 words."""
-    news = decoded(package_file("gensim", "test/test_data/lee_background.cor"), "lee_background.cor")
-    articles = decoded(package_file("gensim", "test/test_data/head500.noblanks.cor"), "head500.noblanks.cor")
+    news = text_of(package_file("gensim", "test/test_data/lee_background.cor"), "lee_background.cor")
+    articles = text_of(package_file("gensim", "test/test_data/head500.noblanks.cor"), "head500.noblanks.cor")
     found = [sentence for line in news.splitlines() for sentence in sentences(line)]
     for line in articles.splitlines():
         stems = line.split()

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from contrastbench.data.sentence_tasks import Labelled, Scored, Task
-from contrastbench.data.sentence_tests import in_sentences
+from contrastbench.data.sentence_tests import Labelled, Scored, Task, in_sentences
 from contrastbench.data.text import padded
 from contrastbench.encoders.text import TextEncoder
 from contrastbench.evaluation.sts import cosine_of_pairs, sts_x100

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrastbench.data.sentence_tasks import Labelled
+from contrastbench.data.sentence_tests import Labelled
 from contrastbench.evaluation.logistic import logistic_scores, turned
 
 FOLDS = 10

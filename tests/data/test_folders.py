@@ -1,5 +1,6 @@
 """A user's own pictures: a sub-folder for each class, with or without a split of its own."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from contrastbench import papers
 from contrastbench.cli.launch import check_data
 from contrastbench.data import catalogue, folders
+from contrastbench.data.contents import picture_of
 from contrastbench.data.images import load_images
 
 COLOURS = {"rose": (200, 0, 0), "tulip": (200, 200, 0), "violet": (90, 0, 200)}
@@ -83,6 +85,48 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     with pytest.raises(ValueError, match="unknown data set of images 'letters'; there are .*; your own are"):
         load_images("letters", tmp_path)
+
+
+def test_pictures_that_would_fill_the_memory_or_turn_white_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "flowers", n=2)
+    Image.new("L", (20_000, 20_000)).save(tmp_path / "flowers" / "rose" / "1.png")
+    with pytest.raises(ValueError, match=r"rose/1.png is too large a picture \(.*400000000 pixels"):
+        load_images("flowers", tmp_path)
+    Image.new("I;16", (20, 16), 30_000).save(tmp_path / "flowers" / "rose" / "1.png")
+    with pytest.raises(ValueError, match=r"rose/1.png has more than 8 bits a channel \(mode I;16\); convert it"):
+        load_images("flowers", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged TIFF files
+@pytest.mark.parametrize("suffix", ["png", "jpeg", "gif", "bmp", "tiff", "webp", "ppm"])
+def test_a_picture_that_is_damaged_anywhere_gets_one_line(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(file)
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 3):
+        for content in (whole[:place], whole[:place] + b"\xff\x00" + whole[place + 2 :]):
+            try:
+                picture_of(io.BytesIO(content), "a")
+            except ValueError as error:
+                assert str(error).startswith("a ")
+
+
+def test_what_a_system_leaves_among_pictures_is_no_picture_and_no_class(tmp_path: Path) -> None:
+    write(tmp_path / "flowers")
+    clean = load_images("flowers", tmp_path).sha256
+    for clutter in ("__MACOSX", ".ipynb_checkpoints"):
+        write(tmp_path / "flowers", classes={clutter: (0, 0, 0)})
+        write(tmp_path / clutter)
+    (tmp_path / "flowers" / "rose" / "._0.png").write_bytes(b"\0\5\26\7")
+    assert load_images("flowers", tmp_path).sha256 == clean
+    assert [own.name for own in catalogue.found(tmp_path)] == ["flowers"]
+
+
+@pytest.mark.parametrize("name", ["mine[1]", "a*b", "[red]x", "{c}"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, n=3)
+    assert [own.name for own in catalogue.found(tmp_path)] == [name]
+    assert load_images(f"{name}@8", tmp_path).classes == 3
 
 
 def test_own_pictures_are_in_the_catalogue(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from contrastbench.data import catalogue, tu
 from contrastbench.data import graphs as graphs_module
-from contrastbench.data import tu
 from contrastbench.data.graph_batches import batches, colours
 from contrastbench.data.graphs import load_graphs
 
@@ -97,8 +97,26 @@ def test_graphs_without_edges_are_graphs(tmp_path):
         ({"graph_labels": [1, 2]}, "TINY_graph_indicator.txt has 3 graphs, TINY_graph_labels.txt has 2"),
         ({"graph_labels": [1, 2, 1, 2]}, "graph 4 of TINY has no nodes"),
         ({"node_labels": [1, 2]}, "TINY_node_labels.txt has 2 lines, TINY_graph_indicator.txt has 7 nodes"),
-        ({"A": [*EDGES, (7, 8)]}, "TINY_A.txt names node 8, but TINY_graph_indicator.txt has 7 nodes"),
-        ({"A": [*EDGES, (3, 4)]}, "TINY_A.txt has an edge between two graphs"),
+        ({"A": [*EDGES, (7, 8)]}, "TINY_A.txt:11 has the edge 7, 8; TINY_graph_indicator.txt has 7 nodes"),
+        ({"A": [(0, 1), *EDGES]}, "TINY_A.txt:1 has the edge 0, 1; TINY_graph_indicator.txt has 7 nodes"),
+        ({"A": [*EDGES, (3, 4)]}, "TINY_A.txt:11 has the edge 3, 4 between two graphs"),
+        (
+            {"A": [*EDGES[:4], *EDGES[5:]]},
+            "TINY_A.txt:5 has the edge 3, 1 in one direction; each must be",
+        ),
+        (
+            {"node_labels": [0, 3_000_000_000, *range(5)]},
+            "TINY_node_labels.txt:2 has the label 3000000000; labels",
+        ),
+        ({"node_labels": [0, 1, -(2**62), *range(4)]}, "labels must be less than 10,000 above the smallest, -4611"),
+        ({"node_attributes": [1.0, 2.0, "nan", *range(4)]}, "TINY_node_attributes.txt:3 has an empty field or nan"),
+        ({"node_attributes": [(1, 2), (3, ""), *[(1, 2)] * 5]}, "TINY_node_attributes.txt:2 has an empty field or nan"),
+        ({"node_attributes": ["inf", *range(6)]}, "TINY_node_attributes.txt:1 has inf; single precision needs finite"),
+        (
+            {"node_attributes": [0, "-1e300", *range(5)]},
+            "TINY_node_attributes.txt:2 has -1e+300; single precision",
+        ),
+        ({"node_attributes": []}, "TINY_node_attributes.txt has 0 lines, TINY_graph_indicator.txt has 7 nodes"),
         ({"A": [1, 2]}, "TINY_A.txt must have 2 numbers a line, got 1"),
         ({"graph_indicator": [2, 1, 1]}, "must count graphs upwards"),
         ({"graph_labels": ["a", "b", "c"]}, "TINY_graph_labels.txt is not a table of numbers"),
@@ -123,10 +141,53 @@ def test_an_unknown_name_says_where_it_was_looked_for(tmp_path):
         load_graphs("NOWHERE", tmp_path)
 
 
-def test_a_broken_zip_is_named(tmp_path):
+def packed(tmp_path: Path, method: int) -> bytes:
+    with zipfile.ZipFile(tmp_path / "TINY.zip", "w", compression=method) as archive:
+        for suffix in TINY:
+            archive.write(write(tmp_path / "loose") / f"TINY_{suffix}.txt", f"TINY/TINY_{suffix}.txt")
+    return (tmp_path / "TINY.zip").read_bytes()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_damaged_anywhere_gets_one_line_and_hides_no_other_set(tmp_path, method):
+    whole = packed(tmp_path, method)
+    write(tmp_path / "OTHER", name="OTHER")
+    damages = [whole[:10], whole[: len(whole) // 2], whole[:-5]]
+    for place in range(0, len(whole), 29):
+        damages.append(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    refused = 0
+    for content in damages:
+        (tmp_path / "TINY.zip").write_bytes(content)
+        assert "OTHER" in [own.name for own in catalogue.found(tmp_path)]
+        assert len(catalogue.load("OTHER", tmp_path)) == 3
+        try:
+            load_graphs("TINY", tmp_path)
+        except ValueError as error:
+            refused += 1
+            assert "TINY" in str(error) and "\n" not in str(error)
+    assert refused > len(damages) / 3
+
+
+def test_a_damaged_zip_is_listed_and_named_when_it_is_loaded(tmp_path):
     (tmp_path / "TINY.zip").write_bytes(b"PK\x03\x04 and no more")
+    assert [own.name for own in catalogue.found(tmp_path)] == ["TINY"]
     with pytest.raises(ValueError, match=r"TINY\.zip is not a whole zip file"):
         load_graphs("TINY", tmp_path)
+
+
+def test_what_a_mac_adds_to_a_zip_is_no_data(tmp_path):
+    packed(tmp_path, zipfile.ZIP_STORED)
+    with zipfile.ZipFile(tmp_path / "TINY.zip", "a") as archive:
+        archive.writestr("__MACOSX/TINY/TINY_A.txt", b"\0\5\26\7")
+        archive.writestr("__MACOSX/TINY/._TINY_A.txt", b"\0\5\26\7")
+    assert len(load_graphs("TINY", tmp_path)) == 3
+
+
+@pytest.mark.parametrize("name", ["mine[1]", "a*b", "x?", "[a-z]", "{c}"])
+def test_a_name_may_have_any_character_of_a_pattern(tmp_path, name):
+    write(tmp_path / "tu" / name / "raw", name=name)
+    assert [own.name for own in catalogue.found(tmp_path)] == [name]
+    assert len(load_graphs(name, tmp_path)) == 3
 
 
 # ------------------------------------------------------------------------------------------------------- batches

@@ -1,7 +1,10 @@
 """Image data sets: the embedded ones, the files of a data root, and what is said where something is wrong."""
 
 import gzip
+import hashlib
 import io
+import os
+import pickle
 import struct
 import warnings
 from pathlib import Path
@@ -93,7 +96,7 @@ def test_idx_files_are_read(tmp_path: Path) -> None:
     assert np.array_equal(images[:, 0], pixels) and labels.tolist() == [7, 3]
     file = tmp_path / "train-images-idx3-ubyte.gz"
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz is not a whole gzipped IDX file"):
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz is not a whole IDX file"):
         sources.from_debian("fashion_mnist", tmp_path)
 
 
@@ -152,11 +155,33 @@ def test_decoded_pictures_of_a_data_root_that_may_not_be_written_go_to_the_cache
 ) -> None:
     parquet_folder(tmp_path / "data")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("os.access", lambda place, mode: False)
-    load_images("cifar10", tmp_path / "data")
+    may = os.access
+    monkeypatch.setattr("os.access", lambda place, mode: "data" not in Path(place).parts and may(place, mode))
+    with pytest.warns(UserWarning, match=r"data/cifar10 takes no decoded pictures; .*/decoded keeps them \(0 MB\)"):
+        first = load_images("cifar10", tmp_path / "data")
     assert not list((tmp_path / "data" / "cifar10").glob("*.npz"))
     kept = list((tmp_path / "home/.cache/contrastbench/decoded").iterdir())
     assert [file.suffix for file in kept] == [".npz"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said once
+        assert load_images("cifar10", tmp_path / "data").sha256 == first.sha256
+
+
+def test_a_full_disk_beside_the_data_leaves_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet_folder(tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    save = np.savez
+
+    def full_beside(file, **arrays: np.ndarray) -> None:
+        if "home" not in file.name:
+            raise OSError("no space left on device")
+        save(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full_beside)
+    with pytest.warns(UserWarning, match="takes no decoded pictures"):
+        load_images("cifar10", tmp_path / "data")
+    assert not [file for file in (tmp_path / "data" / "cifar10").iterdir() if file.suffix != ".parquet"]
+    assert len(list((tmp_path / "home/.cache/contrastbench/decoded").iterdir())) == 1
 
 
 def test_where_nothing_can_be_kept_the_pictures_are_read_all_the_same(
@@ -208,6 +233,91 @@ def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match="train-00000-of-00001.parquet is not a whole parquet file"):
         load_images("cifar10", tmp_path)
+
+
+def test_classes_that_cannot_be_learned_are_refused(tmp_path: Path) -> None:
+    parquet_folder(tmp_path)
+    train, test = (tmp_path / "cifar10" / f"{part}-00000-of-00001.parquet" for part in ("train", "test"))
+    table = pyarrow.parquet.read_table(train)
+
+    def write(file: Path, labels: list[int]) -> None:
+        pyarrow.parquet.write_table(table.set_column(1, "label", pyarrow.array(labels)), file)
+
+    def says(message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            load_images("cifar10", tmp_path)
+
+    write(test, [0, 1, 7] * 4)
+    says("the test part of cifar10 has the class 7, which the training part has not")
+    write(test, [0, 1, 2**40] * 4)
+    says(r"row 2 of .*test-.*parquet has 1099511627776 in column 'label'; class numbers must be in \[0, 100000\)")
+    write(test, [0, -1, 2] * 4)
+    says("row 1 of .* has -1 in column 'label'; class numbers must be in")
+    write(test, [1] * 12)
+    write(train, [1] * 12)
+    says("all training pictures of cifar10 are of one class; at least 2 are needed")
+    write(train, [0, 1] * 6)
+    assert load_images("cifar10", tmp_path).classes == 2
+
+
+MNIST_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+
+
+def mnist_folder(root: Path) -> Path:
+    """MNIST/raw with 3 + 3 tiny pictures."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in MNIST_FILES:
+        images = "images" in name
+        header = struct.pack(">4B3i", 0, 0, 8, 3, 3, 2, 2) if images else struct.pack(">4Bi", 0, 0, 8, 1, 3)
+        (raw / f"{name}-ubyte").write_bytes(header + bytes(range(12 if images else 3)))
+    return raw
+
+
+def test_only_the_published_mnist_is_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = mnist_folder(tmp_path)
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte is not the published file: .* not the md5 6bbc9a"):
+        load_images("mnist", tmp_path)
+    sums = [
+        hashlib.md5((raw / f"{name}-ubyte").read_bytes(), usedforsecurity=False).hexdigest() for name in MNIST_FILES
+    ]
+    monkeypatch.setitem(sources.IDX_MD5, "mnist", tuple(sums))
+    images = load_images("mnist", tmp_path)
+    assert images.train.images.flatten().tolist() == list(range(12)) and images.test.labels.tolist() == [0, 1, 2]
+    for name in MNIST_FILES:
+        file = raw / f"{name}-ubyte"
+        whole = file.read_bytes()
+        for damage in (b"", b"?" * 50, np.random.default_rng(0).bytes(400), whole[:-1], whole + b"x", whole[:3]):
+            file.write_bytes(damage)
+            with pytest.raises(
+                ValueError, match=f"{name}-ubyte is not a whole IDX file .*; put the published"
+            ) as caught:
+                load_images("mnist", tmp_path)
+            assert "\n" not in str(caught.value)
+        (raw / f"{name}-ubyte.gz").write_bytes(gzip.compress(whole))
+        file.unlink()
+    assert load_images("mnist", tmp_path).sha256 == images.sha256
+    (raw / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(ValueError, match="a file of .*MNIST/raw is missing or damaged; .*data fetch mnist"):
+        load_images("mnist", tmp_path, download=False)
+
+
+class Boom:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was opened",))
+
+
+def test_a_pickle_in_mnists_folder_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision reads MNIST/processed first, where its versions before 2021 left pickles."""
+    processed = tmp_path / "MNIST" / "processed"
+    processed.mkdir(parents=True)
+    for name in ("training.pt", "test.pt"):
+        (processed / name).write_bytes(pickle.dumps(Boom()))
+    with pytest.raises(ValueError, match="'mnist' not found"):
+        load_images("mnist", tmp_path, download=False)
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", lambda self: mnist_folder(tmp_path))
+    with pytest.raises(ValueError, match="is not the published file"):
+        load_images("mnist", tmp_path, download=True)
 
 
 def test_stratified_split_takes_the_share_of_each_class() -> None:

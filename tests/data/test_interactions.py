@@ -72,7 +72,12 @@ def test_the_embedded_set_has_every_word_once_a_document(tmp_path):
         ("1 1 2 3\n", "mine.txt has 1 users; at least 2 are needed"),
         ("1 1 2 3\n2 5\n", r"mine.txt:2: a user needs at least 3 items \(training, validation, test\), got 1"),
         ("1 1 2 3\n2 5 a 3\n", r"mine.txt:2: a line must be integers 'user item item ...', got '2 5 a 3'"),
-        ("1 1 2 3\n2 5 -4 3\n", r"mine.txt:2: item numbers must be in \[1, 2147483648\), since 0 is padding; got -4"),
+        ("1 1 2 3\n2 5 -4 3\n", "mine.txt:2: item numbers must be at least 1, since 0 is padding; got -4"),
+        ("1 1 2 3\n2 2 3 1\n\n1 3 2 1\n", "mine.txt:4: user 1 is already in line 1; a user has one line"),
+        (
+            f"1 1 2 3\n2 5 {2**31 - 1} 3\n",
+            r"mine.txt:2: item 2147483647 is far above the number of items, 5; give them the numbers 1 to 5 \(up to",
+        ),
         ("1 1 2 3\n2 5 0 3\n", "since 0 is padding; got 0"),
         (f"1 1 2 3\n2 5 {10**30} 3\n", "a line must be integers"),
     ],
@@ -88,7 +93,13 @@ def test_a_bad_file_gets_one_line(content, message, tmp_path):
     ("content", "message"),
     [
         ("user_id\titem_id\na\tb", "mine.inter:1: the header lacks timestamp; it has: user_id, item_id"),
-        ("user_id\titem_id\ttimestamp\na\tb\tnoon", "mine.inter:2: a line must have 3 fields and a time, got"),
+        ("user_id\titem_id\ttimestamp\na\tb\tnoon", "mine.inter:2: a line must have 3 fields and a finite time, got"),
+        (
+            "user_id\titem_id\ttimestamp\na\tb\t1\na\tb\tnan",
+            "mine.inter:3: a line must have 3 fields and a finite time",
+        ),
+        ("user_id\titem_id\ttimestamp\na\tb\t-inf", "mine.inter:2: a line must have 3 fields and a finite time, got"),
+        ("user_id\titem_id\ttimestamp\na\tb", "mine.inter:2: a line must have 3 fields and a finite time, got"),
         ("user_id\titem_id\ttimestamp\na\tb\t1", "mine.inter, user a: a user needs at least 3 items"),
     ],
 )

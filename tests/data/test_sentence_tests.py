@@ -8,8 +8,7 @@ import pytest
 
 from contrastbench.data import sentence_hub
 from contrastbench.data.kinds.sentences import KIND
-from contrastbench.data.sentence_files import folder_of
-from contrastbench.data.sentence_tests import load_labelled, load_scored, load_task, load_triplets
+from contrastbench.data.sentence_tests import folder_of, load_labelled, load_scored, load_task, load_triplets
 
 
 def write(root: Path, folder: str, **files: str) -> Path:
@@ -98,6 +97,8 @@ def test_a_missing_or_broken_test_gets_one_line(tmp_path):
 
 SHORT_SCORES = {"STS.input.news.txt": "a\tb\nc\td\n", "STS.gs.news.txt": "1\n"}
 NO_SCORE = {"STS.input.news.txt": "a\tb\n", "STS.gs.news.txt": "nan\n"}
+ONE_CLASS = {f"sentiment-{part}": "fine\t1\n" for part in ("train", "dev", "test")}
+STRAY_CLASS = {"train_5500.label": "HUM:ind Who ?\nLOC:city Where ?\n", "TREC_10.label": "NUM:date When ?\n"}
 SHORT_LABELS = {"s1.dev": "a\nb", "s2.dev": "c\nd", "labels.dev": "entailment"}
 
 
@@ -105,9 +106,11 @@ SHORT_LABELS = {"s1.dev": "a\nb", "s2.dev": "c\nd", "labels.dev": "entailment"}
     ("name", "files", "message"),
     [
         ("STS12", SHORT_SCORES, "the same number of lines, got STS.input.news.txt 2, STS.gs.news.txt 1"),
-        ("STS12", NO_SCORE, "has the score 'nan', which is no number"),
+        ("STS12", NO_SCORE, "line 1 of .*STS.gs.news.txt has the score 'nan', which is no number"),
+        ("SST2", ONE_CLASS, "the training part of SST2 has 1 class; at least 2 are needed"),
+        ("TREC", STRAY_CLASS, "the test part of TREC has class 2, which the training part has not"),
         ("SNLI", SHORT_LABELS, "the same number of lines, got s1.dev 2, s2.dev 2, labels.dev 1"),
-        ("SST2", {"sentiment-train": "fine\t1\nbad\t-1"}, "line 2 of .* has the class '-1'; it must be 0 or 1"),
+        ("SST2", {"sentiment-train": "fine\t1\n\nbad\t-1"}, "line 3 of .* has the class '-1'; it must be 0 or 1"),
         ("MRPC", {"msr_paraphrase_train.txt": "Quality\nx\t1\t2\ta\tb"}, "line 2 of .* has the class 'x'"),
     ],
 )

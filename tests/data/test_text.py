@@ -146,7 +146,7 @@ def test_sentences_of_every_length_make_few_shapes(longest, pieces, most):
         (b" \n\n", "mine.txt is empty"),
         (b"Only one sentence.", "'mine.txt' has 1 sentence; at least 2 are needed"),
         (b"caf\xe9 is no UTF-8. Really.", r"mine.txt is not UTF-8 \(byte 3\); convert it first"),
-        (b"x" * 10_000_000, "has a line of 10,000,000 characters; at most 1,000,000 can be prose"),
+        (b"x" * 10_000_000, "has a line of 10,000,000 characters; at most 1,000,000 are read"),
     ],
 )
 def test_a_bad_corpus_gets_one_line(content, message, tmp_path):

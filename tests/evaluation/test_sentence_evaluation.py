@@ -7,8 +7,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from contrastbench.data.sentence_tasks import Labelled
-from contrastbench.data.sentence_tests import load_tasks
+from contrastbench.data.sentence_tests import Labelled, load_tasks
 from contrastbench.encoders.text import text_encoder
 from contrastbench.evaluation import transfer
 from contrastbench.evaluation.logistic import logistic_scores, turned
