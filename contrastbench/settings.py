@@ -13,7 +13,6 @@ import dataclasses
 import itertools
 import math
 import re
-import sys
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -121,22 +120,17 @@ def _values_along(run: Run, key: str, text: str) -> list[Any]:
 
 def allowed_values(config: Any, key: str) -> Allowed | None:
     """The interval or the possible values of a config's field; None where it takes whatever is of its type."""
-    return _metadata(config, key).get("allowed") or _old(config, "RANGES", key)
+    return _metadata(config, key).get("allowed")
 
 
 def used_where(config: Any, key: str) -> Mapping[str, Allowed]:
     """The fields, and "stage", with the values under which a run reads the field ``key`` or needs the run ``key``."""
     needed = getattr(config, "NEEDED_WHERE", {})
-    return needed.get(key) or _metadata(config, key).get("used_where") or _old(config, "USED_BY", key) or {}
+    return needed.get(key) or _metadata(config, key).get("used_where") or {}
 
 
 def _metadata(config: Any, key: str) -> Mapping[str, Any]:
     return next((spec.metadata for spec in dataclasses.fields(config) if spec.name == key), {})
-
-
-def _old(config: Any, mapping: str, key: str) -> Any:  # until every paper says it at its fields
-    known = getattr(sys.modules[type(config).__module__], mapping, {})
-    return known.get(f"{type(config).__name__}.{key}", known.get(key))
 
 
 def values_of(key: str, text: str, kind: Any, allowed: Allowed | None) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,16 +17,18 @@ from contrastbench.training import TrainingStep
 Steps = tuple[TrainingStep, Iterable[dict[str, Any]]]
 
 CONVENTION = """
-{paper} must say which training steps its stage {stage!r} takes, in benchmarks/{paper}/train.py:
+{paper} must say which training steps its stage {stage!r} takes, in benchmarks/{paper}/tables.py:
 
-    TRAINING_STEPS = {{"{stage}": (step_of_a_run, ...)}}
+    Stage("train.{stage}", steps=("train.step_of_a_run",))
+
+and in the module named there
 
     def step_of_a_run(config, device: str, seed: int = 0) -> tuple[TrainingStep, Iterable[dict]] | None:
 
 Each function makes its modules with their initial weights on `device`, in training mode, and returns the step as
 contrastbench.training has it and the inputs of its first epoch; None where this config trains nothing. `device` may be
 "meta", where tensors have shapes and no values. A stage that takes no steps has (): an empty tuple. A stage that
-computes on the CPU only says so in tables.py instead: DEVICES = {{"{stage}": CPU_ONLY}}.
+computes on the CPU only says so instead: Stage("train.{stage}", CPU_ONLY).
 """
 
 
@@ -59,12 +60,9 @@ def makers(run: Run) -> tuple[Callable[..., Steps | None], ...]:
     Raises:
         AssertionError: the paper does not say; the message tells how.
     """
-    if papers.paper(run.paper).device_of(run.stage, run.config) == CPU_ONLY:
-        return ()
     paper = papers.paper(run.paper)
-    if type(paper.stages) is dict:  # declared as PAPER
-        return tuple(map(paper.load, paper.stage(run.stage).steps))
-    train = importlib.import_module(f"benchmarks.{run.paper}.train")
-    steps = getattr(train, "TRAINING_STEPS", {})
-    assert run.stage in steps, CONVENTION.format(paper=run.paper, stage=run.stage)
-    return steps[run.stage]
+    if paper.device_of(run.stage, run.config) == CPU_ONLY:
+        return ()
+    steps = paper.stage(run.stage).steps
+    assert steps is not None, CONVENTION.format(paper=run.paper, stage=run.stage)
+    return tuple(map(paper.load, steps))

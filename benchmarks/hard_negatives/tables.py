@@ -360,7 +360,7 @@ PAPER = Paper(
     stages={
         "train": Stage("train.train", steps=("train.first_steps", "train.first_probe_steps")),
         "supervised": Stage("references.supervised", steps=("references.first_supervised_steps",)),
-        "raw_pixels_knn": Stage("references.raw_pixels_knn"),
+        "raw_pixels_knn": Stage("references.raw_pixels_knn", steps=()),
     },
     versions=PROTOCOL_VERSIONS,
     figures="figures.FIGURES",

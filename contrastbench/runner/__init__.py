@@ -17,7 +17,7 @@ from contrastbench.runner.studies import (
     only,
     setting,
 )
-from contrastbench.runner.vocabulary import Cell, Run, Table, product, seeded
+from contrastbench.runner.vocabulary import Cell, Run, product, seeded
 
 __all__ = [
     "ANY_DEVICE",
@@ -33,7 +33,6 @@ __all__ = [
     "Run",
     "Stage",
     "Study",
-    "Table",
     "added",
     "measured_on",
     "only",

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -150,7 +149,7 @@ class Stage:
 
     function: str  # "train.supervised": a module of the paper's directory, and the function in it
     device: str | Callable[[Any], str] = ANY_DEVICE  # or CPU_ONLY, CPU_PREFERRED; or a function of the config
-    steps: tuple[str, ...] = ()  # "train.first_steps", as ``function``
+    steps: tuple[str, ...] | None = None  # "train.first_steps", as ``function``; () takes no steps
 
 
 @dataclass(frozen=True)
@@ -229,34 +228,4 @@ def load_paper(name: str) -> Paper:
     """
     if name not in paper_names():
         raise unknown("paper", name, paper_names())
-    module = importlib.import_module(f"benchmarks.{name}.tables")
-    return module.PAPER if isinstance(getattr(module, "PAPER", None), Paper) else _of_old_names(module)
-
-
-# Until every paper declares PAPER.
-
-
-class _OldStudy(Study):
-    def cells(self, scale: str, seeds: Sequence[int] | None = None) -> list[Cell]:
-        return self.methods(scale, seeds)  # type: ignore[call-arg,return-value,arg-type]
-
-
-class _OldStages(dict):
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __missing__(self, name: str) -> Stage:
-        return Stage(f"train.{name}", self.devices.get(name, ANY_DEVICE))  # type: ignore[attr-defined]
-
-
-def _of_old_names(module: Any) -> Paper:
-    studies = [
-        _OldStudy(name, table.title, functools.partial(module.cells, name), {}, baseline=table.baseline,
-                  claims=table.claims, rows=table.rows, columns=table.columns, only_by_name=table.only_by_name)
-        for name, table in module.TABLES.items()
-    ]  # fmt: skip
-    stages = _OldStages()
-    stages.devices = getattr(module, "DEVICES", {})  # type: ignore[attr-defined]
-    figures = "figures.FIGURES" if Path(module.__file__).with_name("figures.py").exists() else ""
-    return Paper(module.__package__, module.TITLE, studies, stages, getattr(module, "PROTOCOL_VERSIONS", {}), figures,
-                 getattr(module, "expected_seconds", None))  # fmt: skip
+    return importlib.import_module(f"benchmarks.{name}.tables").PAPER

@@ -1,4 +1,4 @@
-"""The words that papers and the runner share: Run, Cell, Table, product.
+"""The words that papers and the runner share: Run, Cell, product.
 
 Nothing here imports torch: planning and reporting on 100,000 runs must not wait for it.
 """
@@ -168,18 +168,6 @@ class Cell:
     def name(self) -> str:
         """How commands call the cell: ``MUTAG/InfoGraph``."""
         return f"{self.dataset}/{self.method}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """How a table is read by people; its cells come from the paper's ``cells(table, scale, seeds)``."""
-
-    title: str  # one sentence: the question that the table answers
-    rows: str = "method"
-    columns: str = "dataset"  # "dataset" or "metric"
-    baseline: str = ""  # the method that the others are compared with, in pairs by seed, unless a cell names its own
-    claims: tuple[tuple[str, str], ...] = ()  # further pairs (method, other) that are compared over all data sets
-    only_by_name: tuple[str, ...] = ()  # scales at which a command for the whole paper leaves the table out
 
 
 def seeded(run: Run, seeds: Sequence[int], shared: Sequence[str] = ()) -> tuple[Run, ...]:
