@@ -209,7 +209,7 @@ class Joint:
         loss = loss + pairwise_bce(p[u], p_bar[u], self.same_class(z[u].detach()), counted_u)
         loss = loss + weight * (mse_loss(known.softmax(dim=1), known_bar.softmax(dim=1)) + mse_loss(p, p_bar))
         if with_ncl:
-            loss = loss + config.ncl * self.of_neighbours(z[u], z_bar[u], counted_u, partners, shares)
+            loss = loss + config.ncl * self.of_neighbours(z, z_bar, u, counted_u, partners, shares)
         if config.scl:
             past = self.labelled_queue.features, self.labelled_queue.labels
             options = {"temperature": config.temperature, "counted": counted_x}
@@ -221,16 +221,16 @@ class Joint:
         return loss
 
     def of_neighbours(
-        self, z: Tensor, z_bar: Tensor, counted: Tensor, partners: Tensor | None, shares: Tensor | None
+        self, z: Tensor, z_bar: Tensor, u: slice, counted: Tensor, partners: Tensor | None, shares: Tensor | None
     ) -> Tensor:
-        """NCL; with hard negatives of both queues where ``partners`` are given."""
+        """NCL on the rows ``u``; with hard negatives of both queues where ``partners`` are given."""
         config, queue, other = self.config, self.queue.features, self.labelled_queue.features
         hard = None
         if partners is not None:
-            hard = losses.hard_negative_cosines(z, queue, other, partners, keep=config.keep, shares=shares)
+            hard = losses.hard_negative_cosines(z[u], queue, other, partners, keep=config.keep, shares=shares)
         return losses.ncl(
-            z,
-            z_bar,
+            z[u],
+            z_bar[u],
             queue,
             neighbours=config.neighbours,
             temperature=config.temperature,
