@@ -19,6 +19,7 @@ from contrastbench.runner.states import run_of, state_of
 from contrastbench.runner.vocabulary import SCALES, Cell, Run
 from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, join
+from contrastbench.verdicts.claims import Judged, judge
 from contrastbench.verdicts.published import Published, read_published
 from contrastbench.verdicts.statistics import LEVEL, Printed, difference, difference_interval
 
@@ -52,6 +53,12 @@ class Evidence:
     def measured(self) -> list[JoinedTable]:
         """The tables with at least one row."""
         return [table for table in self.tables if table.has_rows]
+
+    @cached_property
+    def claims(self) -> list[Judged]:
+        """What the paper claims, judged."""
+        declared = self.paper.load("claims.CLAIMS") if (self.paper.folder / "claims.py").exists() else []
+        return judge(declared, self.tables)
 
     @property
     def rows(self) -> list[Row]:

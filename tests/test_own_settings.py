@@ -10,8 +10,8 @@ from contrastbench.cli.commands import app
 from contrastbench.cli.launch import fetch_missing_data
 from contrastbench.drawing import curve_over
 from contrastbench.evidence import gather
-from contrastbench.report.curves import without_setting
 from contrastbench.selection import select
+from contrastbench.verdicts.cells import without_setting
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ ten. The means of all seeds stand in the tables.
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 
 from contrastbench.report.layout import words
 from contrastbench.report.style import INK, Look, looks, new_panels, styled
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, counts_runs, grouped
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, counts_runs, grouped, setting_of, without_setting
 from contrastbench.verdicts.gains import counterpart, gain_by_seed
 from contrastbench.verdicts.statistics import Interval, stratified, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import is_finite
@@ -196,22 +195,25 @@ def panel_of(cells: Sequence[JoinedCell], x: str, marks: Sequence[float] = ()) -
     baseline = next((cell for cell in measured if cell.method in names), None) if len(names) == 1 else None
     if counts_runs(cells[0].metric) or (baseline and baseline.better == "none"):
         baseline = None
-    gains = {name: {float(c.settings[x]): _gains(c, baseline, cells) for c in line if c.best_known.done}
+    gains = {name: {setting_of(c, x) or 0.0: _gains(c, baseline, cells) for c in line if c.best_known.done}
              for name, line in lines_of(cells, x).items()}  # fmt: skip
     lines = {name: points for name, by_x in gains.items() if (points := paired_points(by_x))}
     flat = {
         cell.method: summarise(list(_gains(cell, baseline, cells).values())).mean
         for cell in measured
-        if baseline and not is_finite(cell.settings.get(x)) and cell is not baseline
+        if baseline and setting_of(cell, x) is None and cell is not baseline
     }
     if baseline:
         lines = {name: points for name, points in lines.items() if name != baseline.method}
     published = {
-        name: {float(cell.settings[x]): printed for cell in line if (printed := _printed(cell, baseline)) is not None}
+        name: {
+            setting_of(cell, x) or 0.0: printed for cell in line if (printed := _printed(cell, baseline)) is not None
+        }
         for name, line in lines_of(cells, x).items()
     }
     published = {name: points for name, points in published.items() if points and name in lines}
-    ticks = [float(baseline.settings[x])] if baseline and is_finite(baseline.settings.get(x)) else []
+    own = setting_of(baseline, x) if baseline else None
+    ticks = [] if own is None else [own]
     zero = baseline.method if baseline else ""
     return Panel(cells[0].dataset, cells[0].metric, lines, flat, published, zero, marks, ticks=ticks)
 
@@ -265,7 +267,7 @@ def _line_name(cell: JoinedCell, row: Row, x: str, group: str, several: bool) ->
     """
     if group != "method":
         return str(row[group] if group in row else row["config"].get(group))
-    label = without_setting(cell.label if several else cell.method, x)
+    label = without_setting(cell.label if several else cell.method, x, row["config"].get(x))
     for word in (name for name, value in cell.settings.items() if value == row["config"].get(x)):
         label = without_setting(label, word)
     return label
@@ -292,22 +294,19 @@ def lines_of(cells: Iterable[JoinedCell], x: str) -> dict[str, list[JoinedCell]]
     Its name is the method's without the value of ``x``; variant and protocol are named where the name alone is that of
     several lines.
     """
-    points = [cell for cell in cells if is_finite(cell.settings.get(x))]
-    kinds = grouped({(without_setting(c.method, x), c.variant, c.protocol) for c in points}, lambda kind: kind[0])
+    points = [cell for cell in cells if setting_of(cell, x) is not None]
+    kinds = grouped({(_bare(c, c.method, x), c.variant, c.protocol) for c in points}, lambda kind: kind[0])
     several = {name for name, alike in kinds.items() if len(alike) > 1}
 
     def name(cell: JoinedCell) -> str:
-        plain = without_setting(cell.method, x)
-        return without_setting(cell.label, x) if plain in several else plain
+        plain = _bare(cell, cell.method, x)
+        return _bare(cell, cell.label, x) if plain in several else plain
 
     return grouped(points, name)
 
 
-def without_setting(label: str, x: str) -> str:
-    """Takes the value of ``x`` out of a name: ``HCL beta=0.5`` is HCL, ``HCL [beta=2.0, lr=0.1]`` is HCL [lr=0.1]."""
-    bare = re.sub(rf"(, *)?\b{re.escape(x)}[= ][^\s,()[\]]+", "", label)
-    bare = re.sub(r"(?<=[(\[]), *", "", bare)  # it was the first of several
-    return " ".join(re.sub(r"\(\)|\[\]", "", bare).split()).replace(" ,", ",")
+def _bare(cell: JoinedCell, name: str, x: str) -> str:
+    return without_setting(name, x, setting_of(cell, x))
 
 
 def check_known(rows: Iterable[Row], x: str, y: str, group: str, of_tables: Iterable[str] = ()) -> None:

@@ -70,6 +70,13 @@ class Sample:
         return bool(self.done or self.failed)
 
 
+def label_of(cell: Cell) -> str:
+    """The method, with variant and protocol if they are not the usual ones."""
+    run = cell.runs[0]
+    marks = [mark for mark, usual in ((run.variant, "as_paper"), (run.protocol, "published")) if mark != usual]
+    return f"{cell.method} ({', '.join(marks)})" if marks else cell.method
+
+
 @dataclass(frozen=True, kw_only=True)
 class JoinedCell(Cell):
     """One place of a table with everything known about it."""
@@ -88,9 +95,7 @@ class JoinedCell(Cell):
 
     @property
     def label(self) -> str:
-        """The method, with variant and protocol if they are not the usual ones."""
-        marks = [mark for mark, usual in ((self.variant, "as_paper"), (self.protocol, "published")) if mark != usual]
-        return f"{self.method} ({', '.join(marks)})" if marks else self.method
+        return label_of(self)
 
     @property
     def command(self) -> str:
@@ -186,6 +191,33 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
+
+
+def without_setting(label: str, x: str, value: object = None) -> str:
+    """Takes the value of ``x`` out of a name: ``HCL beta=0.5`` is HCL, ``HCL [beta=2.0, lr=0.1]`` is HCL [lr=0.1].
+
+    Args:
+        value: of ``x``; then a part of the name that has it under another word goes too: ``dot, t=1`` is dot.
+    """
+    names = {re.escape(x), *(name for name, text in re.findall(r"(\w+)=([^\s,()[\]]+)", label) if _is(text, value))}
+    bare = re.sub(rf"(, *)?\b({'|'.join(sorted(names))})[= ][^\s,()[\]]+", "", label)
+    bare = re.sub(r"(?<=[(\[]), *", "", bare)  # it was the first of several
+    return " ".join(re.sub(r"\(\)|\[\]", "", bare).split()).replace(" ,", ",").removeprefix(", ")
+
+
+def setting_of(cell: Cell, x: str) -> float | None:
+    """The value of a setting: as the cell says it, else as its method's name does (``HCL beta=0.5``)."""
+    if is_finite(value := cell.settings.get(x)):
+        return float(value)  # type: ignore[arg-type]
+    named = re.search(rf"\b{re.escape(x)}=(-?[\d.]+)", cell.method)
+    return float(named[1]) if named else None
+
+
+def _is(text: str, value: object) -> bool:
+    try:
+        return is_finite(value) and float(text) == value
+    except ValueError:
+        return False
 
 
 RowsByGroup = Mapping[str, Sequence[Row]]

@@ -269,15 +269,64 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+class Estimate(NamedTuple):
+    """A mean with its standard error; with ``se`` 0 it is exact, or all ``n`` values were equal."""
+
+    mean: float
+    se: float
+    degrees: float
+    n: int
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        half = t_quantile(0.5 + level / 2, self.degrees) * self.se if self.se else 0.0
+        return Interval(self.mean - half, self.mean + half)
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p of such a mean if the truth were at or below the bound."""
+        if self.se:
+            return float(special.stdtr(self.degrees, (bound - self.mean) / self.se))
+        return 2.0**-self.n if self.mean > bound else 1.0
+
+    def p_below(self, bound: float) -> float:
+        """One-sided p of such a mean if the truth were at or above the bound."""
+        return self._replace(mean=-self.mean).p_above(-bound)
+
+
+EXACT = 10_000  # as ``n`` of a mean that nothing random is in: no chance can explain it
+
+
+def estimate(strata: Sequence[Sequence[float]], *, exact: bool = False) -> Estimate | None:
+    """The mean over strata (data sets, which stay the same) of their means; Welch's degrees of freedom.
+
+    Args:
+        strata: the differences of each data set; two at least on each, unless nothing is random.
+
+    None where there are too few values.
+    """
+    summaries = [summarise(values) for values in strata]
+    if not summaries or (not exact and min(summary.n for summary in summaries) < 2):
+        return None
+    mean = math.fsum(summary.mean for summary in summaries) / len(strata)
+    if exact:
+        return Estimate(mean, 0.0, math.inf, EXACT)
+    variances = [(summary.sd / len(strata)) ** 2 / summary.n for summary in summaries]
+    degrees = welch_degrees(variances, [summary.n - 1 for summary in summaries])
+    return Estimate(mean, sum(variances) ** 0.5, degrees, sum(len(values) for values in strata))
+
+
+def over_sets(strata: Sequence[Sequence[float]]) -> Estimate | None:
+    """The same mean for data sets like these: they are drawn at random too. None for fewer than two of them."""
+    means = summarise([summarise(values).mean for values in strata])
+    return Estimate(means.mean, means.sd / means.n**0.5, means.n - 1, int(means.n)) if means.n > 1 else None
+
+
 def stratified(strata: Sequence[Sequence[float]]) -> tuple[float, Interval, float]:
     """Mean over strata of the strata's means, its 95 % interval (Welch) and the p of the stratified sign-flip test.
 
     Args:
         strata: the differences of each data set, two at least.
     """
-    summaries = [summarise(values) for values in strata]
-    mean = math.fsum(summary.mean for summary in summaries) / len(strata)
-    variances = [(summary.sd / len(strata)) ** 2 / summary.n for summary in summaries]
-    half = t_quantile(0.5 + LEVEL / 2, welch_degrees(variances, [s.n - 1 for s in summaries])) * sum(variances) ** 0.5
+    mean = estimate(strata)
+    assert mean is not None
     weighted = tuple(value / (len(values) * len(strata)) for values in strata for value in values)
-    return mean, Interval(mean - half, mean + half), sign_flip_p(weighted)
+    return mean.mean, mean.interval(), sign_flip_p(weighted)

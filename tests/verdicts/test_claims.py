@@ -1,0 +1,308 @@
+"""Each kind of claim on invented rows whose truth is known, and how often a claim errs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from contrastbench import papers
+from contrastbench.evidence import gather
+from contrastbench.runner.vocabulary import SCALES
+from contrastbench.verdicts.cells import join
+from contrastbench.verdicts.claims import (
+    Bound,
+    Curve,
+    Equal,
+    Greater,
+    Order,
+    Rate,
+    check_claims,
+    count_outcomes,
+    judge,
+    most_telling,
+    named_after,
+)
+
+METRIC = "test_top1_percent"
+PLACE = {"where": "Table 1", "at": ("main/paper",), "metric": METRIC}
+
+
+def tables(synthetic, values, *, scale="paper", deterministic=False, better="higher", **table):
+    """One table. values: (method, data set) -> one value a seed."""
+    cells, rows = [], []
+    for (method, dataset), numbers in values.items():
+        beta = float(method.partition("beta=")[2] or 0)
+        cell = synthetic.cell(method, dataset, range(len(numbers)), beta=beta, scale=scale, better=better)
+        cells.append(dataclasses.replace(cell, deterministic=deterministic))
+        rows += [synthetic.row(run, float(value)) for run, value in zip(cell.runs, numbers, strict=True)]
+    return join("toy", {"main": synthetic.table(**table)}, {"main": cells}, rows_shipped=rows)
+
+
+def verdict(claim, joined):
+    (judged,) = judge([claim], joined)
+    return judged
+
+
+def noisy(mean, seeds=5, sd=0.1, key=0):
+    draws = np.random.default_rng(key).normal(size=seeds)
+    return (mean + sd * (draws - draws.mean()) / draws.std(ddof=1)).tolist()
+
+
+GAIN = Greater("gain", "HCL beats SimCLR.", matters=0.5, method="HCL", over="SimCLR", **PLACE)
+
+
+@pytest.mark.parametrize(
+    ("gain", "outcome"), [(2.0, "holds"), (-2.0, "fails"), (0.0, "fails"), (0.25, "fails"), (0.5, "holds")]
+)
+def test_greater_holds_above_zero_and_fails_below_what_matters(synthetic, gain, outcome):
+    """A gain of 0.25 is there and is half of what would matter; 0.5 is not shown to be less than 0.5."""
+    joined = tables(synthetic, {("SimCLR", "A"): noisy(80, sd=0.01), ("HCL", "A"): noisy(80 + gain, sd=0.02, key=1)})
+    judged = verdict(GAIN, joined)
+    assert judged.outcome == outcome and judged.test.effect == pytest.approx(gain)
+    assert judged.test.pairs == {"A": 5}
+
+
+def test_what_is_noisy_is_undecided_and_says_how_many_seeds_would_decide_it(synthetic):
+    joined = tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(80.4, sd=1.0, key=1)})
+    judged = verdict(GAIN, joined)
+    assert judged.outcome == "undecided" and "seeds would decide it" in judged.words
+    assert (
+        judged.words.startswith("? undecided: +0.40 [-0.89, +1.69], 5 seeds")
+        and "at the published protocol, on A" in judged.words
+    )
+
+
+def test_where_lower_is_better_a_fall_is_the_gain(synthetic):
+    values = {("SimCLR", "A"): noisy(5), ("HCL", "A"): noisy(3, key=1)}
+    assert verdict(GAIN, tables(synthetic, values, better="lower")).outcome == "holds"
+
+
+def test_without_rows_a_claim_is_not_run_and_takes_no_part_in_holms_correction(synthetic):
+    joined = tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(80.5, key=1)})
+    other = dataclasses.replace(GAIN, at=("main/lite",))
+    judged = judge([GAIN, other], joined)
+    assert [each.outcome for each in judged] == ["holds", "not run"]
+    assert judged[0].p == judged[0].p_holm and judged[1].words == "– not run"
+
+
+def test_holm_is_over_all_claims_of_the_paper(synthetic):
+    joined = tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(80.5, sd=0.3, key=1)})
+    alone = verdict(GAIN, joined)
+    among = judge([GAIN] * 10, joined)[0]
+    assert alone.outcome == "holds" and among.outcome == "undecided"
+    assert among.p_holm == pytest.approx(10 * alone.p)
+
+
+def test_only_seeds_that_the_table_declares_count(synthetic):
+    """Somebody adds seeds until the claim looks right: they change nothing."""
+    cells = [synthetic.cell(method, "A", range(3)) for method in ("SimCLR", "HCL")]
+    rows = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
+    more = [synthetic.row(run, 99.0) for cell in cells for run in synthetic.cell(cell.method, "A", range(3, 9)).runs]
+    found = [
+        verdict(GAIN, join("toy", {"main": synthetic.table()}, {"main": cells}, rows_shipped=known)).test
+        for known in (rows, rows + more)
+    ]
+    assert found[0] == found[1] and found[0].pairs == {"A": 3}
+
+
+def test_rows_made_here_come_before_shipped_ones_and_are_never_mixed_with_them(synthetic):
+    (table,) = tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(82, key=1)})
+    simclr, hcl = table.cells
+    both = dataclasses.replace(
+        table, cells=[dataclasses.replace(c, here=c.shipped, shipped=simclr.shipped) for c in (simclr, hcl)]
+    )
+    one = dataclasses.replace(table, cells=[dataclasses.replace(simclr, here=hcl.shipped), hcl])
+    assert [verdict(GAIN, [each]).test.effect for each in (both, one)] == pytest.approx([2.0, 2.0])
+
+
+def test_the_larger_scale_decides_where_it_has_rows(synthetic):
+    quick = tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(70, key=1)}, scale="quick")
+    paper = tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(90, key=1)})
+    claim = dataclasses.replace(GAIN, at=("main/paper", "main/quick"))
+    assert "at quick scale" in verdict(claim, quick).words
+    assert verdict(claim, [*quick, *paper]).test.effect == pytest.approx(10.0)
+
+
+def test_both_pooled_results_are_told_where_they_disagree(synthetic):
+    """One data set carries the gain: on these three it is shown, on data sets like these it is not."""
+    gains = {"A": 6.0, "B": 0.0, "C": 0.1}
+    values = {("SimCLR", name): noisy(80) for name in gains}
+    values |= {("HCL", name): noisy(80 + gain, key=1) for name, gain in gains.items()}
+    judged = verdict(GAIN, tables(synthetic, values))
+    assert judged.outcome == "holds" and judged.test.effect == pytest.approx(2.033, abs=0.01)
+    assert "on data sets like these +2.03 [-6.5" in judged.remark and judged.remark.endswith("does not show it")
+
+
+def test_what_has_nothing_random_is_exact(synthetic):
+    values = {("SimCLR", "A"): [80.0], ("HCL", "A"): [80.6]}
+    judged = verdict(GAIN, tables(synthetic, values, deterministic=True))
+    assert (judged.outcome, judged.test.interval) == ("holds", None)
+    assert verdict(GAIN, tables(synthetic, values)).outcome == "not run", "one seed that is random says nothing"
+
+
+def test_equal_is_within_what_matters_either_way(synthetic):
+    claim = Equal("equal", "They are alike.", matters=1.0, method="HCL", over="SimCLR", **PLACE)
+    outcomes = [
+        verdict(
+            claim, tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(80 + gap, sd=0.2, key=1)})
+        ).outcome
+        for gap in (0.3, -0.3, 1.0, 3.0, -3.0)
+    ]
+    assert outcomes == ["holds", "holds", "undecided", "fails", "fails"]
+    value = Equal("value", "It is 80.", matters=1.0, terms=((1, "SimCLR", METRIC),), target=80.0, **PLACE)
+    judged = verdict(value, tables(synthetic, {("SimCLR", "A"): noisy(80.2)}))
+    assert judged.outcome == "holds" and judged.test.effect == pytest.approx(80.2)
+
+
+def curve(synthetic, means):
+    return tables(synthetic, {(f"HCL beta={x:g}", "A"): noisy(mean, key=int(10 * x)) for x, mean in means.items()})
+
+
+@pytest.mark.parametrize(
+    ("shape", "means", "outcome"),
+    [
+        ("interior", {0.0: 80, 1.0: 83, 2.0: 80}, "holds"),
+        ("interior", {0.0: 80, 1.0: 83, 2.0: 84}, "fails"),
+        ("interior", {0.0: 80, 1.0: 80, 2.0: 80}, "fails"),
+        ("rises", {0.0: 80, 1.0: 81, 2.0: 84}, "holds"),
+        ("rises", {0.0: 80, 1.0: 81, 2.0: 78}, "fails"),
+        ("falls", {0.0: 80, 1.0: 81, 2.0: 78}, "holds"),
+        ("flat", {0.0: 80, 1.0: 80.1, 2.0: 80}, "holds"),
+        ("flat", {0.0: 80, 1.0: 83, 2.0: 80}, "fails"),
+    ],
+)
+def test_a_curve_is_known_by_its_shape(synthetic, shape, means, outcome):
+    claim = Curve("curve", "So it goes.", matters=0.5, x="beta", line="HCL", shape=shape, **PLACE)
+    assert verdict(claim, curve(synthetic, means)).outcome == outcome
+
+
+def test_a_claimed_best_is_tested_and_no_other_value(synthetic):
+    claim = Curve("curve", "0.5 is best.", matters=0.5, x="beta", line="HCL", best=(0.5,), **PLACE)
+    joined = curve(synthetic, {0.0: 80, 0.5: 80, 1.0: 90, 2.0: 80})
+    assert verdict(claim, joined).outcome == "fails"
+    assert verdict(dataclasses.replace(claim, best=()), joined).outcome == "holds"
+
+
+def test_an_order_holds_if_each_step_of_it_does(synthetic):
+    claim = Order("order", "HCL, DCL, SimCLR.", matters=0.5, methods=("HCL", "DCL", "SimCLR"), **PLACE)
+    values = {("SimCLR", "A"): noisy(80), ("DCL", "A"): noisy(81, key=1), ("HCL", "A"): noisy(83, key=2)}
+    assert verdict(claim, tables(synthetic, values)).outcome == "holds"
+    values["DCL", "A"] = noisy(84, key=1)
+    assert verdict(claim, tables(synthetic, values)).outcome == "fails"
+
+
+def test_a_rate_is_the_slope_of_the_logarithms(synthetic):
+    claim = Rate("rate", "It falls as 1/x.", matters=0.1, x="beta", line="NCE", slope=-1.0, **PLACE)
+    for power, outcome in ((-1.0, "holds"), (-0.5, "fails")):
+        means = {x: 50 * x**power for x in (1.0, 2.0, 4.0, 8.0)}
+        values = {
+            (f"NCE beta={x:g}", "A"): [mean * (1 + 0.01 * seed) for seed in range(5)] for x, mean in means.items()
+        }
+        judged = verdict(claim, tables(synthetic, values, better="lower"))
+        assert (judged.outcome, judged.test.effect) == (outcome, pytest.approx(power))
+
+
+def test_a_bound_holds_in_every_cell_or_fails(synthetic):
+    claim = Bound(
+        "bound", "Never above log N.", matters=0.05, at_most={"N = 4": math.log(4), "N = 16": math.log(16)}, **PLACE
+    )
+    for gap, outcome in ((0.3, "holds"), (-0.3, "fails")):
+        values = {(f"N = {n}", "A"): noisy(math.log(n) - gap, sd=0.01, key=n) for n in (4, 16)}
+        assert verdict(claim, tables(synthetic, values)).outcome == outcome
+
+
+def test_a_claim_needs_the_smallest_effect_that_matters():
+    assert dataclasses.replace(GAIN, matters=None, printed=-3.0).smallest == 1.5
+    with pytest.raises(ValueError, match="claim gain says neither the printed effect nor the smallest"):
+        dataclasses.replace(GAIN, matters=None).smallest  # noqa: B018
+
+
+def test_outcomes_are_counted_and_failures_of_papers_are_told_first(synthetic):
+    joined = tables(synthetic, {("SimCLR", "A"): noisy(80), ("HCL", "A"): noisy(82, key=1)})
+    against = dataclasses.replace(GAIN, id="against", method="SimCLR", over="HCL")
+    ours = dataclasses.replace(against, id="ours", ours=True)
+    judged = judge([GAIN, ours, against], joined)
+    assert count_outcomes(judged) == "1 of 3 claims holds, 2 fail, 0 are undecided"
+    assert [each.claim.id for _, each in most_telling({"toy": judged}, 5)] == ["against", "gain", "ours"]
+    assert [each.seen for each in named_after("c0ffee", [GAIN])] == ["c0ffee"]
+
+
+def simulate(claim, truth, *, claims=10, seeds=5, replications=400):
+    """How often such claims are decided wrongly, together: the share of papers with any wrong verdict, in percent.
+
+    Args:
+        truth: the true effect, in standard deviations of one run; of all claims.
+    """
+    from contrastbench.verdicts.claims import Strata, _test_of
+    from contrastbench.verdicts.statistics import holm
+
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(replications):
+        differences = rng.normal(truth, math.sqrt(2), (claims, seeds)).tolist()
+        tests = [
+            _test_of(Strata({"A": values}), claim.smallest, equal=isinstance(claim, Equal)) for values in differences
+        ]
+        adjusted = holm([min(1.0, 2 * min(test.p_holds, test.p_fails)) for test in tests])
+        holds = [p <= 0.05 and test.p_holds < test.p_fails for p, test in zip(adjusted, tests, strict=True)]
+        fails = [p <= 0.05 and test.p_holds >= test.p_fails for p, test in zip(adjusted, tests, strict=True)]
+        is_equal = isinstance(claim, Equal)
+        true_to_claim = abs(truth) < claim.smallest if is_equal else truth >= claim.smallest
+        false_to_claim = abs(truth) >= claim.smallest if is_equal else truth <= 0
+        wrong += (true_to_claim and any(fails)) or (false_to_claim and any(holds))
+    return 100 * wrong / replications
+
+
+@pytest.mark.parametrize("truth", [-1.0, 0.0, 0.5, 1.0])
+def test_a_paper_of_true_or_false_claims_is_wronged_in_one_of_twenty_cases_at_most(truth):
+    """Over ten claims together; 400 simulated papers know a rate of 5 % to 2 points."""
+    assert simulate(GAIN, truth) <= 7
+    equal = Equal("equal", "They are alike.", matters=0.5, method="HCL", over="SimCLR", **PLACE)
+    assert simulate(equal, truth) <= 7
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in papers.names() if (papers.paper(name).folder / "claims.py").exists()]
+)
+def test_the_papers_claims_name_what_is_declared(name):
+    paper = papers.paper(name)
+    claims = paper.load("claims.CLAIMS")
+    cells = {f"{table}/{scale}": paper.cells(table, scale) for table in paper.tables for scale in SCALES}
+    assert check_claims(claims, {place: own for place, own in cells.items() if own}) == []
+    assert len({claim.id for claim in claims}) == len(claims) and all(claim.smallest > 0 for claim in claims)
+
+
+def test_every_decided_claim_of_the_suite_is_true_to_its_rows():
+    """A second computation: differences by seed straight from the rows, for every plain comparison of two methods."""
+    checked = 0
+    for name in papers.names():
+        evidence = gather(papers.paper(name))
+        for judged in evidence.claims:
+            claim = judged.claim
+            if type(claim) is not Greater or claim.terms or not judged.test:
+                continue
+            means = []
+            for dataset in judged.test.pairs:
+                cells = [c for c in judged.table.cells if (c.dataset, c.metric) == (dataset, claim.metric)]
+                sides = [next(c for c in cells if m in (c.method, c.label)) for m in (claim.method, claim.over)]
+                values = [{row["seed"]: row["metrics"][claim.metric] for row in c.shipped.done} for c in sides]
+                if sides[0].deterministic or sides[1].deterministic:
+                    values = [
+                        dict.fromkeys(values[1 - i], *v.values()) if sides[i].deterministic else v
+                        for i, v in enumerate(values)
+                    ]
+                common = (
+                    values[0].keys()
+                    & values[1].keys()
+                    & {run.seed for c in sides if not c.deterministic for run in c.runs}
+                )
+                sign = -1 if sides[0].better == "lower" else 1
+                means.append(np.mean([sign * (values[0][seed] - values[1][seed]) for seed in common]))
+                assert len(common) <= judged.test.pairs[dataset] or len(judged.test.pairs) > 1
+            if judged.outcome != "undecided":
+                checked += 1
+                effect = float(np.mean(means))
+                assert effect > 0 if judged.outcome == "holds" else effect < claim.smallest, claim.id
+    assert checked > 20
