@@ -48,7 +48,7 @@ ARROWS = {
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
         *("losses", "encoders", "data", "evaluation", "randomness", "weights", "training"),
-        *("distributed", "timing", "runner", "baselines", "report"),
+        *("distributed", "timing", "runner", "baselines", "report", "verdicts"),
     },
 }
 # What the runner offers to papers and to the report: no more than this.
