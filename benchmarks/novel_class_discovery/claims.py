@@ -22,7 +22,7 @@ CLAIMS = named_after("3ccc134", [
     Curve("k_interior", "The published k, |M| / C / 2, is best: fewer and more neighbours are worse.",
           "NCL, ablation of k", ("k/quick",), TRAIN, matters=2.0, x="k", line=WHOLE, best=(50.0,)),
     Curve("k_photographs", "The published k is best on photographs too.", "NCL, ablation of k",
-          ("photographs_k/quick",), TRAIN, datasets=("CIFAR-10 5/5, 10,000 images"), matters=2.0, x="k", line=WHOLE,
+          ("photographs_k/quick",), TRAIN, datasets=("CIFAR-10 5/5, 10,000 images",), matters=2.0, x="k", line=WHOLE,
           best=(200.0,)),
     Curve("weight_interior", "The other view should weigh 0.2 beside the neighbours.", "NCL, settings",
           ("alpha/quick",), TRAIN, matters=2.0, x="positive_weight", line=WHOLE, best=(0.2,)),
