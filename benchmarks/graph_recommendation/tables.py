@@ -276,13 +276,14 @@ def schemas(on: On) -> list[Line]:
     plain = replace(noisy, method="lightgcn")
     first = line(on, "pre-training", replace(noisy, loss="none", epochs=third), stage="pretrain").run
     later = {"start": "pretrain", "epochs": on.base.epochs - third}
+    one_loss = replace(noisy, method="integrated", loss="none", weight=1.0, similarity="cosine")  # it trains cosines
     return [
         line(on, "main task", plain),
         line(on, "joint", noisy),
         line(on, "pre-train, fine-tune", replace(plain, **later), needs={"pretrain": first}),
         line(on, "pre-train, frozen", replace(plain, **later, trained="map"), needs={"pretrain": first}),
-        line(on, "integrated", replace(noisy, method="integrated", loss="none", weight=1.0)),
-        line(on, "integrated, no noise", replace(noisy, method="integrated", loss="none", weight=1.0, eps=0.0)),
+        line(on, "integrated", one_loss),
+        line(on, "integrated, no noise", replace(one_loss, eps=0.0)),
     ]
 
 
