@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -77,13 +79,18 @@ def read_object(path: Path) -> dict[str, Any]:
 def parsed(text: bytes, where: str) -> Any:
     """The JSON value of a text that was read from ``where``, which an error names."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_finite, parse_float=_finite if LARGE.search(text) else None)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not whole JSON ({error}); remove it and the run is done again") from error
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number of JSON")
+LARGE = re.compile(rb"[eE]\+?\d{3}")  # 1e999, which Python reads as infinity
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number} is no finite number")
+    return float(number)
 
 
 def is_full_disk(error: BaseException | None) -> bool:

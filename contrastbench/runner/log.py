@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -73,20 +74,20 @@ class Log:
         """Drops the lines from ``epoch`` on: they will be written again."""
         self.epoch = epoch - 1 if epoch else None
         if self.path and self.path.exists():
-            kept = [line for line in self.path.read_text().splitlines(keepends=True) if _epoch_of(line) < epoch]
-            files.write_text(self.path, "".join(kept))
+            kept = [line for line in read_curve(self.path.parent) if line["epoch"] < epoch]
+            files.write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's ``metrics.jsonl``; a last line that a kill cut off is left out."""
-    path = folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if _epoch_of(line) != float("inf")]
-
-
-def _epoch_of(line: str) -> float:
-    """The line's epoch; a line cut off by a kill counts as later than all."""
+    """The lines of a run's ``metrics.jsonl``, without one that a kill cut off and without any other damage."""
     try:
-        return json.loads(line)["epoch"]
-    except (json.JSONDecodeError, KeyError):
-        return float("inf")
+        texts = (folder / "metrics.jsonl").read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    lines = []
+    for text in texts:
+        with contextlib.suppress(ValueError, RecursionError):
+            line = json.loads(text)
+            if isinstance(line, dict) and type(line.get("epoch")) is int:
+                lines.append(line)
+    return lines

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from contrastbench.runner import files
@@ -14,23 +16,27 @@ from contrastbench.runner.vocabulary import canonical_json
 SCHEMA = 1
 Row = dict[str, Any]
 
+FAILURES = ("failed", "diverged", "out_of_memory", "timed_out")
+STATUSES = ("done", *FAILURES)
 # What must be equal, bit for bit, between two runs of the same key on the same kind of machine.
 RESULT_FIELDS = (
-    *(
-        "key",
-        "paper",
-        "stage",
-        "scale",
-        "variant",
-        "protocol",
-        "protocol_version",
-        "dataset",
-        "method",
-        "config",
-        "seed",
-    ),
-    *("metrics", "series", "selection", "epoch", "status", "data"),
+    *("key", "paper", "stage", "scale", "variant", "protocol", "protocol_version", "dataset", "method", "config"),
+    *("seed", "metrics", "series", "selection", "epoch", "status", "data"),
 )
+# The fields that every row has, and what may stand there: types, a list of them, or an object; "*" is any name.
+# Some rows have more: gpu, code, artefacts_read.
+TEXT, WHOLE, NUMBER = (str,), (int,), (float, int)
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("key", "paper", "stage", "scale", "variant", "protocol", "dataset", "method"), TEXT),
+    **dict.fromkeys(("selection", "status", "device", "finished"), TEXT),
+    **dict.fromkeys(("seed", "protocol_version", "attempt", "resumes", "threads"), WHOLE),
+    **dict.fromkeys(("cells", "needs"), [[TEXT]]),
+    **dict.fromkeys(("seconds", "peak_mb"), (*NUMBER, NoneType)),
+    **dict.fromkeys(("config", "data", "versions"), {}),
+    **{"metrics": {"*": NUMBER}, "series": {"*": [NUMBER]}},
+    **{"epoch": (*WHOLE, NoneType), "artefact_sha256": (*TEXT, NoneType)},
+    **{"git": {"commit": (*TEXT, NoneType), "dirty": (bool, NoneType)}, "host": {"machine": TEXT}},
+}
 
 
 def result_of(row: Row) -> Row:
@@ -69,7 +75,36 @@ def _checked(line: bytes, where: str) -> Row:
     sealed_content = line.strip().replace(b'"sha256":"%s",' % str(row.get("sha256")).encode(), b"", 1)
     if hashlib.sha256(sealed_content).hexdigest() != row.get("sha256") and content_sha256(row) != row.get("sha256"):
         raise ValueError(f"{where} was changed after it was written: its sha256 does not match; remove it, run again")
+    if problem := _problem(row):
+        raise ValueError(f"{where} {problem}; move it away and the run is done again")
     return row
+
+
+def _problem(row: Row) -> str:
+    """What of a row's values no run has written; "" where all are as they should be."""
+    if missing := (FIELDS.keys() | {"error"}) - row.keys():
+        return f"lacks {', '.join(sorted(missing))}"
+    error = {"type": TEXT, "message": TEXT} if row["error"] is not None else (NoneType,)
+    if misfit := _misfit(row, {**FIELDS, "error": error}, ""):
+        return f"has {misfit}"
+    return "" if row["status"] in STATUSES else f"has status = {row['status']!r}; possible: {', '.join(STATUSES)}"
+
+
+def _misfit(value: Any, shape: Any, name: str) -> str:
+    """The first value inside that is not of the shape, with its name; "" where all are."""
+    if isinstance(shape, tuple) or type(value) is not type(shape):
+        return "" if _fits(value, shape) else f"{name} = {str(value)[:80]!r}"
+    if isinstance(shape, list):
+        inside = [(f"{name}[{at}]", each, shape[0]) for at, each in enumerate(value) if not _fits(each, shape[0])]
+    elif "*" in shape:
+        inside = [(f"{name}.{key}", each, shape["*"]) for key, each in value.items()]
+    else:
+        inside = [(f"{name}.{key}".lstrip("."), value.get(key), each) for key, each in shape.items()]
+    return next((misfit for name, each, kind in inside if (misfit := _misfit(each, kind, name))), "")
+
+
+def _fits(value: Any, types: Any) -> bool:
+    return type(types) is tuple and type(value) in types and (type(value) is not float or math.isfinite(value))
 
 
 def rows_in(path: Path) -> list[Row]:

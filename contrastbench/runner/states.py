@@ -98,8 +98,7 @@ def config_of(ticket: dict[str, Any]) -> Any:
 # ------------------------------------------------------------------------------------------------------------ the state
 
 SET_ASIDE = ("failed", "lost", "changed")  # why a row was put aside, and the name of the file that it then has
-FAILURES = ("failed", "diverged", "out_of_memory", "timed_out")
-FINISHED = ("done", *FAILURES)
+FAILURES, FINISHED = rows.FAILURES, rows.STATUSES
 UNFINISHED = ("new", "queued", "running", "killed", "lost")  # lost: finished, but its artefact is needed and gone
 
 # Whether the launcher that queued this run will still start it; None if unknown.

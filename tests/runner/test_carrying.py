@@ -90,6 +90,10 @@ def spoilt(row, how):
         return sealed({**row, "seed": 77})
     if how == "lacking":
         return sealed({name: value for name, value in row.items() if name != "selection"})
+    if how == "no number":
+        return sealed({**row, "metrics": {"test_mean_percent": "x"}})
+    if how == "no commit":
+        return sealed({**row, "git": None})
     if how == "twice":
         return sealed({**row, "seconds": 0.5})
     if how == "unknown paper":
@@ -105,6 +109,8 @@ def spoilt(row, how):
         ("changed", "was changed after it was written: its sha256 does not match"),
         ("another seed", "has another key than what it says it is"),
         ("lacking", "lacks selection"),
+        ("no number", "has metrics.test_mean_percent = 'x'"),
+        ("no commit", "has git = 'None'"),
         ("twice", "appears twice, with other content"),
         ("unknown paper", "is of the unknown paper 'nothing'"),
         ("dirty", "comes from a checkout with changes that no commit holds"),

@@ -1,5 +1,6 @@
 """One damaged file stops one run and not the command; signals save what is at work."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,12 +10,13 @@ import sys
 import time
 
 import pytest
+import torch
 
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
-from contrastbench.runner.rows import read_row
-from contrastbench.runner.states import read_ticket, run_of
+from contrastbench.runner.rows import read_row, sealed, write_row
+from contrastbench.runner.states import run_of
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"7", b'{"host": '], ids=["empty", "list", "number", "cut off"])
@@ -26,25 +28,6 @@ def test_a_damaged_claim_counts_as_nobodys_and_the_run_is_done(bench, content):
     assert states.state_of(first.folder).name == "killed"
     assert [execute(job.folder, Host()) for job in (first, second)] == ["done", "done"]
     assert (first.folder / "claim.2").exists()
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{"], ids=["empty", "list", "cut off"])
-def test_a_damaged_queue_mark_counts_as_none(bench, content):
-    folder = bench.jobs("toy/main", seeds=[0])[0].folder
-    (folder / "queued.json").write_text(content)
-    assert states.state_of(folder).name == "new"
-    bench.run_inline("toy/main", seeds=[0])
-    assert bench.states("toy/main", seeds=[0]) == ["done"] * 4
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{", "{}"], ids=["empty", "list", "cut off", "nothing in it"])
-def test_a_damaged_ticket_is_written_anew(bench, content):
-    folder = bench.jobs("toy/main", seeds=[0])[0].folder
-    (folder / "config.json").write_text(content)
-    with pytest.raises(ValueError, match=r"config.json"):
-        read_ticket(folder)
-    bench.run_inline("toy/main", seeds=[0])
-    assert bench.states("toy/main", seeds=[0]) == ["done"] * 4
 
 
 def test_the_row_of_another_run_does_not_count(bench):
@@ -170,3 +153,121 @@ def test_a_signal_ends_the_command_with_its_runs_saved(bench, launcher, number, 
     folder = wait_for(lambda: bench.folder.glob("toy/*/checkpoint.pt")).parent
     assert states.state_of(folder).name == "killed"
     assert json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["epoch"] == 0
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "a list": lambda path: path.write_bytes(b"[]"),
+    "null": lambda path: path.write_bytes(b"null"),
+    "no fields": lambda path: path.write_bytes(b"{}"),
+    "other types": lambda path: path.write_bytes(OTHER_TYPES.encode()),
+    "other bytes": lambda path: path.write_bytes(bytes(range(255, -1, -1)) * 20),
+    "too deep": lambda path: path.write_bytes(b"[" * 100_000),
+    "a folder": lambda path: (path.unlink(), path.mkdir(), (path / "inside").touch()),
+    "a link to nothing": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+}
+OTHER_TYPES = json.dumps(
+    dict.fromkeys(("key", "paper", "stage", "config", "needs", "cells", "dataset", "method", "config_type"), [3])
+    | dict.fromkeys(("host", "boot", "namespace", "heartbeat_seconds", "after_attempt", "loss"), [None])
+    | {
+        "pid": "self",
+        "start": None,
+        "epoch": "x",
+        "schema": 1,
+        "status": 7,
+        "launcher": "local",
+        "submission": 3,
+        "task": {},
+    }
+)
+OF_A_KILLED_RUN = ("config.json", "claim.1", "heartbeat.1", "metrics.jsonl", "log.txt", "code.json", "checkpoint.pt")
+OF_A_DONE_RUN = ("row.json", "artefact.pt", "config.json", "failed.0.json")
+CASES = [
+    *((name, damage, "killed") for name in (*OF_A_KILLED_RUN, "queued.json") for damage in DAMAGES),
+    *((name, damage, "done") for name in OF_A_DONE_RUN for damage in DAMAGES),
+]
+
+
+@pytest.fixture
+def damaged(bench, monkeypatch):
+    """A run for each case, with its damage; ten sound ones come after them."""
+
+    def interrupt(line):
+        if "epoch" in line:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.05)
+    jobs, damaged = bench.jobs("toy/many", range(len(CASES) + 10)), {}
+    for case, job in zip(CASES, jobs, strict=False):
+        name, damage, state = case
+        with contextlib.suppress(KeyboardInterrupt):
+            execute(job.folder, Host(), watch=interrupt if state == "killed" else lambda line: None)
+        for path in (job.folder / name for name in ("claim.1", "heartbeat.1", "queued.json")):  # of a dead process
+            files.write_json(path, {"host": "elsewhere", "launcher": "local"}, sync=False)
+            os.utime(path, (0, 0))
+        if state == "killed":
+            torch.save({"epoch": 0, "parts": {}}, job.folder / "checkpoint.pt")
+        else:
+            shutil.copy(job.folder / "row.json", job.folder / "failed.0.json")
+        DAMAGES[damage](job.folder / name)
+        damaged[job.folder] = case
+    return damaged
+
+
+def test_every_damage_of_every_file_of_a_run_folder_stays_with_that_run(bench, damaged):
+    seeds = len(CASES) + 10
+    target = ("toy/many", "--seeds", str(seeds))
+    for command in (("plan", *target), ("status", *target), ("results", "toy/many"), ("table", "toy/many")):
+        assert bench.command(*command).returncode == 0, command
+    for command in ("logs", "cancel"):  # which say that there is no Slurm, but raise nothing
+        bench.command(command, *target)
+    for folder, (_, damage, _) in damaged.items():
+        if damage == "other types":
+            bench.command("show", folder.name[:12])
+    told = bench.command("run", *target, "--launcher", "inline")
+    after = {folder: states.state_of(folder).name for folder in bench.folder.glob("toy/*")}
+    assert len(after) == seeds
+    assert {state for folder, state in after.items() if folder not in damaged} == {"done"}
+    left = {folder: case for folder, case in damaged.items() if after[folder] != "done"}
+    assert [case for case in left.values() if case[1] != "a folder"] == [], "all else is made anew"
+    assert all(folder.name[:12] in told.stdout + told.stderr for folder in left), "and what cannot be is named"
+
+
+WRONG_VALUES = {
+    "metrics.test_top1_percent = 'x'": {"metrics": {"test_top1_percent": "x"}},
+    "metrics.test_top1_percent = 'True'": {"metrics": {"test_top1_percent": True}},
+    "series.curve[1] = 'None'": {"series": {"curve": [1.0, None]}},
+    "series.curve = '1.0'": {"series": {"curve": 1.0}},
+    "git = 'None'": {"git": None},
+    "git.dirty = 'no'": {"git": {"commit": "c0ffee", "dirty": "no"}},
+    "metrics = 'None'": {"metrics": None},
+    "error.message = 'None'": {"error": {"type": "ValueError"}},
+    "cells[0] = 'main'": {"cells": ["main"]},
+    "seed = '0'": {"seed": "0"},
+    "status = 'fine'; possible: done, failed": {"status": "fine"},
+}
+
+
+def test_a_row_with_a_value_that_no_run_writes_is_named_and_its_run_done_again(bench):
+    jobs = bench.jobs("toy/many", range(len(WRONG_VALUES) + 1))
+    for said, job in zip(WRONG_VALUES, jobs, strict=False):
+        execute(job.folder, Host())
+        write_row(job.folder / "row.json", sealed({**read_row(job.folder / "row.json"), **WRONG_VALUES[said]}))
+        state = states.state_of(job.folder)
+        assert state.name == "killed" and f"row.json has {said}" in state.problem
+    execute(jobs[-1].folder, Host())
+    target = ("toy/many", "--seeds", str(len(jobs)))
+    for command in (("plan", *target), ("results", "toy/many"), ("table", "toy/many")):
+        assert bench.command(*command).returncode == 0
+    bench.command("run", *target, "--launcher", "inline")
+    assert bench.states("toy/many", range(len(jobs))) == ["done"] * len(jobs)
+
+
+def test_a_number_that_json_does_not_know_makes_no_row(bench):
+    folder = bench.jobs("toy/main", seeds=[0])[0].folder
+    execute(folder, Host())
+    text = (folder / "row.json").read_text()
+    for number in ("NaN", "-Infinity", "1e999"):
+        (folder / "row.json").write_text(text.replace('"metrics":{', f'"metrics":{{"loss":{number},'))
+        assert "row.json" in states.state_of(folder).problem
