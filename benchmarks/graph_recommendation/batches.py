@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from benchmarks.graph_recommendation.config import Count, Train
+from benchmarks.graph_recommendation.counted import chosen_matrix
 from benchmarks.graph_recommendation.model import Recommender
 from benchmarks.graph_recommendation.prototypes import clustered
 from contrastbench.data.pairs import Pairs, load_pairs
@@ -51,6 +53,10 @@ class Task:
     @functools.cached_property
     def _reverse(self) -> Tensor:
         return reversal(self.graph)
+
+    @functools.cached_property
+    def _matrix(self) -> csr_matrix:
+        return chosen_matrix(self.data)
 
     @functools.cached_property
     def known(self) -> Tensor:
@@ -90,7 +96,8 @@ class Task:
                 nodes = counts.nonzero().squeeze(1)
                 made |= {f"{side}_once": nodes, f"{side}_share": counts[nodes] / len(pairs)}
         if config.negatives == "batch":
-            made["allowed"] = ~self.is_known(pairs[:, :1], pairs[:, 1])
+            rows = self._matrix[pairs[:, 0].numpy()].toarray()
+            made["allowed"] = torch.from_numpy(rows[:, pairs[:, 1].numpy()] == 0)
         return made
 
     def drawn_each_step(self, step: int, rng: torch.Generator) -> dict[str, Any]:
@@ -161,7 +168,7 @@ class Task:
         return drawn
 
     def is_known(self, users: Tensor, items: Tensor) -> Tensor:
-        """Which of the pairs, in any shape, are training pairs."""
+        """Which of the pairs are training pairs."""
         numbers = users * self.data.items + items
         place = torch.searchsorted(self.known, numbers).clamp(max=len(self.known) - 1)
         return self.known[place] == numbers
