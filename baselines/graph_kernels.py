@@ -37,7 +37,7 @@ def weisfeiler_leman_kernel(graphs: GraphSet, steps: int) -> np.ndarray:
         colour = colours(graphs, step)
         histogram = sparse.csr_matrix((np.ones(len(colour)), (graph_of_node, colour)))
         kernel += (histogram @ histogram.T).toarray()
-    return _scaled(kernel)
+    return _scale(kernel)
 
 
 def shortest_path_kernel(graphs: GraphSet) -> np.ndarray:
@@ -125,10 +125,10 @@ def _of_histograms(histograms: list[Counter]) -> np.ndarray:
     values = np.array([count for counts in histograms for count in counts.values()], dtype=np.float64)
     ends = np.cumsum([0, *map(len, histograms)])
     matrix = sparse.csr_matrix((values, columns, ends), shape=(len(histograms), max(1, len(column))))
-    return _scaled((matrix @ matrix.T).toarray())
+    return _scale((matrix @ matrix.T).toarray())
 
 
-def _scaled(kernel: np.ndarray) -> np.ndarray:
+def _scale(kernel: np.ndarray) -> np.ndarray:
     norm = np.sqrt(np.diag(kernel))
     norm[norm == 0] = 1.0
     return kernel / np.outer(norm, norm)

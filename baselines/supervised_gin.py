@@ -24,7 +24,7 @@ class Classifier(nn.Module):
         self.dropout = dropout
         xavier(self, rng)
 
-    def kept(self, graphs: int, rng: torch.Generator) -> dict[str, Tensor]:
+    def draw_dropout(self, graphs: int, rng: torch.Generator) -> dict[str, Tensor]:
         """What dropout leaves of a batch's pooled graphs, as an input of the training step; nothing without dropout."""
         if not self.dropout:
             return {}
@@ -82,7 +82,7 @@ def accuracies_along_training(
         model.train()
         rng = generator(seed, f"order and dropout of {name}", epoch)
         for number in torch.randperm(len(learnt), generator=rng).tolist():
-            step(batch=number, **model.kept(len(learnt[number]), rng))
+            step(batch=number, **model.draw_dropout(len(learnt[number]), rng))
         step.mean_loss(epoch)
         schedule.step()
         curve[epoch] = [accuracy(model, part, labels) for part in shown]

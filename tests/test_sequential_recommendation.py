@@ -238,7 +238,7 @@ def test_clean_negatives_may_be_the_item_of_the_test_and_published_ones_may_not(
     for negatives, possible in (("unseen", False), ("untrained", True)):
         task = batches.load_task(dataclasses.replace(TINY, negatives=negatives))
         users = torch.arange(len(task.rows))
-        test_items = torch.from_numpy(task.split.asked("test")[1])
+        test_items = torch.from_numpy(task.split.questions("test")[1])
         assert bool(task.avoided.has(users, test_items).all()) != possible
 
 

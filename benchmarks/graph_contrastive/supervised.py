@@ -77,4 +77,4 @@ def supervised_step(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     learnt = [part.to(device) for part in batches(graphs, shuffled(graphs, seed), config.batch, depth=config.layers)]
     step = classifier_step(model, optimizer, learnt, graphs.labels.to(device), device)
-    return step, [{"batch": number, **model.kept(len(part), rng)} for number, part in enumerate(learnt)]
+    return step, [{"batch": number, **model.draw_dropout(len(part), rng)} for number, part in enumerate(learnt)]

@@ -15,7 +15,7 @@ from contrastbench.data.augmentation import (
     digits_recipe,
     draw_views,
     draws_of_each_view,
-    normalised,
+    normalise,
     view,
 )
 from contrastbench.data.images import Images as Data
@@ -66,7 +66,7 @@ def _step(config: Images, encoder: ImageEncoder, train: Split, data: Data) -> Tr
     def loss_of(index: Tensor, partner: Tensor, beta: float, **draws: Tensor) -> Tensor:
         drawn = zip((index, partner), draws_of_each_view(draws), strict=True)
         views = [view(train.images[chosen], digits_recipe(), one) for chosen, one in drawn]
-        z_a, z_b = (encoder(normalised(one, data.mean, data.std)) for one in views)
+        z_a, z_b = (encoder(normalise(one, data.mean, data.std)) for one in views)
         settings = {"temperature": config.temperature, "tau_plus": config.tau_plus, "beta": beta}
         return losses.two_view_loss_named(config.loss, z_a, z_b, **settings)
 
@@ -84,7 +84,7 @@ def _inputs(config: Images, train: Split, seed: int, epoch: int) -> Iterator[dic
 
 
 def _view(pixels: Tensor, data: Data, rng: torch.Generator) -> Tensor:
-    return normalised(augment(pixels, digits_recipe(), rng=rng), data.mean, data.std)
+    return normalise(augment(pixels, digits_recipe(), rng=rng), data.mean, data.std)
 
 
 def _same_class(labels: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
@@ -105,7 +105,7 @@ def _alignment_and_uniformity(encoder: ImageEncoder, data: Data, seed: int, epoc
 def _similarities(config: Images, encoder: ImageEncoder, data: Data, seed: int) -> dict:
     """Cosines between embeddings of test images of one class (positives) and of two (negatives)."""
     encoder.eval()
-    z = encoder(normalised(data.test.images[:WATCHED], data.mean, data.std))
+    z = encoder(normalise(data.test.images[:WATCHED], data.mean, data.std))
     u, labels = torch.nn.functional.normalize(z, dim=1), data.test.labels[:WATCHED]
     cosine, same = u @ u.T, labels[:, None] == labels
     upper = torch.ones_like(same).triu(1)

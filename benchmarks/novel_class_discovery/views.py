@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.model import Network
 from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks
-from contrastbench.data.augmentation import Recipe, draw_views, normalised
+from contrastbench.data.augmentation import Recipe, draw_views, normalise
 from contrastbench.data.augmentation import view as recipe_view
 
 Draws = dict[str, Tensor]
@@ -145,4 +145,4 @@ class Seen:
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Features of another network stay as they are."""
-        return normalised(pixels, self.task.mean, self.task.std) if self.task.mean else pixels
+        return normalise(pixels, self.task.mean, self.task.std) if self.task.mean else pixels

@@ -13,7 +13,7 @@ import torch
 from benchmarks.sentence_embeddings.config import SimCSE
 from benchmarks.sentence_embeddings.simcse import Start, loss_of, training_step
 from contrastbench.data.buckets import in_pieces
-from contrastbench.data.text import padded
+from contrastbench.data.text import pad
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.evaluation.sentences import text_features
 from contrastbench.randomness import generator
@@ -60,7 +60,7 @@ def all_padded(rows: Sequence[np.ndarray], config: SimCSE, padding: int) -> dict
     """The batch in one piece, every sentence as long as any may be."""
     return {
         "order": torch.arange(len(rows)),
-        "tokens0": torch.from_numpy(padded(rows, config.longest, padding)),
+        "tokens0": torch.from_numpy(pad(rows, config.longest, padding)),
         "lengths0": torch.tensor([len(row) for row in rows]),
     }
 
@@ -148,7 +148,7 @@ def padded_features(encoder: Any, rows: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(
         [
             encoder.features(
-                torch.from_numpy(padded(part, padding=encoder.padding)), torch.tensor([len(row) for row in part])
+                torch.from_numpy(pad(part, padding=encoder.padding)), torch.tensor([len(row) for row in part])
             ).numpy()
             for part in parts
         ]

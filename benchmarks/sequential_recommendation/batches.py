@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.sequential_recommendation import coserec, iclrec
 from benchmarks.sequential_recommendation.config import Train
 from benchmarks.sequential_recommendation.views import lengths_of, two_views
-from contrastbench.data.interactions import PADDING, Split, left_padded, load_interactions
+from contrastbench.data.interactions import PADDING, Split, load_interactions, pad_left
 from contrastbench.encoders.sequences import SequenceEncoder
 from contrastbench.randomness import generator, random_state
 from contrastbench.training import batches
@@ -101,7 +101,7 @@ class Task:
     def whole(self) -> Tensor:
         """int64 [U, longest of all]: the rows before they were cut to ``config.longest``."""
         inputs = [sequence[:-1] for sequence in self.split.training]
-        return torch.from_numpy(left_padded(inputs, max(map(len, inputs))))
+        return torch.from_numpy(pad_left(inputs, max(map(len, inputs))))
 
     @functools.cached_property
     def whole_lengths(self) -> Tensor:
@@ -122,7 +122,7 @@ class Task:
         before, after = self.split.prefixes(self.config.longest)
         order = np.argsort(after, kind="stable")
         starts = np.searchsorted(after[order], np.arange(self.items + 2))
-        prefixes = torch.from_numpy(left_padded(before, self.config.longest))
+        prefixes = torch.from_numpy(pad_left(before, self.config.longest))
         return prefixes, torch.from_numpy(order), torch.from_numpy(starts)
 
     @functools.cached_property
@@ -191,10 +191,10 @@ def load_task(config: Train) -> Task:
     if config.sequences == "prefixes":
         before, after = split.prefixes(config.longest)
         users = np.repeat(np.arange(len(split.training)), [len(each) - 1 for each in split.training])
-        rows, targets = left_padded(before, config.longest), after[:, None]
+        rows, targets = pad_left(before, config.longest), after[:, None]
     else:
-        rows = left_padded([sequence[:-1] for sequence in split.training], config.longest)
-        targets = left_padded([sequence[1:] for sequence in split.training], config.longest)
+        rows = pad_left([sequence[:-1] for sequence in split.training], config.longest)
+        targets = pad_left([sequence[1:] for sequence in split.training], config.longest)
         users = np.arange(len(rows))
     if not (targets > 0).any():
         raise ValueError(f"{config.dataset} has nothing to train on: no user has more than 3 items")

@@ -11,7 +11,7 @@ from torch import Tensor
 from baselines.next_item import Transitions, popularity
 from benchmarks.sequential_recommendation.batches import read_interactions
 from benchmarks.sequential_recommendation.config import Count
-from contrastbench.data.interactions import PADDING, Split, left_padded
+from contrastbench.data.interactions import PADDING, Split, pad_left
 from contrastbench.encoders.sequences import SequenceEncoder
 from contrastbench.evaluation.ranking import ranking_metrics
 from contrastbench.runner import Checkpoint, Log
@@ -27,8 +27,8 @@ def ranked(
     ranks: dict[str, Tensor] | None = None,
 ) -> dict[str, float]:
     """The metrics of "validation" or "test"; ``ranks`` takes up each user's."""
-    histories, targets = split.asked(part)
-    rows = left_padded(histories, encoder.longest)
+    histories, targets = split.questions(part)
+    rows = pad_left(histories, encoder.longest)
     encoder.eval()
 
     def scores_of(users: np.ndarray) -> Tensor:
@@ -45,7 +45,7 @@ def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log:
     log.data(config.dataset, data.sha256)
     log.selected_by("nothing to select")
     split = Split(data)
-    histories, targets = split.asked("test")
+    histories, targets = split.questions("test")
     counted = data.sequences if config.actions == "all" else split.training
     if config.method == "popularity":
         popular = popularity(counted, data.items)

@@ -21,7 +21,7 @@ from benchmarks.sequential_recommendation.attributes import read_attributes
 from benchmarks.sequential_recommendation.batches import FEWEST, in_pieces, read_interactions
 from benchmarks.sequential_recommendation.config import Pretrain
 from benchmarks.sequential_recommendation.views import lengths_of
-from contrastbench.data.interactions import Interactions, Split, left_padded
+from contrastbench.data.interactions import Interactions, Split, pad_left
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder, draw_weights, sequence_encoder
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
@@ -204,7 +204,7 @@ def load_prefixes(config: Pretrain) -> Prefixes:
     last = [sequence[-config.longest :] for sequence in Split(data).training]
     prefixes = [sequence[:end] for sequence in last for end in range(1, len(sequence) + 1)]
     everything = torch.from_numpy(np.concatenate(data.sequences))
-    return Prefixes(config, data, torch.from_numpy(left_padded(prefixes, config.longest)), everything)
+    return Prefixes(config, data, torch.from_numpy(pad_left(prefixes, config.longest)), everything)
 
 
 def hide(rows: Tensor, share: float, mask: int, rng: torch.Generator) -> Tensor:

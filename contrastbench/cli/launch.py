@@ -142,7 +142,7 @@ def check_data(runs: Iterable[Run]) -> None:
     Raises:
         ValueError: one is missing or damaged; the message says how to get it.
     """
-    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.found())}
+    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.find_own())}
     for name in _named_in_configs(runs):
         if name.partition("@")[0] in known:
             catalogue.load(name, download=False)

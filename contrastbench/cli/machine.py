@@ -122,7 +122,7 @@ app.add_typer(data_commands, name="data", no_args_is_help=True)
 @command("list", data_commands)
 def list_data() -> None:
     """Lists the data sets: first those that are here, your own among them, then those that can be fetched."""
-    here = [*filter(catalogue.is_here, catalogue.DATA_SETS.values()), *catalogue.found()]
+    here = [*filter(catalogue.is_here, catalogue.DATA_SETS.values()), *catalogue.find_own()]
     elsewhere = [entry for entry in catalogue.DATA_SETS.values() if entry not in here]
     columns = ("name", "kind", "size", "from", "terms")[: 5 if console.width >= WIDE_ENOUGH else 3]
     grid = Grid(box=None)

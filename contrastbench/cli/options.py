@@ -46,7 +46,7 @@ def _data_sets(name: str, table: str) -> list[str]:
 
 
 def _all_data_sets() -> list[str]:
-    return [*catalogue.DATA_SETS, *(own.name for own in catalogue.found())]
+    return [*catalogue.DATA_SETS, *(own.name for own in catalogue.find_own())]
 
 
 # Which runs are meant; ``asked_for`` reads them.

@@ -139,7 +139,7 @@ def planned_runs(
         ValueError: a key that no run here has, an unknown cell or data set, or targets without a cell at their scale.
     """
     for name in (name for key, text in asked.settings.items() if key.endswith("dataset") for name in text.split(",")):
-        catalogue.described(name)
+        catalogue.describe(name)
     still_queued = still_queued or slurm_queue.still_queued()
 
     def again(known: Sequence[Path]) -> list[Planned]:

@@ -72,7 +72,7 @@ def two_views(
     return first, second
 
 
-def normalised(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalise(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """``(x - mean) / std`` per channel; uint8 images are first scaled to [0, 1]."""
     values = views.float() / 255 if views.dtype == torch.uint8 else views
     factor = 1 / _constants(std, views.device)
@@ -109,7 +109,7 @@ def normalised_views(
         images: uint8 [N, C, H, W].
         draws: of ``draw_views``, on the images' device.
     """
-    return [normalised(view(images, recipe, drawn), mean, std) for drawn in draws_of_each_view(draws)]
+    return [normalise(view(images, recipe, drawn), mean, std) for drawn in draws_of_each_view(draws)]
 
 
 def view(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
@@ -215,16 +215,16 @@ def _draw_affine(n: int, recipe: Recipe, rng: torch.Generator) -> Draws:
 def _view(images: Tensor, recipe: Recipe, draws: Draws) -> Tensor:
     view = images.float().div_(255)
     if "rotation" in draws:
-        view = _turned(view, draws["rotation"], draws["shear"])
-    view = _cropped(view, recipe.size, draws)
+        view = _turn(view, draws["rotation"], draws["shear"])
+    view = _crop(view, recipe.size, draws)
     if recipe.jitter_probability and any(recipe.jitter):
-        view = _jittered(view, draws)
+        view = _jitter(view, draws)
     if recipe.grey_probability and view.shape[1] == 3:
         view = torch.where(draws["grey"][:, None, None, None], _grey(view), view)
-    return _blurred(view, draws) if recipe.blur_probability else view
+    return _blur(view, draws) if recipe.blur_probability else view
 
 
-def _turned(images: Tensor, rotation: Tensor, shear: Tensor) -> Tensor:
+def _turn(images: Tensor, rotation: Tensor, shear: Tensor) -> Tensor:
     """Rotation and horizontal shear about the centre, bilinear, zeros outside; as torchvision's affine on tensors."""
     n, _, height, width = images.shape
     # The inverse of the rotation by r after the slant by s, as torchvision defines them, in units of half the image.
@@ -239,7 +239,7 @@ def _turned(images: Tensor, rotation: Tensor, shear: Tensor) -> Tensor:
     return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _cropped(images: Tensor, size: int, draws: Draws) -> Tensor:
+def _crop(images: Tensor, size: int, draws: Draws) -> Tensor:
     """Crop, bilinear resize to size x size with antialiasing, and flip: [N, C, S, S]."""
     n, channels, height, width = images.shape
     across = _resize_matrix(draws["left"], draws["crop_width"], width, size, draws["flip"])
@@ -274,7 +274,7 @@ def _grey(images: Tensor) -> Tensor:
     return images[:, :1] * GREY[0] + images[:, 1:2] * GREY[1] + images[:, 2:] * GREY[2]
 
 
-def _jittered(images: Tensor, draws: Draws) -> Tensor:
+def _jitter(images: Tensor, draws: Draws) -> Tensor:
     """ColorJitter: four operations in each image's own order; 0 brightness, 1 contrast, 2 saturation, 3 hue."""
     order, factors = draws["order"], draws["factors"]
     active = draws["jitter"][:, None]
@@ -282,7 +282,7 @@ def _jittered(images: Tensor, draws: Draws) -> Tensor:
     coloured = images.shape[1] == 3
     for slot in range(4):
         operation, factor = order[:, slot], own_factor[:, slot]
-        images = _blended(images, operation, factor)
+        images = _blend(images, operation, factor)
         if coloured:
             images = _hue_where(images, (operation == 3) & draws["jitter"], factor)
     return images
@@ -297,7 +297,7 @@ def _hue_where(images: Tensor, turns: Tensor, shift: Tensor) -> Tensor:
     return images
 
 
-def _blended(images: Tensor, operation: Tensor, factor: Tensor) -> Tensor:
+def _blend(images: Tensor, operation: Tensor, factor: Tensor) -> Tensor:
     """clamp(a x + b grey(x) + c mean(grey(x))); images whose operation is hue come out as they were."""
     keep = torch.where(operation == 3, 1.0, factor)
     rest = 1 - keep
@@ -326,7 +326,7 @@ def _hue_shifted(images: Tensor, shift: Tensor) -> Tensor:
     return torch.stack(turned, dim=1)
 
 
-def _blurred(images: Tensor, draws: Draws) -> Tensor:
+def _blur(images: Tensor, draws: Draws) -> Tensor:
     """Gaussian blur with 3 taps and reflected borders (the border pixel itself is not repeated)."""
     side = torch.exp(-0.5 / draws["sigma"] ** 2)
     side = torch.where(draws["blur"], side / (1 + 2 * side), 0.0)[:, None, None, None]

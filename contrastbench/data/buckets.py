@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contrastbench.data.text import padded
+from contrastbench.data.text import pad
 
 WIDTHS = (8, 16, 24, 32, 64, 128)  # words
 
@@ -44,13 +44,13 @@ def in_pieces(
     inputs = {"order": torch.from_numpy(order)}
     for place, part in enumerate(np.array_split(sorted_rows, pieces)):
         width = int(lengths[part].max())
-        width = rounded_up(width, longest) if widths == "few" else width
-        inputs[f"tokens{place}"] = torch.from_numpy(padded([rows[row] for row in part], width, padding))
+        width = round_up(width, longest) if widths == "few" else width
+        inputs[f"tokens{place}"] = torch.from_numpy(pad([rows[row] for row in part], width, padding))
         inputs[f"lengths{place}"] = torch.from_numpy(lengths[part])
     return inputs
 
 
-def rounded_up(words: int, longest: int) -> int:
+def round_up(words: int, longest: int) -> int:
     """The width of a piece whose longest sentence has so many words: the next of ``WIDTHS``, or ``longest``."""
     return next((width for width in WIDTHS if words <= width < longest), longest)
 

@@ -25,7 +25,7 @@ def _kinds() -> dict[str, Kind]:
     return {module.KIND.name: module.KIND for module in modules}
 
 
-def _declared() -> dict[str, DataSet]:
+def _by_name() -> dict[str, DataSet]:
     """By name; a name may be taken once, whatever the kind."""
     by_name: dict[str, DataSet] = {}
     for kind in KINDS.values():
@@ -37,7 +37,7 @@ def _declared() -> dict[str, DataSet]:
 
 
 KINDS = _kinds()
-DATA_SETS = _declared()
+DATA_SETS = _by_name()
 
 
 def names(kind: str) -> list[str]:
@@ -45,7 +45,7 @@ def names(kind: str) -> list[str]:
     return [data_set.name for data_set in KINDS[kind].data_sets]
 
 
-def described(name: str, kind: str | None = None, root: str | os.PathLike[str] | None = None) -> DataSet:
+def describe(name: str, kind: str | None = None, root: str | os.PathLike[str] | None = None) -> DataSet:
     """The description of a declared data set, or of a user's own in the data root.
 
     A user's own may be called with more behind an @, which the kind's loader reads: ``flowers@64``.
@@ -56,7 +56,7 @@ def described(name: str, kind: str | None = None, root: str | os.PathLike[str] |
     declared = DATA_SETS.get(name)
     if declared and kind in (None, declared.kind):
         return declared
-    own = {each.name: each for each in found(root) if kind in (None, each.kind)}
+    own = {each.name: each for each in find_own(root) if kind in (None, each.kind)}
     if (base := name.partition("@")[0]) not in own:
         what = f"data set of {kind}" if kind else "data set"
         error = unknown(what, name, [*(names(kind) if kind else DATA_SETS), *own])
@@ -64,10 +64,10 @@ def described(name: str, kind: str | None = None, root: str | os.PathLike[str] |
     return own[base]
 
 
-def found(root: str | os.PathLike[str] | None = None) -> list[DataSet]:
+def find_own(root: str | os.PathLike[str] | None = None) -> list[DataSet]:
     """The user's own data sets in the data root: those that no kind declares."""
     folder = data_root(root)
-    return [own for kind in KINDS.values() for own in kind.found(folder) if own.name not in DATA_SETS]
+    return [own for kind in KINDS.values() for own in kind.find_own(folder) if own.name not in DATA_SETS]
 
 
 def is_here(data_set: DataSet, root: str | os.PathLike[str] | None = None) -> bool:
@@ -89,7 +89,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 
 def load(name: str, root: str | os.PathLike[str] | None = None, *, download: bool = False) -> Any:
     """Loads any data set by name, through the loader of its kind. ``download=True`` is ``contrastbench data fetch``."""
-    module, function = KINDS[described(name, root=root).kind].loader.split(":")
+    module, function = KINDS[describe(name, root=root).kind].loader.split(":")
     return getattr(importlib.import_module(module), function)(name, root=root, download=download)
 
 

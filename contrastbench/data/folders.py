@@ -44,15 +44,15 @@ def pictures(folder: Path) -> tuple[Pictures, Pictures | None]:
     train, test = _train_and_test(folder)
     classes = _classes(train)
     if train != folder and (folder / LISTED).is_file():
-        return _labelled(train, classes), _listed(folder / LISTED, classes)
+        return _files_and_labels(train, classes), _read_list(folder / LISTED, classes)
     if test is None:
-        return _labelled(train, classes), None
+        return _files_and_labels(train, classes), None
     if unknown := sorted(set(_classes(test)) - set(classes)):
         raise ValueError(f"{test} has the class {unknown[0]!r}, {train} has: {', '.join(classes)}")
-    return _labelled(train, classes), _labelled(test, classes)
+    return _files_and_labels(train, classes), _files_and_labels(test, classes)
 
 
-def read(files: Sequence[Path], side: int | None) -> np.ndarray:
+def read_pictures(files: Sequence[Path], side: int | None) -> np.ndarray:
     """The pictures, uint8 [N, C, H, W]: C is 1 if all of them are grey, else 3.
 
     Raises:
@@ -60,7 +60,7 @@ def read(files: Sequence[Path], side: int | None) -> np.ndarray:
     """
     decoded = [picture_of(file, str(file)) for file in files]
     mode = "RGB" if any(picture.mode == "RGB" for picture in decoded) else "L"
-    arrays = [np.asarray(_squared(picture, side).convert(mode)) for picture in decoded]
+    arrays = [np.asarray(_square(picture, side).convert(mode)) for picture in decoded]
     sizes = {array.shape for array in arrays}
     if len(sizes) > 1:
         raise ValueError(
@@ -95,7 +95,7 @@ def _pictures_in(folder: Path) -> Iterator[Path]:
     return (file for file in files if file.suffix.lower() in SUFFIXES and not is_clutter(file.name))
 
 
-def _labelled(folder: Path, classes: Sequence[str]) -> Pictures:
+def _files_and_labels(folder: Path, classes: Sequence[str]) -> Pictures:
     files: list[Path] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
@@ -105,7 +105,7 @@ def _labelled(folder: Path, classes: Sequence[str]) -> Pictures:
     return files, np.array(labels, dtype=np.int64)
 
 
-def _listed(listing: Path, classes: Sequence[str]) -> Pictures:
+def _read_list(listing: Path, classes: Sequence[str]) -> Pictures:
     """The pictures that a listing names, and their classes; ordered by file name."""
     numbers = {name: number for number, name in enumerate(classes)}
     there = {file.name: file for file in _pictures_of(listing.parent)}
@@ -124,7 +124,7 @@ def _listed(listing: Path, classes: Sequence[str]) -> Pictures:
     return list(files), np.array(labels, dtype=np.int64)
 
 
-def _squared(picture, side: int | None):
+def _square(picture, side: int | None):
     """The picture with its shorter side brought to ``side`` pixels, and of that the square in the middle."""
     from PIL import Image
 

@@ -102,7 +102,7 @@ def load_graphs(
         )
     raw = tu.read_raw(files)
     _check_statistics(name, raw)
-    return _assembled(name, raw, features)
+    return _assemble(name, raw, features)
 
 
 def _download(name: str, folder: Path) -> tu.Files | None:
@@ -141,7 +141,7 @@ def _check_statistics(name: str, raw: tu.RawGraphs) -> None:
         )
 
 
-def _assembled(name: str, raw: tu.RawGraphs, features: str) -> GraphSet:
+def _assemble(name: str, raw: tu.RawGraphs, features: str) -> GraphSet:
     values, features_from = _node_features(raw, features)
     first_node = np.searchsorted(raw.graph_of_node, np.arange(len(raw.graph_labels) + 1))
     labels = np.unique(raw.graph_labels, return_inverse=True)[1].ravel()

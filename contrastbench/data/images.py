@@ -72,7 +72,7 @@ def load_images(name: str, root: str | os.PathLike[str] | None = None, *, downlo
             learned.
     """
     folder = catalogue.data_root(root)
-    catalogue.described(name, "images", folder)
+    catalogue.describe(name, "images", folder)
     allowed = os.environ.get("CONTRASTBENCH_DOWNLOAD") == "1" if download is None else download
     origin, train, test, unlabelled = _read(name, folder, allowed)
     _check_classes(name, train[1], test[1])
@@ -84,7 +84,7 @@ Parts = tuple[str, sources.Arrays, sources.Arrays, np.ndarray | None]  # origin,
 
 def _read(name: str, folder: Path, allowed: bool) -> Parts:
     if name in sources.REENCODED:
-        return _reencoded(name, folder, allowed)
+        return _encode_again(name, folder, allowed)
     if (both := sources.from_parquet(name, folder)) is not None:
         return "Hugging Face parquet", *both, None
     if (own := sources.from_folder(name, folder)) is not None:
@@ -94,18 +94,18 @@ def _read(name: str, folder: Path, allowed: bool) -> Parts:
         return "torchvision", *three
     if (both := sources.from_debian(name)) is not None:
         return "Debian", *both, None
-    if (arrays := sources.embedded(name)) is not None:
+    if (arrays := sources.embedded_images(name)) is not None:
         return "embedded", *_split(*arrays), None
     if allowed and (three := sources.from_torchvision(name, folder, download=True)) is not None:
         return "torchvision", *three
     raise ValueError(_missing(name, folder))
 
 
-def _reencoded(name: str, folder: Path, allowed: bool) -> Parts:
+def _encode_again(name: str, folder: Path, allowed: bool) -> Parts:
     base, quality = sources.REENCODED[name]
     origin, train, test, unlabelled = _read(base, folder, allowed)
     beside = folder / base if (folder / base).is_dir() else folder
-    train, test = sources.reencoded(name, (train, test), quality, beside)
+    train, test = sources.encode_again(name, (train, test), quality, beside)
     return f"{origin}, encoded once more", train, test, unlabelled
 
 

@@ -64,7 +64,7 @@ class Split:
     def training(self) -> list[np.ndarray]:
         return [sequence[:-2] for sequence in self.data.sequences]
 
-    def asked(self, part: str) -> tuple[list[np.ndarray], np.ndarray]:
+    def questions(self, part: str) -> tuple[list[np.ndarray], np.ndarray]:
         """What stands before the held-out item of "validation" or "test", and that item [U]."""
         held_out = {"validation": -2, "test": -1}[part]
         histories = [sequence[:held_out] for sequence in self.data.sequences]
@@ -80,7 +80,7 @@ class Split:
         return before, np.array(after)
 
 
-def left_padded(sequences: Sequence[np.ndarray], width: int) -> np.ndarray:
+def pad_left(sequences: Sequence[np.ndarray], width: int) -> np.ndarray:
     """int64 [N, ``width``]: the last items of each sequence, the very last in the last place."""
     rows = np.full((len(sequences), width), PADDING, dtype=np.int64)
     for row, sequence in zip(rows, sequences, strict=True):
@@ -111,7 +111,7 @@ def load_interactions(
     looked_at = places(name, folder)
     there = [path for path in looked_at if path.is_file()]
     if not there:
-        catalogue.described(name, "interactions", root)
+        catalogue.describe(name, "interactions", root)
         raise ValueError(f"sequences {name!r} not found in {folder} (looked for recsys/seq/{looked_at[0].name})")
     read = _lines_of_users if there[0].suffix == ".txt" else _recbole_table
     sequences = tuple(read(there[0]))
@@ -129,7 +129,7 @@ def _lines_of_users(path: Path) -> list[np.ndarray]:
         user, *items = _integers(text, f"{path}:{line}")
         if (earlier := line_of.setdefault(user, line)) != line:
             raise ValueError(f"{path}:{line}: user {user} is already in line {earlier}; a user has one line")
-        sequences[line] = _checked(np.array(items, dtype=np.int64), f"{path}:{line}")
+        sequences[line] = _check_items(np.array(items, dtype=np.int64), f"{path}:{line}")
     _check_dense(sequences, path)
     return list(sequences.values())
 
@@ -141,7 +141,7 @@ def _integers(line: str, where: str) -> list[int]:
         raise ValueError(f"{where}: a line must be integers 'user item item ...', got {line[:40]!r}") from None
 
 
-def _checked(items: np.ndarray, where: str) -> np.ndarray:
+def _check_items(items: np.ndarray, where: str) -> np.ndarray:
     if len(items) < FEWEST:
         raise ValueError(
             f"{where}: a user needs at least {FEWEST} items (training, validation, test), got {len(items)}"
@@ -184,7 +184,7 @@ def _recbole_table(path: Path) -> list[np.ndarray]:
             )
     by_time = (sorted(made, key=lambda action: action[0]) for made in actions.values())
     return [
-        _checked(np.array([item for _, item in made]), f"{path}, user {user}")
+        _check_items(np.array([item for _, item in made]), f"{path}, user {user}")
         for user, made in zip(actions, by_time, strict=True)
     ]
 

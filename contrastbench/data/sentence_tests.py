@@ -104,7 +104,7 @@ def load_task(name: str, root: str | os.PathLike[str] | None = None, *, download
     Raises:
         ValueError: unknown name, files not found, not UTF-8, or lines that are not what they should be.
     """
-    catalogue.described(name, "sentences", root)
+    catalogue.describe(name, "sentences", root)
     if name in ("Lee", "polarity"):
         return embedded_task(name)
     home = catalogue.data_root(root) / "sentences"
@@ -192,7 +192,7 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text_of(path.read_bytes(), str(path)).removesuffix("\n").split("\n")]
 
 
-def _filled(path: Path) -> list[str]:
+def _text_lines(path: Path) -> list[str]:
     return [line for line in _lines(path) if line]
 
 
@@ -239,7 +239,7 @@ def _of_one_length(paths: Sequence[Path]) -> list[list[str]]:
 
 
 def _two_files(name: str, folder: Path) -> Labelled:
-    parts = [_filled(folder / file) for file in TWO_FILES[name]]
+    parts = [_text_lines(folder / file) for file in TWO_FILES[name]]
     labels = np.repeat([0, 1], [len(part) for part in parts])
     return Labelled(name, tuple(parts[0] + parts[1]), (), labels)
 
@@ -262,7 +262,7 @@ def _trec(name: str, folder: Path) -> Labelled:
     """Six classes of questions, by the coarse label before the colon."""
     found: list[tuple[str, str, str]] = []
     for split, file in (("train", "train_5500.label"), ("test", "TREC_10.label")):
-        for line in _filled(folder / file):
+        for line in _text_lines(folder / file):
             label, _, question = line.partition(" ")
             found.append((label.split(":")[0], question, split))
     labels = np.unique([label for label, _, _ in found], return_inverse=True)[1]
@@ -305,7 +305,7 @@ def _sts(name: str, folder: Path) -> Scored:
             if score:
                 first, second = _fields(path, line, number, 2)[:2]
                 rows.append((first, second, _score(scores, number, score), part))
-    return _scored(name, rows)
+    return _as_scored(name, rows)
 
 
 def _stsb(name: str, folder: Path) -> Scored:
@@ -313,7 +313,7 @@ def _stsb(name: str, folder: Path) -> Scored:
     rows: list[tuple[str, str, float, str]] = []
     for number, fields in _table(path, 7):
         rows.append((fields[5].strip(), fields[6].strip(), _score(path, number, fields[4]), fields[0]))
-    return _scored(name, rows)
+    return _as_scored(name, rows)
 
 
 def _sick(name: str, folder: Path) -> Scored:
@@ -325,10 +325,10 @@ def _sick(name: str, folder: Path) -> Scored:
     for file in files:
         for number, fields in _table(folder / file, 4, first=2):
             rows.append((fields[1], fields[2], _score(folder / file, number, fields[3]), file))
-    return _scored(name, rows)
+    return _as_scored(name, rows)
 
 
-def _scored(name: str, rows: list[tuple[str, str, float, str]]) -> Scored:
+def _as_scored(name: str, rows: list[tuple[str, str, float, str]]) -> Scored:
     if len(rows) < 2:
         raise ValueError(f"{name} has {len(rows)} scored pairs; at least 2 are needed")
     first, second, scores, part = zip(*rows, strict=True)

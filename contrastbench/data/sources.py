@@ -59,7 +59,7 @@ REENCODED = {f"{name}_reencoded": (name, 95) for name in ("cifar10", "cifar100",
 def is_here(name: str, root: Path) -> bool:
     """Whether a declared data set's files are there; not whether they are whole."""
     name = REENCODED.get(name, (name, 0))[0]
-    if embedded(name) is not None:
+    if embedded_images(name) is not None:
         return True
     if name not in ONLY_WITH_UNLABELLED and (
         all(_parquet_files(name, root)) or folders.is_folder_of_classes(_folder(name, root))
@@ -99,7 +99,9 @@ def from_folder(name: str, root: Path) -> tuple[Arrays, Arrays | None] | None:
     parts = [part for part in folders.pictures(place) if part is not None]
     labels = b"".join(part[1].tobytes() for part in parts)
     key = decoded.checksum((file for files, _ in parts for file in files), also=labels)
-    kept = decoded.decode_once(name, key, place, lambda: tuple((folders.read(files, side), y) for files, y in parts))
+    kept = decoded.decode_once(
+        name, key, place, lambda: tuple((folders.read_pictures(files, side), y) for files, y in parts)
+    )
     return kept if len(kept) == 2 else (kept[0], None)
 
 
@@ -109,7 +111,7 @@ def _folder(name: str, root: Path) -> Path:
     return unpacked if unpacked.is_dir() else root / name
 
 
-def reencoded(name: str, parts: Sequence[Arrays], quality: int, beside: Path) -> tuple[Arrays, ...]:
+def encode_again(name: str, parts: Sequence[Arrays], quality: int, beside: Path) -> tuple[Arrays, ...]:
     """The pictures as they come back from one more JPEG encoding; what that costs bounds what a JPEG copy costs."""
     digest = hashlib.sha256(f"JPEG {quality}".encode())
     for images, _ in parts:
@@ -324,7 +326,7 @@ def _read_idx(file: Path, *, axes: int, md5: str | None) -> np.ndarray:
 
 
 @functools.cache
-def embedded(name: str) -> Arrays | None:
+def embedded_images(name: str) -> Arrays | None:
     """All images of a set that needs no file of the user's; ``images.py`` splits (and so copies) them."""
     if name == "mnist5k":
         return _mnist5k()

@@ -111,7 +111,7 @@ def load_corpus(name: str, root: str | os.PathLike[str] | None = None, *, downlo
     elif Path(name).exists():
         raise ValueError(f"corpus {name!r} must be a whole path, since runs start elsewhere: {Path(name).resolve()}")
     else:
-        catalogue.described(name, "text", root)
+        catalogue.describe(name, "text", root)
         remedy = f"; or allow the download: contrastbench data fetch {name}" if name in HUB else ""
         raise ValueError(f"corpus {name!r} not found in {folder} (looked for corpus/{name}){remedy}")
     if len(found) < 2:
@@ -200,7 +200,7 @@ def vocabulary_of(texts: Iterable[Sequence[str]], size: int) -> Vocabulary:
     return Vocabulary(tuple(word for word, _ in ordered[:size]))
 
 
-def padded(rows: Sequence[np.ndarray], width: int = 0, padding: int = PADDING) -> np.ndarray:
+def pad(rows: Sequence[np.ndarray], width: int = 0, padding: int = PADDING) -> np.ndarray:
     """int64 [N, T]: word numbers, padded to the longest row or to ``width``."""
     lengths = np.array([len(row) for row in rows])
     full = np.full((len(rows), max(width, int(lengths.max()))), padding, dtype=np.int64)

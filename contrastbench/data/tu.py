@@ -115,9 +115,9 @@ def read_raw(files: Files) -> RawGraphs:
         ValueError: a file is missing, is not numbers, or does not fit the others; one line that says which and where.
     """
     name = files.name
-    graph_of_node = _needed(files, "graph_indicator")[:, 0] - 1
-    graph_labels = _needed(files, "graph_labels")[:, 0]
-    edges = _needed(files, "A", columns=2).T - 1
+    graph_of_node = _read_needed(files, "graph_indicator")[:, 0] - 1
+    graph_labels = _read_needed(files, "graph_labels")[:, 0]
+    edges = _read_needed(files, "A", columns=2).T - 1
     nodes, graphs = len(graph_of_node), len(graph_labels)
     _check_indicator(name, graph_of_node, graphs)
     outside = np.any((edges < 0) | (edges >= nodes), axis=0)
@@ -128,7 +128,7 @@ def read_raw(files: Files) -> RawGraphs:
     if across.any():
         raise ValueError(f"{name}_A.txt:{across.argmax() + 1} has the edge {_edge(edges, across)} between two graphs")
     return RawGraphs(
-        edges=_merged(name, edges, nodes),
+        edges=_merge_edges(name, edges, nodes),
         graph_of_node=graph_of_node,
         graph_labels=graph_labels,
         node_labels=_node_labels(files, nodes),
@@ -154,7 +154,7 @@ def _check_indicator(name: str, graph_of_node: np.ndarray, graphs: int) -> None:
         raise ValueError(f"graph {empty[0] + 1} of {name} has no nodes")
 
 
-def _merged(name: str, edges: np.ndarray, nodes: int) -> np.ndarray:
+def _merge_edges(name: str, edges: np.ndarray, nodes: int) -> np.ndarray:
     """Sorted by target then source, each edge once, without self-loops (IMDB lists every edge twice)."""
     codes = np.unique((edges[1] * nodes + edges[0])[edges[0] != edges[1]])
     merged = np.stack([codes % nodes, codes // nodes])
@@ -198,7 +198,7 @@ def _per_node(files: Files, suffix: str, kind: type, nodes: int) -> np.ndarray |
     return values
 
 
-def _needed(files: Files, suffix: str, columns: int = 1) -> np.ndarray:
+def _read_needed(files: Files, suffix: str, columns: int = 1) -> np.ndarray:
     values = _numbers(files, suffix, np.int64)
     if values is None:
         raise ValueError(f"{files.name}_{suffix}.txt is missing; {files.name} needs it")

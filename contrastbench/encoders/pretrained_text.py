@@ -31,14 +31,14 @@ class PretrainedEncoder(TextEncoder):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """[B, T] -> [B, width] as trained: through the layer where the pooler has one."""
-        pooled = self._pooled(tokens, lengths)
+        pooled = self._pool(tokens, lengths)
         return pooled if self.mlp is None else self.mlp(pooled)
 
     def features(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """[B, T] -> [B, width] as tested."""
-        return self(tokens, lengths) if self.pooler == "cls" else self._pooled(tokens, lengths)
+        return self(tokens, lengths) if self.pooler == "cls" else self._pool(tokens, lengths)
 
-    def _pooled(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+    def _pool(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         there = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
         several = self.pooler in ("avg_first_last", "avg_top2")
         out = self.model(input_ids=tokens, attention_mask=there.long(), output_hidden_states=several)
@@ -80,7 +80,7 @@ def pretrained_encoder(
     """
     if pooler not in POOLERS:
         raise ValueError(f"unknown pooler {pooler!r}; there are: {', '.join(POOLERS)}")
-    model, tokenizer = _loaded(path)
+    model, tokenizer = _load(path)
     if layers:
         _keep_layers(model, layers)
     mlp = None
@@ -91,7 +91,7 @@ def pretrained_encoder(
     return PretrainedEncoder(model, pooler, mlp, padding), Tokenizer(tokenizer, longest)
 
 
-def _loaded(path: str | Path) -> tuple[Any, Any]:
+def _load(path: str | Path) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     try:

@@ -143,33 +143,18 @@ class TwoEncoders(TextEncoder):
         return torch.cat([self.sentence(tokens, lengths), self.neighbour(tokens, lengths)], dim=1)
 
 
-ENCODERS: dict[str, Callable[[int, int, int], TextEncoder]] = {"gru": GruEncoder, "transformer": SmallTransformer}
-
-
-def text_encoder(name: str, words: int, word_width: int, width: int, *, rng: torch.Generator) -> TextEncoder:
-    """An encoder with weights from ``rng``.
+def two_encoders(name: str, words: int, word_width: int, width: int, *, rng: torch.Generator) -> TextEncoder:
+    """Quick-Thoughts' pair of encoders, ``width`` each and side by side, with weights from ``rng``.
 
     Raises:
         ValueError: unknown name, or widths that do not fit.
     """
-    return _seeded(lambda: _chosen(name)(words, word_width, width), rng)
-
-
-def two_encoders(name: str, words: int, word_width: int, width: int, *, rng: torch.Generator) -> TextEncoder:
-    """Quick-Thoughts' pair of encoders, ``width`` each and side by side, with weights from ``rng``."""
     if name == "gru":
-        return _seeded(lambda: GruEncoder(words, word_width, width, copies=2), rng)
-    return _seeded(lambda: TwoEncoders(lambda: _chosen(name)(words, word_width, width)), rng)
-
-
-def _chosen(name: str) -> Callable[[int, int, int], TextEncoder]:
-    if name not in ENCODERS:
-        raise ValueError(f"unknown text encoder {name!r}; there are: {', '.join(ENCODERS)}")
-    return ENCODERS[name]
-
-
-def _seeded(build: Callable[[], TextEncoder], rng: torch.Generator) -> TextEncoder:
-    encoder = undrawn(build)
+        encoder: TextEncoder = undrawn(lambda: GruEncoder(words, word_width, width, copies=2))
+    elif name == "transformer":
+        encoder = undrawn(lambda: TwoEncoders(lambda: SmallTransformer(words, word_width, width)))
+    else:
+        raise ValueError(f"unknown text encoder {name!r}; there are: gru, transformer")
     draw_weights(encoder, rng)
     return encoder
 

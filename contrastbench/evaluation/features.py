@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from contrastbench.data.augmentation import normalised
+from contrastbench.data.augmentation import normalise
 from contrastbench.encoders.resnets import ImageEncoder
 
 BATCH = 500  # images at a time
@@ -41,4 +41,4 @@ def image_features(
 
 
 def _input(images: Tensor, mean: Sequence[float], std: Sequence[float], device: str) -> Tensor:
-    return normalised(images.to(device), mean, std).contiguous(memory_format=torch.channels_last)
+    return normalise(images.to(device), mean, std).contiguous(memory_format=torch.channels_last)

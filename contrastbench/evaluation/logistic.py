@@ -20,7 +20,7 @@ CG_STEPS = 40
 CG_RELATIVE = 0.1  # how far the residual falls before a Newton step is taken
 
 
-def turned(features: Tensor) -> Tensor:
+def rotate_features(features: Tensor) -> Tensor:
     """Features [N, F] centred and turned to their principal axes: distances, and so all fits, stay as they were."""
     if not features.isfinite().all():
         raise FloatingPointError("the features are not finite; no classifier can be fitted")
@@ -50,11 +50,11 @@ def logistic_scores(x: Tensor, targets: Tensor, rows: Tensor, strengths: Tensor)
     y = targets.to(x.dtype)[:, None]
     different, parent = strengths.unique(return_inverse=True)
     everything = rows.any(dim=1, keepdim=True).expand(-1, len(different))
-    start = _fitted(x, y, everything, different, x.new_zeros(x.shape[1], len(different)), careful=True)
-    return x @ _fitted(x, y, rows, strengths, start[:, parent], careful=False)
+    start = _fit(x, y, everything, different, x.new_zeros(x.shape[1], len(different)), careful=True)
+    return x @ _fit(x, y, rows, strengths, start[:, parent], careful=False)
 
 
-def _fitted(x: Tensor, y: Tensor, rows: Tensor, strengths: Tensor, start: Tensor, *, careful: bool) -> Tensor:
+def _fit(x: Tensor, y: Tensor, rows: Tensor, strengths: Tensor, start: Tensor, *, careful: bool) -> Tensor:
     """Weights [F + 1, K], the bias last and without penalty; whatever does not converge quickly is done carefully."""
     weights, squares = start.clone(), x * x
     limit = TOLERANCE * rows.sum(dim=0) * strengths
@@ -72,11 +72,11 @@ def _fitted(x: Tensor, y: Tensor, rows: Tensor, strengths: Tensor, start: Tensor
         curvature = chance.mul_(1 - chance).mul_(used)[:, going]
         step = _conjugate_gradients(x, squares, curvature, gradient[:, going])
         if careful:
-            step = _damped(x, y, used[:, going], w[:, going], step)
+            step = _damp(x, y, used[:, going], w[:, going], step)
         weights[:, active] -= step
     if careful:
         raise FloatingPointError(f"logistic regression: {len(active)} fits did not converge in {CAREFUL_STEPS} steps")
-    again = _fitted(x, y, rows[:, active], strengths[active], torch.zeros_like(weights[:, active]), careful=True)
+    again = _fit(x, y, rows[:, active], strengths[active], torch.zeros_like(weights[:, active]), careful=True)
     return weights.index_copy(1, active, again)
 
 
@@ -104,7 +104,7 @@ def _conjugate_gradients(x: Tensor, squares: Tensor, curvature: Tensor, gradient
     return step
 
 
-def _damped(x: Tensor, y: Tensor, used: Tensor, w: Tensor, step: Tensor) -> Tensor:
+def _damp(x: Tensor, y: Tensor, used: Tensor, w: Tensor, step: Tensor) -> Tensor:
     """The step, halved for the problems whose objective it would raise."""
     before = _objective(x, y, used, w)
     for _ in range(20):

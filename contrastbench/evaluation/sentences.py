@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from contrastbench.data.sentence_tests import Labelled, Scored, Task, in_sentences
-from contrastbench.data.text import padded
+from contrastbench.data.text import pad
 from contrastbench.encoders.text import TextEncoder
 from contrastbench.evaluation.sts import cosine_of_pairs, sts_x100
 from contrastbench.evaluation.transfer import FOLDS, pair_features, transfer_metrics
@@ -38,7 +38,7 @@ def text_features(encoder: TextEncoder, rows: Sequence[np.ndarray], *, device: s
     encoder.eval()
     try:
         for part in _by_words(order, lengths):
-            tokens = torch.from_numpy(padded([rows[row] for row in part], padding=encoder.padding)).to(device)
+            tokens = torch.from_numpy(pad([rows[row] for row in part], padding=encoder.padding)).to(device)
             embedded = encoder.features(tokens, torch.from_numpy(lengths[part]).to(device))
             features[part] = embedded.float().cpu().numpy()
     finally:
@@ -90,10 +90,10 @@ def sentence_metrics(
 
 def _main_metric(name: str) -> str:
     kind = "accuracy_percent" if name in TRANSFER else "spearman_x100"
-    return f"test_{_spelled(name)}_{kind}"
+    return f"test_{_spell(name)}_{kind}"
 
 
-def _spelled(name: str) -> str:
+def _spell(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
@@ -102,7 +102,7 @@ def _transfer(task: Labelled, embed: Embed, folds: int, device: str) -> dict[str
     if task.second:
         features = pair_features(features, embed(task.second))
     found = transfer_metrics(task, features, folds=folds, device=device)
-    return {f"test_{_spelled(task.name)}_{metric}_percent": value for metric, value in found.items()}
+    return {f"test_{_spell(task.name)}_{metric}_percent": value for metric, value in found.items()}
 
 
 def _similarity(task: Scored, embed: Embed) -> dict[str, float]:
@@ -114,11 +114,11 @@ def _similarity(task: Scored, embed: Embed) -> dict[str, float]:
     found = sts_x100(similarities, task.scores, task.part)
     if task.name == "STSB-dev":
         return {"validation_stsb_spearman_x100": found["all"]}
-    metrics = {f"test_{_spelled(task.name)}_spearman_x100": found["all"]}
+    metrics = {f"test_{_spell(task.name)}_spearman_x100": found["all"]}
     if task.name == "Lee":  # as this set's papers do; most of its pairs are alike unlike, and ranks are mostly ties
         metrics["test_lee_pearson_x100"] = 100 * float(np.corrcoef(similarities, task.scores)[0, 1])
     if task.name.startswith("STS1"):
-        metrics[f"test_{_spelled(task.name)}_wmean_x100"] = found["wmean"]
+        metrics[f"test_{_spell(task.name)}_wmean_x100"] = found["wmean"]
     return metrics
 
 

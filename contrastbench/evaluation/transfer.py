@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from contrastbench.data.sentence_tests import Labelled
-from contrastbench.evaluation.logistic import logistic_scores, turned
+from contrastbench.evaluation.logistic import logistic_scores, rotate_features
 
 FOLDS = 10
 FOLD_SEED = 1111
@@ -35,7 +35,7 @@ def transfer_metrics(
         features: [N, F], row i of sentence (or pair) i.
         folds: outside and inside.
     """
-    x = turned(torch.from_numpy(features).float().to(device))
+    x = rotate_features(torch.from_numpy(features).float().to(device))
     if task.split is None:
         return {"accuracy": _cross_validated_percent(x, task.labels, folds)}
     train, test = task.part("train"), task.part("test")

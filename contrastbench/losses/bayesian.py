@@ -112,7 +112,7 @@ def weights_by_rank(scores: Tensor, by_rank: Tensor) -> Tensor:
 
 
 def _weigh_rows(scores: Tensor, by_rank: Tensor, into: Tensor) -> None:
-    order, ranked = _sorted(scores.numpy())
+    order, ranked = _sort_rows(scores.numpy())
     into.scatter_(1, torch.from_numpy(order), by_rank.expand_as(scores))
     row, place = (ranked[:, 1:] == ranked[:, :-1]).nonzero()  # as large as the next: all rank as the last of them
     if len(row):
@@ -121,7 +121,7 @@ def _weigh_rows(scores: Tensor, by_rank: Tensor, into: Tensor) -> None:
         into[row, order[row, place]] = by_rank[last]
 
 
-def _sorted(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sort_rows(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The order of each row's numbers, and numbers in that order that are equal where the scores are.
 
     NumPy finds an order less than half as fast as it sorts 64-bit numbers, so score and column make one such number.

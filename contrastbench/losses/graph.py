@@ -49,7 +49,7 @@ def jsd(scores: Tensor, own: Tensor, *, node: Tensor | None = None, count: Tenso
 
     Source: Sun et al. 2020, arXiv:1908.01000, eq. 4; authors' losses.py (local_global_loss_, measure JSD).
     """
-    scores, node, count = _checked(scores, own, node, count)
+    scores, node, count = _check_scores(scores, own, node, count)
     nodes, graphs = count.sum(), scores.shape[1]
     positive = scores[node, own]
     per_row = torch.zeros(len(scores), dtype=scores.dtype, device=scores.device).index_add_(0, node, count)
@@ -92,7 +92,7 @@ def hard_jsd(
     """
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
     check_range("beta", beta, -MOST, MOST)
-    scores, node, count = _checked(scores, own, node, count)
+    scores, node, count = _check_scores(scores, own, node, count)
     positive, surprise = scores[node, own], softplus(scores)[node]
     negatives = scores[node].scatter_(1, own[:, None], 0.0)
     hardness = _hardness(negatives, scores, node)
@@ -131,7 +131,7 @@ def hard_jsd_as_code(
     """
     check_range("tau_plus", tau_plus, 0, 1, high_allowed=False)
     check_range("beta", beta, -MOST, MOST)
-    scores, node, count = _checked(scores, own, node, count)
+    scores, node, count = _check_scores(scores, own, node, count)
     nodes, graphs = count.sum(), scores.shape[1]
     positive = scores[node, own]
     surprise = softplus(scores)[node].scatter_(1, own[:, None], LOG_2)
@@ -208,7 +208,9 @@ def _hardness(negatives: Tensor, scores: Tensor, node: Tensor) -> Tensor:
     return (negatives / scale) * (2 / (largest / scale).clamp_min(LEAST_SCORE))
 
 
-def _checked(scores: Tensor, own: Tensor, node: Tensor | None, count: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _check_scores(
+    scores: Tensor, own: Tensor, node: Tensor | None, count: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Scores and counts in full precision, and the row of scores of each pair."""
     check_rows("scores", scores)
     if scores.shape[1] < 2:

@@ -47,7 +47,7 @@ def test_tiny_imagenet_is_read_as_its_archive_unpacks(tiny_imagenet: Path) -> No
     assert images.test.labels.tolist() == [2, 0, 1, 2], "by the files' names, classes by theirs"
     strongest = images.test.images[:, :, 4, 4].argmax(dim=1)
     assert strongest.tolist() == images.test.labels.tolist(), "each picture has the colour of its class"
-    assert catalogue.found(tiny_imagenet) == [], "the archive's folder is no other data set"
+    assert catalogue.find_own(tiny_imagenet) == [], "the archive's folder is no other data set"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torchvision import transforms
 from torchvision.transforms import functional
 
 from contrastbench.data import augmentation
-from contrastbench.data.augmentation import Recipe, augment, digits_recipe, natural_recipe, normalised, two_views
+from contrastbench.data.augmentation import Recipe, augment, digits_recipe, natural_recipe, normalise, two_views
 from contrastbench.randomness import generator
 
 LEVEL = 1 / 255
@@ -28,7 +28,7 @@ def test_crop_resize_and_flip_are_pillows() -> None:
     for size in (32, 96):  # 96 to 32 needs antialiasing
         images = pictures(20, size)
         draws = augmentation.draw(images.shape, natural_recipe(), generator(1, "augmentation"))
-        ours = augmentation._cropped(images.float() / 255, 32, draws)
+        ours = augmentation._crop(images.float() / 255, 32, draws)
         for index, image in enumerate(images):
             box = [int(draws[name][index]) for name in ("top", "left", "crop_height", "crop_width")]
             pillow = functional.resized_crop(functional.to_pil_image(image), *box, [32, 32])
@@ -43,7 +43,7 @@ def test_crop_resize_and_flip_are_pillows() -> None:
 def test_blends_are_torchvisions(operation: int, adjust) -> None:
     images = pictures(8).float() / 255
     factor = torch.linspace(0.6, 1.4, 8)
-    ours = augmentation._blended(images, torch.full((8,), operation), factor)
+    ours = augmentation._blend(images, torch.full((8,), operation), factor)
     for index in range(8):
         assert torch.allclose(ours[index], adjust(images[index], float(factor[index])), atol=1e-4)
 
@@ -59,7 +59,7 @@ def test_hue_is_torchvisions() -> None:
 def test_blur_is_torchvisions() -> None:
     images = pictures(8).float() / 255
     sigma = torch.linspace(0.1, 2.0, 8)
-    blurred = augmentation._blurred(images, {"sigma": sigma, "blur": torch.arange(8) != 3})
+    blurred = augmentation._blur(images, {"sigma": sigma, "blur": torch.arange(8) != 3})
     for index in range(8):
         expected = functional.gaussian_blur(images[index], [3, 3], [float(sigma[index])] * 2)
         assert torch.allclose(blurred[index], images[index] if index == 3 else expected, atol=1e-5)
@@ -68,7 +68,7 @@ def test_blur_is_torchvisions() -> None:
 def test_turn_and_slant_are_torchvisions() -> None:
     images = pictures(6, 28)[:, :1].float() / 255
     rotation, shear = torch.linspace(-15, 15, 6), torch.tensor([10.0, -10, 4, -4, 0, 7])
-    ours = augmentation._turned(images, torch.deg2rad(rotation), torch.deg2rad(shear))
+    ours = augmentation._turn(images, torch.deg2rad(rotation), torch.deg2rad(shear))
     for index in range(6):
         expected = functional.affine(
             images[index],
@@ -178,7 +178,7 @@ def test_two_views_are_normalised_and_differ() -> None:
     half = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     a, b = two_views(images, natural_recipe(), **half, rng=generator(0, "augmentation"))
     assert a.shape == b.shape == (4, 3, 32, 32) and not torch.equal(a, b)
-    assert torch.allclose(normalised(images, **half), images.float() / 127.5 - 1, atol=1e-6)
+    assert torch.allclose(normalise(images, **half), images.float() / 127.5 - 1, atol=1e-6)
 
 
 def test_digits_keep_one_channel_and_are_never_mirrored() -> None:
@@ -217,7 +217,7 @@ def test_views_are_made_three_times_as_fast_as_with_pillow() -> None:
         pillow = (time.process_time() - start) / len(pillow_images)
         start = time.process_time()
         for part in images.split(256):
-            normalised(augment(part, natural_recipe(), rng=generator(0, "augmentation")), [0.5] * 3, [0.2] * 3)
+            normalise(augment(part, natural_recipe(), rng=generator(0, "augmentation")), [0.5] * 3, [0.2] * 3)
         ratios.append(pillow / ((time.process_time() - start) / len(images)))
     torch.set_num_threads(threads)
     print("times as fast:", [round(ratio, 1) for ratio in ratios])

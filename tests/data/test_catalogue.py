@@ -42,7 +42,7 @@ def test_a_name_is_declared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = (DataSet("bells", "sounds", "", "", ""), DataSet("bells", "sounds", "", "", ""))
     monkeypatch.setattr(catalogue, "KINDS", {"sounds": Kind("sounds", "a.module:load", twice)})
     with pytest.raises(ValueError, match="data set 'bells' of sounds is declared twice"):
-        catalogue._declared()
+        catalogue._by_name()
 
 
 def test_own_graphs_in_the_data_root_are_found_described_and_loaded(tmp_path: Path) -> None:
@@ -52,8 +52,8 @@ def test_own_graphs_in_the_data_root_are_found_described_and_loaded(tmp_path: Pa
     (tmp_path / "letters.zip").write_text("not a zip")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("other.txt", "")
-    assert sorted(own.name for own in catalogue.found(tmp_path)) == ["FOES", "FRIENDS"]
-    assert catalogue.described("FOES", root=tmp_path).kind == "graphs"
+    assert sorted(own.name for own in catalogue.find_own(tmp_path)) == ["FOES", "FRIENDS"]
+    assert catalogue.describe("FOES", root=tmp_path).kind == "graphs"
     assert len(catalogue.load("FRIENDS", tmp_path)) == 2
 
 

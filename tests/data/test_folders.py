@@ -49,7 +49,7 @@ def test_a_side_brings_pictures_of_all_sizes_to_one_square(tmp_path: Path) -> No
     Image.fromarray(left_and_right).save(tmp_path / "flowers" / "rose" / "0.png")
     Image.new("RGB", (7, 50)).save(tmp_path / "flowers" / "rose" / "1.jpg")
     everything, _ = folders.pictures(tmp_path / "flowers")
-    images = folders.read(everything[0], 8)
+    images = folders.read_pictures(everything[0], 8)
     assert images.shape[1:] == (3, 8, 8) and images[0, :, :, 1:7].min() == 255
     assert load_images("flowers@8", tmp_path).train.images.shape == (10, 3, 8, 8)
     with pytest.raises(ValueError, match="the pictures have 2 sizes, say which side .* as in ...@64"):
@@ -63,7 +63,7 @@ def test_grey_pictures_have_one_channel(tmp_path: Path) -> None:
         (tmp_path / "grey" / name).mkdir(parents=True)
         Image.new("L", (6, 6), 9).save(tmp_path / "grey" / name / "0.png")
     everything, _ = folders.pictures(tmp_path / "grey")
-    assert folders.read(everything[0], None).shape == (2, 1, 6, 6)
+    assert folders.read_pictures(everything[0], None).shape == (2, 1, 6, 6)
 
 
 def test_a_channel_without_variation_is_not_scaled(tmp_path: Path) -> None:
@@ -119,19 +119,19 @@ def test_what_a_system_leaves_among_pictures_is_no_picture_and_no_class(tmp_path
         write(tmp_path / clutter)
     (tmp_path / "flowers" / "rose" / "._0.png").write_bytes(b"\0\5\26\7")
     assert load_images("flowers", tmp_path).sha256 == clean
-    assert [own.name for own in catalogue.found(tmp_path)] == ["flowers"]
+    assert [own.name for own in catalogue.find_own(tmp_path)] == ["flowers"]
 
 
 @pytest.mark.parametrize("name", ["mine[1]", "a*b", "[red]x", "{c}"])
 def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, n=3)
-    assert [own.name for own in catalogue.found(tmp_path)] == [name]
+    assert [own.name for own in catalogue.find_own(tmp_path)] == [name]
     assert load_images(f"{name}@8", tmp_path).classes == 3
 
 
 def test_own_pictures_are_in_the_catalogue(tmp_path: Path) -> None:
     write(tmp_path / "flowers", n=3)
-    assert [(own.name, own.kind) for own in catalogue.found(tmp_path)] == [("flowers", "images")]
+    assert [(own.name, own.kind) for own in catalogue.find_own(tmp_path)] == [("flowers", "images")]
     assert catalogue.load("flowers@4", tmp_path).train.images.shape == (6, 3, 4, 4)
 
 

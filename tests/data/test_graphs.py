@@ -158,7 +158,7 @@ def test_a_zip_that_is_damaged_anywhere_gets_one_line_and_hides_no_other_set(tmp
     refused = 0
     for content in damages:
         (tmp_path / "TINY.zip").write_bytes(content)
-        assert "OTHER" in [own.name for own in catalogue.found(tmp_path)]
+        assert "OTHER" in [own.name for own in catalogue.find_own(tmp_path)]
         assert len(catalogue.load("OTHER", tmp_path)) == 3
         try:
             load_graphs("TINY", tmp_path)
@@ -170,7 +170,7 @@ def test_a_zip_that_is_damaged_anywhere_gets_one_line_and_hides_no_other_set(tmp
 
 def test_a_damaged_zip_is_listed_and_named_when_it_is_loaded(tmp_path):
     (tmp_path / "TINY.zip").write_bytes(b"PK\x03\x04 and no more")
-    assert [own.name for own in catalogue.found(tmp_path)] == ["TINY"]
+    assert [own.name for own in catalogue.find_own(tmp_path)] == ["TINY"]
     with pytest.raises(ValueError, match=r"TINY\.zip is not a whole zip file"):
         load_graphs("TINY", tmp_path)
 
@@ -186,7 +186,7 @@ def test_what_a_mac_adds_to_a_zip_is_no_data(tmp_path):
 @pytest.mark.parametrize("name", ["mine[1]", "a*b", "x?", "[a-z]", "{c}"])
 def test_a_name_may_have_any_character_of_a_pattern(tmp_path, name):
     write(tmp_path / "tu" / name / "raw", name=name)
-    assert [own.name for own in catalogue.found(tmp_path)] == [name]
+    assert [own.name for own in catalogue.find_own(tmp_path)] == [name]
     assert len(load_graphs(name, tmp_path)) == 3
 
 

@@ -201,7 +201,7 @@ def test_where_nothing_can_be_kept_the_pictures_are_read_all_the_same(
 def test_a_reencoded_set_has_the_same_labels_and_slightly_other_pixels(tmp_path: Path) -> None:
     parquet_folder(tmp_path)
     smooth = np.linspace(0, 255, 32 * 32 * 3).astype(np.uint8).reshape(1, 32, 32, 3)
-    (images, labels), _ = sources.reencoded("x", [(smooth.transpose(0, 3, 1, 2), np.zeros(1))] * 2, 95, tmp_path)
+    (images, labels), _ = sources.encode_again("x", [(smooth.transpose(0, 3, 1, 2), np.zeros(1))] * 2, 95, tmp_path)
     assert 0 < np.abs(images.astype(int) - smooth.transpose(0, 3, 1, 2)).mean() < 8
     plain, copied = (load_images(name, tmp_path) for name in ("cifar10", "cifar10_reencoded"))
     assert torch.equal(plain.train.labels, copied.train.labels) and plain.sha256 != copied.sha256

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contrastbench.data import catalogue
-from contrastbench.data.interactions import Interactions, Split, gensim_words, left_padded, load_interactions
+from contrastbench.data.interactions import Interactions, Split, gensim_words, load_interactions, pad_left
 
 SEQUENCES = (np.array([5, 2, 7, 1, 3]), np.array([4, 4, 6]))
 
@@ -21,8 +21,8 @@ def file(root: Path, content: str, name: str = "mine.txt") -> None:
 
 
 def test_the_last_item_is_for_the_test_and_the_one_before_it_for_validation():
-    validation, validation_targets = split().asked("validation")
-    test, test_targets = split().asked("test")
+    validation, validation_targets = split().questions("validation")
+    test, test_targets = split().questions("test")
     assert [each.tolist() for each in split().training] == [[5, 2, 7], [4]]
     assert [each.tolist() for each in validation] == [[5, 2, 7], [4]] and validation_targets.tolist() == [1, 4]
     assert [each.tolist() for each in test] == [[5, 2, 7, 1], [4, 4]] and test_targets.tolist() == [3, 6]
@@ -34,7 +34,7 @@ def test_prefixes_end_before_each_training_item_but_the_first():
 
 
 def test_padding_stands_on_the_left_and_the_last_items_are_kept():
-    assert left_padded([*SEQUENCES, np.array([], dtype=int)], 4).tolist() == [[2, 7, 1, 3], [0, 4, 4, 6], [0, 0, 0, 0]]
+    assert pad_left([*SEQUENCES, np.array([], dtype=int)], 4).tolist() == [[2, 7, 1, 3], [0, 4, 4, 6], [0, 0, 0, 0]]
 
 
 def test_a_file_of_lines_and_recboles_table_give_the_same_sequences(tmp_path):
@@ -46,13 +46,13 @@ def test_a_file_of_lines_and_recboles_table_give_the_same_sequences(tmp_path):
     lines, table = (load_interactions(name, tmp_path) for name in ("lines", "table"))
     assert [each.tolist() for each in lines.sequences] == [[1, 2, 3], [2, 4, 1]] and lines.items == 4
     assert [each.tolist() for each in table.sequences] == [[3, 2, 1], [2, 4, 1]]
-    assert {each.name for each in catalogue.found(tmp_path) if each.kind == "interactions"} == {"lines", "table"}
+    assert {each.name for each in catalogue.find_own(tmp_path) if each.kind == "interactions"} == {"lines", "table"}
 
 
 def test_a_shelved_set_is_found_under_its_short_name(tmp_path):
     file(tmp_path, "1 1 2 3\n2 2 4 1\n", "recsys/seq/Toys_and_Games.txt")
     assert load_interactions("Toys", tmp_path).items == 4
-    assert not [each for each in catalogue.found(tmp_path) if each.kind == "interactions"]
+    assert not [each for each in catalogue.find_own(tmp_path) if each.kind == "interactions"]
 
 
 def test_the_embedded_set_has_every_word_once_a_document(tmp_path):

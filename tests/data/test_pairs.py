@@ -63,7 +63,7 @@ def test_lines_matrices_and_tables_give_the_same_pairs(tmp_path):
     pairs = [(0, 1), (0, 4), (2, 1), (3, 0), (3, 4)]
     write(tmp_path, pairs_txt="".join(f"{user}\t{item}\t99\n" for user, item in pairs))
     expected = load_pairs("mine", tmp_path)
-    assert [each.name for each in catalogue.found(tmp_path)] == ["mine"]
+    assert [each.name for each in catalogue.find_own(tmp_path)] == ["mine"]
     (tmp_path / "recsys/pairs/mine/pairs.txt").unlink()
     users, items = zip(*pairs, strict=True)
     save_npz(tmp_path / "recsys/pairs/mine/pairs.npz", csr_matrix((np.ones(5), (users, items))))

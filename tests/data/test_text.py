@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from contrastbench.data.buckets import WIDTHS, in_pieces, rounded_up, through_pieces
+from contrastbench.data.buckets import WIDTHS, in_pieces, round_up, through_pieces
 from contrastbench.data.text import (
     PADDING,
     UNKNOWN,
     Vocabulary,
     load_corpus,
-    padded,
+    pad,
     sentences,
     vocabulary_of,
     words,
@@ -96,13 +96,13 @@ def test_an_empty_sentence_is_one_unknown_word():
 
 def test_padding_fills_up_to_the_longest_or_the_width():
     rows = [np.array([3, 4]), np.array([5])]
-    assert padded(rows).tolist() == [[3, 4], [5, PADDING]]
-    assert padded(rows, 3).shape == (2, 3)
+    assert pad(rows).tolist() == [[3, 4], [5, PADDING]]
+    assert pad(rows, 3).shape == (2, 3)
 
 
 def test_a_piece_is_padded_to_the_next_width_and_not_beyond_the_longest_allowed():
-    assert [rounded_up(words, 30) for words in (1, 8, 9, 24, 25, 30)] == [8, 8, 16, 24, 30, 30]
-    assert [rounded_up(words, 128) for words in (32, 33, 65, 128)] == [32, 64, 128, 128]
+    assert [round_up(words, 30) for words in (1, 8, 9, 24, 25, 30)] == [8, 8, 16, 24, 30, 30]
+    assert [round_up(words, 128) for words in (32, 33, 65, 128)] == [32, 64, 128, 128]
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from contrastbench.encoders.pretrained_text import POOLERS, pretrained_encoder
-from contrastbench.encoders.text import expand_words, text_encoder, two_encoders
+from contrastbench.encoders.text import GruEncoder, draw_weights, expand_words, two_encoders
 from contrastbench.randomness import generator
 
 LENGTHS = torch.tensor([7, 3, 1, 5])
@@ -20,7 +20,8 @@ def tokens_of(lengths: torch.Tensor, words: int = 30, width: int = 0) -> torch.T
 
 
 def test_the_stacked_gru_is_pytorch_s_bidirectional_gru():
-    encoder = text_encoder("gru", 30, 6, 8, rng=generator(0, "weights"))
+    encoder = GruEncoder(30, 6, 8)
+    draw_weights(encoder, generator(0, "weights"))
     reference = torch.nn.GRU(6, 4, batch_first=True, bidirectional=True)
     with torch.no_grad():
         for direction, suffix in enumerate(("", "_reverse")):
@@ -71,11 +72,11 @@ def test_a_step_goes_through_on_device_meta(name):
 def test_bad_shapes_and_names_get_one_line():
     rng = generator(0, "weights")
     with pytest.raises(ValueError, match="unknown text encoder 'lstm'; there are: gru, transformer"):
-        text_encoder("lstm", 30, 8, 8, rng=rng)
+        two_encoders("lstm", 30, 8, 8, rng=rng)
     with pytest.raises(ValueError, match="width must be even"):
-        text_encoder("gru", 30, 8, 7, rng=rng)
+        two_encoders("gru", 30, 8, 7, rng=rng)
     with pytest.raises(ValueError, match="words are as wide as its output; got 6 and 8"):
-        text_encoder("transformer", 30, 6, 8, rng=rng)
+        two_encoders("transformer", 30, 6, 8, rng=rng)
 
 
 def test_expansion_finds_the_linear_map():

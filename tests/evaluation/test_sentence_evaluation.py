@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from contrastbench.data.sentence_tests import Labelled, load_tasks
-from contrastbench.encoders.text import text_encoder
+from contrastbench.encoders.text import two_encoders
 from contrastbench.evaluation import transfer
-from contrastbench.evaluation.logistic import logistic_scores, turned
+from contrastbench.evaluation.logistic import logistic_scores, rotate_features
 from contrastbench.evaluation.sentences import sentence_metrics, text_features
 from contrastbench.evaluation.sts import cosine_of_pairs, spearman_x100, sts_x100
 from contrastbench.randomness import generator
@@ -30,7 +30,7 @@ def test_many_fits_at_once_are_scikit_learn_s_one_by_one(features):
     rows = rng.random((60, 6)) < 0.8
     strengths = np.array([0.25, 8.0, 1.0, 0.25, 8.0, 32.0])
     scores = logistic_scores(
-        turned(torch.from_numpy(x).double()),
+        rotate_features(torch.from_numpy(x).double()),
         torch.from_numpy(y == 1),
         torch.from_numpy(rows),
         torch.from_numpy(strengths),
@@ -114,7 +114,7 @@ def test_cosines_ignore_length():
 
 
 def test_features_do_not_depend_on_what_a_sentence_is_batched_with():
-    encoder = text_encoder("gru", 40, 8, 8, rng=generator(0, "weights"))
+    encoder = two_encoders("gru", 40, 8, 8, rng=generator(0, "weights"))
     rng = np.random.default_rng(0)
     rows = [rng.integers(2, 40, length) for length in rng.integers(1, 25, 50)]
     together = text_features(encoder, rows)

@@ -50,13 +50,13 @@ class Kind:
 
     ``loader`` is "module:function", called as ``function(name, root=..., download=...)``. It returns something with
     ``sha256`` (of the content, not of the files) and raises ValueError, in one line, for what is missing or damaged.
-    ``found(root)`` describes the user's own data sets of this kind in a data root: whatever the loader loads from there
-    by a name that is not declared. ``is_here(name, root)`` says, without reading, whether a declared data set that is
-    not embedded has its files there.
+    ``find_own(root)`` describes the user's own data sets of this kind in a data root: whatever the loader loads from
+    there by a name that is not declared. ``is_here(name, root)`` says, without reading, whether a declared data set
+    that is not embedded has its files there.
     """
 
     name: str  # "images"
     loader: str
     data_sets: tuple[DataSet, ...]
-    found: Callable[[Path], list[DataSet]] = nothing_else
+    find_own: Callable[[Path], list[DataSet]] = nothing_else
     is_here: Callable[[str, Path], bool] = folder_of_that_name

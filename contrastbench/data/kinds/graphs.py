@@ -97,4 +97,4 @@ def _declared(name: str, size: str, sha256: str, copy: str) -> DataSet:
 
 DATA_SETS = tuple(_declared(name, *described) for name, described in TU_SETS.items())
 
-KIND = Kind("graphs", "contrastbench.data.graphs:load_graphs", DATA_SETS, found=own_graphs, is_here=is_here)
+KIND = Kind("graphs", "contrastbench.data.graphs:load_graphs", DATA_SETS, find_own=own_graphs, is_here=is_here)

@@ -119,4 +119,4 @@ def is_here(name: str, root: Path) -> bool:
     return sources.is_here(name, root)
 
 
-KIND = Kind("images", "contrastbench.data.images:load_images", DATA_SETS, found=own_images, is_here=is_here)
+KIND = Kind("images", "contrastbench.data.images:load_images", DATA_SETS, find_own=own_images, is_here=is_here)

@@ -95,6 +95,6 @@ KIND = Kind(
     "interactions",
     "contrastbench.data.interactions:load_interactions",
     DATA_SETS,
-    found=own_interactions,
+    find_own=own_interactions,
     is_here=is_here,
 )

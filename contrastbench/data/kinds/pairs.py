@@ -116,4 +116,4 @@ def is_here(name: str, root: Path) -> bool:
     return bool(files(name, root))
 
 
-KIND = Kind("pairs", "contrastbench.data.pairs:load_pairs", DATA_SETS, found=own_pairs, is_here=is_here)
+KIND = Kind("pairs", "contrastbench.data.pairs:load_pairs", DATA_SETS, find_own=own_pairs, is_here=is_here)

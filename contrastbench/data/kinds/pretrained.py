@@ -37,4 +37,6 @@ def is_here(name: str, root: Path) -> bool:
     return in_package or (root / "models" / name).is_dir()
 
 
-KIND = Kind("pretrained", "contrastbench.data.pretrained:load_pretrained", DATA_SETS, found=own_models, is_here=is_here)
+KIND = Kind(
+    "pretrained", "contrastbench.data.pretrained:load_pretrained", DATA_SETS, find_own=own_models, is_here=is_here
+)

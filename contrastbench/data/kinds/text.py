@@ -52,4 +52,4 @@ def is_here(name: str, root: Path) -> bool:
     return (root / "corpus" / name).exists()
 
 
-KIND = Kind("text", "contrastbench.data.text:load_corpus", DATA_SETS, found=own_text, is_here=is_here)
+KIND = Kind("text", "contrastbench.data.text:load_corpus", DATA_SETS, find_own=own_text, is_here=is_here)
