@@ -34,7 +34,7 @@ def ranked(
     def scores_of(users: np.ndarray) -> Tensor:
         some = torch.from_numpy(rows[users])
         trimmed = some[:, (some != PADDING).any(dim=0)]
-        return encoder.scores(encoder(trimmed.to(device), only_last=True)[:, -1])
+        return encoder.scores(encoder.last(trimmed.to(device)))
 
     return ranking_metrics(scores_of, histories, targets, split=part, rules=rules, ranks=ranks)
 

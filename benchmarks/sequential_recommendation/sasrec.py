@@ -93,20 +93,22 @@ def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingSt
 def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces."""
     next_item = {"bce": binary, "ce": among_all}[config.loss]
-
-    whole, prefixes = config.views in WHOLE, config.sequences == "prefixes"
+    pieces = range(config.pieces)
 
     def compared(rows: Tensor) -> Tensor:
-        return encoder(rows, only_last=not whole).flatten(1)
+        return encoder(rows).flatten(1) if config.views in WHOLE else encoder.last(rows)
 
     def loss(**inputs: Tensor) -> Tensor:
-        pieces = range(config.pieces)
         sums, counts, everything = [], [], []
         for number in pieces:
-            targets = inputs[f"target{number}"]
-            everything.append(encoder(inputs[f"main{number}"], only_last=prefixes and not whole))
-            states = everything[-1][:, -targets.shape[1] :]
-            sums.append(next_item(encoder, states, targets, inputs.get(f"negative{number}")))
+            rows, targets, negatives = (inputs.get(f"{name}{number}") for name in ("main", "target", "negative"))
+            assert rows is not None and targets is not None
+            if config.views == "iclrec":
+                everything.append(encoder(rows))
+                states = everything[-1][:, -targets.shape[1] :].flatten(0, 1)
+            else:
+                states, targets, negatives = predicting(encoder, rows, targets, negatives)
+            sums.append(next_item(encoder, states, targets.flatten(), negatives))
             counts.append((targets != PADDING).sum())
         total = torch.stack(sums).sum() / torch.stack(counts).sum()
         if config.views == "none":
@@ -122,18 +124,33 @@ def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
     return loss
 
 
+def predicting(
+    encoder: SequenceEncoder, rows: Tensor, targets: Tensor, negatives: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The outputs [M, D] that have a target, the targets [M] and the negatives [M].
+
+    A CPU spends no time on padding; on a GPU, whose step is captured, padding's outputs have padding for a target.
+    """
+    if targets.shape[1] == 1:
+        return encoder.last(rows), targets, negatives
+    if rows.device.type == "cpu":
+        there = rows != PADDING
+        return encoder.of_items(rows), targets[there], None if negatives is None else negatives[there]
+    return encoder(rows).flatten(0, 1), targets, negatives
+
+
 def binary(encoder: SequenceEncoder, states: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
-    """Sum over the targets of -log sigmoid(score) - log sigmoid(-score of one negative)."""
+    """Sum over the targets [M] of -log sigmoid(score) - log sigmoid(-score of one negative)."""
     assert negatives is not None
-    score, other = ((states * encoder.items(numbers)).sum(dim=2) for numbers in (targets, negatives))
+    score, other = ((states * encoder.items(numbers)).sum(dim=1) for numbers in (targets, negatives.flatten()))
     each = -logsigmoid(score) - logsigmoid(-other)
     return torch.where(targets != PADDING, each, 0.0).sum()
 
 
 def among_all(encoder: SequenceEncoder, states: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
-    """Sum over the targets of -log softmax over padding and all items, as RecBole; the mask does not compete."""
-    scores = encoder.scores(states)[..., :-1].flatten(0, 1)
-    return cross_entropy(scores, targets.flatten(), ignore_index=PADDING, reduction="sum")
+    """Sum over the targets [M] of -log softmax over padding and all items, as RecBole; the mask does not compete."""
+    scores = encoder.scores(states)[:, :-1]
+    return cross_entropy(scores, targets, ignore_index=PADDING, reduction="sum")
 
 
 def contrastive(config: Train, z_a: Tensor, z_b: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ normalise after they add (BERT's order), GELU, learned places.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ PADDING = 0
 SPREAD = 0.02  # standard deviation of the initial weights
 EPSILON = 1e-12  # of the normalisations, as in the authors' code
 HIDDEN = -10_000.0  # added to the score of what must not be seen
+BLOCK = 32  # rows whose attention is padded to one width where padding is left out elsewhere
 
 
 class SequenceEncoder(nn.Module):
@@ -57,17 +59,74 @@ class SequenceEncoder(nn.Module):
         count = sequences.shape[1]
         x = self.items(sequences) + self.places.weight[self.longest - count :]
         x = self.dropout(self.norm(x))
-        visible = (sequences != PADDING)[:, None, None, :]
-        if causal:
-            visible = visible & torch.ones(count, count, dtype=torch.bool, device=x.device).tril_()
-        hidden = torch.zeros(visible.shape, dtype=x.dtype, device=x.device).masked_fill_(~visible, HIDDEN)
+        hidden = _hidden(sequences, causal, x.dtype)
         for number, layer in enumerate(self.layers, start=1):
             x = layer(x, hidden, only_last and number == len(self.layers))
         return x
 
+    def of_items(self, sequences: Tensor, *, causal: bool = True, only_last: bool = False) -> Tensor:
+        """What follows each item, row after row: [B, T] -> [N, D], for N items in all.
+
+        The same numbers as ``forward`` has at these places, for the time that the items take: padding is met in the
+        attention alone. With ``only_last=True`` the result is [B, D]. The shapes follow from values, so that this is
+        for a CPU, where no step is captured.
+        """
+        count = sequences.shape[1]
+        there = sequences != PADDING
+        if only_last:
+            there[:, -1] = True  # a row without items has a last place, too
+        at = there.flatten().nonzero().squeeze(1)
+        x = self.items(sequences.flatten()[at]) + self.places.weight[self.longest - count :][at % count]
+        x = self.dropout(self.norm(x))
+        blocks = [
+            _Block(rows, where, _hidden(rows, causal, x.dtype))
+            for rows, where in map(_trimmed, sequences.split(BLOCK), there.split(BLOCK))
+        ]
+        for number, layer in enumerate(self.layers, start=1):
+            x = layer.of_items(x, blocks, only_last and number == len(self.layers))
+        return x
+
+    def last(self, sequences: Tensor) -> Tensor:
+        """What follows the last place: [B, T] -> [B, D], on a CPU without time spent on padding."""
+        if sequences.device.type == "cpu":
+            return self.of_items(sequences, only_last=True)
+        return self.forward(sequences, only_last=True)[:, 0]
+
     def scores(self, states: Tensor) -> Tensor:
         """The score of every number, padding and mask included: [..., D] -> [..., I + 2]."""
         return states @ self.items.weight.T
+
+
+def _hidden(sequences: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
+    """[B, 1, 1 or T, T]: what is added to the scores of places that a place must not see, and 0 elsewhere."""
+    count = sequences.shape[1]
+    visible = (sequences != PADDING)[:, None, None, :]
+    if causal:
+        visible = visible & torch.ones(count, count, dtype=torch.bool, device=sequences.device).tril_()
+    return torch.zeros(visible.shape, dtype=dtype, device=sequences.device).masked_fill_(~visible, HIDDEN)
+
+
+def _trimmed(rows: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """Both without the leading places that no row needs."""
+    first = int(there.any(dim=0).int().argmax())
+    return rows[:, first:], there[:, first:]
+
+
+class _Block:
+    """Some rows [b, T] whose N items lie in one line, so that only attention meets padding."""
+
+    def __init__(self, rows: Tensor, there: Tensor, hidden: Tensor) -> None:
+        self.shape, self.hidden = rows.shape, hidden
+        self.at = there.flatten().nonzero().squeeze(1)  # int64 [N], of the b * T places
+        self.lengths = there.sum(dim=1)
+
+    def padded(self, x: Tensor) -> Tensor:
+        """[N, D] -> [b, T, D]."""
+        return x.new_zeros(self.shape.numel(), x.shape[1]).index_copy(0, self.at, x).unflatten(0, self.shape)
+
+    def packed(self, x: Tensor) -> Tensor:
+        """[b, T, D] -> [N, D]."""
+        return x.flatten(0, 1)[self.at]
 
 
 class _Layer(nn.Module):
@@ -79,12 +138,33 @@ class _Layer(nn.Module):
         self.attention_norm, self.inner_norm = nn.LayerNorm(width, eps=EPSILON), nn.LayerNorm(width, eps=EPSILON)
 
     def forward(self, x: Tensor, hidden: Tensor, only_last: bool = False) -> Tensor:
-        q, k, v = self.query_key_value(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        """[B, T, D] -> [B, T, D], or [B, 1, D]."""
+        seen = self.attention(self.query_key_value(x), hidden, only_last)
+        return self.after(x[:, -1:] if only_last else x, seen)
+
+    def of_items(self, x: Tensor, blocks: Sequence[_Block], only_last: bool) -> Tensor:
+        """[N, D] -> [N, D], or [B, D]."""
+        parts = self.query_key_value(x).split([len(block.at) for block in blocks])
+        seen = [
+            self.attention(block.padded(part), block.hidden, only_last)
+            for block, part in zip(blocks, parts, strict=True)
+        ]
         if only_last:
-            x, q, hidden = x[:, -1:], q[:, :, -1:], hidden[:, :, -1:]
+            last = torch.cat([block.lengths for block in blocks]).cumsum(0) - 1
+            return self.after(x[last], torch.cat(seen)[:, 0])
+        return self.after(x, torch.cat([block.packed(each) for block, each in zip(blocks, seen, strict=True)]))
+
+    def attention(self, everything: Tensor, hidden: Tensor, only_last: bool) -> Tensor:
+        """Queries, keys and values [B, T, 3D] -> the values that each place sees [B, T, D]."""
+        q, k, v = everything.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if only_last:
+            q, hidden = q[:, :, -1:], hidden[:, :, -1:]
         weights = softmax((q / math.sqrt(q.shape[3])) @ k.transpose(2, 3) + hidden, dim=3)
-        seen = dropout(weights, self.rate, self.training) @ v
-        x = self.attention_norm(x + dropout(self.output(seen.transpose(1, 2).flatten(2)), self.rate, self.training))
+        return (dropout(weights, self.rate, self.training) @ v).transpose(1, 2).flatten(2)
+
+    def after(self, x: Tensor, seen: Tensor) -> Tensor:
+        """What follows the attention, place by place."""
+        x = self.attention_norm(x + dropout(self.output(seen), self.rate, self.training))
         inner = self.narrower(gelu(self.wider(x)))
         return self.inner_norm(x + dropout(inner, self.rate, self.training))
 

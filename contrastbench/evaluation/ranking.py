@@ -58,8 +58,8 @@ def ranking_metrics(
         size = scores.shape[1]
         seen = _seen([histories[user] for user in users], scores)
         wanted = torch.from_numpy(targets[users]).to(scores.device)
-        for rule in rules:
-            found[rule].append(_better_and_equal(scores, seen, wanted, rule))
+        for rule, counts in _better_and_equal(scores, *seen, wanted, rules).items():
+            found[rule].append(counts)
     metrics = {}
     for rule in rules:
         better, equal = counts = torch.cat(found[rule], dim=1).cpu()
@@ -88,25 +88,53 @@ def metrics_of_ranks(better: Tensor, equal: Tensor, size: int) -> dict[str, floa
     return means
 
 
-def _seen(histories: Sequence[np.ndarray], scores: Tensor) -> Tensor:
-    """Boolean [b, I + 2]: the numbers that each user has seen."""
+def _seen(histories: Sequence[np.ndarray], scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The users, as rows of the scores, and the numbers that they have seen; each pair once."""
     users = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
-    places = torch.from_numpy(users * scores.shape[1] + np.concatenate(histories)).to(scores.device)
-    seen = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
-    return seen.index_fill_(0, places, True).view(scores.shape)
+    pairs = torch.from_numpy(np.unique(users * scores.shape[1] + np.concatenate(histories))).to(scores.device)
+    return pairs // scores.shape[1], pairs % scores.shape[1]
 
 
-def _better_and_equal(scores: Tensor, seen: Tensor, wanted: Tensor, rule: str) -> Tensor:
-    """int64 [2, b]: how many candidates score higher than the target, and how many others equal to it."""
-    if scores.isnan().any():
+def _better_and_equal(
+    scores: Tensor, users: Tensor, seen: Tensor, wanted: Tensor, rules: Sequence[str]
+) -> dict[str, Tensor]:
+    """By rule int64 [2, b]: how many candidates score higher than the target, and how many others equal to it.
+
+    All numbers are compared once; what a rule changes is corrected at the few places that it changes.
+    """
+    if scores.amax().isnan():
         raise ValueError("a score is NaN: the ranking means nothing")
-    if rule == "zeroed":
-        scores = scores.masked_fill(seen, 0.0)
-        candidates = torch.ones_like(seen)
-    else:
-        candidates = torch.ones_like(seen) if rule == "unmasked" else ~seen
-        candidates = candidates.scatter(1, wanted[:, None], True)
-        candidates[:, 0] = candidates[:, -1] = False
-    own = scores.gather(1, wanted[:, None])
-    better = ((scores > own) & candidates).sum(dim=1)
-    return torch.stack([better, ((scores == own) & candidates).sum(dim=1) - 1])
+    own = scores.gather(1, wanted[:, None])[:, 0]
+    everything = _counts(scores, own)
+    found = {}
+    if set(rules) - {"zeroed"}:
+        ends = _counts(scores[:, [0, -1]], own)
+        others = seen != wanted[users]
+        higher_seen = _by_user(_compared(scores[users, seen], own[users]) & others, users, len(own))
+        found["unmasked"] = everything - ends
+        found["excluded"] = found["unmasked"] - higher_seen
+    if "zeroed" in rules:
+        again = users[seen == wanted[users]]  # a target that was seen is zeroed, too
+        own = own.index_fill(0, again, 0.0)
+        everything[:, again] = _counts(scores[again], own[again])
+        change = _compared(torch.zeros_like(users, dtype=own.dtype), own[users]).long()
+        change -= _compared(scores[users, seen], own[users]).long()
+        found["zeroed"] = everything + _by_user(change, users, len(own))
+    itself = torch.tensor([[0], [1]], device=scores.device)
+    return {rule: found[rule] - itself for rule in rules}
+
+
+def _compared(scores: Tensor, own: Tensor) -> Tensor:
+    """Boolean [2, n]: whether a score is higher than the target's, and whether it is equal."""
+    return torch.stack([scores > own, scores == own])
+
+
+def _counts(scores: Tensor, own: Tensor) -> Tensor:
+    """int64 [2, b]: how many of a row's scores are higher than its target's, and how many are equal."""
+    compared = (scores > own[:, None], scores == own[:, None])
+    return torch.stack([each.view(torch.uint8).sum(dim=1, dtype=torch.int32) for each in compared]).long()
+
+
+def _by_user(values: Tensor, users: Tensor, count: int) -> Tensor:
+    """int64 [2, count]: the sums of the values [2, n] of each user."""
+    return torch.zeros(2, count, dtype=torch.long, device=users.device).index_add_(1, users, values.long())

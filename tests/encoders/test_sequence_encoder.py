@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from contrastbench.encoders import sequences
 from contrastbench.encoders.sequences import SequenceEncoder, sequence_encoder
 from contrastbench.randomness import generator
 
@@ -87,6 +88,17 @@ def test_the_last_place_alone_is_the_last_place_of_all(causal):
     alone = model(rows, causal=causal, only_last=True)
     assert alone.shape == (2, 1, 8)
     torch.testing.assert_close(alone, model(rows, causal=causal)[:, -1:])
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_outputs_of_items_alone_are_those_among_all_places(causal, monkeypatch):
+    monkeypatch.setattr(sequences, "BLOCK", 2)
+    encoder = sequence_encoder(9, 6, width=8, rng=generator(0, "weights")).double().eval()
+    rows = torch.tensor([[0, 0, 0, 0, 0, 3], [0, 0, 0, 5, 0, 2], [0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 4, 9]])
+    everything = encoder(rows, causal=causal)
+    torch.testing.assert_close(encoder.of_items(rows, causal=causal), everything[rows != 0])
+    torch.testing.assert_close(encoder.of_items(rows, causal=causal, only_last=True), everything[:, -1])
+    assert encoder.of_items(torch.zeros(3, 6, dtype=torch.long), only_last=True).isfinite().all()
 
 
 def test_scores_are_dot_products_with_all_embeddings():
