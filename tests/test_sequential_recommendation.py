@@ -76,7 +76,7 @@ CHANGES = [
     {"views": "cl4srec", "contrast": "hcl", "beta": 1.0},
     {"loss": "ce", "views": "duorec"},
     {"views": "coserec", "warm_up": 0},
-    {"views": "iclrec", "clusters": 5},
+    {"views": "iclrec", "clusters": 5, "k_means": "continued"},
     {"loss": "ce", "sequences": "prefixes", "users": 12, "selection": "mrr10_unmasked", "epochs": 1},
 ]
 
@@ -87,7 +87,14 @@ def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(change):
     assert result(config) == result(config) != result(config, seed=1)
 
 
-@pytest.mark.parametrize("change", [{}, {"loss": "ce", "views": "duorec", "selection": "last"}], ids=str)
+INTERRUPTED = [
+    {},
+    {"loss": "ce", "views": "duorec", "selection": "last"},
+    {"views": "iclrec", "clusters": 5, "k_means": "continued"},
+]
+
+
+@pytest.mark.parametrize("change", INTERRUPTED, ids=str)
 def test_an_interrupted_run_ends_as_an_undisturbed_one(change, tmp_path):
     config = dataclasses.replace(TINY, epochs=5, patience=2, learning_rate=1e-2, **change)
 
@@ -381,6 +388,22 @@ def test_centres_are_those_of_the_mean_outputs():
     assert sorted(torch.cdist(means[1:], found).min(dim=0).values.tolist()) == pytest.approx([0, 0], abs=1e-3)
     with pytest.raises(ValueError, match="clusters must be at most the number of sequences, 3; got 4"):
         iclrec.centres(encoder, rows, 4, random_state=0)
+
+
+def test_centres_go_on_from_the_last_ones():
+    encoder = sequence_encoder(20, 4, width=8, rng=generator(0, "weights"))
+    rows = torch.randint(1, 21, (40, 4), generator=torch.Generator().manual_seed(0))
+    first = iclrec.centres(encoder, rows, 3, random_state=0)
+    settled = iclrec.centres(encoder, rows, 3, random_state=1, last=first)
+    assert torch.allclose(iclrec.centres(encoder, rows, 3, random_state=2, last=settled), settled, atol=1e-6)
+    config = dataclasses.replace(TINY, views="iclrec", clusters=4)
+    epochs = {}
+    for k_means in ("anew", "continued"):
+        task = batches.load_task(dataclasses.replace(config, k_means=k_means))
+        encoder, last = sasrec.built(task.config, task, 0), {}
+        epochs[k_means] = [next(task.epoch(0, epoch, encoder, last))["centres"] for epoch in range(2)]
+    assert torch.equal(epochs["anew"][0], epochs["continued"][0])
+    assert not torch.allclose(epochs["anew"][1], epochs["continued"][1])
 
 
 def test_iclrecs_loss_is_the_sum_of_its_three_parts():

@@ -47,14 +47,24 @@ class Task:
     def items(self) -> int:
         return self.split.data.items
 
-    def epoch(self, seed: int, epoch: int, encoder: SequenceEncoder) -> Iterator[dict[str, Tensor]]:
-        """The inputs of each step of an epoch; ``encoder`` is asked at its beginning for similar items or intents."""
+    def epoch(
+        self, seed: int, epoch: int, encoder: SequenceEncoder, last: dict[str, Tensor] | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """The inputs of each step of an epoch; ``encoder`` is asked at its beginning for similar items or intents.
+
+        Args:
+            last: holds the intents' centres from one epoch to the next.
+        """
         config, similar, more = self.config, None, {}
         if config.views == "coserec":
             similar = self.similar.at(config, encoder, epoch)
         if config.views == "iclrec":
             similar = torch.zeros(self.items + 2, dtype=torch.long)  # not used
-            more["centres"] = iclrec.centres(encoder, self.rows, config.clusters, random_state(seed, "intents", epoch))
+            before = last.get("centres") if last and config.k_means == "continued" else None
+            state = random_state(seed, "intents", epoch)
+            more["centres"] = iclrec.centres(encoder, self.rows, config.clusters, state, before)
+            if last is not None:
+                last.update(more)
         rng = generator(seed, "augmentation", epoch)
         order = batches(len(self.rows), self.config.batch, generator(seed, "order", epoch), drop_last=False)
         for index in order:

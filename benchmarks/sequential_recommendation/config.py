@@ -63,6 +63,8 @@ class Train(Network):
     short_operations: str = added("SIM", OPERATIONS, **COSEREC)
     warm_up: int = added(160, "[0, inf)", **COSEREC)  # epochs until learned embeddings have a say in what is similar
     clusters: int = added(256, "[2, inf)", **ICLREC)  # intents
+    # Each epoch from random points, or from the last epoch's centres, as the authors' code does.
+    k_means: str = added("anew", ("anew", "continued"), **ICLREC)
     intent_weight: float = added(0.1, "[0, inf)", **ICLREC)  # of the loss between views and intents
     start: str = added("random", ("random", "pretrain"))  # first weights: drawn, or of the run needed by this name
 

@@ -111,7 +111,7 @@ def two_views(rows: Tensor, config: Train, similar: Tensor, rng: torch.Generator
     """
     lengths = views.lengths_of(rows)
     of_short, of_long = (config.short_operations, LETTERS) if config.views == "coserec" else (LETTERS[2:], LETTERS[2:])
-    made_of = [
+    operations = [
         functools.partial(substitute, share=config.substitute, similar=similar),
         functools.partial(insert, share=config.insert, similar=similar),
         functools.partial(views.mask, share=config.mask, number=PADDING),
@@ -120,10 +120,13 @@ def two_views(rows: Tensor, config: Train, similar: Tensor, rng: torch.Generator
     ]
     found = []
     for _ in range(2):
-        made = torch.stack([_last(operation(rows, rng=rng), config.longest) for operation in made_of])
         short, long = (_letters(letters, len(rows), rng) for letters in (of_short, of_long))
-        chosen = torch.where(lengths <= config.short, short, long)
-        found.append(made[chosen, torch.arange(len(rows))])
+        letters = torch.where(lengths <= config.short, short, long)
+        view = torch.zeros(len(rows), config.longest, dtype=rows.dtype)
+        for letter in letters.unique().tolist():
+            own = torch.nonzero(letters == letter)[:, 0]
+            view[own] = _last(operations[letter](rows[own], rng=rng), config.longest)
+        found.append(view)
     return found
 
 

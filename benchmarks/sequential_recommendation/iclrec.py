@@ -4,6 +4,7 @@ Dimensions: B sequences, N sequences in all, T places, D wide, K clusters.
 
 Source: Chen et al. 2022, arXiv:2202.02519, section 4; salesforce/ICLRec src/trainers.py, models.py. The authors cluster
 with faiss (20 iterations, 5 restarts); here it is scikit-learn's k-means with the same numbers, from random points too.
+Their faiss object outlives the epoch and goes on from its last centres, from which all restarts are the same.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ ITERATIONS, RESTARTS = 20, 5
 BATCH = 256
 
 
-def centres(encoder: SequenceEncoder, rows: Tensor, clusters: int, random_state: int) -> Tensor:
+def centres(
+    encoder: SequenceEncoder, rows: Tensor, clusters: int, random_state: int, last: Tensor | None = None
+) -> Tensor:
     """[K, D]: k-means of the N sequences' mean outputs, padding's places included, as in the authors' code.
+
+    It goes on from the ``last`` centres, or begins at random points.
 
     Raises:
         ValueError: fewer sequences than clusters.
@@ -32,7 +37,10 @@ def centres(encoder: SequenceEncoder, rows: Tensor, clusters: int, random_state:
     with torch.no_grad():
         means = torch.cat([encoder(some.to(device)).mean(dim=1).cpu() for some in rows.split(BATCH)])
     encoder.train(was_training)
-    k_means = KMeans(clusters, init="random", n_init=RESTARTS, max_iter=ITERATIONS, random_state=random_state)
+    if last is None:
+        k_means = KMeans(clusters, init="random", n_init=RESTARTS, max_iter=ITERATIONS, random_state=random_state)
+    else:
+        k_means = KMeans(clusters, init=last.numpy(), n_init=1, max_iter=ITERATIONS, tol=0)
     return torch.from_numpy(k_means.fit(means.numpy()).cluster_centers_).float()
 
 

@@ -30,14 +30,15 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
         start_from(encoder, checkpoint.needed("pretrain")["encoder"])
     step = training_step(config, encoder, device)
     best: dict[str, Any] = {}
-    parts = {"encoder": encoder, "optimizer": step.optimizer, "best": best}
+    last: dict[str, Tensor] = {}  # the centres of intents
+    parts = {"encoder": encoder, "optimizer": step.optimizer, "best": best, "last": last}
     log.total(config.epochs)
     for epoch in range(checkpoint.restore(**parts), config.epochs):
         if is_over(config, best, epoch):
             break
         encoder.train()
         with seeded_dropout(seed, epoch, device):
-            for inputs in task.epoch(seed, epoch, encoder):
+            for inputs in task.epoch(seed, epoch, encoder, last):
                 step(**inputs)
         loss = step.mean_loss(epoch)
         if config.selection == "last":
@@ -173,8 +174,8 @@ def contrastive(config: Train, z_a: Tensor, z_b: Tensor) -> Tensor:
 
 
 def is_over(config: Train, best: dict[str, Any], epoch: int) -> bool:
-    """Whether the validation score has not risen for ``patience`` epochs."""
-    return bool(best) and epoch - 1 - best["epoch"] >= config.patience
+    """Whether the validation score has not risen for ``patience`` epochs; RecBole, of the prefixes, waits one more."""
+    return bool(best) and epoch - 1 - best["epoch"] >= config.patience + (config.sequences == "prefixes")
 
 
 def keep_best(

@@ -83,6 +83,7 @@ class SequenceEncoder(nn.Module):
             for rows, where in map(_trimmed, sequences.split(BLOCK), there.split(BLOCK))
         ]
         for number, layer in enumerate(self.layers, start=1):
+            assert isinstance(layer, _Layer)
             x = layer.of_items(x, blocks, only_last and number == len(self.layers))
         return x
 
