@@ -20,7 +20,7 @@ from contrastbench.names import FEW, unknown
 from contrastbench.papers import Paper
 from contrastbench.runner import rows
 from contrastbench.runner.states import needed_folders, read_ticket
-from contrastbench.runner.vocabulary import SCALES, Cell, canonical_json
+from contrastbench.runner.vocabulary import SCALES, Cell, Run, canonical_json, labelled
 from contrastbench.settings import changed, combinations, reached, relabelled, settings_of, unused_along
 
 KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key; shorter ones might be meant as names
@@ -47,7 +47,8 @@ class Selection:
     def cells(self, *, every_table: bool = False) -> list[tuple[str, Cell]]:
         """(table, cell) pairs in declared order, changed as the settings say: a sweep makes several of one.
 
-        Cells that do not use a setting are left out; ``methods_left_out`` names them.
+        Cells that do not use a setting are left out; ``methods_left_out`` names them. A data set that is set inherits
+        each method from one cell, the first of the selected ones; ``inherited`` names it and the others.
 
         Args:
             every_table: a whole paper also stands for its tables that commands work on only when they are named.
@@ -60,7 +61,20 @@ class Selection:
 
     @cached_property
     def _every_cell(self) -> list[tuple[str, Cell]]:
-        return with_settings(self._declared, self.settings)
+        if "dataset" not in self.settings:
+            return with_settings(self._declared, self.settings)
+        everything = dataclasses.replace(self, cell="", settings={}, dataset="", method="")
+        usual = _first_of_each_method(everything._declared)
+        first = _first_of_each_method(self._declared)
+        inherited = [(place[0], _named_beside(cell, usual[place], self.settings)) for place, cell in first.items()]
+        return with_settings(inherited, self.settings)
+
+    def inherited(self) -> tuple[list[str], list[str]]:
+        """With a data set set anew: the declared ones whose cells it inherits, and those whose cells are left out."""
+        if "dataset" not in self.settings:
+            return [], []
+        used = dict.fromkeys(cell.dataset for cell in _first_of_each_method(self._declared).values())
+        return list(used), [name for name in dict.fromkeys(c.dataset for _, c in self._declared) if name not in used]
 
     @cached_property
     def _declared(self) -> list[tuple[str, Cell]]:
@@ -147,6 +161,33 @@ class Selection:
             names |= dict.fromkeys(part for cell in cells for part in (cell.dataset, cell.method))
         at_scale = f" at scale {self.scale}" if self.scale else ""
         return unknown("cell", self.cell, names, f"{self.paper.name}/{'/'.join(self.tables)}{at_scale} has")
+
+
+def _first_of_each_method(cells: Iterable[tuple[str, Cell]]) -> dict[tuple[str, ...], Cell]:
+    """The first cell of each method: by table, scale, method, metric, variant and protocol."""
+    first: dict[tuple[str, ...], Cell] = {}
+    for table, cell in cells:
+        run = cell.runs[0]
+        first.setdefault((table, run.scale, cell.method, cell.metric, run.variant, run.protocol), cell)
+    return first
+
+
+def _named_beside(cell: Cell, usual: Cell, settings: Mapping[str, str]) -> Cell:
+    """The cell, its method named by each field in which it differs from the method's usual cell."""
+    differing = {key: value for key, value in _differing(cell.runs[0], usual.runs[0]).items() if key not in settings}
+    runs = tuple(dataclasses.replace(run, method=labelled(run.method, differing)) for run in cell.runs)
+    return dataclasses.replace(cell, method=labelled(cell.method, differing), runs=runs)
+
+
+def _differing(run: Run, other: Run) -> dict[str, Any]:
+    """The settings in which two runs, and the runs that they need, differ: as ``--set`` would name them."""
+    if run.stage != other.stage:
+        return {"stage": run.stage}
+    fields = {name: value for name, value in vars(run.config).items() if value != getattr(other.config, name, None)}
+    for name in run.needs.keys() & other.needs.keys():
+        below = _differing(run.needs[name], other.needs[name])
+        fields |= {f"{name}.{key}": value for key, value in below.items()}
+    return {key: value for key, value in fields.items() if key.rpartition(".")[2] != "dataset"}
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -108,6 +108,26 @@ def test_any_method_runs_on_data_of_ones_own(tmp_path, own_data, target, setting
         assert command in ("status", "logs") or dataset in told.stdout, (command, told)
 
 
+def test_a_batch_that_does_not_fit_ones_own_pictures_starts_nothing(tmp_path, own_data):
+    command = ("hard_negatives/photographs", "--scale", "lite", "--set", "dataset=noises@16", "--set", "statistics=own")
+    told = contrastbench("run", *command, runs=tmp_path / "runs", CONTRASTBENCH_DATA=str(own_data))
+    assert told.returncode == 2 and not (tmp_path / "runs").exists()
+    reason = "batch must be 2 to 30, the number of training images; got 64 (BCL, DCL, HCL and 1 more)"
+    assert told.stderr == f"error: nothing was started: {reason}\n"
+
+
+def test_a_plan_prices_ones_own_pictures_and_says_whose_settings_they_take(own_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("contrastbench.cli.plan.device_kind", lambda device: "cpu (AMD EPYC)")
+    command = ("plan", "hard_negatives/photographs", "--scale", "lite", "--set", "dataset=noises@16")
+    told = contrastbench(*command, runs=tmp_path, CONTRASTBENCH_DATA=str(own_data)).stdout
+    assert "?" not in told and "26 of 26 runs to do: about " in told
+    assert "no row is like 26 of them: their cost is estimated from the time of a step" in told
+    command = ("plan", "hard_negatives/main", "--scale", "lite", "--set", "dataset=noises@32")
+    told = contrastbench(*command, runs=tmp_path, CONTRASTBENCH_DATA=str(own_data)).stdout
+    said = "other settings are those of CIFAR10; `hard_negatives/main/CIFAR100` has those of CIFAR100"
+    assert said in told and "noises@32/HCL" in told and "18 of 18 runs" in told
+
+
 def test_data_list_says_first_what_is_here(own_data):
     listed = contrastbench("data", "list", CONTRASTBENCH_DATA=str(own_data)).stdout
     here, _, elsewhere = listed.partition("not here")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from itertools import pairwise
 
 import pandas
 import pytest
@@ -98,7 +99,21 @@ def test_compare_names_the_settings_that_differ_and_the_paired_difference(folder
     told = invoke(folders, "compare", "toy/main/Noise8/Plain", "toy/main/Noise8/Better")
     words = told.stdout.split()
     assert words[words.index("gain") : words.index("gain") + 3] == ["gain", "0.0", "1.0"]
-    assert "+10 ± " in told.stdout and "(2 pairs)" in told.stdout  # the toy's gain is worth ten points
+    header, line = next(
+        (above, line) for above, line in pairwise(told.stdout.splitlines()) if line.startswith("test_top1_percent")
+    )
+    assert "95 % interval" in header and "p (2 pairs)" in header
+    mean, low, to, high, p = line.split()[-5:]
+    assert (mean, to, p) == ("+10", "to", "0.5") and float(low) <= 10 <= float(high)  # the toy's gain is ten points
+
+
+def test_a_tie_is_0_and_two_runs_have_no_interval(folders):
+    told = invoke(folders, "compare", "toy/main/Noise8/Plain", "toy/main/Noise8/Plain")
+    line = next(line for line in told.stdout.splitlines() if line.startswith("test_top1_percent"))
+    assert line.split()[-5:] == ["0", "+0", "to", "+0", "1"]
+    keys = [key_of(folders, "toy", "--method", name, "--seeds", "1") for name in ("Plain", "Better")]
+    told = invoke(folders, "compare", *keys)
+    assert told.exit_code == 0 and "interval" not in told.stdout, told.stdout
 
 
 def test_compare_of_several_kinds_asks_for_one_cell(folders):

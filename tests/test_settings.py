@@ -114,3 +114,43 @@ def test_a_run_does_not_need_what_its_new_settings_do_not_read():
         assert changed and {name for _, cell in changed for run in cell.runs for name in run.needs} == needed
     with pytest.raises(ValueError, match="pretrain.epochs is used only where model is empty"):
         cells(target, "lite", model="/a/folder", **{"pretrain.epochs": "5"})
+
+
+def setting_of_an_own_data_set(table, scale):
+    """The cells of a table on a data set of one's own; none where the table's runs read no data set."""
+    try:
+        return select(table, scale, [0], {"dataset": "mine"}).cells()
+    except ValueError:
+        return []
+
+
+@pytest.mark.parametrize("name", SUITE)
+def test_no_row_is_lost_to_another_of_the_same_name(name):
+    """Neither among the declared cells, nor among those of a data set of one's own, whichever cells it inherits."""
+    tables = papers.paper(name).tables
+    for table, scale in ((table, scale) for table in tables for scale in SCALES):
+        declared = [cell for _, cell in select(f"{name}/{table}", scale, [0]).cells()]
+        own = [
+            cell
+            for dataset in dict.fromkeys(cell.dataset for cell in declared)
+            for _, cell in setting_of_an_own_data_set(f"{name}/{table}/{dataset}", scale)
+        ]
+        for cells in (declared, own):
+            keys = {}
+            for cell in cells:
+                run = cell.runs[0]
+                place = (cell.name, cell.metric, run.variant, run.protocol)
+                assert keys.setdefault(place, run.key) == run.key, f"{table} at {scale} has two {place}"
+
+
+def test_a_data_set_of_ones_own_inherits_one_cell_a_method():
+    whole = select("hard_negatives/main", "lite", settings={"dataset": "mine"})
+    assert [cell.method for _, cell in whole.cells() if cell.metric.startswith("test_linear")] == [
+        *("untrained", "SimCLR", "DCL", "HCL", "BCL", "supervised")
+    ]
+    assert whole.inherited() == (["CIFAR10"], ["CIFAR100"])
+    of_the_other = select("hard_negatives/main/CIFAR100", "lite", settings={"dataset": "mine"})
+    assert "HCL [tau_plus=0.05]" in {cell.method for _, cell in of_the_other.cells()}
+    assert {cell.runs[0].method for _, cell in of_the_other.cells()} == {
+        cell.method for _, cell in of_the_other.cells()
+    }

@@ -1,17 +1,23 @@
-"""Estimates the cost of a run from its number of images and the time of a step that ``speed`` measured; no torch.
+"""Estimates the cost of a run from its number of images and the time that an image took; no torch.
 
-It is for runs of which no similar one has a row. A step takes two views of an image through the encoder, forward and
-backward. One image that goes forward once counts as a sixth of that. The fit of the exact probe is left out, and so is
-what a queue or more views change.
+It is for runs of which no similar one has a row, as on a data set of one's own. What an image takes is what ``speed``
+measured of a step, or what shipped runs with the same encoder took. A step takes two views of an image through the
+encoder, forward and backward. One image that goes forward once counts as a sixth of that. The fit of the exact probe
+is left out, and so is what a queue or more views change.
 """
 
 from __future__ import annotations
 
 import csv
+import json
+from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from statistics import quantiles
 
 from benchmarks.hard_negatives.config import Config
+from contrastbench.data import catalogue, sources
 from contrastbench.runner import Run
 
 IMAGES = {  # data set -> images to train on, of these with labels, to test on; as the catalogue has them
@@ -22,25 +28,56 @@ IMAGES = {  # data set -> images to train on, of these with labels, to test on; 
     "tinyimagenet": (100_000, 100_000, 10_000),
 }
 FORWARD = 1 / 6  # of an image's share of a step
+TIMED_SIDE = 32  # pixels of the views that were timed
 
 
 def expected_seconds(run: Run, results: Path) -> dict[str, float]:
-    """Seconds of a run on one core or one GPU, for each kind of device whose steps the file ``speed.csv`` has.
+    """Seconds of a run on one core or one GPU, for each kind of device that ``speed.csv`` or shipped rows were made on.
 
-    Nothing for a data set of one's own, and nothing for an encoder that was not timed in the run's precision.
+    Nothing for an encoder that was not timed in the run's precision, and nothing for a data set that is not here.
 
     Args:
         results: the paper's folder of results.
     """
     config: Config = run.config
-    sizes = IMAGES.get(config.dataset.removesuffix("_reencoded"))
-    file = results / "speed.csv"
-    if sizes is None or not file.is_file():
+    sizes = IMAGES.get(config.dataset.removesuffix("_reencoded")) or _own_images(config.dataset)
+    if sizes is None:
         return {}
-    with open(file, newline="", encoding="utf-8") as opened:
+    work = _work(run, sizes)
+    by_rows = _seconds_of_rows(results / "rows.jsonl").get((config.encoder, config.precision), {})
+    return {device: seconds * work for device, seconds in {**by_rows, **_seconds_of_steps(results, config)}.items()}
+
+
+def _own_images(name: str) -> tuple[int, int, int] | None:
+    counted = sources.count(name, catalogue.data_root())
+    return counted and (counted[0], *counted)
+
+
+def _seconds_of_steps(results: Path, config: Config) -> dict[str, float]:
+    """Device -> seconds an image, by the measured step whose batch is most like the config's."""
+    if not (results / "speed.csv").is_file():
+        return {}
+    with open(results / "speed.csv", newline="", encoding="utf-8") as opened:
         lines = [line for line in csv.DictReader(opened) if _is_of(line, config)]
-    lines.sort(key=lambda line: -abs(int(line["batch"]) - config.batch))  # the batch most like it last, which counts
-    return {line["device"]: _seconds_an_image(line) * _images(run, *sizes) for line in lines}
+    lines.sort(key=lambda line: -abs(int(line["batch"]) - config.batch))
+    return {line["device"]: _seconds_an_image(line) for line in lines}
+
+
+@lru_cache(maxsize=1)
+def _seconds_of_rows(file: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """(encoder, precision) -> device -> seconds an image: the lower quartile, as other work only adds time."""
+    measured: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        row = json.loads(line)
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in row["config"].items()}
+        run = Run(row["paper"], Config(**fields), 0, row["scale"], stage=row["stage"])
+        if row["status"] == "done" and run.stage == "train" and run.config.epochs and not row["resumes"]:
+            work = _work(run, IMAGES[run.config.dataset.removesuffix("_reencoded")])
+            measured[run.config.encoder, run.config.precision][row["device"]].append(row["seconds"] / work)
+    return {
+        encoder: {device: quantiles(values)[0] for device, values in by_device.items() if len(values) > 1}
+        for encoder, by_device in measured.items()
+    }
 
 
 def _is_of(line: Mapping[str, str], config: Config) -> bool:
@@ -55,8 +92,13 @@ def _seconds_an_image(line: Mapping[str, str]) -> float:
     return cores * float(line["milliseconds"]) / 1000 / int(line["batch"])
 
 
+def _work(run: Run, sizes: tuple[int, int, int]) -> float:
+    """The run's work, in images of a training step of 32 x 32 pixels."""
+    return _images(run, *sizes) * (run.config.view_size / TIMED_SIDE) ** 2
+
+
 def _images(run: Run, everything: int, labelled: int, tested: int) -> float:
-    """The run's work, in images of a training step. Pixels count as features of an encoder, which cost more."""
+    """The run's images. Pixels count as features of an encoder, which cost more."""
     config: Config = run.config
     everything, labelled = (min(each, config.train_images or each) for each in (everything, labelled))
     if run.stage == "raw_pixels_knn":

@@ -12,11 +12,14 @@ from typing import Any
 
 import typer
 
+from contrastbench import papers
 from contrastbench.cli.app import complain, complain_of, console, in_one_line
+from contrastbench.cli.dashboard import Dashboard, both
 from contrastbench.cli.progress import SECONDS_BETWEEN_LINES, Display
 from contrastbench.data import catalogue
+from contrastbench.runner.code import named
 from contrastbench.runner.devices import check_device, gpu_count
-from contrastbench.runner.launchers import Job, Outcome, inline, local
+from contrastbench.runner.launchers import Job, Outcome, Watch, inline, local
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.profiles import Profile, read_profile
 from contrastbench.runner.vocabulary import Run, resolved
@@ -48,15 +51,15 @@ class Launcher:
             return self.site.run_device
         return "cpu" if self.device == "auto" and not gpu_count() else self.device
 
-    def start(self, jobs: Sequence[Job], display: Display, runs_folder: Path) -> Outcome:
+    def start(self, jobs: Sequence[Job], watch: Watch, runs_folder: Path) -> Outcome:
         if self.name == "inline":
-            return inline.launch(jobs, watch=display.watch, device=self.device, threads=self.threads)
+            return inline.launch(jobs, watch=watch, device=self.device, threads=self.threads)
         if self.name == "local":
             placed = local.placed(jobs, self.device, self.slots, self.threads, self.runs_per_gpu)
-            return local.launch(*placed, watch=display.watch)
+            return local.launch(*placed, watch=watch)
         from contrastbench.runner.launchers import slurm
 
-        return slurm.launch(jobs, self.site, runs_folder, watch=display.watch, detach=self.detach)
+        return slurm.launch(jobs, self.site, runs_folder, watch=watch, detach=self.detach)
 
     def print_scripts(self, jobs: Sequence[Job], runs_folder: Path) -> None:
         """Prints the scripts that would be given to sbatch."""
@@ -85,11 +88,45 @@ def launcher_of(name: str, **given: Any) -> Launcher:
     return Launcher(name, **said)
 
 
+def check_own_data(runs: Iterable[Run]) -> None:
+    """Prepares the first step of runs on data sets of the user's own, without values and on no device.
+
+    Raises:
+        ValueError: some cannot begin, as where a batch is larger than the data set. Nothing was started.
+    """
+    own = {each.name for each in catalogue.found()}
+    kinds = {
+        (run.paper, run.stage, run.config): run
+        for run in runs
+        if own & {text.partition("@")[0] for text in _named_in_configs([run])}
+    }
+    refused: dict[str, list[str]] = {}
+    for run in kinds.values():
+        if error := _why_it_cannot_begin(run):
+            refused.setdefault(str(error), []).append(run.method.split(" [")[0])
+    if refused:
+        reasons = "; ".join(f"{error} ({named(labels)})" for error, labels in refused.items())
+        raise ValueError(f"nothing was started: {reasons}")
+
+
+def _why_it_cannot_begin(run: Run) -> ValueError | None:
+    paper = papers.paper(run.paper)
+    for name in paper.stage(run.stage).steps:
+        try:
+            paper.load(name)(run.config, "meta")
+        except ValueError as error:
+            return error
+        except (NotImplementedError, RuntimeError):  # torch cannot do it without values; the run itself will tell
+            pass
+    return None
+
+
 def launch(
     wanted: Sequence[Planned],
     launcher: Launcher,
     runs_folder: Path,
     seconds_between_lines: float = SECONDS_BETWEEN_LINES,
+    dashboard: Dashboard | None = None,
 ) -> Outcome:
     """Starts the runs that nobody has begun. On a cluster, also follows those that are queued or at work."""
     if launcher.name != "slurm":
@@ -101,7 +138,8 @@ def launch(
         check_data(each.run for each in wanted if each.is_to_run)  # compute nodes have no network
     jobs = _write_each_ticket(wanted, runs_folder)
     with Display(console, len(jobs), seconds_between_lines) as display:
-        outcome = launcher.start(jobs, display, runs_folder)
+        watch = display.watch if dashboard is None else both(display.watch, dashboard.watch)
+        outcome = launcher.start(jobs, watch, runs_folder)
     complain_of(outcome.notes)
     return outcome
 

@@ -111,6 +111,7 @@ ResumeAnyway = Annotated[
         help="go on from what other code has saved, where a run would start again; its row names both",
     ),
 ]
+LogTo = Annotated[str | None, typer.Option(help="also copy the curves to tensorboard or wandb, if it is installed")]
 
 Watch = Annotated[bool, typer.Option("--watch", help="count again every few seconds until nothing runs")]
 DataSets = Annotated[

@@ -111,14 +111,23 @@ def show_plan(
     if there.unit == "GPU":
         console.print(priced_by(known[each.run.key] for each in to_run), soft_wrap=True)
     if expected := sum(isinstance(known[each.run.key], Expected) for each in to_run):
-        console.print(f"no row is like {expected} of them: their cost is estimated from the measured time of a step")
+        console.print(f"no row is like {expected} of them: their cost is estimated from the time of a step")
     if "?" in hours:
         console.print("?: nothing similar was measured on this kind of device; a first run tells the cost of its like")
-    say_what_is_run_by_name(asked)
+    say_what_is_left_out(asked)
 
 
-def say_what_is_run_by_name(asked: AskedFor) -> None:
-    """Says how many tables of whole papers a command leaves out, because they are run by name only."""
+def say_what_is_left_out(asked: AskedFor) -> None:
+    """Says which methods do not use the settings, whose settings a data set takes, and which tables need their name."""
+    if methods := dict.fromkeys(method for each in asked.selections for method in each.methods_left_out()):
+        console.print(f"left out, since they do not use the settings: {', '.join(methods)}", soft_wrap=True)
+    for selection in asked.selections:
+        taken, others = selection.inherited()
+        if others:
+            named = f"{selection.paper.name}/{selection.tables[0]}/{others[0]}"
+            console.print(
+                f"other settings are those of {', '.join(taken)}; `{named}` has those of {others[0]}", style="dim"
+            )
     counts = {each.paper.name: len(each.tables_left_out()) for each in asked.selections}
     if some := ", ".join(f"{count} tables of {paper}" for paper, count in counts.items() if count):
         console.print(f"run by name only: {some} (`contrastbench list PAPER` has their names)", style="dim")

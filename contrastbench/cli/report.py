@@ -75,8 +75,8 @@ def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, b
     own = [table for table in every_own if _is_shown(table, selection)]
     if selection.cell and not declared and not own and not selection.cells(every_table=True):
         raise selection.unknown_cell(cell.name for table in every_own for cell in table.cells)
-    others = {(table.name, table.scale) for table in evidence.measured} - {(t.name, t.scale) for t in declared}
-    other_scales = sorted({scale for name, scale in others if name in selection.tables}, key=SCALES.index)
+    measured = {table.scale for table in evidence.measured if table.name in selection.tables}
+    other_scales = sorted(measured - {table.scale for table in (*declared, *own)}, key=SCALES.index)
     if other_scales and not selection.scale:
         complaints.print(f"{selection.paper.name} is also measured at: {', '.join(other_scales)} (see --scale)")
     cells = {(table.name, table.scale): len(table.cells) for table in evidence.tables}

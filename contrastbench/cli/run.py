@@ -14,11 +14,13 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench.cli.app import command, complain, complain_of, console, note
-from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of
+from contrastbench.cli.dashboard import Dashboard
+from contrastbench.cli.launch import check_own_data, fetch_missing_data, launch, launcher_of
 from contrastbench.cli.options import (
     Detach,
     Device,
     LauncherName,
+    LogTo,
     ProfileName,
     ResumeAnyway,
     RunsPerGpu,
@@ -30,7 +32,7 @@ from contrastbench.cli.options import (
     Threads,
     asked_for,
 )
-from contrastbench.cli.plan import duration, planned_runs, prices, say_what_is_run_by_name, seconds_by_key
+from contrastbench.cli.plan import duration, planned_runs, prices, say_what_is_left_out, seconds_by_key
 from contrastbench.cli.progress import counted
 from contrastbench.runner import states
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
@@ -60,6 +62,7 @@ def run_tables(
     detach: Detach = False,
     changed: Annotated[bool, typer.Option("--changed", help="also what other code than now has done here")] = False,
     resume_anyway: ResumeAnyway = False,
+    log_to: LogTo = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
     """Starts the runs that are missing here and follows them to their end. Run twice, it starts nothing twice.
@@ -69,6 +72,7 @@ def run_tables(
     runs, asked = context.obj.runs, asked_for(targets, scale, seeds, settings)
     options = {"device": device, "threads": threads, "slots": slots, "runs_per_gpu": runs_per_gpu}
     chosen = launcher_of(launcher, **options, profile=profile, detach=detach, dry_run=dry_run)
+    dashboard = Dashboard(log_to, runs) if log_to else None
     planned = planned_runs(asked, context.obj)
     of_other_code = rows_of_other_code((each.state.row for each in planned if each.state.row), runs)
     if changed and of_other_code:
@@ -76,10 +80,9 @@ def run_tables(
             states.redo_with_code_as_it_is(folder_of(each.run, runs))
         planned = planned_runs(asked, context.obj)
     wanted = [each for each in planned if each.state.name in states.UNFINISHED]
-    if left_out := dict.fromkeys(method for each in asked.selections for method in each.methods_left_out()):
-        console.print(f"left out, since they do not use the settings: {', '.join(left_out)}", soft_wrap=True)
     if launcher != "slurm":  # which checks what its own profile points at
         fetch_missing_data(each.run for each in wanted)
+    check_own_data(each.run for each in wanted if each.is_to_run)
     if budget:
         known = prices(planned, chosen.run_device, context.obj.results)
         wanted = _within_budget(wanted, seconds_by_key(known), budget)
@@ -92,9 +95,9 @@ def run_tables(
     complain_of(each.state.problem for each in planned if each.state.problem)
     for line in describe({} if changed else of_other_code):
         note(line)
-    say_what_is_run_by_name(asked)
+    say_what_is_left_out(asked)
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
-    outcome = launch(wanted, chosen, runs)
+    outcome = launch(wanted, chosen, runs, dashboard=dashboard)
     if detach:
         _say_what_is_queued(outcome, wanted)
     if settings:

@@ -263,15 +263,27 @@ def _differences(a: dict[int, Row], b: dict[int, Row], first: str, second: str) 
 
 
 def _metric_grid(a: dict[int, Row], b: dict[int, Row]) -> Grid:
-    """Each metric that both have: means, and the mean difference over the seeds that both have."""
+    """Each metric that both have: means, and the mean difference over the seeds that both have, with its interval."""
     rows_a, rows_b = list(a.values()), list(b.values())
-    paired = sorted(set(a) & set(b)) if len(a) > 1 or len(b) > 1 else []
-    grid = _folding("metric", f"first (n={len(a)})", f"second (n={len(b)})", "second - first")
+    shared = sorted(a.keys() & b.keys())
+    judged = ("95 % interval", f"p ({len(shared)} pairs)") if len(shared) > 1 else ()
+    grid = _folding("metric", f"first (n={len(a)})", f"second (n={len(b)})", "second - first", *judged)
     for name in rows_a[0]["metrics"]:
         if all(name in row["metrics"] for row in (*rows_a, *rows_b)):
-            means = [statistics.mean(row["metrics"][name] for row in rows) for rows in (rows_a, rows_b)]
-            pairs = [b[seed]["metrics"][name] - a[seed]["metrics"][name] for seed in paired]
-            spread = f" ± {statistics.stdev(pairs):.3g} ({len(pairs)} pairs)" if len(pairs) > 1 else ""
-            difference = statistics.mean(pairs) if pairs else means[1] - means[0]
-            grid.add_row(name, *(f"{mean:.6g}" for mean in means), f"{difference:+.4g}{spread}")
+            means = [statistics.fmean(row["metrics"][name] for row in rows) for rows in (rows_a, rows_b)]
+            pairs = {seed: b[seed]["metrics"][name] - a[seed]["metrics"][name] for seed in shared}
+            grid.add_row(name, *(f"{mean:.6g}" for mean in means), *_difference_texts(pairs, means))
     return grid
+
+
+def _difference_texts(pairs: dict[int, float], means: Sequence[float]) -> list[str]:
+    """The mean difference, over the pairs if there are any, with its interval and p; rounding errors are 0."""
+    from contrastbench.verdicts.statistics import paired
+
+    smallest = 1e-12 * max(map(abs, means))
+    found = paired({seed: 0.0 if abs(pair) <= smallest else pair for seed, pair in pairs.items()})
+    mean = found.mean if pairs else means[1] - means[0]
+    texts = ["0" if abs(mean) <= smallest else f"{mean:+.4g}"]
+    if found.interval:
+        texts += [f"{found.interval.low:+.4g} to {found.interval.high:+.4g}", f"{found.p:.3g}"]
+    return texts

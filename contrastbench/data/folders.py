@@ -22,6 +22,7 @@ from contrastbench.data.contents import is_clutter, picture_of, text_of
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TEST_FOLDERS = ("test", "val", "valid")  # the first that is there
+TEST_SHARE = 0.4  # of each class where there is no such folder; many, because differences between methods are small
 INSIDE = "images"  # a folder of a class that has its pictures
 LISTED = Path("val", "val_annotations.txt")  # a picture of val/images and its class on each line, between tabs
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from contrastbench.data import catalogue, sources
+from contrastbench.data.folders import TEST_SHARE
 from contrastbench.randomness import generator
 
-EMBEDDED_TEST_FRACTION = 0.4  # of each class; many test images, because the differences between methods are small
 EMBEDDED_SPLIT_SEED = 0  # the split is part of the data set: it never follows a run's seed
 FIXED_PART_SEED = 0  # a part of the training images is the same in every run
 
@@ -139,7 +139,7 @@ def fixed_part(split: Split, count: int) -> Split:
 
 def _split(images: np.ndarray, labels: np.ndarray) -> tuple[sources.Arrays, sources.Arrays]:
     rng = generator(EMBEDDED_SPLIT_SEED, "split")
-    train, test = (part.numpy() for part in stratified_split(torch.from_numpy(labels), EMBEDDED_TEST_FRACTION, rng))
+    train, test = (part.numpy() for part in stratified_split(torch.from_numpy(labels), TEST_SHARE, rng))
     return (images[train], labels[train]), (images[test], labels[test])
 
 

@@ -77,6 +77,19 @@ def own(root: Path) -> list[str]:
     return [place.name for place in places if _has_pictures(place.name, root) or folders.is_folder_of_classes(place)]
 
 
+def count(name: str, root: Path) -> tuple[int, int] | None:
+    """How many pictures a folder of the data root has for training and testing; None where it is no such folder.
+
+    Nothing is decoded. Without a split of its own these are the shares of all that the loader draws.
+    """
+    place = _folder(name.partition("@")[0], root)
+    if not folders.is_folder_of_classes(place):
+        return None
+    (train, _), test = folders.pictures(place)
+    held_out = len(test[0]) if test else round(folders.TEST_SHARE * len(train))
+    return len(train) - (0 if test else held_out), held_out
+
+
 def from_parquet(name: str, root: Path) -> tuple[Arrays, Arrays] | None:
     """Reads ``root/<name>/{train,test}-*.parquet`` with columns ``img`` (encoded picture) and ``label``."""
     found = _parquet_files(name, root)

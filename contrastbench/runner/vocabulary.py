@@ -148,6 +148,8 @@ def labelled(method: str, changes: Mapping[str, Any]) -> str:
         for name, value in changes.items()
         if name != "dataset"
     ]
+    if said and method.endswith("]") and " [" in method:  # named by settings already
+        return f"{method[:-1]}, {', '.join(said)}]"
     return f"{method} [{', '.join(said)}]" if said else method
 
 
