@@ -111,7 +111,7 @@ def check_own_data(runs: Iterable[Run]) -> None:
 
 def _why_it_cannot_begin(run: Run) -> ValueError | None:
     paper = papers.paper(run.paper)
-    for name in paper.stage(run.stage).steps:
+    for name in paper.stage(run.stage).steps or ():
         try:
             paper.load(name)(run.config, "meta")
         except ValueError as error:
