@@ -94,7 +94,7 @@ def check_own_data(runs: Iterable[Run]) -> None:
     Raises:
         ValueError: some cannot begin, as where a batch is larger than the data set. Nothing was started.
     """
-    own = {each.name for each in catalogue.found()}
+    own = {each.name for each in catalogue.find_own()}
     kinds = {
         (run.paper, run.stage, run.config): run
         for run in runs
