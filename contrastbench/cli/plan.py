@@ -183,7 +183,7 @@ def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, p
     """
     if profile:
         site = read_profile(profile)
-        count = count or site.sbatch.get("array_parallelism", 256) * len(site.devices)
+        count = count or site.sbatch["array_parallelism"] * len(site.devices)
         device, threads, runs_per_gpu = site.run_device, site.threads, site.runs_per_gpu
     if device != "cpu" and not device.startswith("cuda"):
         raise ValueError(f"device must be cpu, cuda or cuda:0, got {device!r}")

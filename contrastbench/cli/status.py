@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,11 @@ from rich.text import Text
 from contrastbench.cli.app import command, complain, console
 from contrastbench.cli.options import AnyScale, Scale, Seeds, Settings, Targets, Watch, asked_for
 from contrastbench.cli.plan import planned_runs
-from contrastbench.runner import claims, states
+from contrastbench.runner import claims, files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.log import Log
 from contrastbench.runner.plan import Planned
-from contrastbench.runner.states import folder_of, read_ticket
+from contrastbench.runner.states import folder_of, queue_mark, read_ticket
 
 WATCH_SECONDS = 5.0  # between two looks of `status --watch`; each asks squeue once
 FOLLOW_SECONDS = 0.5  # between two looks of `logs --follow` at a run's files
@@ -97,7 +98,7 @@ def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None, 
     queued = [folder_of(each.run, runs) for each in planned if each.state.name == "queued"]
     if not queued or queue is None:
         return []
-    tasks = [queue.get(slurm_queue.place_of(slurm_queue.mark_of(folder))) for folder in queued]
+    tasks = [queue.get(slurm_queue.place_of(folder)) for folder in queued]
     reasons = Counter(task.reason for task in tasks if task and task.state == "PENDING")
     return [f"{count} wait in Slurm's queue: {reason}" for reason, count in reasons.most_common()]
 
@@ -134,7 +135,7 @@ def _show_log(folder: Path) -> None:
     for path in slurm_queue.job_logs(folder):
         console.print(Text(str(path), "bold"), soft_wrap=True)
         console.print(path.read_text(errors="replace"), soft_wrap=True)
-    task = (queue or {}).get(slurm_queue.place_of(slurm_queue.mark_of(folder)))
+    task = (queue or {}).get(slurm_queue.place_of(folder))
     if task and task.state == "PENDING":
         console.print(f"Slurm job {task.job} waits: {task.reason}", soft_wrap=True)
     if state.name == "killed":
@@ -173,7 +174,7 @@ def cancel_jobs(
 ) -> None:
     """Cancels the Slurm jobs of runs. What they saved stays, and `run` goes on from it."""
     folders = asked_for(targets, scale, seeds, settings).folders(context.obj.runs, complain)
-    jobs, ended = slurm_queue.cancel([folder for folder in folders if not (folder / "row.json").exists()])
+    jobs, ended = _cancel([folder for folder in folders if not (folder / "row.json").exists()])
     console.print(
         f"{len(jobs)} Slurm jobs cancelled, which ends {len(ended)} runs; local runs end with Ctrl-C where they began"
     )
@@ -181,3 +182,21 @@ def cancel_jobs(
         ticket = read_ticket(folder)
         label = " ".join(str(ticket[name]) for name in ("paper", "dataset", "method", "seed"))
         console.print(f"  {label} ({folder.name[:12]}), which shared a job with one of those", soft_wrap=True)
+
+
+def _cancel(folders: Sequence[Path]) -> tuple[list[str], list[Path]]:
+    """Cancels the Slurm jobs of runs. Returns them, and all runs that this ends: a job may have others to do.
+
+    Raises:
+        ValueError: Slurm does not answer; nothing is marked as cancelled.
+    """
+    queue = slurm_queue.read_queue()
+    places = sorted({slurm_queue.place_of(folder) for folder in folders} & (queue or {}).keys())
+    jobs = [queue[place].job for place in places] if queue else []
+    if queue is None or (jobs and slurm_queue.ask("scancel", *jobs) is None):
+        raise ValueError("Slurm does not answer, so nothing was cancelled; try again when it is back")
+    runs = [folder for place in places for folder in slurm_queue.runs_of(place) if not (folder / "row.json").exists()]
+    for folder in runs:
+        mark = {**queue_mark(folder), "cancelled": datetime.now(UTC).isoformat(timespec="seconds")}
+        files.write_json(folder / "queued.json", mark, sync=False)
+    return jobs, runs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,6 +79,18 @@ def gpu_count() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def gpu_problem() -> str:
+    """Why this machine's GPUs cannot be used; empty if each of them adds numbers."""
+    added = "import torch; [torch.ones(8, device=i).sum().item() for i in range(torch.cuda.device_count() or 1)]"
+    try:
+        subprocess.run([sys.executable, "-c", added], check=True, stderr=subprocess.PIPE, text=True, timeout=180.0)
+    except subprocess.CalledProcessError as error:
+        return (error.stderr.strip().splitlines() or [str(error)])[-1]
+    except subprocess.TimeoutExpired:
+        return "no answer within 180 s"
+    return ""
 
 
 # --------------------------------------------------- memory: the machine's, or less in a job of Slurm or in a container

@@ -11,8 +11,8 @@ from contrastbench.runner.provenance import PROJECT
 
 PROFILES = PROJECT / "slurm"
 EARLY_SECONDS = 60  # Slurm may send a signal this much too early
-WHOLE = ("time", "cpus_per_task", "signal_delay_s", "array_parallelism")  # submitit's parameters that are read here too
-OURS = ("job_name", "nodes", "ntasks_per_node", "use_srun")  # those that the suite sets itself
+USUAL = {"time": 5, "signal_delay_s": 90, "cpus_per_task": 1, "array_parallelism": 256}  # as submitit and Slurm have it
+OURS = {"job_name", "nodes", "ntasks_per_node", "use_srun"}  # submitit's parameters that the suite sets itself
 KINDS = {str: "text", int: "a whole number above 0", dict: "a table"}
 
 
@@ -32,6 +32,9 @@ class Profile:
     variables: dict[str, str] = field(default_factory=dict)  # environment of the tasks and of the data check here
     container: str = ""  # starts Python on the nodes in place of this one: "apptainer exec --nv image.sif python3"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sbatch", {**USUAL, **self.sbatch})
+
     @property
     def gpus(self) -> int:
         """GPUs of a task on each node: of ``gpus_per_node`` or ``gres``, which may name a type: "a100:2"."""
@@ -48,17 +51,9 @@ class Profile:
         if self.gpus_per_run * self.nodes_per_run > 1:
             return [self.run_device]
         if self.run_device == "cpu":
-            at_once = self.gpus * self.runs_per_gpu or self.sbatch.get("cpus_per_task", 1) // self.threads
+            at_once = self.gpus * self.runs_per_gpu or self.sbatch["cpus_per_task"] // self.threads
             return ["cpu"] * max(1, at_once)
         return [f"cuda:{index}" for _ in range(self.runs_per_gpu) for index in range(self.gpus)]
-
-    @property
-    def minutes(self) -> int:
-        return self.sbatch.get("time", 5)  # 5 is submitit's own
-
-    @property
-    def signal_seconds(self) -> int:
-        return self.sbatch.get("signal_delay_s", 90)  # so is 90
 
 
 def read_profile(name: str, folder: Path = PROFILES) -> Profile:
@@ -71,7 +66,7 @@ def read_profile(name: str, folder: Path = PROFILES) -> Profile:
     if not path.is_file():
         raise ValueError(f"unknown profile {name!r}; {folder} has: {', '.join(profile_names(folder)) or 'none'}")
     try:
-        return _checked(Profile(path.stem), tomllib.loads(path.read_text()))
+        return _checked(path.stem, tomllib.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -80,31 +75,27 @@ def profile_names(folder: Path = PROFILES) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
-def _checked(usual: Profile, values: dict[str, Any]) -> Profile:
+def _checked(name: str, values: dict[str, Any]) -> Profile:
     from submitit import SlurmExecutor
 
-    ours = [key for key in vars(usual) if key != "name"]
-    theirs = sorted(SlurmExecutor._valid_parameters() - {*OURS})
-    if unknown := [key for key in values if key not in ours]:
-        raise ValueError(f"unknown key {unknown[0]!r}; there are: {', '.join(ours)}")
+    kinds = {key: type(value) for key, value in vars(Profile()).items() if key != "name"}
     for key, value in values.items():
-        if type(value) is not type(getattr(usual, key)) or (type(value) is int and value < 1):
-            raise ValueError(f"{key} must be {KINDS[type(getattr(usual, key))]}, got {value!r}")
-    profile = Profile(usual.name, **values)
-    if unknown := [key for key in profile.sbatch if key not in theirs]:
-        raise ValueError(f"unknown key {unknown[0]!r} in [sbatch]; submitit has: {', '.join(theirs)}")
-    if odd := [key for key in WHOLE if type(profile.sbatch.get(key, 1)) is not int]:
-        raise ValueError(f"[sbatch] {odd[0]} must be a whole number, got {profile.sbatch[odd[0]]!r}")
-    least = -(-(profile.signal_seconds + 2 * EARLY_SECONDS) // 60)
-    if profile.minutes < least:
-        raise ValueError(
-            f"[sbatch] time ({profile.minutes} minutes) must be at least {least}: a task is told to save "
-            f"{profile.signal_seconds} s (signal_delay_s) before its end or a minute sooner, and needs one to start"
-        )
+        if key not in kinds:
+            raise ValueError(f"unknown key {key!r}; there are: {', '.join(kinds)}")
+        if type(value) is not kinds[key] or (kinds[key] is int and value < 1):
+            raise ValueError(f"{key} must be {KINDS[kinds[key]]}, got {value!r}")
+    profile, possible = Profile(name, **values), sorted(SlurmExecutor._valid_parameters() - OURS)
+    for key, value in profile.sbatch.items():
+        if key not in possible:
+            raise ValueError(f"unknown key {key!r} in [sbatch]; submitit has: {', '.join(possible)}")
+        if key in USUAL and type(value) is not int:
+            raise ValueError(f"[sbatch] {key} must be a whole number, got {value!r}")
+    notice = profile.sbatch["signal_delay_s"]
+    if 60 * profile.sbatch["time"] < (least := notice + 2 * EARLY_SECONDS):
+        said = f"a task is told to save {notice} s (signal_delay_s) before its end or a minute sooner"
+        raise ValueError(f"[sbatch] time must be at least {-(-least // 60)} minutes: {said}, and needs one to start")
     if profile.device not in ("", "cpu", "cuda"):
         raise ValueError(f"device must be cpu or cuda, got {profile.device!r}")
     if profile.run_device == "cuda" and profile.gpus < profile.gpus_per_run:
-        raise ValueError(
-            f"gpus_per_run ({profile.gpus_per_run}) must be at most gpus_per_node, which is {profile.gpus}"
-        )
+        raise ValueError(f"gpus_per_run is {profile.gpus_per_run}, and gpus_per_node only {profile.gpus}")
     return profile

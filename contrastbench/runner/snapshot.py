@@ -13,6 +13,11 @@ from pathlib import Path
 from contrastbench.runner import provenance
 
 PACKAGES = ("contrastbench", "baselines", "benchmarks")
+NETWORK_OFF = {
+    **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1"),
+    **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),  # nobody listens there
+    "CONTRASTBENCH_DOWNLOAD": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -23,9 +28,10 @@ class Snapshot:
     sha256: str
 
     def environment(self) -> dict[str, str]:
-        """What a process must have in its environment to import the copy and to name it in its rows."""
+        """What a queued job has in its environment: it imports the copy, names it in its rows, and has no network."""
         git = provenance.git()
         return {
+            **NETWORK_OFF,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH")])),
             "PYTHONSAFEPATH": "1",  # else the folder that a job starts in comes before the copy
             "CONTRASTBENCH_PINNED_COMMIT": git["commit"] or "none",

@@ -1,6 +1,7 @@
 """What the Slurm tests share: a cluster of their own, and a site on it to submit, watch and disturb toy runs."""
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -21,7 +22,6 @@ from contrastbench.runner.launchers import slurm, slurm_queue
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.profiles import Profile
 from contrastbench.runner.rows import read_row, result_of
-from contrastbench.runner.states import folder_of
 from contrastbench.selection import select
 
 sys.path.append(str(Path(__file__).parents[2] / "slurm"))  # no package: its scripts run with any Python
@@ -29,9 +29,13 @@ import one_machine  # noqa: E402
 
 PATIENCE_SECONDS = 240  # a limit for what takes seconds on an idle machine; no test measures with it
 MEMORY_LOCK = "/tmp/contrastbench-memory-groups.lock"  # Slurm names a job's memory group by node and number alone
-PATHS = os.environ["PATH"] + ":/usr/sbin"
-SBATCH = {"gpus_per_node": 1, "time": 120}
-ONE_GPU = Profile("one_gpu", SBATCH, device="cpu")
+ONE_GPU = Profile("one_gpu", {"gpus_per_node": 1, "time": 120}, device="cpu")
+ONE_HOUR_LATER = {"additional_parameters": {"begin": "now+1hour"}}
+
+
+def asking(profile=ONE_GPU, sbatch=(), **changes):
+    """The profile with other values, in its table [sbatch] too."""
+    return dataclasses.replace(profile, sbatch={**profile.sbatch, **dict(sbatch)}, **changes)
 
 
 @contextlib.contextmanager
@@ -42,27 +46,23 @@ def running_cluster(**options):
         pytest.skip(reason)
     folder = tempfile.mkdtemp(prefix="cluster", dir="/tmp")  # short: sockets live in it
     cluster = one_machine.Cluster(folder)
-    before = os.environ.get("SLURM_CONF")
-    os.environ["SLURM_CONF"] = str(cluster.conf)
-    with open(MEMORY_LOCK, "w") as lock:
+    with open(MEMORY_LOCK, "w") as lock, pytest.MonkeyPatch.context() as patch:
         if options.memory_limits:
             fcntl.flock(lock, fcntl.LOCK_EX)
+        patch.setenv("SLURM_CONF", str(cluster.conf))
         try:
             yield cluster.start(options)
         finally:
-            os.environ.pop("SLURM_CONF")
-            if before:
-                os.environ["SLURM_CONF"] = before
             cluster.stop()
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until(condition, what, seconds=PATIENCE_SECONDS):
-    """Waits for the condition; fails with ``what`` after ``seconds``."""
+def wait_until(condition, what=""):
+    """Waits for the condition; fails with what ``what`` says after a long time."""
     began = time.monotonic()
     while not condition():
-        if time.monotonic() - began > seconds:
-            raise AssertionError(f"waited {seconds} s for: {what() if callable(what) else what}")
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            raise AssertionError(f"waited {PATIENCE_SECONDS} s for: {what() if callable(what) else what}")
         time.sleep(0.1)
 
 
@@ -70,71 +70,63 @@ class Site:
     """The toy paper on the test cluster, with its own runs folder."""
 
     def __init__(self, cluster, runs_folder):
-        self.cluster = cluster
-        self.folder = runs_folder
+        self.cluster, self.folder = cluster, runs_folder
 
     def plan(self, target, seeds=None, settings=None):
         cells = select(target, "quick", seeds, settings).cells()
         return plan(cells, self.folder, still_queued=slurm_queue.still_queued())
 
-    def folders(self, target, seeds=None, settings=None):
-        return [folder_of(each.run, self.folder) for each in self.plan(target, seeds, settings)]
+    def folders(self, *target):
+        return [states.folder_of(each.run, self.folder) for each in self.plan(*target)]
 
-    def jobs(self, target, seeds=None, settings=None):
-        to_run = [each for each in self.plan(target, seeds, settings) if each.is_to_run]
-        return write_tickets(to_run, self.folder)
+    def states(self, *target):
+        return [each.state.name for each in self.plan(*target)]
 
-    def submit(self, target, seeds=None, settings=None, profile=ONE_GPU):
-        """Submits what is to do, as the front command does while it follows; returns what Slurm refused."""
-        return self.submit_jobs(self.jobs(target, seeds, settings), profile)
+    def jobs(self, *target):
+        return write_tickets([each for each in self.plan(*target) if each.is_to_run], self.folder)
 
-    def submit_jobs(self, jobs, profile):
-        """The same for jobs given. Waits for room: Slurm counts ended jobs in its queue for up to a minute more."""
+    def submit(self, jobs, profile=ONE_GPU):
+        """Submits as the front command does. Waits for room: Slurm counts an ended job for up to a minute more."""
         front = slurm.Front(jobs, profile, self.folder, lambda job, event: None)
-
-        def all_in_the_queue():
-            front.fill()
-            return not front.left
-
-        wait_until(all_in_the_queue, lambda: front.no_room)
+        wait_until(lambda: front.fill() or not front.left, lambda: front.no_room)
         return front.outcome
 
-    def launch(self, target, seeds=None, settings=None, profile=ONE_GPU, seen=None):
+    def launch(self, jobs, profile=ONE_GPU, seen=None):
         """Submits and follows to the end; what a user would see of each run is put into the list ``seen``."""
+        seen = [] if seen is None else seen
+        return slurm.launch(jobs, profile, self.folder, watch=lambda job, event: seen.append(event))
 
-        def watch(job, event):
-            if seen is not None:
-                seen.append(event)
-
-        return slurm.launch(self.jobs(target, seeds, settings), profile, self.folder, watch=watch, poll_seconds=0.5)
-
-    def states(self, *arguments):
-        return [each.state.name for each in self.plan(*arguments)]
-
-    def front(self, *arguments):
-        """A front command of its own, as a user would type it."""
+    def front(self, *arguments, profile=None):
+        """A front command of its own, as a user would type it, with the text of a profile."""
+        if profile is not None:
+            (self.folder.parent / "mine.toml").write_text(f"{profile}\n")
+            arguments = (*arguments, "--launcher", "slurm", "--profile", str(self.folder.parent / "mine.toml"))
         command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(self.folder), *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def slurm_state(self, folder):
-        return self.cluster.command("squeue", "-h", "-o", "%T", "-j", job_of_run(folder), check=False).strip()
+    def say(self, *arguments, profile=None):
+        """What a front command printed, and its exit code."""
+        front = self.front(*arguments, profile=profile)
+        said, _ = front.communicate(timeout=PATIENCE_SECONDS)
+        return said, front.returncode
 
-    def wait_for_end(self, seconds=PATIENCE_SECONDS):
+    def wait_for_end(self):
         """Waits until no job at all is queued, the user's own scripts included."""
+        wait_until(lambda: not self.squeue("%i"), lambda: self.squeue("%i %T %r"))
 
-        def squeue():
-            return self.cluster.command("squeue", "--noheader")
-
-        wait_until(lambda: not squeue(), squeue, seconds)
-
-
-def queue_is_empty():
-    queue = slurm_queue.read_queue()
-    return queue is not None and len(queue) == 0
+    def squeue(self, shown, *folders):
+        of = ["-j", ",".join(map(job_of, folders))] if folders else []
+        return self.cluster.command("squeue", "-h", "-o", shown, *of, check=False).strip()
 
 
-def job_of_run(folder):
-    return slurm_queue.job_of(slurm_queue.mark_of(folder))
+def job_of(folder):
+    """The run's job, as squeue names it while it waits or works, and its log afterwards."""
+    task = (slurm_queue.read_queue() or {}).get(slurm_queue.place_of(folder))
+    return task.job if task else slurm_queue.job_logs(folder)[0].name.partition("_0_log")[0]
+
+
+def log_of(folder):
+    return "".join(path.read_text() for path in slurm_queue.job_logs(folder))
 
 
 def worker_of(folder):
@@ -158,14 +150,18 @@ def epochs_of(folder):
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def undisturbed(site, tmp_path, monkeypatch, target, seeds, settings=None):
+def at_gate(folder, epochs=2):
+    """Whether the run has done this many epochs and its worker waits there."""
+    return epochs_of(folder) == epochs and worker_of(folder) is not None
+
+
+def undisturbed(site, tmp_path, monkeypatch, *target):
     """The results of the same runs, done one after another in this process without any fault; by key."""
     import benchmarks.toy.train
 
     monkeypatch.setattr(benchmarks.toy.train.time, "sleep", lambda seconds: None)
     quiet = Site(site.cluster, tmp_path / "undisturbed")
-    for job in quiet.jobs(target, seeds, settings):
-        assert execute(job.folder, Host()) == "done"
+    assert {execute(job.folder, Host()) for job in quiet.jobs(*target)} == {"done"}
     monkeypatch.undo()
     return results(quiet.folder)
 
@@ -175,10 +171,5 @@ def results(runs_folder):
     return {path.parent.name: result_of(read_row(path)) for path in runs_folder.glob("*/*/row.json")}
 
 
-def at_gate(folder, epochs):
-    """Whether the run has done this many epochs and its worker waits there."""
-    return epochs_of(folder) == epochs and worker_of(folder) is not None
-
-
-def all_done(folders):
-    return all(states.state_of(folder).name == "done" for folder in folders)
+def row_of(folder):
+    return read_row(folder / "row.json")

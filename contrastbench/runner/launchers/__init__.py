@@ -66,6 +66,12 @@ def why_it_waits(job: Job) -> str:
     return f"needs {missing[0]}, which is not done here" if missing else "what it needs is done now; run it again"
 
 
+def first_of(jobs: Sequence[Job]) -> list[Job]:
+    """Those of the jobs that need no other of them."""
+    folders = {job.folder for job in jobs}
+    return [job for job in jobs if folders.isdisjoint(job.needs)]
+
+
 def in_order(jobs: Iterable[Job]) -> Sequence[Job]:
     """The jobs with each after those it needs, otherwise in the order given."""
     jobs = list(jobs)

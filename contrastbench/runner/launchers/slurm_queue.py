@@ -1,7 +1,8 @@
-"""What Slurm says of our jobs: which are in its queue, why one waits or has ended, how to cancel. Without accounting.
+"""What Slurm says of our jobs: which are in its queue, and why one has ended. Without accounting.
 
-A run's mark (``queued.json``) names the folder of its submission and its task there, not a job number: it is written
-before sbatch is called, and squeue shows the path of each job's script, which is in that folder.
+A run's mark (``queued.json``) names a place, not a job number: the folder of its submission and the task there, as
+``runs/.slurm/20260131-120000-1a2b3c4d/0``. It is written before sbatch is called, and squeue shows the path of each
+job's script, which is in that folder.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from contrastbench.runner import files
-from contrastbench.runner.states import StillQueued
+from contrastbench.runner.states import StillQueued, queue_mark
 
 JOB_NAME = "contrastbench"
 COMMAND_SECONDS = 20.0  # a controller that is down or restarting may not hold up a status for longer
@@ -34,8 +34,7 @@ class QueuedTask(NamedTuple):
     reason: str
 
 
-Place = tuple[str, int]  # the folder of a submission, and the task in its array
-Queue = dict[Place, QueuedTask]
+Queue = dict[str, QueuedTask]  # by place
 
 
 @contextlib.contextmanager
@@ -65,10 +64,9 @@ def ask(*command: str) -> str | None:
 def read_queue(*more: str) -> Queue | None:
     """All of this user's runs in the queue, in one call; None if nobody answers."""
     answer = ask("squeue", "--me", f"--name={JOB_NAME}", "--noheader", "--array", "--format=%F|%K|%T|%r|%o", *more)
-    if answer is None:
-        return None
-    found = [match.groups() for line in answer.splitlines() if (match := LINE.fullmatch(line.strip()))]
-    return {(folder, int(task)): QueuedTask(f"{job}_{task}", state, why) for job, task, state, why, folder in found}
+    found = [match.groups() for line in (answer or "").splitlines() if (match := LINE.fullmatch(line.strip()))]
+    queue = {f"{folder}/{task}": QueuedTask(f"{job}_{task}", state, why) for job, task, state, why, folder in found}
+    return None if answer is None else queue
 
 
 def still_queued(queue: Queue | None = None) -> StillQueued:
@@ -79,72 +77,36 @@ def still_queued(queue: Queue | None = None) -> StillQueued:
     known = functools.cache(lambda: read_queue() if queue is None else queue)
 
     def answer(mark: dict[str, Any]) -> bool | None:
-        if mark.get("launcher") != "slurm":
-            return None
-        if mark.get("cancelled"):
-            return False
-        there = known()
-        return shutil.which("squeue") is not None if there is None else place_of(mark) in there
+        if mark.get("launcher") != "slurm" or mark.get("cancelled"):
+            return False if mark.get("cancelled") else None
+        return shutil.which("squeue") is not None if (there := known()) is None else str(mark.get("place")) in there
 
     return answer
 
 
-def mark_of(folder: Path) -> dict[str, Any]:
-    """The run's queue mark if it was given to Slurm, else nothing."""
-    try:
-        mark = files.read_object(folder / "queued.json")
-    except (OSError, ValueError):
-        return {}
-    return mark if mark.get("launcher") == "slurm" else {}
+def place_of(folder: Path) -> str:
+    return str(queue_mark(folder).get("place", ""))
 
 
-def place_of(mark: dict[str, Any]) -> Place:
-    return str(mark.get("submission", "")), mark.get("task", -1)
-
-
-def job_of(mark: dict[str, Any]) -> str:
-    """The run's job as people name it: 123_4; a question mark for the number while no job has begun or answered."""
-    submission, task = place_of(mark)
-    path = Path(submission) / "job"
-    return f"{path.read_text().strip() if path.is_file() else '?'}_{task}"
-
-
-def runs_of(place: Place) -> list[Path]:
+def runs_of(place: str) -> list[Path]:
     """The folders of the runs that one task was given."""
-    return [Path(name) for name in files.read_json(Path(place[0]) / "tasks.json")[place[1]]]
-
-
-def cancel(folders: Iterable[Path]) -> tuple[list[str], list[Path]]:
-    """Cancels the jobs of the given runs. Returns them, and all runs that this ends: a job may have others to do.
-
-    Raises:
-        ValueError: Slurm does not answer; nothing is marked as cancelled.
-    """
-    queue = read_queue()
-    places = sorted({place_of(mark_of(folder)) for folder in folders} & (queue or {}).keys())
-    jobs = [queue[place].job for place in places] if queue else []
-    if queue is None or (jobs and ask("scancel", *jobs) is None):
-        raise ValueError("Slurm does not answer, so nothing was cancelled; try again when it is back")
-    runs = [folder for place in places for folder in runs_of(place) if not (folder / "row.json").exists()]
-    for folder in runs:
-        mark = {**mark_of(folder), "cancelled": datetime.now(UTC).isoformat(timespec="seconds")}
-        files.write_json(folder / "queued.json", mark, sync=False)
-    return jobs, runs
+    return [Path(name) for name in files.read_json(Path(place).with_name("tasks.json"))[int(Path(place).name)]]
 
 
 def job_logs(folder: Path) -> list[Path]:
     """What the Slurm job of a run printed itself, errors last, where these files exist."""
-    mark = mark_of(folder)
-    logs = [Path(place_of(mark)[0]) / f"{job_of(mark)}_0_log.{kind}" for kind in ("out", "err")] if mark else []
-    return [path for path in logs if path.exists()]
+    place = Path(place_of(folder))
+    return sorted(place.parent.glob(f"*_{place.name}_0_log.*"), reverse=True)
 
 
 def why_it_ended(folder: Path) -> str:
     """Why a run's job ended without a row: Slurm's word, while it knows the job, and the last line of the job's log."""
-    mark = mark_of(folder)
-    if not mark or mark.get("cancelled"):
-        return f"cancelled by `contrastbench cancel` on {mark['cancelled']}" if mark else "its worker was killed"
-    task = (read_queue("--states=all") or {}).get(place_of(mark))
-    lines = [line.strip() for path in job_logs(folder) for line in path.read_text(errors="replace").splitlines()]
+    mark, logs = queue_mark(folder), job_logs(folder)
+    if mark.get("cancelled"):
+        return f"cancelled by `contrastbench cancel` on {mark['cancelled']}"
+    if mark.get("launcher") != "slurm":
+        return "its worker was killed"
+    task = (read_queue("--states=all") or {}).get(place_of(folder))
+    lines = [line.strip() for path in logs for line in path.read_text(errors="replace").splitlines()]
     causes = [line for line in lines if line and not line.startswith("srun:")] or ["see `contrastbench logs`"]
-    return f"Slurm job {job_of(mark)} ended{f' ({task.state})' if task else ''}: {causes[-1]}"
+    return f"Slurm job {task.job} ended ({task.state}): {causes[-1]}" if task else f"its Slurm job ended: {causes[-1]}"

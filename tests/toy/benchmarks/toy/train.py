@@ -104,6 +104,7 @@ def go_wrong(failure: str, epoch: int) -> None:
         hoard = []
         while True:
             hoard.append(torch.ones(2_000_000))
+            time.sleep(0.02)
     if failure == "nan":
         raise FloatingPointError(f"loss became nan in epoch {epoch}")
     if failure == "memory":
