@@ -82,7 +82,7 @@ def _work_grid(planned: Iterable[Planned]) -> Grid | None:
         if each.state.name == "running" and each.state.claim:
             claim = each.state.claim
             labels = (each.run.key[:8], each.run.dataset, each.run.method, str(each.run.seed))
-            where = (claim.owner["host"], claim.owner.get("job") or "local")
+            where = (str(claim.owner.get("host", "?")), claim.owner.get("job") or "local")
             grid.add_row(*labels, _epoch(each, claim.folder), *where, f"{claims.heartbeat_age(claim):.0f} s ago")
     return grid if grid.row_count else None
 

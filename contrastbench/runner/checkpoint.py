@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files, rows
-from contrastbench.runner.code import Code, differing
+from contrastbench.runner.code import Code, differing, named
 from contrastbench.runner.code import sha256_of as sha256_of_code
 from contrastbench.runner.log import Log
 
@@ -99,16 +99,14 @@ class Checkpoint:
                 raise ValueError(f"{self._file} is damaged (it holds no parts)")
         except ValueError as error:
             return self._put_aside("damaged", str(error))
-        before = saved.get("code", {"code of an earlier version": ""})
+        before = saved.get("code")  # None: an earlier version of this file saved it
         self.code_before = saved.get("code_before", [])
-        if before == self.code:
-            return saved
-        changed = differing(before, self.code)
-        some = ", ".join(changed[:3]) + f" and {len(changed) - 3} more" * (len(changed) > 3)
-        if not self.resume_anyway:
-            return self._put_aside("other_code", f"{self._file} was saved by other code ({some})")
-        self.log.note(f"goes on from what other code saved ({some})")
-        self.code_before = [*self.code_before, sha256_of_code(before)]
+        if before != self.code:
+            some = named(differing(before, self.code)) if before is not None else "an earlier version"
+            if not self.resume_anyway:
+                return self._put_aside("other_code", f"{self._file} was saved by other code ({some})")
+            self.log.note(f"goes on from what other code saved ({some})")
+            self.code_before = [*self.code_before, sha256_of_code(before or {})]
         return saved
 
     def _put_aside(self, why: str, problem: str) -> dict[str, Any]:

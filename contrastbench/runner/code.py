@@ -31,8 +31,7 @@ Import = tuple[str, str]  # a module, and the name that is taken from it; "" for
 @cache
 def code_of(paper: str, stage: str) -> Code:
     """The files that a stage computes with: the one its function is in, and all that this imports, however far away."""
-    function = load_paper(paper).stage(stage).function
-    module, _, name = function.rpartition(".")
+    module, _, name = load_paper(paper).stage(stage).function.rpartition(".")
     code: Code = {}
     to_see: list[Import] = [(f"benchmarks.{paper}.{module}", name)]
     seen: set[Import] = set()
@@ -40,13 +39,9 @@ def code_of(paper: str, stage: str) -> Code:
         here = to_see.pop()
         source = None if here in seen else _source(here[0])
         seen.add(here)
-        if source is None:
-            continue
-        if (
-            here[1] in source.passed_on
-        ):  # `from contrastbench.losses import hcl`: the file that defines it, no other loss
+        if source and here[1] in source.passed_on:  # a loss that losses/__init__.py passes on: only the loss's own file
             to_see.append(source.passed_on[here[1]])
-        else:
+        elif source:
             code[source.path] = source.sha256
             to_see += source.imports
     return dict(sorted(code.items()))

@@ -85,14 +85,12 @@ def assist(folder: Path, host: Host) -> None:
         _result(ticket, host, _checkpoint(ticket, folder, Log(), agree, assists=True), Log())
 
 
-def give_up(
-    folder: Path, host: Host, status: str, message: str, *, error_type: str = "", node: str | None = None
-) -> None:
+def give_up(folder: Path, host: Host, status: str, message: str, **more: str) -> None:
     """Writes the row of a run that its launcher does not try again, e.g. ``timed_out`` after too many attempts.
 
     Args:
-        error_type: the status where it is left out.
-        node: the machine that is at fault, by its scheduler's name, if one is.
+        more: further fields of the row's ``error``, such as the ``node`` that is at fault. Its ``type`` is the status
+            unless it is given.
     """
     if (folder / "row.json").exists():
         return
@@ -105,7 +103,7 @@ def give_up(
         print(message)
     ticket, log = read_ticket(folder), Log(folder)
     log.epoch = log.last_epoch()
-    error = {"type": error_type or status, "message": message} | ({"node": node} if node else {})
+    error = {"type": status, "message": message, **more}
     outcome = {"metrics": {}, "series": {}, "status": status, "error": error, "artefact_sha256": None}
     outcome |= {"artefacts_read": {}, "seconds": None, "peak_mb": None, "started": None}
     if host.device != "none":  # "none": no device did anything, as on a node whose GPU does not work

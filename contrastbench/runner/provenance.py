@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -63,51 +64,46 @@ def is_in_history(commit: str) -> bool:
 @cache
 def versions() -> dict[str, str]:
     """Python, the project and the packages that it needs to run, as installed here."""
-    found = {"python": platform.python_version()}
-    for name in sorted({"contrastbench", *_required()}):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    needed = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in _requirements()]
+    there = {"python": platform.python_version()}
+    for name in sorted({"contrastbench", *needed}):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            there[name] = metadata.version(name)
+    return there
 
 
-def _required() -> list[str]:
-    """The names of the packages in pyproject.toml, or where the project is installed without it, in its metadata."""
+def _requirements() -> list[str]:
+    """From pyproject.toml, or where the project is installed without it, from its metadata."""
     file = PROJECT / "pyproject.toml"
     if file.exists():
-        requirements = tomllib.loads(file.read_text())["project"]["dependencies"]
-    else:
-        requirements = [line for line in metadata.requires("contrastbench") or () if "extra ==" not in line]
-    return [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in requirements]
+        return tomllib.loads(file.read_text())["project"]["dependencies"]
+    return [line for line in metadata.requires("contrastbench") or () if "extra ==" not in line]
 
 
 @cache
 def host() -> dict[str, str]:
     """The kind of machine: rows are equal bit for bit only on the same kind."""
-    return {"machine": platform.machine(), "cpu": _cpu_model(), "generation": _cpu_generation()}
+    return {"machine": platform.machine(), "cpu": _cpu().get("model name", "unknown"), "generation": _cpu_generation()}
 
 
-def _cpu_model() -> str:
+@cache
+def _cpu() -> dict[str, str]:
+    """What Linux says of the first core: "model name", "cpu family", "model", "stepping" and more; else nothing."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    first = info.read_text().partition("\n\n")[0] if info.exists() else ""
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
 
 
 def _cpu_generation() -> str:
     """``family 25, model 1, stepping 1``: a cloud's model name hides it, and the last bits of a sum depend on it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    known = {short: values.get(name) for short, name in (("family", "cpu family"), ("model", "model"))}
-    known["stepping"] = values.get("stepping")
-    return ", ".join(f"{name} {value}" for name, value in known.items() if value) or "unknown"
+    fields = {"family": "cpu family", "model": "model", "stepping": "stepping"}
+    return ", ".join(f"{word} {_cpu()[name]}" for word, name in fields.items() if _cpu().get(name)) or "unknown"
 
 
 def device_kind(device: str) -> str:
     """``cpu`` with its model or the GPU's name: what measured times are comparable on."""
     if device == "cpu":
-        return f"cpu ({_cpu_model()})"
+        return f"cpu ({_cpu().get('model name', 'unknown')})"
     if device == "none":  # nothing was computed: the node's GPU did not work
         return device
     import torch

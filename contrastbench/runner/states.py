@@ -177,32 +177,32 @@ def forget_queued(folder: Path) -> None:
 
 
 def retry(folder: Path) -> None:
-    """Puts a failed run back: its row is kept as ``failed.<attempt>.json``.
-
-    Its checkpoint goes, unless it only ran out of time.
-    """
+    """Puts a failed run back. Its checkpoint goes, unless it only ran out of time."""
     row = rows.read_row(folder / "row.json")
     if row["status"] not in FAILURES:
         raise ValueError(f"run {folder.name[:12]} is {row['status']}; only {', '.join(FAILURES)} can be retried")
-    if row["status"] != "timed_out":  # that one only needs more time
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
-    (folder / "row.json").rename(folder / f"failed.{row['attempt']}.json")
+    _put_back(folder, row, "failed", goes_on=row["status"] == "timed_out")
 
 
 def redo_if_lost(folder: Path) -> None:
-    """Puts a finished run back if its artefact is lost or damaged: its row is kept as ``lost.<attempt>.json``."""
+    """Puts a finished run back if its artefact is lost or damaged."""
     if not (folder / "row.json").exists():  # another command has just put it back
         return
     row = rows.read_row(folder / "row.json")
     if lost_artefact(folder, row):
-        (folder / "row.json").rename(folder / f"lost.{row['attempt']}.json")
+        _put_back(folder, row, "lost")
 
 
 def redo_with_code_as_it_is(folder: Path) -> None:
-    """Puts a finished run of other code back: its row is kept as ``changed.<attempt>.json``."""
-    row = rows.read_row(folder / "row.json")
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    (folder / "row.json").rename(folder / f"changed.{row['attempt']}.json")
+    """Puts a finished run of other code back."""
+    _put_back(folder, rows.read_row(folder / "row.json"), "changed")
+
+
+def _put_back(folder: Path, row: rows.Row, why: str, goes_on: bool = False) -> None:
+    """Has a run done again: its row is kept as ``<why>.<attempt>.json``."""
+    if not goes_on:
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    (folder / "row.json").rename(folder / f"{why}.{row['attempt']}.json")
 
 
 def rows_set_aside(folder: Path) -> int:

@@ -91,7 +91,6 @@ def launch(
     scheduler_job: str | None = None,
     one_at_a_time: bool = False,
     stopping: Callable[[], bool] = lambda: False,
-    unwanted: Callable[[Job], str] = lambda job: "",
 ) -> Outcome:
     """Does the jobs and returns what became of each. Ctrl-C saves the running ones and raises KeyboardInterrupt.
 
@@ -105,9 +104,8 @@ def launch(
         scheduler_job: the Slurm job that this queue is inside of, if it is in one.
         one_at_a_time: no run has a neighbour, since together they took too much memory before.
         stopping: once it says True no run is begun and no lost worker replaced; what is at work may end.
-        unwanted: why a run is not to be begun (or begun again) any more; empty if it is.
     """
-    queue = _Queue(jobs, watch, stopping, unwanted, scheduler_job, one_at_a_time)
+    queue = _Queue(jobs, watch, stopping, scheduler_job, one_at_a_time)
     for job in queue.waiting if not scheduler_job else ():
         mark_queued(job.folder, launcher="local")
     heard: SimpleQueue[_Heard] = SimpleQueue()
@@ -189,13 +187,11 @@ class _Queue:
         jobs: Sequence[Job],
         watch: Watch,
         stopping: Callable[[], bool],
-        unwanted: Callable[[Job], str],
         scheduler_job: str | None,
         one_at_a_time: bool,
     ) -> None:
         self.waiting = list(in_order(jobs))
-        self.watch, self.stopping, self.unwanted = watch, stopping, unwanted
-        self.scheduler_job = scheduler_job
+        self.watch, self.stopping, self.scheduler_job = watch, stopping, scheduler_job
         self.one_at_a_time = one_at_a_time  # also from when a run is killed for the memory it took
         self.attempts: Counter[Path] = Counter()
         self.outcome = Outcome()
@@ -235,7 +231,7 @@ class _Queue:
         for job in list(self.waiting):
             if not slot.device.startswith(job.device):
                 continue
-            ready = self.unwanted(job) or readiness(job)
+            ready = readiness(job)
             if ready == "waiting":
                 continue
             self.waiting.remove(job)
@@ -268,9 +264,7 @@ class _Queue:
         if job is None:
             return
         self.attempts[job.folder] += 1
-        if reason := self.unwanted(job):
-            self._give_up(job, reason)
-        elif worker.process.poll() == -signal.SIGKILL and kills_for_memory() > self._kills:
+        if worker.process.poll() == -signal.SIGKILL and kills_for_memory() > self._kills:
             self._kills += 1
             self.one_at_a_time = True  # it may have been its neighbours' memory too
             message = killed_for_memory()

@@ -77,7 +77,7 @@ class Task(Checkpointable):
         if self.profile.run_device != "cpu" and (problem := gpu_problem()):
             node = os.environ.get("SLURMD_NODENAME", socket.gethostname())
             said = f'node {node} has no working GPU ({problem}); [sbatch] exclude = "{node}" leaves it out'
-            self._give_up(self._to_do(), "failed", said, device="none", error_type="NoWorkingGPU", node=node)
+            self._give_up(self._to_do(), "failed", said, device="none", type="NoWorkingGPU", node=node)
         kills = sorted(int(path.suffix[1:]) for path in self.submission.glob(f"{self.job}.out_of_memory.*"))
         if len(kills) > 1 and kills[-1] == self.start - 1:  # again, though its runs were alone
             self._give_up(self._begun()[-1:], "out_of_memory", local.killed_for_memory())
