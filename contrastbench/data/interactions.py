@@ -23,6 +23,7 @@ from contrastbench.data.kinds.interactions import places
 
 PADDING = 0  # no item has this number
 FEWEST = 3  # items of a user: one to train on, one for validation, one for the test
+MOVIELENS = "ml-100k"  # kinds/pairs.py declares it
 RAREST = 5  # documents that a word of the embedded set must occur in
 LOOSEST = 10  # an item's number is an index into a table of embeddings: the largest is at most so many times the items,
 SPARE = 10_000  # and this many more
@@ -96,9 +97,12 @@ def load_interactions(
 
     Two layouts: "user item item ..." in time order, a line for each user (NAME.txt), and RecBole's table of single
     actions with user_id, item_id and timestamp (NAME.inter), whose items are numbered here in the order of the file.
+    MovieLens-100k (ml-100k), declared as pairs, is such a table, too.
 
     Args:
-        name: a name of ``contrastbench data list``.
+        name: a name of ``contrastbench data list``. Behind an @ may stand how many actions a user and an item of a
+            table need at least, as in ``NAME@5``: the others are left out, again and again until none is left, as by
+            RecBole's ``min_user_inter_num`` and ``min_item_inter_num``.
         root: the data root; None means $CONTRASTBENCH_DATA, or ~/.cache/contrastbench.
         download: nothing is downloaded, whatever it says.
 
@@ -108,16 +112,30 @@ def load_interactions(
     folder = catalogue.data_root(root)
     if name == "gensim_sequences":
         return Interactions(name, tuple(_gensim_sequences()[0]), "embedded")
-    looked_at = places(name, folder)
+    file, at, number = name.partition("@")
+    if at and not (number.isdecimal() and int(number)):
+        raise ValueError(f"behind the @ of {name!r} must stand a whole number of actions, at least 1")
+    least = int(number or 0)
+    if file == MOVIELENS:
+        from contrastbench.data.pairs import movielens  # which reads this module's sets
+
+        return Interactions(name, tuple(_recbole_table(movielens(folder), MOVIELENS, least)), "package")
+    looked_at = places(file, folder)
     there = [path for path in looked_at if path.is_file()]
     if not there:
-        catalogue.describe(name, "interactions", root)
-        raise ValueError(f"sequences {name!r} not found in {folder} (looked for recsys/seq/{looked_at[0].name})")
-    read = _lines_of_users if there[0].suffix == ".txt" else _recbole_table
-    sequences = tuple(read(there[0]))
+        catalogue.describe(file, "interactions", root)
+        raise ValueError(f"sequences {file!r} not found in {folder} (looked for recsys/seq/{looked_at[0].name})")
+    path = there[0]
+    if path.suffix == ".txt" and least:
+        raise ValueError(f"{path} has a line for each user: only a table of single actions (.inter) can be cut by @")
+    if path.suffix == ".txt":
+        sequences = _lines_of_users(path)
+    else:
+        sequences = _recbole_table(text_of(path.read_bytes(), str(path)), str(path), least)
     if len(sequences) < 2:
-        raise ValueError(f"{there[0]} has {len(sequences)} users; at least 2 are needed")
-    return Interactions(name, sequences, "data root")
+        frequent = f" with {least} actions" if least else ""
+        raise ValueError(f"{path} has {len(sequences)} users{frequent}; at least 2 are needed")
+    return Interactions(name, tuple(sequences), "data root")
 
 
 def _lines_of_users(path: Path) -> list[np.ndarray]:
@@ -161,32 +179,45 @@ def _check_dense(sequences: dict[int, np.ndarray], path: Path) -> None:
             raise ValueError(f"{found}; give them the numbers 1 to {items} (up to {most} are taken)")
 
 
-def _recbole_table(path: Path) -> list[np.ndarray]:
-    """The items of each user by time; of equal times in the file's order. Users and items by first appearance."""
-    header, *lines = text_of(path.read_bytes(), str(path)).splitlines()
+def _recbole_table(text: str, path: str, least: int) -> list[np.ndarray]:
+    """The items of each user by time; of equal times in the file's order. Users and items by first appearance.
+
+    Args:
+        least: actions of a user and of an item; those with fewer are left out.
+    """
+    header, *lines = text.splitlines()
     columns = [column.partition(":")[0] for column in header.split("\t")]
     if missing := [column for column in ("user_id", "item_id", "timestamp") if column not in columns]:
         raise ValueError(f"{path}:1: the header lacks {', '.join(missing)}; it has: {', '.join(columns)}")
     user, item, time = (columns.index(column) for column in ("user_id", "item_id", "timestamp"))
-    numbers: dict[str, int] = {}
-    actions: dict[str, list[tuple[float, int]]] = {}
+    actions: list[tuple[str, str, float]] = []
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")
         try:
             when = float(fields[time])
-            action = (when, numbers.setdefault(fields[item], len(numbers) + 1))
-            actions.setdefault(fields[user], []).append(action)
+            actions.append((fields[user], fields[item], when))
         except (ValueError, IndexError):
             when = math.nan
         if not math.isfinite(when):
             raise ValueError(
                 f"{path}:{number}: a line must have {len(columns)} fields and a finite time, got {line[:40]!r}"
             )
-    by_time = (sorted(made, key=lambda action: action[0]) for made in actions.values())
+    numbers: dict[str, int] = {}
+    by_user: dict[str, list[tuple[float, int]]] = {}
+    for name, thing, when in _frequent(actions, least):
+        by_user.setdefault(name, []).append((when, numbers.setdefault(thing, len(numbers) + 1)))
+    by_time = (sorted(made, key=lambda action: action[0]) for made in by_user.values())
     return [
-        _check_items(np.array([item for _, item in made]), f"{path}, user {user}")
-        for user, made in zip(actions, by_time, strict=True)
+        _check_items(np.array([item for _, item in made]), f"{path}, user {name}")
+        for name, made in zip(by_user, by_time, strict=True)
     ]
+
+
+def _frequent(actions: list[tuple[str, str, float]], least: int) -> list[tuple[str, str, float]]:
+    """The actions of users and items that have at least so many of those that are left."""
+    users, items = (Counter(action[place] for action in actions) for place in (0, 1))
+    kept = [action for action in actions if min(users[action[0]], items[action[1]]) >= least]
+    return kept if len(kept) == len(actions) else _frequent(kept, least)
 
 
 def gensim_words() -> list[str]:

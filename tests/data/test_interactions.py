@@ -109,6 +109,35 @@ def test_a_bad_table_gets_one_line(content, message, tmp_path):
         load_interactions("mine", tmp_path)
 
 
+ACTIONS = ("ua", "ub", "uc", "va", "vb", "vc", "xa", "xd", "wd")  # user, item
+TABLE = "user_id\titem_id\ttimestamp\n" + "".join(f"{user}\t{item}\t{n}\n" for n, (user, item) in enumerate(ACTIONS))
+
+
+def test_users_and_items_with_few_actions_are_left_out_until_none_is_left(tmp_path):
+    """w has one action; without it d has one, and without d x has one."""
+    file(tmp_path, TABLE, "mine.inter")
+    with pytest.raises(ValueError, match="mine.inter, user x: a user needs at least 3 items"):
+        load_interactions("mine", tmp_path)
+    assert [each.tolist() for each in load_interactions("mine@2", tmp_path).sequences] == [[1, 2, 3], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine@", "behind the @ of 'mine@' must stand a whole number of actions, at least 1"),
+        ("mine@few", "behind the @ of 'mine@few' must stand a whole number of actions"),
+        ("mine@3", "mine.inter has 0 users with 3 actions; at least 2 are needed"),
+        ("lines@3", "lines.txt has a line for each user: only a table of single actions .* can be cut by @"),
+        ("ml-100k", "ml-100k is not here: `contrastbench data fetch ml-100k` gets it"),
+    ],
+)
+def test_a_bad_cut_gets_one_line(name, message, tmp_path):
+    file(tmp_path, TABLE, "mine.inter")
+    file(tmp_path, "1 1 2 3\n2 2 4 1\n", "lines.txt")
+    with pytest.raises(ValueError, match=message):
+        load_interactions(name, tmp_path)
+
+
 def test_a_set_that_is_not_here_is_told_where_to_lie(tmp_path):
     with pytest.raises(ValueError, match="'LastFM' not found in .*looked for recsys/seq/LastFM.txt"):
         load_interactions("LastFM", tmp_path)
