@@ -48,7 +48,7 @@ def root(tmp_path, monkeypatch):
 
 
 def run(config: Released = CONFIG, **more):
-    return released.released(config, seed=0, device="cpu", checkpoint=more.get("checkpoint", Keeps()), log=Log())
+    return released.rank_by_weights(config, seed=0, device="cpu", checkpoint=more.get("checkpoint", Keeps()), log=Log())
 
 
 def test_the_encoder_of_the_file_is_the_one_that_was_saved(root):

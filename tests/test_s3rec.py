@@ -118,7 +118,7 @@ def test_the_loss_of_hidden_runs_equals_its_formula():
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts_in_any_number_of_pieces():
-    made = s3rec.built(TINY, task := s3rec.load_prefixes(TINY), 0, Log()).double().eval()
+    made = s3rec.build(TINY, task := s3rec.load_prefixes(TINY), 0, Log()).double().eval()
     losses = {}
     for pieces in (1, 3):
         config = dataclasses.replace(TINY, pieces=pieces)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from interrupted import killed_and_resumed
 
-from benchmarks.sentence_embeddings import figures, simcse, speed, speed_ways, tables
+from benchmarks.sentence_embeddings import figures, simcse, speed, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
 from benchmarks.sentence_embeddings.config import TRANSFER, QuickThoughts, SimCSE, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
@@ -270,7 +270,7 @@ def texts_of(count: int) -> list[str]:
 def test_speed_compares_equal_embeddings(tiny_bert):
     encoder, tokenize = pretrained_encoder(tiny_bert, pooler="avg", longest=32, rng=generator(0, "weights"))
     rows = tokenize(texts_of(150))
-    np.testing.assert_allclose(speed_ways.padded_features(encoder, rows), text_features(encoder, rows), atol=1e-5)
+    np.testing.assert_allclose(speed.padded_features(encoder, rows), text_features(encoder, rows), atol=1e-5)
 
 
 def test_speed_compares_equal_losses_with_sentence_transformers(tiny_bert):
@@ -278,14 +278,11 @@ def test_speed_compares_equal_losses_with_sentence_transformers(tiny_bert):
     pytest.importorskip("sentence_transformers")
     config = dataclasses.replace(speed.SETTINGS, batch=8, data="SNLI")
     texts = texts_of(48)
-    ways, sentences = speed_ways.training(config, [texts[:16], texts[16:32], texts[32:]], tiny_bert)
-    assert ways.keys() == {speed_ways.OURS, speed_ways.PADDED, speed_ways.THEIRS} and sentences == 48
-    lines = speed.timed(
-        "training", {name: ways[name] for name in (speed_ways.OURS, speed_ways.PADDED)}, sentences, turns=1
-    )
-    assert [line["way"] for line in lines] == [speed_ways.OURS, speed_ways.PADDED] and lines[1][
-        "times_padded"
-    ] == "1.00"
+    ways, sentences = speed.training(config, [texts[:16], texts[16:32], texts[32:]], tiny_bert)
+    assert ways.keys() == {speed.OURS, speed.PADDED, speed.THEIRS} and sentences == 48
+    two = {name: ways[name] for name in (speed.OURS, speed.PADDED)}
+    lines = [*speed.lines_of("training", two, sentences, turns=1)]
+    assert [line["way"] for line in lines] == [*two] and lines[1]["times_padded"] == "1.00"
 
 
 def row(seed: int, config: Any, stage: str = "simcse", **metrics: float) -> dict[str, Any]:

@@ -108,14 +108,14 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(change, tmp_path):
 
 def test_training_stops_when_the_validation_score_stays_and_the_best_epoch_is_tested(monkeypatch):
     scores = iter([3.0, 5.0, 5.0, 4.0, 4.5, 9.0])
-    ranked = sasrec.ranked
+    rank = sasrec.rank
 
     def given(encoder, task, part, *arguments):
         if part == "validation":
             return {"validation_ndcg20_zeroed_percent": next(scores)}
-        return ranked(encoder, task, part, *arguments)
+        return rank(encoder, task, part, *arguments)
 
-    monkeypatch.setattr(sasrec, "ranked", given)
+    monkeypatch.setattr(sasrec, "rank", given)
     epochs: list[int] = []
     log = Log(watch=lambda line: epochs.append(line["epoch"]) if "epoch" in line else None)
     config = dataclasses.replace(TINY, epochs=9, patience=3)
@@ -400,7 +400,7 @@ def test_centres_go_on_from_the_last_ones():
     epochs = {}
     for k_means in ("anew", "continued"):
         task = batches.load_task(dataclasses.replace(config, k_means=k_means))
-        encoder, last = sasrec.built(task.config, task, 0), {}
+        encoder, last = sasrec.build(task.config, task, 0), {}
         epochs[k_means] = [next(task.epoch(0, epoch, encoder, last))["centres"] for epoch in range(2)]
     assert torch.equal(epochs["anew"][0], epochs["continued"][0])
     assert not torch.allclose(epochs["anew"][1], epochs["continued"][1])

@@ -167,7 +167,7 @@ def hcl(beta: float) -> dict[str, Any]:
     return {"loss": "hcl" if beta else "dcl", "tau_plus": TAU_PLUS, "beta": beta}
 
 
-def tested(on: On, columns: Mapping[str, str]) -> Mapping[str, str]:
+def columns_here(on: On, columns: Mapping[str, str]) -> Mapping[str, str]:
     """The columns; where only what pip installs is tested, those."""
     return EMBEDDED if on.scale in ("smoke", "quick") else columns
 
@@ -187,7 +187,7 @@ def transfer(on: On) -> list[Line]:
     if on.scale in ("lite", "paper"):
         base = on.base.thoughts
         runs.append(simcse(on, "MiniLM (trained elsewhere)", replace(READY, tests=base.tests, folds=base.folds)))
-    return [line(run, {"method": run.method}, tested(on, TRANSFER_TESTS)) for run in runs]
+    return [line(run, {"method": run.method}, columns_here(on, TRANSFER_TESTS)) for run in runs]
 
 
 def books(on: On) -> list[Line]:
@@ -234,7 +234,7 @@ def sts(on: On) -> list[Line]:
     if on.scale != "smoke":
         configs["MiniLM (trained elsewhere)"] = replace(READY, tests=(*ALL_STS, "SICK-R-all"))
     runs = [*starts(on), *(simcse(on, method, config) for method, config in configs.items())]
-    return [line(run, {"method": run.method}, tested(on, STS_TESTS), baseline=runs[0].method) for run in runs]
+    return [line(run, {"method": run.method}, columns_here(on, STS_TESTS), baseline=runs[0].method) for run in runs]
 
 
 def beta(on: On) -> list[Line]:
@@ -242,7 +242,7 @@ def beta(on: On) -> list[Line]:
 
 
 def over_beta(on: On) -> list[tuple[Run, Changes, Mapping[str, str]]]:
-    columns = tested(on, {"transfer average": TRANSFER_AVERAGE})
+    columns = columns_here(on, {"transfer average": TRANSFER_AVERAGE})
     runs = []
     for value in (0.0, *BETAS) if on.scale != "smoke" else (0.0, BETAS[0]):
         run = quick_thoughts(on, f"HCL beta={value:g}", **hcl(value))
@@ -255,7 +255,7 @@ def over_beta(on: On) -> list[tuple[Run, Changes, Mapping[str, str]]]:
 
 def tau_plus(on: On) -> list[Line]:
     values = {"paper": (0.005, 0.01, 0.05, 0.1), "lite": (0.005, 0.01, 0.1), "smoke": (0.01,)}[on.scale]
-    columns = tested(on, {"transfer average": TRANSFER_AVERAGE} if on.scale == "lite" else TRANSFER_TESTS)
+    columns = columns_here(on, {"transfer average": TRANSFER_AVERAGE} if on.scale == "lite" else TRANSFER_TESTS)
     lines = [line(quick_thoughts(on, "QT (biased)"), {"tau_plus": 0.0}, columns)]
     for value in values:
         run = quick_thoughts(on, f"DCL tau={value:g}", loss="dcl", tau_plus=value)
@@ -266,7 +266,7 @@ def tau_plus(on: On) -> list[Line]:
 def axis(on: On, base: SimCSE, name: str, values: Mapping[str, Any]) -> list[Line]:
     """SimCSE with one field changed: the average over the tests, and STS-B's development part."""
     return [
-        line(simcse(on, method, replace(base, **{name: value})), {name: value}, tested(on, STS_AND_DEV))
+        line(simcse(on, method, replace(base, **{name: value})), {name: value}, columns_here(on, STS_AND_DEV))
         for method, value in values.items()
     ]
 
@@ -278,12 +278,12 @@ def temperature(on: On) -> list[Line]:
 
 def pooler(on: On) -> list[Line]:
     if on.scale == "lite":
-        return pooled(on)
+        return poolers_at_lite(on)
     lines = axis(on, on.base.unsupervised, "pooler", {name: name for name in POOLERS})
     return lines + axis(on, on.base.supervised, "pooler", {f"{name}, supervised": name for name in POOLERS})
 
 
-def pooled(on: On) -> list[Line]:
+def poolers_at_lite(on: On) -> list[Line]:
     """Poolers of a pretrained model before training and after it; the layer of `cls` is random before."""
     runs = []
     for pooler in ("cls_before_pooler", "cls", "avg", "avg_first_last"):

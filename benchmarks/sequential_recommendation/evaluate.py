@@ -18,7 +18,7 @@ from contrastbench.runner import Checkpoint, Log
 
 
 @torch.no_grad()
-def ranked(
+def rank(
     encoder: SequenceEncoder,
     split: Split,
     part: str,

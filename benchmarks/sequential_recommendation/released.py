@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.sequential_recommendation.batches import read_interactions
 from benchmarks.sequential_recommendation.config import Released
-from benchmarks.sequential_recommendation.evaluate import ranked
+from benchmarks.sequential_recommendation.evaluate import rank
 from contrastbench.data import data_root
 from contrastbench.data.interactions import Split
 from contrastbench.encoders.sequences import SequenceEncoder
@@ -31,14 +31,14 @@ IN_A_LAYER = {
 OF_PRE_TRAINING = ("attribute_embeddings", "aap_norm", "mip_norm", "map_norm", "sp_norm")  # which tests do not use
 
 
-def released(config: Released, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+def rank_by_weights(config: Released, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Ranks the test items by the weights. Nothing is trained, and nothing is random."""
     data = read_interactions(config.dataset)
     log.data(config.dataset, data.sha256)
     encoder = read_weights(config, data.items, log).to(device)
     log.selected_by("by the weights' authors")
     ranks: dict[str, Tensor] = {}
-    metrics = ranked(encoder, Split(data), "test", RULES, device, ranks)
+    metrics = rank(encoder, Split(data), "test", RULES, device, ranks)
     checkpoint.keep(encoder=encoder, ranks=ranks)
     return metrics
 

@@ -51,7 +51,7 @@ def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint
     """Trains on all four losses at once; keeps the encoder of the last epoch."""
     task = load_prefixes(config)
     log.data(config.dataset, task.data.sha256)
-    model = built(config, task, seed, log).to(device)
+    model = build(config, task, seed, log).to(device)
     step = training_step(config, model, device)
     last: dict[str, float] = {}
     parts = {"model": model, "optimizer": step.optimizer, "last": last}
@@ -69,7 +69,7 @@ def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint
     return {"training_loss_of_a_batch_nats": last["loss"]}
 
 
-def built(config: Pretrain, task: Prefixes, seed: int, log: Log) -> Pretraining:
+def build(config: Pretrain, task: Prefixes, seed: int, log: Log) -> Pretraining:
     """The model with its first weights; the encoder's are those that SASRec begins with under the same seed.
 
     Raises:
@@ -95,7 +95,7 @@ def training_step(config: Pretrain, model: Pretraining, device: str) -> Training
 def step_of_a_run(config: Pretrain, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
     """The training step of a run, and its inputs."""
     task = load_prefixes(config)
-    model = built(config, task, seed, Log()).to(device).train()
+    model = build(config, task, seed, Log()).to(device).train()
     inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch))
     return training_step(config, model, device), inputs
 

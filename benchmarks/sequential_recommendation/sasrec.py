@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 from benchmarks.sequential_recommendation import iclrec
 from benchmarks.sequential_recommendation.batches import VIEWS, WHOLE, Task, load_task
 from benchmarks.sequential_recommendation.config import Train
-from benchmarks.sequential_recommendation.evaluate import ranked
+from benchmarks.sequential_recommendation.evaluate import rank
 from contrastbench import losses
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder, sequence_encoder
 from contrastbench.evaluation.ranking import RULES
@@ -25,7 +25,7 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
     """Trains until the validation score has not risen for some epochs, then tests the best epoch."""
     task = load_task(config)
     log.data(config.dataset, task.split.data.sha256)
-    encoder = built(config, task, seed).to(device)
+    encoder = build(config, task, seed).to(device)
     if config.start == "pretrain":
         start_from(encoder, checkpoint.needed("pretrain")["encoder"])
     step = training_step(config, encoder, device)
@@ -50,12 +50,12 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
         encoder.load_state_dict(best["state"])
     log.selected_by(f"best epoch by validation {config.selection}" if best else "last epoch")
     ranks: dict[str, Tensor] = {}
-    found = ranked(encoder, task.split, "test", RULES, device, ranks)
+    found = rank(encoder, task.split, "test", RULES, device, ranks)
     checkpoint.keep(encoder=encoder, ranks=ranks)
     return {**found, "selected_epoch": best.get("epoch", config.epochs - 1) + 1}
 
 
-def built(config: Train, task: Task, seed: int) -> SequenceEncoder:
+def build(config: Train, task: Task, seed: int) -> SequenceEncoder:
     sizes = {"width": config.width, "layers": config.layers, "heads": config.heads, "dropout": config.dropout}
     return sequence_encoder(task.items, config.longest, **sizes, rng=generator(seed, "weights"))
 
@@ -85,8 +85,8 @@ def training_step(config: Train, encoder: SequenceEncoder, device: str) -> Train
 def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
     """The training step of a run, and its inputs."""
     task = load_task(config)
-    start = built(config, task, seed)
-    encoder = built(config, task, seed).to(device).train()
+    start = build(config, task, seed)
+    encoder = build(config, task, seed).to(device).train()
     inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch, start))
     return training_step(config, encoder, device), inputs
 
@@ -183,7 +183,7 @@ def keep_best(
 ) -> dict[str, float]:
     """Keeps the weights if their validation score is the best so far; of equals, the first. Returns the score."""
     rule = config.selection.partition("_")[2]
-    found = ranked(encoder, task.split, "validation", (rule,), device)
+    found = rank(encoder, task.split, "validation", (rule,), device)
     name = f"validation_{config.selection}_percent"
     if not best or found[name] > best["score"]:
         state = {key: value.detach().cpu().clone() for key, value in encoder.state_dict().items()}

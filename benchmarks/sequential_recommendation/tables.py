@@ -110,11 +110,11 @@ RELEASED = {
 }
 
 
-def trained(on: On, method: str, changes: Changes, settings: Changes | None = None) -> Line:
+def train_line(on: On, method: str, changes: Changes, settings: Changes | None = None) -> Line:
     """A method of the stage ``train`` under a name for people."""
     own = OWN.get(changes.get("views", on.base.views), {})
     config = replace(on.base, **{**own.get(on.scale, {}), **own.get(on.dataset, {}), **changes})
-    needs = {"pretrain": pretrained(on, method, config)} if config.start == "pretrain" else {}
+    needs = {"pretrain": pretraining_run(on, method, config)} if config.start == "pretrain" else {}
     ten = on.scale == "paper" and on.dataset == LASTFM and method in TEN_SEEDS_ON_LASTFM
     run = _run(on, method, config, "train", "clean" if config.negatives == "untrained" else "published", needs)
     patient = on.scale == "paper" and method in PATIENT_METHODS
@@ -122,20 +122,20 @@ def trained(on: On, method: str, changes: Changes, settings: Changes | None = No
     return Line(run, {"method": method, **(settings or {})}, seeds=10 if ten else None, baseline=baseline)
 
 
-def pretrained(on: On, method: str, then: Train) -> Run:
+def pretraining_run(on: On, method: str, then: Train) -> Run:
     """S3-Rec's pre-training of the encoder that a run with the config ``then`` goes on with."""
     alike = {name: getattr(then, name) for name in Network.__dataclass_fields__ if name != "learning_rate"}
     changes = {**PRETRAINED_AT.get(on.scale, {}), **PRETRAINED_AT.get(on.dataset, {}), **PRETRAINED[method]}
     return _run(on, f"{method}: pre-training", Pretrain(**alike, **changes), "pretrain")
 
 
-def counted(on: On, method: str) -> Line:
+def count_line(on: On, method: str) -> Line:
     config = Count(on.dataset, on.base.users, **COUNTED[method])
     protocol = "clean" if config.method == "transitions" else "published"
     return Line(_run(on, method, config, "count", protocol), {"method": method}, deterministic=True)
 
 
-def released(on: On, method: str) -> Line:
+def released_line(on: On, method: str) -> Line:
     """The authors' weights; of S3-Rec the runs, one a seed, that go on from its one pre-training."""
     label = f"{method}, the authors' weights"
     run = _run(on, label, Released(on.dataset, RELEASED[on.dataset][method]), "released")
@@ -165,11 +165,11 @@ def _run(
 # ------------------------------------------------------------------------------------------- what each study compares
 
 
-def named(*methods: str) -> Callable[[On], list[Line]]:
+def lines_of(*methods: str) -> Callable[[On], list[Line]]:
     """A study of methods that have a name above."""
 
     def lines(on: On) -> list[Line]:
-        return [counted(on, name) if name in COUNTED else trained(on, name, METHODS[name]) for name in methods]
+        return [count_line(on, name) if name in COUNTED else train_line(on, name, METHODS[name]) for name in methods]
 
     return lines
 
@@ -182,22 +182,22 @@ def main(on: On) -> list[Line]:
     names += ["SASRec, CE", "CL4SRec, CE", "DuoRec"] if small else []
     names += ["SASRec, patience 40"] if on.scale == "paper" else []
     names += ["SASRec, patience 30"] if on.scale == "paper" and on.dataset == LASTFM else []
-    return named(*names)(on)
+    return lines_of(*names)(on)
 
 
 def pretraining(on: On) -> list[Line]:
-    authors = [released(on, "S3-Rec")] if on.scale == "paper" else []
-    return [*named("SASRec", *PRETRAINED)(on), *authors]
+    authors = [released_line(on, "S3-Rec")] if on.scale == "paper" else []
+    return [*lines_of("SASRec", *PRETRAINED)(on), *authors]
 
 
 def weights(on: On) -> list[Line]:
-    return [released(on, method) for method in RELEASED[on.dataset]]
+    return [released_line(on, method) for method in RELEASED[on.dataset]]
 
 
 def axis(on: On, name: str, values: Mapping[str, Changes], default: Any, base: str = "CL4SRec") -> list[Line]:
     """A method with one setting changed."""
     return [
-        trained(on, method, {**METHODS[base], **changes}, {name: changes.get(name, default)})
+        train_line(on, method, {**METHODS[base], **changes}, {name: changes.get(name, default)})
         for method, changes in values.items()
     ]
 
@@ -209,7 +209,7 @@ def beta(on: On) -> list[Line]:
 
 def weight(on: On) -> list[Line]:
     values = {f"lambda={weight:g}": {"weight": weight} for weight in (0.05, 0.1, 0.2, 0.5)}
-    return [trained(on, "lambda=0", {}, {"weight": 0.0}), *axis(on, "weight", values, 0.1)]
+    return [train_line(on, "lambda=0", {}, {"weight": 0.0}), *axis(on, "weight", values, 0.1)]
 
 
 def temperature(on: On) -> list[Line]:
@@ -251,19 +251,19 @@ STUDIES = [
     Study("released", "Do the weights that authors released give the numbers that they printed?",
           weights, only(EVERYWHERE, *RELEASED, at=["paper"]), columns("zeroed")),
     Study("movielens", "Does training beat counting on real interactions, in minutes? MovieLens-100k",
-          named("PopRec", "Transitions", "SASRec", "CL4SRec", "SASRec, CE"),
+          lines_of("PopRec", "Transitions", "SASRec", "CL4SRec", "SASRec, CE"),
           {"quick": [On("ml-100k", MOVIELENS)]}, columns("zeroed"), "SASRec"),
     Study("rules", "What is the treatment of seen items worth? Three rules of full ranking",
-          named("PopRec", "SASRec", "SASRec, CE"), SETTLED,
+          lines_of("PopRec", "SASRec", "SASRec, CE"), SETTLED,
           [*AT_10, *columns("unmasked", [10]), *columns("excluded", [10])], "SASRec"),
     Study("negatives", "What is it worth that the item of the test is never drawn as a negative?",
-          named("SASRec", "SASRec, clean negatives"), SETTLED, columns("zeroed", (10, 20)), "SASRec"),
+          lines_of("SASRec", "SASRec, clean negatives"), SETTLED, columns("zeroed", (10, 20)), "SASRec"),
     Study("loss", "One random negative, or all items? SASRec and both contrastive methods under both losses",
-          named("SASRec", "CL4SRec", "DuoRec, BCE", "SASRec, CE", "CL4SRec, CE", "DuoRec"), SETTLED,
+          lines_of("SASRec", "CL4SRec", "DuoRec, BCE", "SASRec, CE", "CL4SRec, CE", "DuoRec"), SETTLED,
           [*AT_10, *columns("unmasked", [10])], "SASRec",
           claims=(("CL4SRec, CE", "CL4SRec"), ("DuoRec", "DuoRec, BCE"))),
     Study("prefixes", "DuoRec's protocol: a row for each target, cross-entropy, no mask",
-          named("SASRec, CE", "CL4SRec, CE", "DuoRec"),
+          lines_of("SASRec, CE", "CL4SRec, CE", "DuoRec"),
           {"smoke": [On(WORDS, SMOKE_PREFIXES, seeds=2)], "paper": large(PREFIXES)},
           columns("unmasked"), "SASRec, CE"),
     Study("beta", "How hard should negatives be? HCL and DCL on CL4SRec's views", beta, SWEPT, AT_10, "NT-Xent"),
@@ -282,7 +282,7 @@ PAPER = Paper(
     stages={
         "train": Stage("sasrec.train", steps=("sasrec.step_of_a_run",)),
         "count": Stage("evaluate.count", CPU_ONLY),
-        "released": Stage("released.released", CPU_ONLY),
+        "released": Stage("released.rank_by_weights", CPU_ONLY),
         "pretrain": Stage("s3rec.pretrain", steps=("s3rec.step_of_a_run",)),
     },
     versions=PROTOCOL_VERSIONS,
