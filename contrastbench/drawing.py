@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 from contrastbench.evidence import Evidence, own_tables
 from contrastbench.papers import Paper
-from contrastbench.readmes import blocks
 from contrastbench.report import curves, html, plots, run_plots, style
 from contrastbench.runner.devices import cores
 from contrastbench.runner.log import read_curve
@@ -210,6 +209,6 @@ def _paper_input(evidence: Evidence) -> html.PaperInput:
         *(paper.name, paper.title, shown, evidence.here),
         states=evidence.states,
         figures=_figures_of_page(evidence),
-        findings=blocks.findings_of(paper.folder / "README.md"),
+        findings=[f"{each.claim.sentence} {each.words}" for each in evidence.claims],
         published=evidence.published,
     )

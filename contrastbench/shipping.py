@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from contrastbench import papers, verifying
+from contrastbench import papers, readmes, verifying
 from contrastbench.drawing import side_by_side, standard_figures, summary_figures
 from contrastbench.evidence import Evidence, gather
 from contrastbench.papers import Paper
-from contrastbench.readmes import blocks
 from contrastbench.report import style
 from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet
@@ -18,6 +17,8 @@ from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import RESULT_FIELDS, Row, rows_digest, rows_in, rows_shipped, write_shipped
 from contrastbench.runner.vocabulary import key_of
+from contrastbench.verdicts.cells import JoinedTable
+from contrastbench.verdicts.claims import Judged
 
 # What a run's settings brought about, failures too. Memory and time are limits of a machine: such a run is run again.
 SHIPPED = ("done", "failed", "diverged")
@@ -146,9 +147,14 @@ def write_generated(results: Path, changed: Collection[str] | None = None) -> No
         for path, content in made.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
+    tables, claims = _tables_and_claims(everything)
+    for template, paper in templates(results):
+        readmes.fill(template, tables, claims, paper, results)
+
+
+def _tables_and_claims(everything: Sequence[Evidence]) -> tuple[list[JoinedTable], dict[str, list[Judged]]]:
     tables = [table for evidence in everything for table in evidence.tables]
-    for path, paper in markdown_files(results):
-        blocks.fill_file(path, tables, paper, results)
+    return tables, {evidence.paper.name: evidence.claims for evidence in everything if evidence.claims}
 
 
 def generated_files(evidence: Evidence) -> dict[Path, bytes]:
@@ -184,9 +190,9 @@ def stale_results(results: Path) -> list[str]:
     if _are_the_projects_own(results):
         source = rows_digest(row for evidence in everything for row in evidence.shipped)
         problems += check_generated(summary_files(everything, results), source)
-    tables = [table for evidence in everything for table in evidence.tables]
+    tables, claims = _tables_and_claims(everything)
     return problems + [
-        line for path, paper in markdown_files(results) for line in blocks.check_file(path, tables, paper, results)
+        line for path, paper in templates(results) for line in readmes.check(path, tables, claims, paper, results)
     ]
 
 
@@ -238,15 +244,15 @@ def _are_the_projects_own(results: Path) -> bool:
     return results.resolve() == PROJECT / "results"
 
 
-def markdown_files(results: Path) -> Iterator[tuple[Path, str]]:
-    """The Markdown files that take tables and numbers from rows, each with its paper ("" for the project's).
+def templates(results: Path) -> Iterator[tuple[Path, str]]:
+    """The templates of READMEs that take tables and numbers from rows, each with its paper ("" for the project's).
 
     Only the project's own results fill them; for any other results folder there are none.
     """
     if not _are_the_projects_own(results):
         return
-    yield PROJECT / "README.md", ""
+    yield PROJECT / readmes.TEMPLATE, ""
     for name in papers.names():
-        path = papers.paper(name).folder / "README.md"
+        path = papers.paper(name).folder / readmes.TEMPLATE
         if path.exists():
             yield path, name

@@ -40,7 +40,7 @@ ARROWS = {
     "evidence": {"runner", "papers", "selection", "verdicts"},
     "drawing": {"runner", "papers", "selection", "verdicts", "evidence", "report", "readmes"},
     "verifying": {"runner", "verdicts", "evidence"},
-    "shipping": {"runner", "papers", "evidence", "drawing", "report", "readmes", "verifying"},
+    "shipping": {"runner", "papers", "evidence", "drawing", "report", "readmes", "verdicts", "verifying"},
     "cli": {
         *("runner", "verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "data"),
         *("evidence", "drawing", "shipping", "verifying"),

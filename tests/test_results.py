@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from command_line import contrastbench
 
-from contrastbench import drawing, papers, shipping, verifying
+from contrastbench import drawing, papers, readmes, shipping, verifying
 from contrastbench.evidence import Evidence, gather
-from contrastbench.readmes import blocks
 from contrastbench.report import style
 from contrastbench.report.style import new_figure
 from contrastbench.runner.rows import read_row, rows_digest, rows_shipped, sealed, write_row, write_shipped
@@ -31,15 +30,16 @@ def results(tmp_path):
 
 def test_committed_rows_are_whole_and_tables_and_readmes_follow_from_them():
     """All that ``verify`` looks at, without drawing: figures, which take a minute, must name these rows."""
-    tables = []
+    tables, claims = [], {}
     for evidence in (gather(papers.paper(name)) for name in papers.names()):
         assert verifying.problems_of_rows(evidence, shipping.standing(evidence), history=True) == []
         assert shipping.check_generated(shipping.generated_tables(evidence)) == []
         figures = (PROJECT / "results" / evidence.paper.name / "figures").glob("*")
         assert [path for path in figures if rows_digest(evidence.shipped).encode() not in path.read_bytes()] == []
         tables += evidence.tables
-    for path, paper in shipping.markdown_files(PROJECT / "results"):
-        assert blocks.check_file(path, tables, paper, PROJECT / "results") == []
+        claims[evidence.paper.name] = evidence.claims
+    for template, paper in shipping.templates(PROJECT / "results"):
+        assert readmes.check(template, tables, claims, paper, PROJECT / "results") == []
 
 
 @pytest.mark.slow

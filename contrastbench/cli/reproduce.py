@@ -187,7 +187,6 @@ def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Pa
     """Gathers the papers, writes their page and counts what it says of the cells that were asked for."""
     from contrastbench.drawing import write_page
     from contrastbench.evidence import EQUAL, OTHER_MACHINE, agreement, gather
-    from contrastbench.readmes.blocks import findings_of
 
     evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
     write_page(list(evidence.values()), page)
@@ -200,7 +199,9 @@ def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Pa
     agreements = {name: agreement(each) for name, each in evidence.items()}
     return {
         "verdicts": {name: dict(counts) for name, counts in verdicts.items()},
-        "findings": {name: findings_of(papers.paper(name).folder / "README.md")[:FINDINGS] for name in names},
+        "findings": {
+            name: [f"{each.claim.sentence} {each.words}" for each in evidence[name].claims[:FINDINGS]] for name in names
+        },
         "equal": {name: [each.counts[EQUAL], each.counts.total()] for name, each in agreements.items()},
         "elsewhere": sum(each.counts[OTHER_MACHINE] for each in agreements.values()),
         "judged": sum(each.judged for each in agreements.values()),
