@@ -26,7 +26,7 @@ from contrastbench.report.tables import LAYOUTS, markdown, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable
-from contrastbench.verdicts.claims import Judged, count_outcomes
+from contrastbench.verdicts.claims import Judged, count_outcomes, most_telling
 from contrastbench.verdicts.gains import Pooled, gain_by_seed, pooled_gains
 from contrastbench.verdicts.statistics import Interval, paired, spread_ratio
 
@@ -101,7 +101,12 @@ class _Known:
         gains = dict.fromkeys(WITH_SIGN_AND_INTERVAL, True)
         made = {name: self._of_table(of, gains.get(name, False)) for name, of in OF_TABLES.items()}
         made |= {name: self._of_file(of) for name, of in OF_FILES.items()}
-        return made | {"table": self.table_text, "claims": self.claims_text, "claims_in_short": self.claims_in_short}
+        return made | {
+            "table": self.table_text,
+            "claims": self.claims_text,
+            "claims_in_short": self.claims_in_short,
+            "telling_claims": self.telling_claims,
+        }
 
     def _of_table(self, of: Callable[[JoinedTable, Sequence[str]], Values], is_gain: bool) -> Callable[..., str]:
         def written(table: str, *parts: str, digits: int = 1, sign: bool = is_gain, interval: bool = is_gain) -> str:
@@ -143,6 +148,11 @@ class _Known:
     def claims_in_short(self) -> str:
         """A line a paper: how many of its claims hold."""
         return "\n".join(f"- `{paper}`: {count_outcomes(judged)}" for paper, judged in self.judged.items())
+
+    def telling_claims(self, count: int) -> str:
+        """The claims of all papers that tell a reader most, each with its outcome."""
+        chosen = most_telling(self.judged, count)
+        return "\n".join(f"- {each.claim.sentence} {each.words} (`{paper}`)" for paper, each in chosen)
 
     def lines(self, name: str) -> Lines:
         """The lines of a CSV file beside the paper's rows."""

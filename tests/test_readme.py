@@ -48,7 +48,9 @@ def test_the_page_on_adding_a_paper_works_as_it_stands(checkout):
     assert (checkout / "t.svg").read_text().count(">NT-Xent</text>") == 1, "one line over three temperatures"
 
 
-PAGES = sorted(path for path in ROOT.glob("**/README.md") if not {".venv", "runs"} & set(path.parts))
+PAGES = sorted(
+    path for path in (*ROOT.glob("**/README.md"), *ROOT.glob("docs/*.md")) if not {".venv", "runs"} & set(path.parts)
+)
 
 
 def commands(page):
@@ -86,7 +88,7 @@ def test_commands_are_found_on_the_pages():
 
 
 def test_every_link_of_a_page_leads_somewhere():
-    for page in (*PAGES, ROOT / "docs/add_a_paper.md"):
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), (page, target)
 
