@@ -15,7 +15,7 @@ from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet
 from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import RESULT_FIELDS, Row, rows_digest, rows_in, rows_shipped, write_shipped
+from contrastbench.runner.rows import Row, rows_digest, rows_in, rows_shipped, write_shipped
 from contrastbench.runner.vocabulary import key_of
 from contrastbench.verdicts.cells import JoinedTable
 from contrastbench.verdicts.claims import Judged
@@ -23,7 +23,6 @@ from contrastbench.verdicts.claims import Judged
 # What a run's settings brought about, failures too. Memory and time are limits of a machine: such a run is run again.
 SHIPPED = ("done", "failed", "diverged")
 TAKEN = "new and in a table or needed by one"
-FIELDS = {*RESULT_FIELDS, "needs", "git", "device", "host", "artefact_sha256"}  # what a row must at least have
 
 
 def promotable_rows(evidence: Evidence) -> dict[str, Row]:
@@ -33,7 +32,8 @@ def promotable_rows(evidence: Evidence) -> dict[str, Row]:
         ValueError: some come from a checkout with changes that no commit holds.
     """
     name, shown = evidence.paper.name, standing(evidence)
-    rows = {row["key"]: row for row in evidence.here if row["status"] in SHIPPED and row["key"] in shown}
+    finished = [row for row in evidence.here if row["status"] in SHIPPED and row["scale"] != "smoke"]
+    rows = {row["key"]: row for row in finished if row["key"] in shown}
     if rows and (refused := provenance.why_no_commit()) and any(row["git"]["commit"] is None for row in rows.values()):
         raise ValueError(f"rows of {name} name no commit: {refused}")
     if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):
@@ -91,8 +91,6 @@ def read_rows(paths: Iterable[Path]) -> tuple[dict[str, dict[str, Row]], list[st
 
 def _problem(row: Row) -> str:
     """Why a row from elsewhere cannot be trusted; "" if it can."""
-    if missing := FIELDS - row.keys():
-        return f"lacks {', '.join(sorted(missing))}"
     if key_of(row) != row["key"]:
         return "has another key than what it says it is"
     if row["paper"] not in papers.names():
@@ -111,6 +109,8 @@ def sort_rows(paper: Paper, rows: Mapping[str, Row], results: Path) -> dict[str,
     for key, row in rows.items():
         if key in shipped:
             reasons["already shipped" if shipped[key] == row else "shipped already, made elsewhere"].append(row)
+        elif row["scale"] == "smoke":
+            reasons["at smoke scale, whose numbers mean nothing"].append(row)
         elif row["status"] not in SHIPPED:
             reasons[f"to be run again ({row['status']})"].append(row)
         else:

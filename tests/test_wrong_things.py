@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 from command_line import contrastbench
+from PIL import Image
 from typer.testing import CliRunner
 
-from contrastbench import papers
+from contrastbench import papers, shipping
 from contrastbench.cli import machine
 from contrastbench.cli.app import console
 from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
-from contrastbench.runner.rows import rows_shipped
+from contrastbench.runner.rows import read_row, rows_shipped
+from contrastbench.verdicts.published import read_published
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,6 +83,35 @@ def test_collect_and_export_take_seeds_and_settings(invoke, tmp_path):
     told = invoke("export", str(tmp_path / "own.jsonl"), "toy/main/Noise8/Plain", "--seeds", "1", "--set", "gain=2")
     assert f"{tmp_path / 'own.jsonl'}: 1 rows" in told.stdout
     assert only_line(invoke("export", str(tmp_path), "toy")) == f"error: {tmp_path}: is a directory"
+
+
+def test_rows_at_smoke_scale_are_not_shipped(invoke, tmp_path):
+    run(invoke, "--scale", "smoke")
+    assert "toy: 0 finished rows here stand in a table" in invoke("collect", "toy").stdout
+    rows = {path.parent.name: read_row(path) for path in tmp_path.glob("runs/toy/*/row.json")}
+    reasons = shipping.sort_rows(papers.paper("toy"), rows, tmp_path / "results")
+    assert reasons == {"at smoke scale, whose numbers mean nothing": list(rows.values())}
+
+
+def test_published_numbers_in_another_encoding_are_named_by_their_file(invoke, tmp_path):
+    path = tmp_path / "published.csv"
+    header = (papers.paper("toy").folder / "published.csv").read_bytes().splitlines()[0]
+    for content in (header + b"\nmain,Noise8,M\xe9thode", b"\x00" + header):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{path}:\d: .*"):
+            read_published(path)
+
+
+def test_a_terminal_never_obeys_what_a_folder_is_called(invoke, tmp_path):
+    """An escape sequence in a name could hide text or write into the window's title."""
+    name = "loud\x1b[31mnoise"
+    for kind in ("a", "b"):
+        (tmp_path / "data" / name / kind).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "data" / name / kind / "1.png")
+    for command in (("data", "list"), ("data", "check", name), ("data", "check", f"{name}s")):
+        told = invoke("--data-root", str(tmp_path / "data"), *command)
+        assert "loud\N{REPLACEMENT CHARACTER}[31mnoise" in told.stdout + told.stderr, command
+        assert "\x1b" not in told.stdout + told.stderr, command
 
 
 def test_a_damaged_line_of_shipped_rows_says_how_the_file_comes_back(tmp_path):

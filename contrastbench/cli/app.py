@@ -103,6 +103,11 @@ def note(message: str) -> None:
     complaints.print(Text(message, "yellow"), soft_wrap=True)
 
 
+def echo(text: str) -> None:
+    """Prints a text as it is, for a file or another program; a terminal gets no control characters."""
+    typer.echo(text.translate(_Harmless.BOXES) if sys.stdout.isatty() else text, nl=False)
+
+
 def complain_of(problems: Iterable[str]) -> None:
     for problem in problems:
         complain(problem)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from contrastbench import papers
-from contrastbench.cli.app import Folders, command, complain_of, complaints, console, note
+from contrastbench.cli.app import Folders, command, complain_of, complaints, console, echo, note
 from contrastbench.cli.options import AnyScale, Seeds, Settings, Target, Targets, Watch, asked_for
 from contrastbench.cli.plan import layout_for
 from contrastbench.runner.vocabulary import SCALES
@@ -44,7 +44,7 @@ def show_tables(
     selections = asked_for(targets, scale, seeds, settings).selections
     tables = [pair for selection in selections for pair in _tables(selection, context.obj)]
     if format == "csv":
-        typer.echo(csv_text(cells_frame(table for table, _ in tables)), nl=False)
+        echo(csv_text(cells_frame(table for table, _ in tables)))
         return
     for table, is_whole in tables:
         narrow = layout == "auto" and format == "terminal"
@@ -52,7 +52,7 @@ def show_tables(
         if format == "terminal":
             console.print(terminal(shown, console.width))
         else:
-            typer.echo(markdown(shown) if format == "markdown" else latex(shown))
+            echo((markdown(shown) if format == "markdown" else latex(shown)) + "\n")
     if not tables:
         console.print(
             "nothing is measured of this yet; `contrastbench run` does it, --scale shows what there is to run"

@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers, reading
-from contrastbench.cli.app import Folders, command, complain, console, note
+from contrastbench.cli.app import Folders, command, complain, console, echo, note
 from contrastbench.cli.options import AnyScale, Seeds, Settings, complete_target, seed_numbers, settings_by_name
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
@@ -53,13 +53,13 @@ def list_results(
     if not found:
         raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
     if format == "json":
-        typer.echo(json.dumps([{"origin": place, **row} for place, row in found], indent=1))
+        echo(json.dumps([{"origin": place, **row} for place, row in found], indent=1) + "\n")
     elif format == "csv":
         import pandas
 
         from contrastbench.report.tables import csv_text
 
-        typer.echo(csv_text(pandas.DataFrame([reading.flat(place, row) for place, row in found])), nl=False)
+        echo(csv_text(pandas.DataFrame([reading.flat(place, row) for place, row in found])))
     else:
         _print_results(found, metric or _declared_metrics(row for _, row in found))
 

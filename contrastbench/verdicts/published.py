@@ -58,9 +58,12 @@ def read_published(path: Path) -> list[Published]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
-        header = next(reader, [])
-        _check_header(path, header)
-        return [_number(path, reader.line_num, header, fields) for fields in reader if fields]
+        try:
+            header = next(reader, [])
+            _check_header(path, header)
+            return [_number(path, reader.line_num, header, fields) for fields in reader if fields]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}:{reader.line_num + 1}: not CSV in UTF-8 ({error}); save it as UTF-8") from error
 
 
 def _check_header(path: Path, header: list[str]) -> None:
