@@ -15,7 +15,7 @@ from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain, console
 from contrastbench.cli.options import ProfileName, Scale, Seeds, Settings, Targets, asked_for, complete_target
 from contrastbench.data import catalogue
-from contrastbench.runner.devices import device_elsewhere
+from contrastbench.runner.devices import device_of
 from contrastbench.runner.launchers import local, slurm_queue
 from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
 from contrastbench.runner.profiles import read_profile
@@ -224,7 +224,7 @@ def prices(
         kinds["cpu"] += [kind for kind in every.devices if kind.startswith("cpu (")]
 
     def price(run: Run) -> Price | None:
-        on_cpu = device_elsewhere(run.paper, run.stage, run.config, device) == "cpu"
+        on_cpu = device_of(run.paper, run.stage, run.config, device, gpus=1) == "cpu"
         there = kinds["cpu" if on_cpu else "cuda"]
         return own.price(run, there) or every.price(run, there) or _expected(run, there, results)
 

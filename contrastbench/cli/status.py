@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -130,16 +131,25 @@ def _show_log(folder: Path) -> None:
     queue = slurm_queue.read_queue()
     state = states.state_of(folder, slurm_queue.still_queued(queue))
     console.print(Text.assemble((str(folder), "bold"), f": {state.name}"), soft_wrap=True)
-    if (folder / "log.txt").exists():
-        console.print((folder / "log.txt").read_text(errors="replace"), soft_wrap=True)
+    if os.path.lexists(folder / "log.txt"):
+        _print_file(folder / "log.txt")
     for path in slurm_queue.job_logs(folder):
         console.print(Text(str(path), "bold"), soft_wrap=True)
-        console.print(path.read_text(errors="replace"), soft_wrap=True)
+        _print_file(path)
     task = (queue or {}).get(slurm_queue.place_of(folder))
     if task and task.state == "PENDING":
         console.print(f"Slurm job {task.job} waits: {task.reason}", soft_wrap=True)
     if state.name == "killed":
         console.print(slurm_queue.why_it_ended(folder), soft_wrap=True)
+
+
+def _print_file(path: Path) -> None:
+    """Prints what a run or a job wrote, but nothing in it that would move the terminal's cursor."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        text = f"{path} cannot be read: {(error.strerror or str(error)).lower()}"
+    console.print(files.printable(text), soft_wrap=True)
 
 
 def _follow(folder: Path) -> None:

@@ -30,26 +30,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def device_of(paper: str, stage: str, config: Any, asked: str) -> str:
+def device_of(paper: str, stage: str, config: Any, asked: str, gpus: int | None = None) -> str:
     """The device that does a run: "cpu", "cuda" or "cuda:0".
 
     Args:
         asked: "auto" takes a GPU where there is one, but not for what prefers the CPU; "cpu", "cuda" and "cuda:0" mean
             what they say, but a stage that computes on the CPU only does so whatever is asked.
+        gpus: of the machine that a plan is for; this machine's if not given.
 
     Raises:
         ValueError: no such device, or a GPU was asked for and there is none.
     """
-    check_device(asked)
-    return _device(load_paper(paper).device_of(stage, config), asked, gpu_count())
-
-
-def device_elsewhere(paper: str, stage: str, config: Any, asked: str) -> str:
-    """As :func:`device_of`, for a plan: on a machine with a GPU, whether this one has one or not."""
-    return _device(load_paper(paper).device_of(stage, config), asked, gpus=1)
-
-
-def _device(kind: str, asked: str, gpus: int) -> str:
+    if gpus is None:
+        check_device(asked)
+        gpus = gpu_count()
+    kind = load_paper(paper).device_of(stage, config)
     if asked == "cpu" or kind == CPU_ONLY:
         return "cpu"
     if asked == "auto":

@@ -190,7 +190,7 @@ CASES = [
 
 
 @pytest.fixture
-def damaged(bench, monkeypatch):
+def damaged(bench, monkeypatch, tmp_path):
     """A run for each case, with its damage; ten sound ones come after them."""
 
     def interrupt(line):
@@ -198,6 +198,8 @@ def damaged(bench, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.05)
+    (tmp_path / "git").symlink_to(shutil.which("git"))
+    monkeypatch.setenv("PATH", str(tmp_path))  # a machine without Slurm
     jobs, damaged = bench.jobs("toy/many", range(len(CASES) + 10)), {}
     for case, job in zip(CASES, jobs, strict=False):
         name, damage, state = case
@@ -220,8 +222,10 @@ def test_every_damage_of_every_file_of_a_run_folder_stays_with_that_run(bench, d
     target = ("toy/many", "--seeds", str(seeds))
     for command in (("plan", *target), ("status", *target), ("results", "toy/many"), ("table", "toy/many")):
         assert bench.command(*command).returncode == 0, command
-    for command in ("logs", "cancel"):  # which say that there is no Slurm, but raise nothing
-        bench.command(command, *target)
+    told = bench.command("logs", *target)
+    shown = {line.partition(": ")[0].rpartition("/")[2] for line in told.stdout.splitlines()}
+    assert {folder.name for folder, (name, _, _) in damaged.items() if name != "config.json"} <= shown
+    bench.command("cancel", *target)  # which may say that there is no Slurm, but raises nothing
     for folder, (_, damage, _) in damaged.items():
         if damage == "other types":
             bench.command("show", folder.name[:12])

@@ -1,8 +1,11 @@
-"""Ways to start planned runs. All take the same jobs and leave the same rows; they differ in where the work is done."""
+"""Ways to start planned runs: they take the same jobs, in the plan's order, and leave the same rows.
+
+They differ in where the work is done.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,28 +67,3 @@ def why_it_waits(job: Job) -> str:
     """Names the first run that the job needs and that is not done."""
     missing = [folder.name[:12] for folder in job.needs if state_of(folder).name != "done"]
     return f"needs {missing[0]}, which is not done here" if missing else "what it needs is done now; run it again"
-
-
-def first_of(jobs: Sequence[Job]) -> list[Job]:
-    """Those of the jobs that need no other of them."""
-    folders = {job.folder for job in jobs}
-    return [job for job in jobs if folders.isdisjoint(job.needs)]
-
-
-def in_order(jobs: Iterable[Job]) -> Sequence[Job]:
-    """The jobs with each after those it needs, otherwise in the order given."""
-    jobs = list(jobs)
-    by_folder = {job.folder: job for job in jobs}
-    placed: dict[Path, Job] = {}
-
-    def place(job: Job) -> None:
-        if job.folder in placed:
-            return
-        for need in job.needs:
-            if need in by_folder:
-                place(by_folder[need])
-        placed[job.folder] = job
-
-    for job in jobs:
-        place(job)
-    return list(placed.values())

@@ -11,11 +11,11 @@ from contrastbench.runner import files
 from contrastbench.runner.checkpoint import Interrupted, stop_requested
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
-from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, why_it_waits
+from contrastbench.runner.launchers import Job, Outcome, Watch, readiness, why_it_waits
 
 
 def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: int = 1) -> Outcome:
-    """Does the jobs and returns what became of each.
+    """Does the jobs, each after those that it needs, and returns what became of each.
 
     Ctrl-C and SIGTERM save the run at its next epoch boundary and then do what they always do; a second one does it at
     once.
@@ -56,7 +56,7 @@ def _saving_when_told_to_stop(told: list[int]) -> Iterator[None]:
 
 def _do_each(jobs: Sequence[Job], watch: Watch, host: Host) -> Outcome:
     outcome = Outcome()
-    for job in in_order(jobs):
+    for job in jobs:
         if stop_requested.is_set():
             raise Interrupted
         problem = readiness(job)

@@ -25,7 +25,7 @@ from typing import Any
 
 from contrastbench.runner.devices import Host, cores, device_of, kills_for_memory, memory
 from contrastbench.runner.execute import give_up
-from contrastbench.runner.launchers import Job, Outcome, Watch, in_order, readiness, why_it_waits
+from contrastbench.runner.launchers import Job, Outcome, Watch, readiness, why_it_waits
 from contrastbench.runner.states import forget_queued, mark_queued
 
 ATTEMPTS = 3
@@ -190,7 +190,7 @@ class _Queue:
         scheduler_job: str | None,
         one_at_a_time: bool,
     ) -> None:
-        self.waiting = list(in_order(jobs))
+        self.waiting = list(jobs)
         self.watch, self.stopping, self.scheduler_job = watch, stopping, scheduler_job
         self.one_at_a_time = one_at_a_time  # also from when a run is killed for the memory it took
         self.attempts: Counter[Path] = Counter()

@@ -25,7 +25,7 @@ import submitit
 from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError
 
 from contrastbench.runner import files, states
-from contrastbench.runner.launchers import Job, Outcome, Watch, first_of, in_order, readiness, slurm_queue
+from contrastbench.runner.launchers import Job, Outcome, Watch, readiness, slurm_queue
 from contrastbench.runner.launchers.slurm_queue import Queue, QueuedTask, ask, place_of, read_queue, still_queued
 from contrastbench.runner.launchers.slurm_task import Task
 from contrastbench.runner.profiles import Profile
@@ -103,7 +103,8 @@ def max_array_size() -> int:
 def next_array(jobs: Sequence[Job], profile: Profile, most: int) -> tuple[list[list[Job]], list[Job]]:
     """The first tasks of those jobs that need none of the others, and the jobs that are left then."""
     size = max(profile.runs_per_task, len(profile.devices))
-    first = first_of(jobs)[: most * size]
+    folders = {job.folder for job in jobs}
+    first = [job for job in jobs if folders.isdisjoint(job.needs)][: most * size]
     taken = {job.folder for job in first}
     left = [job for job in jobs if job.folder not in taken]
     return [first[at : at + size] for at in range(0, len(first), size)], left
@@ -111,7 +112,7 @@ def next_array(jobs: Sequence[Job], profile: Profile, most: int) -> tuple[list[l
 
 def dry_run(jobs: Sequence[Job], profile: Profile, runs_folder: Path) -> Iterator[str]:
     """The scripts as they would be submitted, but for the jobs that they would wait for. Nothing is written."""
-    left, most = list(in_order(jobs)), max_array_size() or 1001  # Slurm's own
+    left, most = list(jobs), max_array_size() or 1001  # Slurm's own
     variables = {**take_snapshot(runs_folder / SNAPSHOTS, copy=False).environment(), **profile.variables}
     while left:
         tasks, left = next_array(left, profile, most)
@@ -135,7 +136,7 @@ class Front:
 
     def __init__(self, jobs: Sequence[Job], profile: Profile, runs_folder: Path, watch: Watch) -> None:
         self.profile, self.folder, self.watch = profile, runs_folder / SUBMISSIONS, watch
-        self.open = {job.folder: job for job in in_order(jobs)}
+        self.open = {job.folder: job for job in jobs}
         self.left = list(self.open.values())
         self.outcome, self.no_room = Outcome(), ""
         self._most = self._size = max_array_size()  # tasks of an array, and of the next one
@@ -230,7 +231,7 @@ class Front:
         comes_later = ready == "waiting" and not self.open.keys().isdisjoint(job.needs)
         if (comes_later or TAKEN_AWAY.search(why)) and self._again[job.folder] < self.profile.attempts:
             self._again[job.folder] += 1
-            self.left = list(in_order([*self.left, job]))
+            self.left.append(job)
             self.watch(job, {"line": {}, "problem": "was taken away by Slurm, is submitted again"})
         else:
             self.end(job, "not done", why)
