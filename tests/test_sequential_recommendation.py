@@ -12,7 +12,17 @@ from interrupted import killed_and_resumed
 from kinds import kind_of
 
 from baselines.next_item import Transitions, popularity
-from benchmarks.sequential_recommendation import batches, coserec, evaluate, iclrec, s3rec, sasrec, tables, views
+from benchmarks.sequential_recommendation import (
+    batches,
+    by_user,
+    coserec,
+    evaluate,
+    iclrec,
+    s3rec,
+    sasrec,
+    tables,
+    views,
+)
 from benchmarks.sequential_recommendation.config import Count, Pretrain, Train
 from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.encoders.sequences import sequence_encoder
@@ -282,6 +292,28 @@ def test_a_run_keeps_its_weights_and_each_users_ranks():
     assert len(better) == TINY.users and not equal.any()
     assert metrics["test_hr10_excluded_percent"] == pytest.approx(100 * (better < 10).double().mean().item())
     assert set(checkpoint.kept["encoder"]) == set(sequence_encoder(9, 12, width=8, rng=generator(0, "w")).state_dict())
+
+
+def test_two_runs_are_compared_user_by_user(tmp_path, monkeypatch, capsys):
+    """Of 30 users the first run finds 20 at once and 10 never; the other finds all but ten of these, in tenth place."""
+    ours = torch.tensor([[0] * 20 + [50] * 10, [0] * 30])
+    theirs = torch.tensor([[9] * 10 + [50] * 10 + [9] * 10, [0] * 30])
+    text = by_user.compare(ours, theirs, "hr10")
+    assert text.startswith("66.67 and 66.67, difference +0.00 [-31.01, +31.01]; better for 10 users, worse for 10")
+    for name, kept in (("aa", {"ranks": {"zeroed": ours}}), ("ab", {"encoder": {}})):
+        (tmp_path / name).mkdir()
+        torch.save(kept, tmp_path / name / "artefact.pt")
+    asked = {"aa": "", "a": "2 runs in .* have a key that begins with 'a'", "b": "0 runs in", "ab": "keeps no ranks"}
+    for key, message in asked.items():
+        monkeypatch.setattr("sys.argv", ["by_user", key, "aa", "--runs", str(tmp_path)])
+        if message:
+            with pytest.raises(SystemExit, match=message):
+                by_user.main()
+        else:
+            by_user.main()
+            assert "ndcg10 zeroed, percent: 66.67 and 66.67, difference +0.00 [+0.00" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="the runs have 30 and 20 users; they must be of the same data"):
+        by_user.compare(ours, theirs[:, :20], "hr10")
 
 
 def test_popularity_counts_training_items_and_transitions_come_before_it():

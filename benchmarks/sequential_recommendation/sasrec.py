@@ -51,7 +51,7 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
     log.selected_by(f"best epoch by validation {config.selection}" if best else "last epoch")
     ranks: dict[str, Tensor] = {}
     found = rank(encoder, task.split, "test", RULES, device, ranks)
-    checkpoint.keep(encoder=encoder, ranks=ranks)
+    checkpoint.keep(encoder=encoder, ranks=ranks, items=list(task.split.data.ids))
     return {**found, "selected_epoch": best.get("epoch", config.epochs - 1) + 1}
 
 

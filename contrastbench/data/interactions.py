@@ -5,6 +5,7 @@ Dimensions: U users, T places.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import os
@@ -35,7 +36,8 @@ class Interactions:
 
     name: str
     sequences: tuple[np.ndarray, ...]  # int64, of each user
-    origin: str  # "data root" or "embedded"
+    origin: str  # "data root", "package" or "embedded"
+    ids: tuple[str, ...] = ()  # what a table calls items 1, 2, ...; empty where a file has these numbers itself
 
     @cached_property
     def items(self) -> int:
@@ -52,7 +54,7 @@ class Interactions:
 
     def first(self, users: int) -> Interactions:
         """The first users alone; 0 keeps all."""
-        return Interactions(self.name, self.sequences[:users], self.origin) if users else self
+        return dataclasses.replace(self, sequences=self.sequences[:users]) if users else self
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def load_interactions(
     if file == MOVIELENS:
         from contrastbench.data.pairs import movielens  # which reads this module's sets
 
-        return Interactions(name, tuple(_recbole_table(movielens(folder), MOVIELENS, least)), "package")
+        sequences, ids = _recbole_table(movielens(folder), MOVIELENS, least)
+        return Interactions(name, tuple(sequences), "package", ids)
     looked_at = places(file, folder)
     there = [path for path in looked_at if path.is_file()]
     if not there:
@@ -129,13 +132,13 @@ def load_interactions(
     if path.suffix == ".txt" and least:
         raise ValueError(f"{path} has a line for each user: only a table of single actions (.inter) can be cut by @")
     if path.suffix == ".txt":
-        sequences = _lines_of_users(path)
+        sequences, ids = _lines_of_users(path), ()
     else:
-        sequences = _recbole_table(text_of(path.read_bytes(), str(path)), str(path), least)
+        sequences, ids = _recbole_table(text_of(path.read_bytes(), str(path)), str(path), least)
     if len(sequences) < 2:
         frequent = f" with {least} actions" if least else ""
         raise ValueError(f"{path} has {len(sequences)} users{frequent}; at least 2 are needed")
-    return Interactions(name, tuple(sequences), "data root")
+    return Interactions(name, tuple(sequences), "data root", ids)
 
 
 def _lines_of_users(path: Path) -> list[np.ndarray]:
@@ -179,8 +182,10 @@ def _check_dense(sequences: dict[int, np.ndarray], path: Path) -> None:
             raise ValueError(f"{found}; give them the numbers 1 to {items} (up to {most} are taken)")
 
 
-def _recbole_table(text: str, path: str, least: int) -> list[np.ndarray]:
-    """The items of each user by time; of equal times in the file's order. Users and items by first appearance.
+def _recbole_table(text: str, path: str, least: int) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """The items of each user by time, of equal times in the file's order, and the items' names.
+
+    Users and items are in the order of their first appearance.
 
     Args:
         least: actions of a user and of an item; those with fewer are left out.
@@ -207,10 +212,11 @@ def _recbole_table(text: str, path: str, least: int) -> list[np.ndarray]:
     for name, thing, when in _frequent(actions, least):
         by_user.setdefault(name, []).append((when, numbers.setdefault(thing, len(numbers) + 1)))
     by_time = (sorted(made, key=lambda action: action[0]) for made in by_user.values())
-    return [
+    sequences = [
         _check_items(np.array([item for _, item in made]), f"{path}, user {name}")
         for name, made in zip(by_user, by_time, strict=True)
     ]
+    return sequences, tuple(numbers)
 
 
 def _frequent(actions: list[tuple[str, str, float]], least: int) -> list[tuple[str, str, float]]:

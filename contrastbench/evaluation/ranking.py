@@ -71,7 +71,12 @@ def ranking_metrics(
 
 
 def metrics_of_ranks(better: Tensor, equal: Tensor, size: int) -> dict[str, float]:
-    """The means over users, in percent, of what ``better`` [U] greater and ``equal`` [U] other equal scores give.
+    """The means over users, in percent, of the gains by their ranks."""
+    return {name: 100 * float(each.mean()) for name, each in gains_of_ranks(better, equal, size).items()}
+
+
+def gains_of_ranks(better: Tensor, equal: Tensor, size: int) -> dict[str, Tensor]:
+    """By metric each user's gain [U], for ``better`` [U] greater and ``equal`` [U] other equal scores of ``size``.
 
     The target's rank is one of better, ..., better + equal (from 0), each as likely. A gain is therefore the mean of
     the gains at these ranks, read off a running sum.
@@ -80,12 +85,8 @@ def metrics_of_ranks(better: Tensor, equal: Tensor, size: int) -> dict[str, floa
     gains = {f"hr{cut}": (ranks < cut).double() for cut in CUTS}
     gains |= {f"ndcg{cut}": torch.where(ranks < cut, 1 / torch.log2(ranks + 2), 0.0) for cut in CUTS}
     gains |= {"mrr10": torch.where(ranks < 10, 1 / (ranks + 1), 0.0), "mrr": 1 / (ranks + 1)}
-    means = {}
-    for name, gain in gains.items():
-        sums = torch.cat([torch.zeros(1, dtype=torch.float64), gain.cumsum(0)])
-        each = (sums[better + equal + 1] - sums[better]) / (equal + 1)
-        means[name] = 100 * float(each.mean())
-    return means
+    sums = {name: torch.cat([torch.zeros(1, dtype=torch.float64), gain.cumsum(0)]) for name, gain in gains.items()}
+    return {name: (each[better + equal + 1] - each[better]) / (equal + 1) for name, each in sums.items()}
 
 
 def _seen(histories: Sequence[np.ndarray], scores: Tensor) -> tuple[Tensor, Tensor]:

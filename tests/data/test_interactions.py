@@ -46,6 +46,7 @@ def test_a_file_of_lines_and_recboles_table_give_the_same_sequences(tmp_path):
     lines, table = (load_interactions(name, tmp_path) for name in ("lines", "table"))
     assert [each.tolist() for each in lines.sequences] == [[1, 2, 3], [2, 4, 1]] and lines.items == 4
     assert [each.tolist() for each in table.sequences] == [[3, 2, 1], [2, 4, 1]]
+    assert table.ids == ("c", "b", "a", "d") and lines.ids == ()
     assert {each.name for each in catalogue.find_own(tmp_path) if each.kind == "interactions"} == {"lines", "table"}
 
 
