@@ -2,9 +2,9 @@
 
     python -m benchmarks.sequential_recommendation.by_user RUN OTHER
 
-A run is named by its key, or the beginning of it, as `contrastbench status` and `list` print it. Every trained run keeps
-the rank of each user's test item. Both runs must be of the same data; users with equal ranks say nothing. Seeds say
-whether a method is better on average, users whether this run is better than that one.
+A run is named by its key, or the beginning of it. Every trained run keeps the rank of each user's test item. Both runs
+must be of the same data. Seeds say whether a method is better on average, users whether this run is better than that
+one.
 """
 
 from __future__ import annotations
@@ -69,9 +69,8 @@ def compare(ours: Tensor, theirs: Tensor, metric: str) -> str:
     p = stats.binomtest(more, more + less).pvalue if more + less else 1.0
     means = f"{float(mine.mean()):.2f} and {float(other.mean()):.2f}"
     interval = f"[{mean - half:+.2f}, {mean + half:+.2f}]"
-    return (
-        f"{means}, difference {mean:+.2f} {interval}; better for {more} users, worse for {less} (sign test p = {p:.2g})"
-    )
+    users = f"better for {more} users, worse for {less} (sign test p = {p:.2g})"
+    return f"{means}, difference {mean:+.2f} {interval}; {users}"
 
 
 if __name__ == "__main__":
