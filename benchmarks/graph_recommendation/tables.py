@@ -284,6 +284,7 @@ def schemas(on: On) -> list[Line]:
         line(on, "pre-train, frozen", replace(plain, **later, trained="map"), needs={"pretrain": first}),
         line(on, "integrated", one_loss),
         line(on, "integrated, no noise", replace(one_loss, eps=0.0)),
+        line(on, "integrated, ranked by dot product", replace(one_loss, similarity="dot")),  # declared after its rows
     ]
 
 
