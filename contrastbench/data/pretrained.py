@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import safetensors
 
 from contrastbench.data import catalogue
 from contrastbench.data.installed import package_path
@@ -63,8 +68,20 @@ def _describe(name: str, folder: Path) -> Pretrained:
     weights = [folder / file for file in ("model.safetensors", "pytorch_model.bin") if (folder / file).is_file()]
     if not (folder / "config.json").is_file() or not weights:
         raise ValueError(f"{folder} is no transformers model: config.json and model.safetensors are needed")
+    _check(folder / "config.json", json.load)
+    if weights[0].suffix == ".safetensors":
+        _check(weights[0], lambda file: safetensors.safe_open(file.name, framework="numpy"))
     with open(weights[0], "rb") as file:
         return Pretrained(name, folder, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _check(path: Path, opens: Callable[[Any], object]) -> None:
+    """Raises unless the file can be opened as what it is called; its numbers are not read."""
+    try:
+        with path.open("rb") as file:
+            opens(file)
+    except Exception as error:  # safetensors has an error of its own
+        raise ValueError(f"{path} is damaged ({error}); put the whole model into {path.parent}") from error
 
 
 def _unpack_minilm() -> Path:

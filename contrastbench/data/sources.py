@@ -74,7 +74,14 @@ def own(root: Path) -> list[str]:
     """The names of the folders in the data root that ``from_parquet`` or ``from_folder`` reads."""
     places = [place for place in sorted(root.iterdir()) if place.is_dir()] if root.is_dir() else []
     places = [place for place in places if place.name not in UNPACKED.values() and not is_clutter(place.name)]
-    return [place.name for place in places if _has_pictures(place.name, root) or folders.is_folder_of_classes(place)]
+    return [place.name for place in places if _is_own(place, root)]
+
+
+def _is_own(place: Path, root: Path) -> bool:
+    try:
+        return _has_pictures(place.name, root) or folders.is_folder_of_classes(place)
+    except PermissionError:  # a folder that the user may not look into hides no other
+        return False
 
 
 def count(name: str, root: Path) -> tuple[int, int] | None:

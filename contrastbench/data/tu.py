@@ -96,6 +96,8 @@ def present(root: Path) -> dict[str, Path]:
 def _has_edges(name: str, root: Path) -> bool:
     try:
         found = locate(name, root)
+    except PermissionError:
+        return False
     except ValueError:
         return any(_begins_like_a_zip(folder / f"{name}.zip") for folder in (root / "tu", root))
     return found is not None and "A" in found

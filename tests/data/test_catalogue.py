@@ -1,5 +1,6 @@
 """The catalogue: what the modules of kinds/ declare, and the user's own data sets in a data root."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -88,3 +89,20 @@ for name in names:
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert told == ["[False, False, False, False]", *["package 'gensim' is not installed: pip install gensim"] * 4]
+
+
+def test_what_the_user_may_not_read_hides_no_other_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_graphs(tmp_path / "FRIENDS", "FRIENDS")
+    write_graphs(tmp_path / "tu" / "SECRET", "SECRET")
+    (tmp_path / "secret" / "rose").mkdir(parents=True)
+    (tmp_path / "secret.txt").write_text("1 2 3 4")
+    may_look, may_read = Path.iterdir, os.access
+
+    def iterdir(place: Path):
+        if place.name.lower() == "secret":
+            raise PermissionError(13, "Permission denied", str(place))
+        return may_look(place)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place).stem != "secret" and may_read(place, mode))
+    assert [own.name for own in catalogue.find_own(tmp_path)] == ["FRIENDS"]

@@ -1,7 +1,11 @@
 """Facts about models that were trained elsewhere: where they are looked for, and what is said where there are none."""
 
+import shutil
+
 import huggingface_hub
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from contrastbench.data.pretrained import load_pretrained
 
@@ -9,7 +13,7 @@ from contrastbench.data.pretrained import load_pretrained
 def write_model(folder):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
+    safetensors.numpy.save_file({"weights": np.arange(4.0)}, folder / "model.safetensors")
 
 
 def test_a_model_is_a_name_in_the_data_root_or_a_whole_path(tmp_path):
@@ -45,3 +49,20 @@ def test_what_is_no_model_gets_one_line(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=message) as caught:
             load_pretrained(name, tmp_path)
         assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_model_is_named_before_a_run_needs_it(tmp_path):
+    for file, damage in (
+        ("config.json", lambda whole: b"{"),
+        ("config.json", lambda whole: b"\xff"),
+        ("model.safetensors", lambda whole: whole[:-1]),
+        ("model.safetensors", lambda whole: whole[:5]),
+        ("model.safetensors", lambda whole: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 10\n"),
+    ):
+        folder = tmp_path / "models" / "mine"
+        write_model(folder)
+        (folder / file).write_bytes(damage((folder / file).read_bytes()))
+        with pytest.raises(ValueError, match=f"mine/{file} is damaged .*; put the whole model into .*mine$") as caught:
+            load_pretrained("mine", tmp_path)
+        assert "\n" not in str(caught.value)
+        shutil.rmtree(folder)

@@ -11,8 +11,7 @@ from contrastbench.data.sentence_tests import Labelled, load_tasks
 from contrastbench.encoders.text import two_encoders
 from contrastbench.evaluation import transfer
 from contrastbench.evaluation.logistic import logistic_scores, rotate_features
-from contrastbench.evaluation.sentences import sentence_metrics, text_features
-from contrastbench.evaluation.sts import cosine_of_pairs, spearman_x100, sts_x100
+from contrastbench.evaluation.sentences import cosine_of_pairs, sentence_metrics, spearman_x100, sts_x100, text_features
 from contrastbench.randomness import generator
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from contrastbench.data.kinds import GENSIM, Copy, DataSet, Kind
@@ -82,6 +83,8 @@ def own_interactions(root: Path) -> list[DataSet]:
 def _looks_right(path: Path) -> bool:
     if path.suffix == ".inter":
         return path.parent.name in (path.stem, "seq") or path in places(path.stem, path.parent)
+    if not os.access(path, os.R_OK):
+        return False
     with open(path, "rb") as file:
         first = file.readline(100_000).split()
     return len(first) > 1 and all(word.isdigit() for word in first)
