@@ -16,8 +16,9 @@ import torch
 
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.discover import discovering
+from benchmarks.novel_class_discovery.protocols import PAPER_CIFAR10
 from benchmarks.novel_class_discovery.stages import built
-from benchmarks.novel_class_discovery.tables import BASELINE, METHODS, PAPER_CIFAR10
+from benchmarks.novel_class_discovery.tables import BASELINE, METHODS
 from benchmarks.novel_class_discovery.task import CODE_STATISTICS, InMemory, Task
 from contrastbench.randomness import generator
 from contrastbench.timing import Line, measure, seconds_in_turns

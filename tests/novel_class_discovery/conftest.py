@@ -8,7 +8,7 @@ import torch
 from discovery_stages import Handed, result
 
 from benchmarks.novel_class_discovery import task
-from benchmarks.novel_class_discovery.tables import SMOKE
+from benchmarks.novel_class_discovery.protocols import SMOKE
 from contrastbench.data.images import Split, load_images
 
 

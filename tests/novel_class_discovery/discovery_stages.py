@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.novel_class_discovery.model import Network, network
-from benchmarks.novel_class_discovery.tables import PAPER, SMOKE
+from benchmarks.novel_class_discovery.protocols import SMOKE
+from benchmarks.novel_class_discovery.tables import PAPER
 from benchmarks.novel_class_discovery.task import Task
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log

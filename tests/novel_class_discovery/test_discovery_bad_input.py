@@ -7,7 +7,7 @@ import pytest
 from discovery_stages import TASK, Handed, result
 
 from benchmarks.novel_class_discovery.config import Cluster, Estimate, Pretrain, Supervise, Uno
-from benchmarks.novel_class_discovery.tables import SMOKE
+from benchmarks.novel_class_discovery.protocols import SMOKE
 from benchmarks.novel_class_discovery.task import load_task, mixed_batches
 from contrastbench.runner import Log
 

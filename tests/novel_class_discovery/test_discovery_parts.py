@@ -15,7 +15,8 @@ from benchmarks.novel_class_discovery.config import ENCODERS as CHOICES
 from benchmarks.novel_class_discovery.config import Cluster, Estimate, Mean
 from benchmarks.novel_class_discovery.discover import Joint, ramp_up
 from benchmarks.novel_class_discovery.model import ENCODERS, Block, network
-from benchmarks.novel_class_discovery.tables import METHODS, SMOKE, TREC
+from benchmarks.novel_class_discovery.protocols import SMOKE, TREC
+from benchmarks.novel_class_discovery.tables import METHODS
 from benchmarks.novel_class_discovery.task import class_numbers, load_task
 from benchmarks.novel_class_discovery.uno import sinkhorn
 from benchmarks.novel_class_discovery.views import VIEWS, rotated

@@ -11,7 +11,7 @@ from interrupted import killed_and_resumed
 
 from benchmarks.novel_class_discovery import discover as stage3
 from benchmarks.novel_class_discovery import tables
-from benchmarks.novel_class_discovery.tables import SMOKE
+from benchmarks.novel_class_discovery.protocols import SMOKE
 from benchmarks.novel_class_discovery.task import load_task
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench.runner import Log

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy, mse_loss, normalize
 
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.discover import discovering, ramp_up
-from benchmarks.novel_class_discovery.tables import SMOKE, as_paper
+from benchmarks.novel_class_discovery.protocols import SMOKE
+from benchmarks.novel_class_discovery.tables import as_paper
 from benchmarks.novel_class_discovery.task import load_task, mixed_batches
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench import losses
