@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from contrastbench.evidence import Evidence, own_tables
 from contrastbench.papers import Paper
-from contrastbench.report import curves, html, plots, run_plots, style
+from contrastbench.report import curves, page, plots, run_plots, style
+from contrastbench.runner import files
 from contrastbench.runner.devices import cores
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
@@ -28,6 +29,7 @@ from contrastbench.verdicts.cells import grouped
 from contrastbench.verdicts.verdict import is_finite
 
 Made = TypeVar("Made")
+MOST_BYTES = 100_000  # of a figure on the page; a larger one is a file that it links to
 
 
 def standard_figures(evidence: Evidence) -> dict[str, Figure]:
@@ -183,32 +185,40 @@ def side_by_side(make: Callable[[Evidence], Made], papers: Sequence[Evidence]) -
 
 
 def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | None = None) -> Path:
-    """Writes the report and returns its path."""
+    """Writes the report and returns its path. Figures of tables are files beside it, which the page links to."""
+    drawn = side_by_side(_figures_of_page, papers)
+    inputs = []
+    for evidence, figures in zip(papers, drawn, strict=True):
+        own = [name for name in _own_figures(evidence.paper) if len(figures.get(name, b"")) in range(1, MOST_BYTES)]
+        links = {name: f"figures/{evidence.paper.name}/{name}.svg" for name in figures if name not in own}
+        for name, address in links.items():
+            (path.parent / address).parent.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(path.parent / address, figures[name])
+        inputs.append(_paper_input(evidence, {name: figures[name] for name in own}, links))
+    summary = summary_figures({each.paper.name: each for each in papers})
     commit = f"{git()['commit']}{' (changed)' if git()['dirty'] else ''}"
-    report = html.ReportInput(
-        papers=side_by_side(_paper_input, papers),
+    report = page.ReportInput(
+        papers=inputs,
         provenance={"commit": commit, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
-        problems=[line for each in papers for line in (*each.problems, *_of_paper(each, each.notes))],
+        figures={name: style.svg_bytes(figure) for name, figure in summary.items()},
+        problems=[problem for each in papers for problem in each.problems],
         reload_seconds=reload_seconds,
     )
-    return html.build(report, path)
+    return page.build(report, path)
 
 
-def _of_paper(evidence: Evidence, lines: Sequence[str]) -> list[str]:
-    return [f"{evidence.paper.name}: {line}" for line in lines]
-
-
-def _paper_input(evidence: Evidence) -> html.PaperInput:
+def _paper_input(evidence: Evidence, figures: dict[str, bytes], links: dict[str, str]) -> page.PaperInput:
     """The page's view of a paper: the measured tables, and those at paper scale even if nothing of them was run."""
     paper = evidence.paper
     shown = [table for table in evidence.tables if table.scale == "paper" or table in evidence.measured]
     shown += own_tables(evidence)
     shown.sort(key=lambda table: table.scale == "smoke")  # its numbers mean nothing, so they come last
-    return html.PaperInput(
+    return page.PaperInput(
         *(paper.name, paper.title, shown, evidence.here),
         states=evidence.states,
-        figures=_figures_of_page(evidence),
-        findings=[f"{each.claim.sentence} {each.words}" for each in evidence.claims],
+        figures=figures,
+        links=links,
+        claims=evidence.claims,
         published=evidence.published,
     )

@@ -51,8 +51,10 @@ def test_it_ends_with_one_screen_about_what_was_asked_for(once):
     lines = told.stdout.splitlines()
     assert len(lines) <= 24 and max(len(line.rstrip()) for line in lines if "report:" not in line) <= 80
     assert lines[0].startswith("4 runs of toy at quick scale in ")
-    assert lines[1].split() == ["paper", "done", "before", "failed", "as", "shipped", "✓", "≈", "✗", "?", "○"]
-    assert lines[2].split() == ["toy", "4", "0", "0", "-", "4"]
+    assert lines[1].split() == ["paper", "done", "before", "failed", "as", "shipped", "✓", "✗", "?", "–"]
+    assert lines[2].split() == ["toy", "4", "0", "0", "-", "2"], "one seed decides no claim"
+    assert lines[3].startswith("claims, from these runs alone: ✓ holds, ✗ fails")
+    assert "printed numbers" in lines[4] and "these runs meet 0." in " ".join(lines[4:6])
     assert lines[-3] == f"report: {folder / 'results/report/index.html'}"
     assert "graph_contrastive" not in told.stdout
 
@@ -62,7 +64,7 @@ def test_a_second_start_writes_no_page_and_starts_nothing(once):
     written = (folder / "results/report/index.html").stat().st_mtime_ns
     lines = again(folder).stdout.splitlines()
     assert lines[0] == "4 runs of toy at quick scale, all from before"
-    assert lines[2].split() == ["toy", "0", "4", "0", "-", "4"]
+    assert lines[2].split() == ["toy", "0", "4", "0", "-", "2"]
     assert (folder / "results/report/index.html").stat().st_mtime_ns == written
 
 
@@ -79,7 +81,10 @@ def test_new_rows_make_the_page_anew_and_the_screen_says_why_some_are_not_the_sh
     written = page.stat().st_mtime_ns
     told = again(folder, seeds=2).stdout
     assert page.stat().st_mtime_ns != written
-    assert len(told.splitlines()) <= 24 and told.splitlines()[2].split() == ["toy", "4", "4", "0", "1", "of", "4", "4"]
+    lines = told.splitlines()
+    assert len(lines) <= 24 and lines[2].split() == ["toy", "4", "4", "0", "1", "of", "4", "1", "1"]
+    assert "Better beats Plain. +10.0" in told and "2 seeds, at quick scale" in " ".join(told.split())
+    assert "…" not in told
     assert "2 rows are not, since another kind of machine made the shipped ones." in " ".join(told.split())
     assert f"row {rows[1]['key'][:12]} of toy differs from the shipped one" in " ".join(told.split())
 

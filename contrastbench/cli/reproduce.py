@@ -19,6 +19,7 @@ from rich.text import Text
 
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, console
+from contrastbench.cli.claims import OUTCOMES
 from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of, with_data
 from contrastbench.cli.options import Device, Scale, Seeds, Slots, Targets, Threads, asked_for
 from contrastbench.cli.plan import duration, layout_for, planned_runs, prices
@@ -30,8 +31,8 @@ from contrastbench.runner.states import folder_of
 from contrastbench.runner.vocabulary import Run, chain
 from contrastbench.selection import Targets as AskedFor
 
-FINDINGS = 3  # on the screen; the page has all
-LONGEST_FINDING = 150  # characters
+MOST_LINES = 24  # of the closing screen
+TELLING = 5  # claims on it; the page has all
 SECONDS_BETWEEN_LINES = 60.0  # where the output is a file
 SUFFIXES = (".py", ".html", ".css", ".js")  # of the code that makes a page
 CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell are done and shown first too
@@ -184,24 +185,22 @@ def _sources(names: Sequence[str], folders: Folders) -> Iterator[Path]:
 
 
 def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Path) -> dict[str, Any]:
-    """Gathers the papers, writes their page and counts what it says of the cells that were asked for."""
+    """Gathers the papers, writes their page, and says what the rows of this machine alone say."""
     from contrastbench.drawing import write_page
     from contrastbench.evidence import EQUAL, OTHER_MACHINE, agreement, gather
+    from contrastbench.verdicts.cells import count_numbers
+    from contrastbench.verdicts.claims import most_telling
 
     evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
     write_page(list(evidence.values()), page)
-    verdicts: dict[str, Counter[str]] = {name: Counter() for name in names}
-    for selection in (each for each in asked.selections if each.paper.name in evidence):
-        name = selection.paper.name  # a paper that is not there has nothing at this scale
-        wanted = {(table, cell.name, cell.runs[0].scale) for table, cell in selection.cells()}
-        cells = [cell for table in evidence[name].tables for cell in table.cells if cell.here.done]
-        verdicts[name].update(cell.verdict.kind for cell in cells if (cell.table, cell.name, cell.scale) in wanted)
+    own = {name: dataclasses.replace(each, shipped=[]) for name, each in evidence.items()}
     agreements = {name: agreement(each) for name, each in evidence.items()}
+    telling = most_telling({name: each.claims for name, each in own.items()}, TELLING)
+    numbers = sum((count_numbers(each.published, each.tables) for each in own.values()), Counter[str]())
     return {
-        "verdicts": {name: dict(counts) for name, counts in verdicts.items()},
-        "findings": {
-            name: [f"{each.claim.sentence} {each.words}" for each in evidence[name].claims[:FINDINGS]] for name in names
-        },
+        "claims": {name: Counter(judged.outcome for judged in each.claims) for name, each in own.items()},
+        "telling": [[each.outcome, each.claim.sentence, each.numbers, each.protocol] for _, each in telling],
+        "numbers": numbers,
         "equal": {name: [each.counts[EQUAL], each.counts.total()] for name, each in agreements.items()},
         "elsewhere": sum(each.counts[OTHER_MACHINE] for each in agreements.values()),
         "judged": sum(each.judged for each in agreements.values()),
@@ -221,30 +220,56 @@ def _print_screen(
     scale: str,
     hours: float,
 ) -> None:
-    """At most 24 lines of 80 characters, whatever was run."""
-    names = list(summary["verdicts"])
+    """At most 24 lines of 80 characters, whatever was run. All of it is of this machine's own runs."""
+    names = list(summary["claims"])
     took = f" in {duration(hours)}" if started else ", all from before"
     several = f"{len(names)} papers" if len(names) > 1 else names[0]
-    console.print(Text(f"{len(planned)} runs of {several} at {scale} scale{took}", "bold"))
-    console.print(_paper_grid(planned, started, summary))
-    signs = ", ".join(f"{kind.sign} {kind}" for kind in _kinds_shown())
-    console.print(Text(f"{signs} (cells, against print)", "dim"))
+    lines: list[Any] = [_of_claims()]
     if summary["elsewhere"]:
-        console.print(Text(_of_other_machines(summary), "dim"))
-    for line in summary["differing"][:1]:  # `verify` lists all
-        console.print(Text(_short(line, 78), "red"))
+        lines.append(Text(_of_other_machines(summary), "dim"))
+    lines += [Text(line, "red") for line in summary["differing"][:1]]  # `verify` lists all
     for each in [each for each in planned if each.state.name != "done"][:2]:
         what = f"{each.state.name}: {each.run.dataset} {each.run.method}, contrastbench show {each.run.key[:12]}"
-        console.print(Text(_short(what, 78), "red"))
-    # The first finding of each paper, then the second ones, until there are enough.
-    ranked = [(rank, name, text) for name, texts in summary["findings"].items() for rank, text in enumerate(texts)]
-    for _, name, finding in sorted(ranked, key=lambda each: each[0])[:FINDINGS]:
-        console.print(Text.assemble((f"{name}: ", "bold"), _short(finding, LONGEST_FINDING - len(name))))
+        lines.append(Text(what, "red"))
+    lines.append(Text(_of_numbers(summary["numbers"])))
     page = folders.results / "report" / "index.html"
     shown = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
-    console.print(f"report: {shown}", soft_wrap=True)
-    for follow in (f"table {names[0]}", f"plan {names[0]} --scale paper"):
-        console.print(f"next:   contrastbench {follow}", soft_wrap=True)
+    follow = [
+        f"report: {shown}",
+        "next:   contrastbench claims",
+        f"next:   contrastbench plan {names[0]} --scale paper",
+    ]
+    room = MOST_LINES - 2 - len(names) - len(follow) - sum(_height(line) for line in lines)
+    console.print(Text(f"{len(planned)} runs of {several} at {scale} scale{took}", "bold"))
+    console.print(_paper_grid(planned, started, summary))
+    for line in lines:
+        console.print(line)
+    for outcome, sentence, numbers, protocol in summary["telling"]:
+        sign, colour = OUTCOMES[outcome]
+        line = Text.assemble((sign, colour), f" {sentence} ", (f"{numbers}, {protocol}", "dim"))
+        if (room := room - _height(line)) >= 0:
+            console.print(line)
+    for text in follow:
+        console.print(text, soft_wrap=True)
+
+
+def _height(line: Text) -> int:
+    return len(line.wrap(console, console.width))
+
+
+def _of_claims() -> Text:
+    signs = ", ".join(f"{sign} {outcome}" for outcome, (sign, _) in OUTCOMES.items())
+    return Text(f"claims, from these runs alone: {signs}", "dim")
+
+
+def _of_numbers(numbers: Mapping[str, int]) -> str:
+    """``Of 1,480 printed numbers 1,200 can be run here; these runs meet 12: 4 reproduced, 8 undecided``."""
+    from contrastbench.verdicts.verdict import JUDGED
+
+    met = {kind: numbers[kind] for kind in JUDGED if numbers.get(kind)}
+    counted = ", ".join(f"{count} {kind}" for kind, count in met.items())
+    declared = f"Of {numbers.get('printed', 0):,} printed numbers {numbers.get('declared', 0):,} can be run"
+    return f"{declared}; these runs meet {sum(met.values())}{': ' if met else ''}{counted}."
 
 
 def _of_other_machines(summary: dict[str, Any]) -> str:
@@ -257,24 +282,14 @@ def _of_other_machines(summary: dict[str, Any]) -> str:
 
 def _paper_grid(planned: Sequence[Planned], started: set[str], summary: dict[str, Any]) -> Grid:
     grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in ("paper", "done", "before", "failed", "as shipped", *(kind.sign for kind in _kinds_shown())):
+    for column in ("paper", "done", "before", "failed", "as shipped", *(sign for sign, _ in OUTCOMES.values())):
         grid.add_column(column, justify="left" if column == "paper" else "right")
-    for name, verdicts in summary["verdicts"].items():
+    for name, outcomes in summary["claims"].items():
         own = [each for each in planned if each.run.paper == name]
         done = [each.run.key in started for each in own if each.state.name == "done"]
         failed = sum(each.state.name in states.FAILURES for each in own)
         same, both = summary["equal"][name]
-        counts = (str(verdicts.get(kind, "") or "") for kind in _kinds_shown())
+        counts = (str(outcomes.get(outcome, "") or "") for outcome in OUTCOMES)
         numbers = (str(sum(done)), str(len(done) - sum(done)), str(failed), f"{same} of {both}" if both else "-")
         grid.add_row(name, *numbers, *counts)
     return grid
-
-
-def _kinds_shown() -> Sequence[Any]:
-    from contrastbench.verdicts.verdict import JUDGED, Kind
-
-    return (*JUDGED, Kind.NOT_COMPARABLE)
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1].rsplit(' ', 1)[0]} …"

@@ -1,13 +1,23 @@
-"""What the HTML page shows of a table: its texts for the template, and its cells and curves as JSON for the scripts."""
+"""The report: one self-contained page that works from a file, without a server or a network.
+
+``drawing`` assembles a ``ReportInput`` and calls ``build(report, path)``. With ``--watch`` it does so again whenever
+new rows have come, and sets ``reload_seconds``, so that an open page reloads itself. Cells and curves travel as JSON.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import jinja2
 from markupsafe import Markup
 
 from contrastbench.report.curves import LABELS, panel_of, panels_of
@@ -23,24 +33,211 @@ from contrastbench.report.layout import (
     verdict_text,
     words,
 )
-from contrastbench.report.style import looks
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, grouped
+from contrastbench.report.style import GRID, INK, look, looks
+from contrastbench.runner import files
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, count_numbers, grouped
+from contrastbench.verdicts.claims import Judged, count_outcomes
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import summarise, t_interval
-from contrastbench.verdicts.verdict import is_finite
+from contrastbench.verdicts.verdict import JUDGED, Kind, is_finite
 
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 LOG_TAIL = 2000  # characters kept of a failed run's last lines
 MOST_FAILURES = 5  # per cell and place, in full
 WIDTH, HEIGHT = 116, 16  # of a strip: the small picture of seeds, interval and published number in a cell
 PAD = 5  # room for half a mark at either end of it
 
 
-View = dict[str, Any]  # what the template shows of a table or a cell
+View = dict[str, Any]  # what the template shows of a paper, a table or a cell
+
+
+@dataclass(frozen=True)
+class PaperInput:
+    """One paper of the report.
+
+    Attributes:
+        name, title: as its ``tables.py`` says.
+        tables: what ``join`` returned, at every scale to be shown.
+        rows: those of this machine.
+        states: status -> number of runs on this machine (queued, running, done, ...); else counted in ``rows``.
+        figures: name -> what ``style.svg_bytes`` made.
+        claims: what the paper claims, judged.
+        links: name -> the file of a figure that is not on the page, relative to it.
+        published: everything in its ``published.csv``; numbers of tables that the paper does not declare are listed.
+    """
+
+    name: str
+    title: str
+    tables: Sequence[JoinedTable]
+    rows: Sequence[Row]
+    states: Mapping[str, int] = field(default_factory=dict)
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    claims: Sequence[Judged] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    published: Sequence[Published] = ()
+
+    @property
+    def runs(self) -> Mapping[str, int]:
+        return self.states or Counter(str(row["status"]) for row in self.rows)
+
+    @property
+    def failures(self) -> list[Row]:
+        return [row for row in self.rows if row["status"] != "done"]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the runs on this machine have taken so far."""
+        return sum(row["seconds"] or 0 for row in self.rows)
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything the page shows.
+
+    Attributes:
+        papers: in the order of the page.
+        provenance: label -> text: commit, machine, packages, ...
+        generated: when, as text; the only thing on the page that no row says.
+        figures: those of the whole suite, name -> SVG.
+        problems: lines that must not be overlooked, e.g. rows that cannot be read.
+        reload_seconds: the page reloads itself this often; None for never.
+    """
+
+    papers: Sequence[PaperInput]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    generated: str = ""
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+    reload_seconds: int | None = None
+
+
+def build(report: ReportInput, path: Path) -> Path:
+    """Writes the page, whole or not at all; the folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(path, page(report))
+    return path
+
+
+def page(report: ReportInput) -> str:
+    """The page as text."""
+    details = Details()
+    papers = [_paper_view(place, paper, details) for place, paper in enumerate(report.papers, start=1)]
+    claims = [each for paper in report.papers for each in paper.claims]
+    counts = Counter(dict.fromkeys(Kind, 0))
+    for paper in papers:
+        counts.update(paper["counts"])
+    return _template().render(
+        report=report,
+        papers=papers,
+        claims=claims,
+        outcomes=Counter(each.outcome for each in claims),
+        counts=counts,
+        kinds=list(Kind),
+        judged=sum(counts[kind] for kind in JUDGED),
+        look=look,
+        scales=sorted({table.scale for paper in report.papers for table in paper.tables}),
+        figures=[(name, *_drawing(svg, f"suite-{name}")) for name, svg in report.figures.items()],
+        data=script_json(details.as_json()),
+        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS],
+        duration=duration,
+    )
+
+
+def _paper_view(index: int, paper: PaperInput, details: Details) -> View:
+    tables = [table_view(table, details) for table in paper.tables]
+    numbers = {(table["table"].name, table["table"].scale): table["number"] for table in tables}
+    links = {each.claim.id: numbers.get((each.table.name, each.table.scale)) for each in paper.claims if each.table}
+    known = {table.name for table in paper.tables}
+    carried = [
+        f"{n.table}: {n.dataset} / {n.method}, {words(n.metric)}: {published_text(n)}"
+        for n in paper.published
+        if n.table not in known
+    ]
+    return {
+        "paper": paper,
+        "index": index,
+        "tables": tables,
+        "links": links,
+        "seen": Counter(each.claim.seen for each in paper.claims if each.claim.seen),
+        "outcome": count_outcomes(paper.claims),
+        "figures": [
+            (_caption(name), *_drawing(svg, f"{paper.name}-{number}"))
+            for number, (name, svg) in enumerate(paper.figures.items(), start=1)
+        ],
+        "linked": [(_caption(name), address) for name, address in paper.links.items()],
+        "counts": Counter(cell.verdict.kind for table in paper.tables for cell in table.cells),
+        "numbers": count_numbers(paper.published, paper.tables),
+        "carried": carried,
+    }
+
+
+def _caption(name: str) -> str:
+    return name.replace("-", " ").replace("_", " ")
+
+
+def _drawing(svg: bytes, prefix: str) -> tuple[Markup, bool]:
+    """The figure for the page, and whether it is wide enough for a line of its own."""
+    drawing = inline_svg(svg, prefix)
+    box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', drawing)
+    return drawing, box is not None and float(box[1]) > 1.7 * float(box[2])
+
+
+def inline_svg(source: bytes, prefix: str) -> Markup:
+    """A figure of ``style.svg_bytes`` as it may stand in the page beside others.
+
+    Ids get ``prefix``, so that two figures do not share them; ink and grid follow the page's colours, so that the
+    figure can be read in the dark; indentation and unused ids go, a third of the size. Names in a figure are text:
+    matplotlib escapes them.
+    """
+    text = source.decode()
+    root, _, body = text[text.index("<svg") :].partition(">")
+    box = re.search(r'viewBox="[^"]*"', root)
+    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.DOTALL)
+    body = re.sub(r">\s*\n\s*<", "><", body).replace("xlink:href", "href").rstrip()
+    used = {name for names in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', body) for name in names}
+    body = re.sub(r' id="([^"]+)"', lambda id: f' id="{prefix}-{id[1]}"' if id[1] in used else "", body)
+    body = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", body)
+    body = re.sub(r'<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)  # the white ground of the file
+    body = re.sub(r"fill: #ffffff", "fill: none", body)
+    body = re.sub(re.escape(INK), "currentColor", body, flags=re.IGNORECASE)
+    body = re.sub(re.escape(GRID), "var(--line)", body, flags=re.IGNORECASE)
+    return Markup(f"<svg {box[0] if box else ''}>{body}")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    return environment.get_template("page.html")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 41 s, 3.2 min, 5.6 h, 2.1 days."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+# ------------------------------------------------------------------------------------------- tables and cells
 
 
 def table_view(table: JoinedTable, details: Details) -> View:
-    """Lays out one table and registers its cells and its curves with ``details``."""
+    """Lays out one table and registers its cells and curves with ``details``; without rows, says what is printed."""
     grid = Grid(table)
+    common = {
+        **{"table": table, "number": next(details.numbers), "grid": grid, "findings": [], "chart": None},
+        "metrics": list(dict.fromkeys(cell.metric for cell in table.cells)),
+        "measured": sum(bool(cell.best_known.done) for cell in table.cells),
+        "unmatched": [f"{n.dataset} / {n.method}: {published_text(n)}" for n in table.unmatched],
+    }
+    if not table.has_rows:
+        printed = [f"{c.dataset} / {grid.row_label(c)}: {numbers_text(c)}" for c in table.cells if c.published]
+        return {**common, "lines": [], "printed": printed}
     # The strips of one column and one data set share an axis.
     places = grouped(table.cells, lambda cell: (grid.column_label(cell), cell.dataset))
     axes = {place: axis_of(cells) for place, cells in places.items()}
@@ -49,17 +246,8 @@ def table_view(table: JoinedTable, details: Details) -> View:
         cell = grid.rows[row].get(column)
         return _cell_view(cell, f"{row}, {column}", axes[column, cell.dataset], details) if cell else None
 
-    return {
-        "table": table,
-        "number": next(details.numbers),
-        "grid": grid,
-        "lines": [(row, [cell_view(row, column) for column in grid.columns]) for row in grid.rows],
-        "metrics": list(dict.fromkeys(cell.metric for cell in table.cells)),
-        "findings": findings(table),
-        "measured": sum(bool(cell.best_known.done) for cell in table.cells),
-        "chart": details.add_chart(table),
-        "unmatched": [f"{n.dataset} / {n.method}: {published_text(n)}" for n in table.unmatched],
-    }
+    lines = [(row, [cell_view(row, column) for column in grid.columns]) for row in grid.rows]
+    return {**common, "lines": lines, "findings": findings(table), "chart": details.add_chart(table)}
 
 
 def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details) -> View:
@@ -139,6 +327,7 @@ class Details:
         self.cells: list[dict[str, Any]] = []
         self.charts: list[dict[str, Any]] = []
         self.origins: dict[str, int] = {}
+        self.configs: dict[str, int] = {}  # as JSON; many cells share one
         self.numbers = itertools.count(1)  # of the tables
 
     def add_cell(self, cell: JoinedCell, name: str) -> int:
@@ -157,9 +346,9 @@ class Details:
                 "others": [[published_text(number), v.kind, v.reason] for number, v in cell.others],
                 "here": self._sample(cell.here),
                 "shipped": self._sample(cell.shipped),
-                "config": cell.config,
+                "config": self.configs.setdefault(json.dumps(cell.config), len(self.configs)),
                 "settings": {name: plain(value) for name, value in cell.settings.items()},
-                "command": cell.command,
+                "cell": cell.name,
             }
         )
         return len(self.cells) - 1
@@ -200,7 +389,8 @@ class Details:
         return len(self.charts) - 1
 
     def as_json(self) -> dict[str, Any]:
-        return {"cells": self.cells, "charts": self.charts, "origins": list(self.origins)}
+        configs = [json.loads(text) for text in self.configs]
+        return {"cells": self.cells, "charts": self.charts, "origins": list(self.origins), "configs": configs}
 
 
 def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,7 @@ from contrastbench.runner.studies import Line, On, Study
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, reseeded
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval, wilson_interval
-from contrastbench.verdicts.verdict import Kind, Verdict, is_finite, verdict
+from contrastbench.verdicts.verdict import JUDGED, Kind, Verdict, is_finite, verdict
 
 Row = dict[str, Any]
 
@@ -96,11 +96,6 @@ class JoinedCell(Cell):
     @property
     def label(self) -> str:
         return label_of(self)
-
-    @property
-    def command(self) -> str:
-        """The command that runs this cell."""
-        return f"contrastbench run {shlex.quote(f'{self.paper}/{self.table}/{self.name}')} --scale {self.scale}"
 
     @property
     def best_known(self) -> Sample:
@@ -356,3 +351,32 @@ def _differing(cells: Sequence[Cell]) -> str:
     names = dict.fromkeys(name for cell in cells for name in cell.settings)
     differing = [name for name in names if len({canonical_json(cell.settings.get(name)) for cell in cells}) > 1]
     return ", ".join(differing) or "their configs"
+
+
+def count_numbers(published: Sequence[Published], tables: Sequence[JoinedTable]) -> Counter[str]:
+    """How many numbers a paper's file has ("printed"), how many some cell declares ("declared"), and their verdicts.
+
+    A number that several cells claim has the best verdict of them. All numbers of a run in which nothing is random are
+    one comparison, with the verdict that is worst.
+    """
+    cells = grouped((cell for table in tables for cell in table.cells), _printed_place)
+    counts: Counter[str] = Counter(printed=len(published))
+    exact: dict[tuple[str, ...], list[Kind]] = {}
+    for number in published:
+        own = cells.get(number.place, ())
+        verdicts = [cell.verdict if cell.judged is number else cell.verdict_on(number, cell.best_known) for cell in own]
+        if not verdicts:
+            continue
+        counts["declared"] += 1
+        kind = min((verdict.kind for verdict in verdicts), key=list(Kind).index)
+        if kind in JUDGED and all(cell.deterministic for cell in own):
+            exact.setdefault((*number.place[:3], number.where), []).append(kind)
+        else:
+            counts[kind] += 1
+    order = (Kind.REPRODUCED, Kind.CONSISTENT, Kind.UNDECIDED, Kind.DIFFERS)
+    counts.update(max(kinds, key=order.index) for kinds in exact.values())
+    return counts
+
+
+def _printed_place(cell: JoinedCell) -> Place:
+    return (cell.table, cell.dataset, cell.method, cell.metric)

@@ -467,14 +467,13 @@ def count_outcomes(judged: Sequence[Judged]) -> str:
 
 
 def most_telling(by_paper: Mapping[str, Sequence[Judged]], count: int) -> list[tuple[str, Judged]]:
-    """Decided claims, from each paper in turn: those of papers before our own, failures first, then the surest."""
+    """Claims with rows, from each paper in turn: decided ones, those of papers before our own, failures first."""
 
-    def rank(judged: Judged) -> tuple[bool, bool, float]:
-        return judged.claim.ours, judged.outcome != Outcome.FAILS, judged.p_holm
+    def rank(judged: Judged) -> tuple[bool, bool, bool, float]:
+        undecided = judged.outcome == Outcome.UNDECIDED
+        return undecided, judged.claim.ours, judged.outcome != Outcome.FAILS, judged.p_holm
 
-    decided = {
-        name: sorted((each for each in judged if each.outcome in (Outcome.HOLDS, Outcome.FAILS)), key=rank)
-        for name, judged in by_paper.items()
-    }
-    turns = [(place, name, each) for name, judged in decided.items() for place, each in enumerate(judged)]
-    return [(name, each) for _, name, each in sorted(turns, key=lambda turn: turn[0])[:count]]
+    ranked = {name: sorted((each for each in judged if each.test), key=rank) for name, judged in by_paper.items()}
+    turns = [(place, name, each) for name, judged in ranked.items() for place, each in enumerate(judged)]
+    turns.sort(key=lambda turn: (turn[2].outcome == Outcome.UNDECIDED, turn[0]))
+    return [(name, each) for _, name, each in turns[:count]]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import time
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-from contrastbench.report import html, style
+from contrastbench.report import page as pages
+from contrastbench.report import style
 from contrastbench.report.curves import Panel, curve_panels
-from contrastbench.report.html import inline_svg
-from contrastbench.verdicts.cells import join
+from contrastbench.report.page import inline_svg
+from contrastbench.verdicts.cells import count_numbers, join
+from contrastbench.verdicts.claims import Greater, Judged, Outcome, judge
 from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"
@@ -32,7 +35,7 @@ def page_of(synthetic, method="SimCLR", dataset="Alpha", **fields) -> str:
     cell = synthetic.cell(method, dataset)
     rows = synthetic.rows(cell, 80.0)[:4] + [synthetic.failure(cell.runs[4], message=fields.pop("message", "nan"))]
     tables = join("toy", {"main": synthetic.table()}, {"main": [cell]}, rows)
-    return html.page(html.ReportInput([html.PaperInput("toy", fields.pop("title", "Toy"), tables, rows, **fields)]))
+    return pages.page(pages.ReportInput([pages.PaperInput("toy", fields.pop("title", "Toy"), tables, rows, **fields)]))
 
 
 def test_nothing_comes_from_elsewhere(synthetic):
@@ -46,7 +49,19 @@ def test_nothing_comes_from_elsewhere(synthetic):
 
 def test_names_stay_text_wherever_they_stand(synthetic):
     figures = {EVIL: drawn(EVIL)}
-    page = page_of(synthetic, EVIL, EVIL, message=EVIL, title=EVIL, findings=[EVIL], figures=figures, states={EVIL: 1})
+    declared = Greater(EVIL, EVIL, EVIL, ("main/paper",), METRIC, matters=1.0, method=EVIL, over=EVIL)
+    claim = Judged(declared, Outcome.NOT_RUN)
+    page = page_of(
+        synthetic,
+        EVIL,
+        EVIL,
+        message=EVIL,
+        title=EVIL,
+        claims=[claim],
+        links={EVIL: "figures/evil.svg"},
+        figures=figures,
+        states={EVIL: 1},
+    )
     plain = Elements(page_of(synthetic)).found
     tags = [tag for tag, _ in Elements(page).found]
     assert tags.count("script") == [tag for tag, _ in plain].count("script")
@@ -62,7 +77,7 @@ def test_the_data_of_the_page_is_whole_json(synthetic):
     assert cell["name"] == f"{EVIL}, Alpha"
     assert [seed[0] for seed in cell["here"]["seeds"]] == [0, 1, 2, 3]
     assert cell["here"]["failed"][0][3] == f"FloatingPointError: {EVIL}"
-    assert cell["command"].startswith("contrastbench run ")
+    assert data["configs"][cell["config"]] == {"method": EVIL, "dataset": "Alpha", "beta": 0.0}
 
 
 def test_the_page_is_the_same_for_the_same_rows(synthetic):
@@ -96,8 +111,8 @@ def test_a_figure_is_whole_and_takes_the_pages_colours():
 
 
 def test_an_empty_report_is_a_page(tmp_path):
-    path = html.build(
-        html.ReportInput([], problems=["runs/toy/abc/row.json is not whole JSON"]), tmp_path / "a" / "b.html"
+    path = pages.build(
+        pages.ReportInput([], problems=["runs/toy/abc/row.json is not whole JSON"]), tmp_path / "a" / "b.html"
     )
     text = path.read_text()
     assert "No cell has been judged" in text
@@ -116,7 +131,7 @@ def test_ten_thousand_rows_are_a_small_page_soon(synthetic, tmp_path):
     assert len(rows) == 10_000
     started = time.process_time()
     tables = join("toy", {name: synthetic.table() for name in cells}, cells, rows, rows, numbers)
-    path = html.build(html.ReportInput([html.PaperInput("toy", "Toy", tables, rows)]), tmp_path / "index.html")
+    path = pages.build(pages.ReportInput([pages.PaperInput("toy", "Toy", tables, rows)]), tmp_path / "index.html")
     assert time.process_time() - started < 10
     assert path.stat().st_size < 5_000_000
 
@@ -128,11 +143,59 @@ def test_published_numbers_of_other_tables_are_listed(synthetic):
     assert "1 published number of other tables" in page
 
 
-def test_every_paper_has_room_for_figures_of_its_own(monkeypatch):
-    """The figures of one paper take no room from those of another; what is left out is named."""
-    figure = drawn("HCL")
-    monkeypatch.setattr(html, "FIGURES_BYTES", int(1.5 * len(inline_svg(figure, "toy-1"))))
-    papers = [html.PaperInput(name, name, [], [], figures={"one": figure, "two": figure}) for name in ("a", "b")]
-    page = html.page(html.ReportInput(papers))
-    assert page.count('aria-label="one"') == 2 and 'aria-label="two"' not in page
-    assert page.count("Left out to keep the page small") == 2
+def test_the_page_begins_with_the_claims_each_with_its_effect_and_its_table(synthetic):
+    cells = [synthetic.cell(method) for method in ("SimCLR", "HCL")]
+    rows = [row for cell, mean in zip(cells, (80.0, 84.0), strict=True) for row in synthetic.rows(cell, mean, 0.2)]
+    tables = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
+    claims = [
+        Greater(
+            "gain", "HCL beats SimCLR.", "Table 1", ("main/paper",), METRIC, printed=3.0, method="HCL", over="SimCLR"
+        ),
+        Greater(
+            "other",
+            "Not here.",
+            "Table 2",
+            ("main/lite",),
+            METRIC,
+            matters=1.0,
+            method="HCL",
+            over="SimCLR",
+            seen="c0ffee",
+        ),
+    ]
+    paper = pages.PaperInput(
+        "toy", "Toy", tables, rows, claims=judge(claims, tables), links={"main-paper": "figures/a.svg"}
+    )
+    page = pages.page(pages.ReportInput([paper]))
+    text = " ".join(re.sub(r"<[^>]*>", " ", page[page.index("<body") : page.index("<form")]).split())
+    assert "Of 2 claims 1 hold , 0 fail and 0 are undecided ; 1 were not run." in text
+    assert "toy : 1 of 2 claims holds, 0 fail, 0 are undecided, 1 not run" in text
+    assert "HCL beats SimCLR. Table 1 +4.00 [+3.6" in text and "at the published protocol, on Alpha" in text
+    assert "1 of these claims was named after the rows of commit c0ffee had been seen." in text
+    assert f'href="#table-{1}"' in page and 'href="figures/a.svg"' in page
+    assert page.index("HCL beats SimCLR.") < page.index('class="overview"') < page.index('id="table-1"')
+
+
+def test_printed_numbers_are_counted_and_not_cells(synthetic):
+    """Six numbers are printed: one without a cell; one at another protocol; PopRec's two are one comparison."""
+    cells = [synthetic.cell("SimCLR"), synthetic.cell("HCL")]
+    counted = [synthetic.cell("PopRec", seeds=range(1), metric=metric) for metric in (METRIC, "test_hr_percent")]
+    cells += [dataclasses.replace(cell, deterministic=True) for cell in counted]
+    rows = [row for cell in cells[:2] for row in synthetic.rows(cell, 80.0, 0.1)]
+    rows.append(synthetic.row(cells[2].runs[0], 80.0, metrics={METRIC: 80.0, "test_hr_percent": 80.0}))
+    numbers = [
+        Published("main", "Alpha", method, metric, value, margin=1.0, where="Table 1", protocol=protocol)
+        for method, metric, value, protocol in (
+            ("SimCLR", METRIC, 80.0, {}),
+            ("SimCLR", METRIC, 90.0, {}),
+            ("HCL", METRIC, 80.0, {"beta": "2"}),
+            ("MoCo", METRIC, 80.0, {}),
+            ("PopRec", METRIC, 80.0, {}),
+            ("PopRec", "test_hr_percent", 70.0, {}),
+        )
+    ]
+    tables = join("toy", {"main": synthetic.table()}, {"main": cells}, rows, published=numbers)
+    assert count_numbers(numbers, tables) == {
+        **{"printed": 6, "declared": 5},
+        **{"reproduced": 1, "differs": 2, "not comparable": 1},
+    }

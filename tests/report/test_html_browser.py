@@ -7,7 +7,8 @@ import pytest
 pytest.importorskip("websocket", reason="websocket-client is not installed")
 from report_browser import Browser, find_chromium  # noqa: E402
 
-from contrastbench.report import html, style  # noqa: E402
+from contrastbench.report import page as pages
+from contrastbench.report import style  # noqa: E402
 from contrastbench.report.plots import comparison  # noqa: E402
 from contrastbench.verdicts.cells import join  # noqa: E402
 from contrastbench.verdicts.published import Published  # noqa: E402
@@ -37,9 +38,9 @@ def report(synthetic, tmp_path_factory):
     tables = {"main": synthetic.table(), "beta": synthetic.table(title="What does beta do?")}
     joined = join("toy", tables, {"main": grid + flat, "beta": sweep}, rows, rows[:7], numbers)
     figures = {"all-methods": style.svg_bytes(comparison(joined[1]))}
-    paper = html.PaperInput("toy", "A paper", joined, rows, figures=figures)
+    paper = pages.PaperInput("toy", "A paper", joined, rows, figures=figures)
     path = tmp_path_factory.mktemp("page") / "index.html"
-    return html.build(html.ReportInput([paper], {"commit": "c0ffee"}, "today"), path)
+    return pages.build(pages.ReportInput([paper], {"commit": "c0ffee"}, "today"), path)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def rows_of(page, table: str) -> list[str]:
 
 
 def test_it_opens_without_errors_and_counts_the_verdicts(page):
-    assert "Do the published tables hold?" in page.run("document.body.innerText")
+    assert "Does what the papers claim hold?" in page.run("document.body.innerText")
     lead = page.run("document.querySelector('.lead').textContent")
     assert "2 reproduced" in lead and "2 differ" in lead
     assert page.run("document.querySelectorAll('section.table').length") == 3
@@ -98,7 +99,7 @@ def test_words_verdicts_and_scale_filter(page):
     assert page.run("document.getElementById('nothing').hidden") is False
     page.run("document.getElementById('reset').click()")
     assert page.run("document.getElementById('shown').textContent") == "13 cells"
-    page.run("document.querySelector('.toggle[data-kind=\"not comparable\"]').click()")
+    page.run("document.querySelector('.toggle[data-kind=\"ours\"]').click()")
     assert page.run("[...document.querySelectorAll('section.table')].map(t => t.hidden)") == [True, False, False]
     page.run("document.getElementById('reset').click()")
     page.run("{const s = document.getElementById('scale'); s.value = 'quick'; s.dispatchEvent(new Event('change'))}")
@@ -110,7 +111,12 @@ def test_a_cell_opens_by_keyboard_and_shows_everything(page):
     page.press("Enter", 13)
     assert page.run("document.getElementById('details').open") is True
     text = page.run("document.getElementById('details').innerText")
-    for wanted in ("<script>HCL, MNIST", "not comparable", "no published number", "contrastbench run"):
+    for wanted in (
+        "<script>HCL, MNIST",
+        "ours",
+        "nobody printed this number",
+        "contrastbench run 'toy/main/MNIST/<script>HCL'",
+    ):
         assert wanted in text
     for wanted in ("--scale quick", "diverged", "<img src=x> is nan", "epoch 2 loss 9e9", "commit c0ffee", "beta"):
         assert wanted in text

@@ -203,11 +203,6 @@ def test_published_numbers_without_a_cell_are_carried(synthetic):
     assert [n.method for n in table.unmatched] == ["MoCo"]
 
 
-def test_the_command_is_one_argument(synthetic):
-    found = only(joined(synthetic, [synthetic.cell("HCL beta=1; rm")]))
-    assert found.command == "contrastbench run 'toy/main/Alpha/HCL beta=1; rm' --scale paper"
-
-
 def measured(synthetic, means, better="higher", seeds=range(10)):
     cells = [synthetic.cell(method, better=better, seeds=seeds) for method in means]
     rows = [row for cell in cells for row in synthetic.rows(cell, means[cell.method], 0.2)]

@@ -16,7 +16,7 @@ function openCell(cell) {
     verdictLine(cell),
     seedPlot(cell),
     heading("Side by side"), sideBySide(cell),
-    heading("Command"), command(cell.command),
+    heading("Command"), command(commandOf(cell)),
     ...seedTable(cell),
     ...failures(cell),
     heading("Config"), config(cell),
@@ -58,6 +58,12 @@ function grid(headers, rows, kind = "") {
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": headers.filter(Boolean).join(", ") }, table);
 }
 
+function commandOf(cell) {
+  const target = [...cell.place.slice(0, 2), cell.cell].join("/");
+  const quoted = /^[\w@%+=:,./-]+$/.test(target) ? target : `'${target.replaceAll("'", `'"'"'`)}'`;
+  return `contrastbench run ${quoted} --scale ${cell.place[2]}`;
+}
+
 function command(text) {
   const button = element("button", { type: "button" }, "Copy");
   button.addEventListener("click", () => {
@@ -85,7 +91,7 @@ function failures(cell) {
 }
 
 function config(cell) {
-  const all = { ...cell.settings, ...cell.config };
+  const all = { ...cell.settings, ...DATA.configs[cell.config] };
   return element("dl", { class: "config" }, ...Object.entries(all).map(([name, value]) =>
     element("div", {}, element("dt", {}, name), element("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)))));
 }
