@@ -1,4 +1,4 @@
-"""READMEs are made from a ``README.md.jinja`` beside them: prose, with numbers, tables and claims that come from rows.
+"""Pages are made from a ``README.md.jinja`` beside them: prose, with numbers, tables and claims that come from rows.
 
     The WL kernel is ahead of InfoGraph by {{ gain("main/paper", "DD", "WL kernel", "InfoGraph") }} on DD.
     {{ table("main/paper/brief") }}
@@ -34,10 +34,7 @@ Values = tuple[float, ...]  # a number, or a number and the two ends of its inte
 Lines = Sequence[Mapping[str, str]]  # of a CSV file
 Claims = Mapping[str, Sequence[Judged]]  # by paper
 
-TEMPLATE = "README.md.jinja"
-NOTE = (
-    f"<!-- Made from {TEMPLATE} and the shipped rows by `contrastbench collect --into results`; edit that file. -->\n"
-)
+NOTE = "<!-- Made from {name} and the shipped rows by `contrastbench collect --into results`; edit that file. -->\n"
 
 
 def fill(template: Path, tables: Iterable[JoinedTable], claims: Claims, paper: str, results: Path) -> bool:
@@ -76,7 +73,7 @@ def render(template: Path, tables: Iterable[JoinedTable], claims: Claims, paper:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
     environment.globals = _Known(list(tables), claims, paper, results).functions()
     try:
-        return NOTE + environment.from_string(template.read_text(encoding="utf-8")).render()
+        return NOTE.format(name=template.name) + environment.from_string(template.read_text(encoding="utf-8")).render()
     except (jinja2.TemplateError, ValueError, TypeError) as error:
         raise ValueError(f"{template}: {error}") from error
 

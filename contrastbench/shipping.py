@@ -245,14 +245,12 @@ def _are_the_projects_own(results: Path) -> bool:
 
 
 def templates(results: Path) -> Iterator[tuple[Path, str]]:
-    """The templates of READMEs that take tables and numbers from rows, each with its paper ("" for the project's).
+    """The templates of pages that take tables and numbers from rows, each with its paper ("" for the project's).
 
     Only the project's own results fill them; for any other results folder there are none.
     """
     if not _are_the_projects_own(results):
         return
-    yield PROJECT / readmes.TEMPLATE, ""
+    yield PROJECT / "README.md.jinja", ""
     for name in papers.names():
-        path = papers.paper(name).folder / readmes.TEMPLATE
-        if path.exists():
-            yield path, name
+        yield from ((path, name) for path in sorted(papers.paper(name).folder.glob("*.md.jinja")))

@@ -29,9 +29,11 @@ def rendered(tmp_path, table):
     def render(text):
         (tmp_path / "toy").mkdir(exist_ok=True)
         (tmp_path / "toy" / "speed.csv").write_text(SPEED)
-        template = tmp_path / readmes.TEMPLATE
+        template = tmp_path / "README.md.jinja"
         template.write_text(text)
-        return readmes.render(template, [table], {}, "toy", tmp_path).removeprefix(readmes.NOTE)
+        return readmes.render(template, [table], {}, "toy", tmp_path).removeprefix(
+            readmes.NOTE.format(name="README.md.jinja")
+        )
 
     return render
 
@@ -87,7 +89,7 @@ def test_what_a_template_names_and_there_is_not_is_said(rendered, text, message)
 
 
 def test_a_readme_that_does_not_follow_from_its_template_is_named(tmp_path, table):
-    template = tmp_path / readmes.TEMPLATE
+    template = tmp_path / "README.md.jinja"
     template.write_text('# Toy\n\nDCL has {{ mean("main", "Alpha", "DCL") }}.\n')
     given = (template, [table], {}, "toy", tmp_path)
     assert readmes.fill(*given) and not readmes.fill(*given)
