@@ -152,25 +152,19 @@ def _about_folder(folder: Path | None) -> Iterable[tuple[str, str]]:
     state = states.state_of(folder, slurm_queue.still_queued())
     yield "folder", str(folder)
     yield "state", state.name + (f" ({state.problem})" if state.problem else "")
-    for path in sorted(folder.glob("claim.*"), key=lambda path: int(path.suffix[1:])):
-        owner = _object(path)
+    attempts = [path for path in folder.glob("claim.*") if path.suffix[1:].isdecimal()]
+    for path in sorted(attempts, key=lambda path: int(path.suffix[1:])):
+        owner = files.object_or_empty(path)
         job = f", job {owner['job']}" if owner.get("job") else ""
         yield f"attempt {path.suffix[1:]}", f"{owner.get('host', '?')}, process {owner.get('pid', '?')}{job}"
     for path in sorted(folder.glob("failed.*.json")):
-        failed = _object(path)
-        error = failed.get("error") or {}
+        failed = files.object_or_empty(path)
+        error = known if isinstance(known := failed.get("error"), dict) else {}
         yield path.name, f"{failed.get('status')}: {error.get('type')}: {error.get('message')}"
     if not state.row:
         run = run_of(folder)
         yield "run", f"{run.paper} {run.dataset} {run.method} seed {run.seed}, {run.scale} scale"
         yield "config", _config_text(vars(run.config), {})
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        return files.read_object(path)
-    except (OSError, ValueError):
-        return {}
 
 
 def _about_rows(known: Sequence[tuple[str, Row]], runs: Path) -> Iterable[tuple[str, str]]:

@@ -116,18 +116,10 @@ CLAIM = re.compile(r"claim\.([1-9][0-9]{0,8})")
 
 
 def latest(folder: Path) -> Claim | None:
-    """The run's current claim, or None if nobody ever began it."""
+    """The run's current claim, or None if nobody ever began it. Of a damaged one its heartbeat alone counts."""
     names = [CLAIM.fullmatch(path.name) for path in folder.glob("claim.*")]
     number = max((int(name[1]) for name in names if name), default=0)
-    return Claim(number, _owner_of(folder / f"claim.{number}"), folder) if number else None
-
-
-def _owner_of(path: Path) -> dict[str, Any]:
-    """Who wrote the claim. A damaged one, as after a full disk, names nobody; then its heartbeat alone counts."""
-    try:
-        return files.read_object(path)
-    except (OSError, ValueError):
-        return {}
+    return Claim(number, files.object_or_empty(folder / f"claim.{number}"), folder) if number else None
 
 
 def take(folder: Path, after: int, **launcher: Any) -> Claim | None:

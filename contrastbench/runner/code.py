@@ -62,11 +62,8 @@ def changed_since(folder: Path, paper: str, stage: str) -> list[str] | None:
     Raises:
         ValueError: the paper has no such stage any more.
     """
-    try:
-        before = files.read_object(folder / "code.json")
-    except (OSError, ValueError):
-        return None
-    return differing(before, code_of(paper, stage))
+    before = files.object_or_empty(folder / "code.json")
+    return differing(before, code_of(paper, stage)) if before else None
 
 
 def rows_of_other_code(rows: Iterable[Row], runs_folder: Path) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from contrastbench.runner.studies import ANY_DEVICE, CPU_ONLY, load_paper
 
@@ -96,8 +96,7 @@ VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_contr
 VERSION_2 = ("memory.max", "memory.current", "memory.events")
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """In bytes. ``available`` counts what the kernel can free at once as free."""
 
     total: int

@@ -76,6 +76,14 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
+def object_or_empty(path: Path) -> dict[str, Any]:
+    """The file's JSON object; empty where there is no such file or a damaged one, which then tells nothing."""
+    try:
+        return read_object(path)
+    except (OSError, ValueError):
+        return {}
+
+
 def parsed(text: bytes, where: str) -> Any:
     """The JSON value of a text that was read from ``where``, which an error names."""
     try:

@@ -155,11 +155,11 @@ def _is_queued(folder: Path, still_queued: StillQueued | None, attempts: int) ->
 
 
 def queue_mark(folder: Path) -> dict[str, Any]:
-    """What the launcher that queued the run wrote down; empty where nobody did, or where the file is damaged."""
-    try:
-        return files.read_object(folder / "queued.json")
-    except (OSError, ValueError):  # a run that a scheduler starts all the same is kept apart by claims
-        return {}
+    """What the launcher that queued the run wrote down; empty where nobody did, or where the file is damaged.
+
+    A run that a scheduler starts all the same is kept apart by claims.
+    """
+    return files.object_or_empty(folder / "queued.json")
 
 
 def mark_queued(folder: Path, **launcher: Any) -> None:

@@ -169,7 +169,7 @@ DAMAGES = {
 }
 OTHER_TYPES = json.dumps(
     dict.fromkeys(("key", "paper", "stage", "config", "needs", "cells", "dataset", "method", "config_type"), [3])
-    | dict.fromkeys(("host", "boot", "namespace", "heartbeat_seconds", "after_attempt", "loss"), [None])
+    | dict.fromkeys(("host", "boot", "namespace", "heartbeat_seconds", "after_attempt", "loss", "error"), [None])
     | {
         "pid": "self",
         "start": None,
@@ -212,6 +212,7 @@ def damaged(bench, monkeypatch, tmp_path):
             torch.save({"epoch": 0, "parts": {}}, job.folder / "checkpoint.pt")
         else:
             shutil.copy(job.folder / "row.json", job.folder / "failed.0.json")
+            (job.folder / "claim.x").touch()
         DAMAGES[damage](job.folder / name)
         damaged[job.folder] = case
     return damaged

@@ -220,8 +220,7 @@ class Front:
         if state.name in states.FINISHED:
             self.end(job, state.name)
         elif state.name == "running" and state.claim:
-            with contextlib.suppress(OSError, ValueError):
-                self.watch(job, {"line": files.read_object(state.claim.heartbeat)})
+            self.watch(job, {"line": files.object_or_empty(state.claim.heartbeat)})
         return state.name not in (*states.FINISHED, "running", "queued")
 
     def _look_after(self, job: Job) -> None:
