@@ -117,7 +117,7 @@ def test_a_batch_that_does_not_fit_ones_own_pictures_starts_nothing(tmp_path, ow
 
 
 def test_a_plan_prices_ones_own_pictures_and_says_whose_settings_they_take(own_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("contrastbench.cli.plan.device_kind", lambda device: "cpu (AMD EPYC)")
+    monkeypatch.setattr("contrastbench.planning.device_kind", lambda device: "cpu (AMD EPYC)")
     command = ("plan", "hard_negatives/photographs", "--scale", "lite", "--set", "dataset=noises@16")
     told = contrastbench(*command, runs=tmp_path, CONTRASTBENCH_DATA=str(own_data)).stdout
     assert "?" not in told and "26 of 26 runs to do: about " in told
@@ -205,7 +205,12 @@ def test_ctrl_c_while_python_imports_ends_as_quietly_as_later():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "lines"), [(["list"], 12), (["plan"], 50), (["data", "list"], 70), (["status"], 70)], ids=str
+    ("arguments", "lines"),
+    [
+        *((["list"], 12), (["plan"], 50), (["data", "list"], 70), (["status"], 70)),
+        (["plan", "graph_contrastive", "--scale", "paper"], 50),
+    ],
+    ids=str,
 )
 def test_what_a_newcomer_asks_first_fits_80_columns_and_a_screen_or_two(tmp_path, arguments, lines):
     said = contrastbench(*arguments, runs=tmp_path, width=80).stdout.splitlines()

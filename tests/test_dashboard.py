@@ -7,7 +7,7 @@ import types
 import pytest
 from command_line import contrastbench
 
-from contrastbench.cli import dashboard
+from contrastbench import dashboard
 
 COMMAND = ("run", "toy/main/Noise8/Plain", "--seeds", "1", "--launcher", "inline")
 

@@ -95,11 +95,6 @@ def test_methods_that_do_not_use_a_setting_are_named(invoke):
     assert "SimCLR [temperature=0.2]" in told and "untrained" not in told.split("left out")[0]
 
 
-def test_a_data_set_that_nothing_loads_is_refused(invoke):
-    told = run(invoke, "graph_contrastive/main/InfoGraph", "--set", "dataset=NOTHING")
-    assert told.exit_code == 2 and "unknown data set 'NOTHING'; there are " in told.stderr
-
-
 def test_data_that_is_not_here_is_asked_for_before_anything_starts(invoke, tmp_path):
     told = invoke("--data-root", str(tmp_path), "run", "graph_contrastive/main/PTC_MR", "--scale", "paper")
     assert told.exit_code == 2 and not (tmp_path / "runs").exists()
@@ -233,13 +228,3 @@ def test_help_has_a_short_name(invoke, option):
 
 def test_the_version_names_the_commit(invoke):
     assert re.fullmatch(r"contrastbench \d+\.\d+\.\d+ \([0-9a-f]{12}\)\n", invoke("--version").stdout)
-
-
-@pytest.mark.parametrize(
-    "command", [["list"], ["plan"], ["plan", "graph_contrastive", "--scale", "paper"]], ids=" ".join
-)
-def test_lists_and_plans_fit_80_columns(invoke, monkeypatch, command):
-    monkeypatch.setattr(console, "width", 80)
-    told = invoke(*command)
-    assert told.exit_code == 0
-    assert max(len(line.rstrip()) for line in told.stdout.splitlines()) <= 80

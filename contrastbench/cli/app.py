@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -59,7 +61,7 @@ for _console in (console, complaints):
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a command reads and writes; the context of every command holds it."""
+    """Where a command reads and writes."""
 
     runs: Path
     results: Path
@@ -139,14 +141,23 @@ Command = Callable[..., Any]
 def command(name: str, group: typer.Typer = app) -> Callable[[Command], Command]:
     """Makes a function a command that ends in one line: bad input exits with 2, Ctrl-C with 130, SIGTERM with 143.
 
-    Any other exception is a defect of ours and keeps its traceback.
+    Any other exception is a defect of ours and keeps its traceback. A parameter ``folders`` gets the command line's.
+    One whose type is a dataclass stands for several options, the dataclass's fields.
     """
 
     def added(function: Command) -> Command:
+        parameters = inspect.signature(function, eval_str=True).parameters
+        kinds = {each.name: each.annotation for each in parameters.values() if each.name != "folders"}
+        groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if dataclasses.is_dataclass(kind)}
+
         @functools.wraps(function)
-        def guarded(*arguments: Any, **options: Any) -> Any:
+        def guarded(context: typer.Context, **given: Any) -> Any:
+            for parameter, kind in groups.items():
+                given[parameter] = kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
+            if "folders" in parameters:
+                given["folders"] = context.obj
             try:
-                return function(*arguments, **options)
+                return function(**given)
             except (ValueError, OSError) as error:
                 complain(in_one_line(error))
                 raise typer.Exit(2) from None
@@ -154,6 +165,18 @@ def command(name: str, group: typer.Typer = app) -> Callable[[Command], Command]
                 complaints.print("stopped; nothing is lost, the same command goes on")
                 raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
+        own = [_fields(groups[name]) if name in groups else [each] for name, each in parameters.items()]
+        options = [each.replace(kind=KEYWORD_ONLY) for several in own for each in several if each.name != "folders"]
+        context = inspect.Parameter("context", KEYWORD_ONLY, annotation=typer.Context)
+        guarded.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined]
         return group.command(name)(guarded)
 
     return added
+
+
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
+
+def _fields(kind: type) -> list[inspect.Parameter]:
+    """The fields of a dataclass as parameters of a function."""
+    return list(inspect.signature(kind, eval_str=True).parameters.values())

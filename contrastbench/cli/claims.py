@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import command, console
+from contrastbench.cli.app import Folders, command, console
 from contrastbench.cli.options import one_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TELLING = 5  # claims shown of all papers
 
 @command("claims")
 def show_claims(
-    context: typer.Context,
+    folders: Folders,
     paper: Annotated[
         str | None,
         typer.Argument(help="a paper; the most telling of all if not given", autocompletion=one_of(papers.names)),
@@ -40,7 +40,7 @@ def show_claims(
     from contrastbench.evidence import gather
 
     names = [paper] if paper else papers.names()
-    evidence = {name: gather(papers.paper(name), context.obj.runs, context.obj.results) for name in names}
+    evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
     if here:
         evidence = {name: dataclasses.replace(each, shipped=[]) for name, each in evidence.items()}
     judged = {name: each.claims for name, each in evidence.items() if each.claims}

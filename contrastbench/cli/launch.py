@@ -6,24 +6,22 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from contrastbench import papers
 from contrastbench.cli.app import complain, complain_of, console, in_one_line
-from contrastbench.cli.dashboard import Dashboard, both
+from contrastbench.cli.options import Here
 from contrastbench.cli.progress import SECONDS_BETWEEN_LINES, Display
+from contrastbench.dashboard import Dashboard, both
 from contrastbench.data import catalogue
-from contrastbench.runner.code import named
+from contrastbench.planning import check_data, data_missing
 from contrastbench.runner.devices import check_device, gpu_count
 from contrastbench.runner.launchers import Job, Outcome, Watch, inline, local
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.profiles import Profile, read_profile
-from contrastbench.runner.vocabulary import Run, resolved
-from contrastbench.settings import allowed_values
+from contrastbench.runner.vocabulary import Run
 
 LAUNCHERS_WITH = {  # which launchers have a use for an option
     **dict.fromkeys(("device", "threads"), ("inline", "local")),
@@ -69,12 +67,14 @@ class Launcher:
             console.print(text, soft_wrap=True)
 
 
-def launcher_of(name: str, **given: Any) -> Launcher:
-    """The launcher of that name with the options of the command line, None or False where it said nothing.
+def launcher_of(how: Here, *, dry_run: bool = False) -> Launcher:
+    """The launcher that the options ask for, with all that they say of it.
 
     Raises:
         ValueError: there is no such launcher, or it has no use for an option that was given.
     """
+    given = {**asdict(how), "dry_run": dry_run}
+    name, _ = given.pop("launcher", "local"), given.pop("resume_anyway", False)
     if name not in ("inline", "local", "slurm"):
         raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
     said = {option: value for option, value in given.items() if value}
@@ -86,39 +86,6 @@ def launcher_of(name: str, **given: Any) -> Launcher:
         return Launcher(name, site=read_profile(said.get("profile", "default")), detach=bool(said.get("detach")))
     check_device(said.get("device", "auto"))
     return Launcher(name, **said)
-
-
-def check_own_data(runs: Iterable[Run]) -> None:
-    """Prepares the first step of runs on data sets of the user's own, without values and on no device.
-
-    Raises:
-        ValueError: some cannot begin, as where a batch is larger than the data set. Nothing was started.
-    """
-    own = {each.name for each in catalogue.find_own()}
-    kinds = {
-        (run.paper, run.stage, run.config): run
-        for run in runs
-        if own & {text.partition("@")[0] for text in _named_in_configs([run])}
-    }
-    refused: dict[str, list[str]] = {}
-    for run in kinds.values():
-        if error := _why_it_cannot_begin(run):
-            refused.setdefault(str(error), []).append(run.method.split(" [")[0])
-    if refused:
-        reasons = "; ".join(f"{error} ({named(labels)})" for error, labels in refused.items())
-        raise ValueError(f"nothing was started: {reasons}")
-
-
-def _why_it_cannot_begin(run: Run) -> ValueError | None:
-    paper = papers.paper(run.paper)
-    for name in paper.stage(run.stage).steps or ():
-        try:
-            paper.load(name)(run.config, "meta")
-        except ValueError as error:
-            return error
-        except (NotImplementedError, RuntimeError):  # torch cannot do it without values; the run itself will tell
-            pass
-    return None
 
 
 def launch(
@@ -167,37 +134,12 @@ def _write_each_ticket(to_run: Sequence[Planned], runs_folder: Path) -> list[Job
 # ------------------------------------------------------------------------------------------------------------ the data
 
 
-def _named_in_configs(runs: Iterable[Run]) -> list[str]:
-    """The texts in the runs' configs that may name a data set: a field with a fixed set of words never does."""
-    configs = {run.config for run in runs}
-    texts = [(config, *pair) for config in configs for pair in resolved(config).items() if isinstance(pair[1], str)]
-    return sorted({text for config, name, text in texts if not isinstance(allowed_values(config, name), tuple)})
-
-
-def check_data(runs: Iterable[Run]) -> None:
-    """Loads the data sets that the runs' configs name from what is here.
-
-    Raises:
-        ValueError: one is missing or damaged; the message says how to get it.
-    """
-    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.find_own())}
-    for name in _named_in_configs(runs):
-        if name.partition("@")[0] in known:
-            catalogue.load(name, download=False)
-
-
-def _missing(runs: Iterable[Run]) -> list[str]:
-    """The data sets that the runs' configs name and that must be there first."""
-    named = [catalogue.DATA_SETS[name] for name in _named_in_configs(runs) if name in catalogue.DATA_SETS]
-    return [each.name for each in named if not each.embedded and not catalogue.is_here(each)]
-
-
 def with_data(planned: Sequence[Planned]) -> list[Planned]:
     """The runs without those that are to start and whose data are not here; a line says which data those are."""
-    missing = _missing(each.run for each in planned if each.is_to_run)
+    missing = data_missing(each.run for each in planned if each.is_to_run)
     if not missing:
         return list(planned)
-    kept = [each for each in planned if not each.is_to_run or not _missing([each.run])]
+    kept = [each for each in planned if not each.is_to_run or not data_missing([each.run])]
     names, count = " ".join(missing), len(planned) - len(kept)
     complain(f"{count} runs are left out, since {names} is not here: contrastbench data fetch {names}")
     return kept
@@ -209,7 +151,7 @@ def fetch_missing_data(runs: Iterable[Run]) -> None:
     Raises:
         ValueError: some are not here and cannot be downloaded, or nobody agreed.
     """
-    missing = _missing(runs)
+    missing = data_missing(runs)
     if not missing:
         return
     here = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here (looked in {catalogue.data_root()})"

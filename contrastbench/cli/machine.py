@@ -19,7 +19,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench.cli.app import Folders, app, command, complain, console, in_one_line
-from contrastbench.cli.options import AnyScale, DataSets, Targets, asked_for
+from contrastbench.cli.options import DataSets, WhichAtAnyScale
 from contrastbench.data import catalogue
 from contrastbench.runner import provenance
 from contrastbench.runner.devices import cores
@@ -31,9 +31,9 @@ WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from a
 
 
 @command("doctor")
-def examine_machine(context: typer.Context) -> None:
+def examine_machine(folders: Folders) -> None:
     """Checks that Python, packages, devices, data, disk and Slurm are as the suite needs them."""
-    checks = [*_python(), *_packages(), *_devices(), *_disk(context.obj), *_data(), *_slurm()]
+    checks = [*_python(), *_packages(), *_devices(), *_disk(folders), *_data(), *_slurm()]
     grid = Grid("", "what", "found", box=None)
     marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("--", "dim")}
     for good, what, found in checks:
@@ -167,9 +167,8 @@ def _load_each(names: list[str] | None, *, download: bool) -> None:
 
 @command("clean")
 def clean_disk(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: AnyScale = None,
+    folders: Folders,
+    which: WhichAtAnyScale,
     artefacts: Annotated[
         bool,
         typer.Option("--artefacts", help="also what finished runs keep for other runs; it is made again when needed"),
@@ -177,9 +176,8 @@ def clean_disk(
     yes: Annotated[bool, typer.Option("--yes", help="delete the files; without this they are only listed")] = False,
 ) -> None:
     """Lists files of finished and killed runs that nothing reads again; --yes deletes them. Rows stay."""
-    runs, asked = context.obj.runs, asked_for(targets, scale)
-    folders = asked.folders(runs, complain) if targets or scale else list(run_folders(runs))
-    spare = spare_files(folders, artefacts=artefacts)
+    meant = run_folders(folders.runs) if which.is_everything else which.read().folders(folders.runs, complain)
+    spare = spare_files(meant, artefacts=artefacts)
     if spare:
         console.print(_spare_grid(spare))
     if yes:

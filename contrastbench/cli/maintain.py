@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from contrastbench import papers
-from contrastbench.cli.app import command, complain, complain_of, console
-from contrastbench.cli.options import AnyScale, Seeds, Settings, Targets, asked_for
+from contrastbench.cli.app import Folders, command, complain, complain_of, console
+from contrastbench.cli.options import Seeds, Settings, WhichAtAnyScale
 from contrastbench.runner import files
 from contrastbench.runner.rows import run_folders, sort_key
 from contrastbench.runner.states import state_of
@@ -22,7 +22,7 @@ from contrastbench.runner.vocabulary import canonical_json
 
 @command("collect")
 def collect_rows(
-    context: typer.Context,
+    folders: Folders,
     what: Annotated[
         list[str] | None, typer.Argument(help="papers, or files and folders with rows made elsewhere")
     ] = None,
@@ -40,10 +40,10 @@ def collect_rows(
     from contrastbench.evidence import gather
 
     _check_is_results_folder(into)
-    runs, results = context.obj.runs, context.obj.results
+    runs, results = folders.runs, folders.results
     paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
     named = [each for each in what or () if Path(each) not in paths]
-    asked = asked_for(named, None, seeds, settings)
+    asked = WhichAtAnyScale(named, None, seeds, settings).read()
     changed = {each.paper.name for each in asked.selections} if named else set()
     if paths:
         changed |= _collect_files(paths, into, results)
@@ -101,18 +101,13 @@ def _check_is_results_folder(folder: Path | None) -> None:
 
 @command("export")
 def export_rows(
-    context: typer.Context,
+    folders: Folders,
     out: Annotated[Path, typer.Argument(help="the file to write, one row a line; `collect` reads it elsewhere")],
-    targets: Targets = None,
-    scale: AnyScale = None,
-    seeds: Seeds = None,
-    settings: Settings = None,
+    which: WhichAtAnyScale,
 ) -> None:
     """Writes this machine's rows, also those of failed runs, to one file for `collect` in another checkout."""
-    runs, asked = context.obj.runs, asked_for(targets, scale, seeds, settings)
-    some = targets or scale or seeds or settings
-    folders = asked.folders(runs, complain) if some else list(run_folders(runs))
-    states = [state_of(folder) for folder in folders]
+    meant = run_folders(folders.runs) if which.is_everything else which.read().folders(folders.runs, complain)
+    states = [state_of(folder) for folder in meant]
     complain_of(state.problem for state in states if state.problem)
     rows = sorted((state.row for state in states if state.row), key=sort_key)
     files.write_text(out, "".join(canonical_json(row) + "\n" for row in rows))
@@ -122,12 +117,12 @@ def export_rows(
 
 
 @command("verify")
-def verify_results(context: typer.Context) -> None:
+def verify_results(folders: Folders) -> None:
     """Checks that rows are whole, that tables, figures and READMEs follow from them, and that rows here agree."""
     from contrastbench import shipping
     from contrastbench.evidence import agreement, gather
 
-    runs, results = context.obj.runs, context.obj.results
+    runs, results = folders.runs, folders.results
     if not any(results.glob("*/rows.jsonl")):
         raise ValueError(f"no results in {results}: no PAPER/rows.jsonl is there")
     problems = shipping.stale_results(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -49,7 +50,7 @@ def _all_data_sets() -> list[str]:
     return [*catalogue.DATA_SETS, *(own.name for own in catalogue.find_own())]
 
 
-# Which runs are meant; ``asked_for`` reads them.
+# Which runs are meant.
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
@@ -69,7 +70,7 @@ Settings = Annotated[
     typer.Option("--set", help="a config field to change: key=value, or key=1,2,3 for a sweep; repeatable"),
 ]
 
-# Where runs are done, and how; ``launcher_of`` reads them.
+# Where runs are done, and how.
 LauncherName = Annotated[
     str,
     typer.Option(
@@ -122,18 +123,53 @@ DataSets = Annotated[
 ]
 
 
-def asked_for(
-    targets: Sequence[str] | None,
-    scale: str | None = None,
-    seeds: str | None = None,
-    settings: Sequence[str] | None = None,
-) -> AskedFor:
-    """The runs that a command's options name.
+@dataclass(frozen=True)
+class Which:
+    """Which runs are meant, at one scale."""
 
-    Raises:
-        ValueError: an unknown paper, table or scale; or seeds or settings that cannot be read.
-    """
-    return read_targets(targets, scale, seed_numbers(seeds), settings_by_name(settings))
+    targets: Targets = None
+    scale: Scale = "quick"
+    seeds: Seeds = None
+    settings: Settings = None
+
+    def read(self) -> AskedFor:
+        """The runs that the options name.
+
+        Raises:
+            ValueError: an unknown paper, table or scale; or seeds or settings that cannot be read or that no run has.
+        """
+        return read_targets(self.targets, self.scale, seed_numbers(self.seeds), settings_by_name(self.settings))
+
+    @property
+    def is_everything(self) -> bool:
+        return not (self.targets or self.scale or self.seeds or self.settings)
+
+
+@dataclass(frozen=True)
+class WhichAtAnyScale(Which):
+    """The same, at every scale unless one is named."""
+
+    scale: AnyScale = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Here:
+    """How this machine does runs."""
+
+    device: Device = None
+    threads: Threads = None
+    slots: Slots = None
+
+
+@dataclass(frozen=True)
+class How(Here):
+    """How runs are done, here or on a cluster."""
+
+    launcher: LauncherName = "local"
+    runs_per_gpu: RunsPerGpu = None
+    profile: ProfileName = None
+    detach: Detach = False
+    resume_anyway: ResumeAnyway = False
 
 
 def seed_numbers(text: str | None) -> list[int] | None:

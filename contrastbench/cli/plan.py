@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 import typer
@@ -13,18 +12,13 @@ from rich.text import Text
 
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain, console
-from contrastbench.cli.options import ProfileName, Scale, Seeds, Settings, Targets, asked_for, complete_target
-from contrastbench.data import catalogue
-from contrastbench.runner.devices import device_of
-from contrastbench.runner.launchers import local, slurm_queue
-from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
-from contrastbench.runner.profiles import read_profile
-from contrastbench.runner.provenance import device_kind
-from contrastbench.runner.rows import rows_shipped
-from contrastbench.runner.states import FAILURES, StillQueued, read_ticket, run_of
-from contrastbench.runner.vocabulary import SCALES, Cell, Run, chain
+from contrastbench.cli.options import ProfileName, Which, complete_target
+from contrastbench.planning import plan_targets, prices, seconds_by_key, slots_for
+from contrastbench.runner.plan import Expected, Planned, Price, Slots
+from contrastbench.runner.states import FAILURES, StillQueued
+from contrastbench.runner.vocabulary import SCALES, Cell, chain
 from contrastbench.selection import Targets as AskedFor
-from contrastbench.selection import run_folder, select
+from contrastbench.selection import read_targets, select
 
 WIDE_ENOUGH = 100  # characters; a narrower terminal has fewer columns
 MOST_CELLS = 60  # more than these a plan does not show one by one
@@ -40,7 +34,7 @@ def list_papers(
 ) -> None:
     """Lists the papers, or a paper's tables with their questions; with the number of cells and runs at each scale."""
     grid = Grid(*(["paper/table"] if targets else ["paper", "tables"]), *SCALES, box=None, padding=(0, 2, 0, 0))
-    lines = list(_lines_of_tables(asked_for(targets)) if targets else _lines_of_papers())
+    lines = list(_lines_of_tables(read_targets(targets)) if targets else _lines_of_papers())
     for line in lines:
         grid.add_row(*line)
     console.print(grid)
@@ -77,11 +71,8 @@ def _size(cells: Iterable[Cell]) -> str:
 
 @command("plan")
 def show_plan(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: Scale = "quick",
-    seeds: Seeds = None,
-    settings: Settings = None,
+    folders: Folders,
+    which: Which,
     device: Annotated[str, typer.Option(help="cpu or cuda: the device to estimate the cost for")] = "cpu",
     gpu: Annotated[
         str | None, typer.Option(help="with --device cuda: a part of the name of the GPU to estimate for")
@@ -97,10 +88,10 @@ def show_plan(
     this machine has none, from rows of the GPU that most rows name. A stage that computes on the CPU only is priced by
     rows from CPUs.
     """
-    asked = asked_for(targets, scale, seeds, settings)
-    planned = planned_runs(asked, context.obj)
+    asked = which.read()
+    planned = planned_runs(asked, folders)
     there = slots_for(device, slots, threads, runs_per_gpu, profile)
-    known = prices(planned, "cuda" if there.unit == "GPU" else "cpu", context.obj.results, gpu=gpu)
+    known = prices(planned, "cuda" if there.unit == "GPU" else "cpu", folders.results, gpu=gpu)
     console.print(plan_grid(planned, seconds_by_key(known), there, console.width))
     to_run = [each for each in planned if each.is_to_run]
     hours, wall = cost_of(to_run, seconds_by_key(known), there)
@@ -117,6 +108,13 @@ def show_plan(
     say_what_is_left_out(asked)
 
 
+def planned_runs(
+    asked: AskedFor, folders: Folders, still_queued: StillQueued | None = None, *, every_table: bool = False
+) -> list[Planned]:
+    """Plans what was asked for in the command's folders."""
+    return plan_targets(asked, folders.runs, folders.results, complain, still_queued, every_table=every_table)
+
+
 def say_what_is_left_out(asked: AskedFor) -> None:
     """Says which methods do not use the settings, whose settings a data set takes, and which tables need their name."""
     if methods := dict.fromkeys(method for each in asked.selections for method in each.methods_left_out()):
@@ -131,132 +129,6 @@ def say_what_is_left_out(asked: AskedFor) -> None:
     counts = {each.paper.name: len(each.tables_left_out()) for each in asked.selections}
     if some := ", ".join(f"{count} tables of {paper}" for paper, count in counts.items() if count):
         console.print(f"run by name only: {some} (`contrastbench list PAPER` has their names)", style="dim")
-
-
-# ---------------------------------------------------------------------------------------------- which runs, and where
-
-
-def planned_runs(
-    asked: AskedFor, folders: Folders, still_queued: StillQueued | None = None, *, every_table: bool = False
-) -> list[Planned]:
-    """Plans what was asked for, each run once.
-
-    Args:
-        every_table: a whole paper also stands for its tables that `run` starts only when they are named.
-
-    Raises:
-        ValueError: a key that no run here has, an unknown cell or data set, or targets without a cell at their scale.
-    """
-    for name in (name for key, text in asked.settings.items() if key.endswith("dataset") for name in text.split(",")):
-        catalogue.describe(name)
-    still_queued = still_queued or slurm_queue.still_queued()
-
-    def again(known: Sequence[Path]) -> list[Planned]:
-        """Plans the runs that have these folders here, and the runs that they need."""
-        cells = {each.name: tuple((table, cell) for table, cell in read_ticket(each)["cells"]) for each in known}
-        return plan_runs(map(run_of, known), cells, folders.runs, still_queued=still_queued)
-
-    planned = again([run_folder(folders.runs, key) for key in asked.keys])
-    for selection in asked.selections:
-        shipped = rows_shipped(folders.results, selection.paper.name)
-        cells = selection.cells(every_table=every_table)
-        if cells or not selection.cell:
-            keys = frozenset(row["key"] for row in shipped if row["status"] == "done")
-            planned += plan(cells, folders.runs, keys, still_queued)
-        elif own := list(selection.folders(folders.runs, complain)):  # no paper declares them, but they were run here
-            planned += again(own)
-        else:
-            raise selection.unknown_cell()
-    if asked.typed and not planned:
-        scale = asked.selections[0].scale
-        raise ValueError(f"{', '.join(asked.typed)} has no cells at scale {scale}; see `contrastbench list`")
-    once: dict[str, Planned] = {}
-    for each in planned:
-        once.setdefault(each.run.key, each)
-    return list(once.values())
-
-
-def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> Slots:
-    """The slots over which a plan's runs are spread: those of a cluster profile, or of this machine.
-
-    A login node has no GPU to count. If ``count`` is not given there, one GPU is assumed.
-    """
-    if profile:
-        site = read_profile(profile)
-        count = count or site.sbatch["array_parallelism"] * len(site.devices)
-        device, threads, runs_per_gpu = site.run_device, site.threads, site.runs_per_gpu
-    if device != "cpu" and not device.startswith("cuda"):
-        raise ValueError(f"device must be cpu, cuda or cuda:0, got {device!r}")
-    if device == "cpu":
-        return Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
-    there = local.slots_here(device, None, threads, runs_per_gpu) if not count and has_gpu() else ()
-    return Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)
-
-
-def has_gpu() -> bool:
-    import torch  # takes seconds, and planning for a CPU does without
-
-    return torch.cuda.is_available()
-
-
-# ------------------------------------------------------------------------------------------------- what the runs cost
-
-
-def prices(
-    planned: Sequence[Planned], device: str, results: Path, *, gpu: str | None = None
-) -> dict[str, Price | None]:
-    """Prices each run by rows of similar runs: run key -> seconds and the device measured; None where nothing tells.
-
-    Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
-    rows, the paper may know a price by other means.
-
-    Args:
-        device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced by rows from CPUs.
-        gpu: a part of the name of the GPU to count for. If None, this machine's GPU, else the one measured most.
-    """
-    names = sorted({each.run.paper for each in planned})
-    here = [each.state.row for each in planned if each.state.row]
-    shipped = [row for name in names for row in rows_shipped(results, name)]
-    own, every = Estimator(here), Estimator([*here, *shipped])
-    kinds = {"cpu": [device_kind("cpu")]}
-    if device != "cpu":
-        kinds["cuda"] = _gpus(every.devices, gpu)  # a machine with a GPU, whose CPU need not be this one's
-        kinds["cpu"] += [kind for kind in every.devices if kind.startswith("cpu (")]
-
-    def price(run: Run) -> Price | None:
-        on_cpu = device_of(run.paper, run.stage, run.config, device, gpus=1) == "cpu"
-        there = kinds["cpu" if on_cpu else "cuda"]
-        return own.price(run, there) or every.price(run, there) or _expected(run, there, results)
-
-    return {each.run.key: price(each.run) for each in planned}
-
-
-def seconds_by_key(known: Mapping[str, Price | None]) -> dict[str, float | None]:
-    return {key: price.seconds if price else None for key, price in known.items()}
-
-
-def _expected(run: Run, kinds: Sequence[str], results: Path) -> Price | None:
-    """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
-
-    A paper says it by ``expected_seconds(run, folder of its results)``, seconds by device.
-    """
-    expected = papers.paper(run.paper).expected_seconds
-    seconds = expected(run, results / run.paper) if expected else {}
-    return next((Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
-
-
-def _gpus(measured: Sequence[str], name: str | None) -> list[str]:
-    """The GPUs whose rows may price a run, the best first: this machine's, then those measured most.
-
-    Raises:
-        ValueError: none is named like ``name``.
-    """
-    here = [device_kind("cuda")] if has_gpu() else []
-    kinds = list(dict.fromkeys([*here, *(kind for kind in measured if not kind.startswith("cpu"))]))
-    wanted = [kind for kind in kinds if (name or "").lower() in kind.lower()]
-    if name and not wanted:
-        raise ValueError(f"nothing was measured on a GPU named like {name!r}; there are: {', '.join(kinds) or 'none'}")
-    return wanted
 
 
 # ------------------------------------------------------------------------------------------------- how a plan is shown

@@ -13,7 +13,7 @@ import typer
 
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, complaints, console, echo, note
-from contrastbench.cli.options import AnyScale, Seeds, Settings, Target, Targets, Watch, asked_for
+from contrastbench.cli.options import AnyScale, Target, Watch, WhichAtAnyScale
 from contrastbench.cli.plan import layout_for
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.selection import Selection, select
@@ -26,11 +26,8 @@ FORMATS = ("terminal", "markdown", "latex", "csv")
 
 @command("table")
 def show_tables(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: AnyScale = None,
-    seeds: Seeds = None,
-    settings: Settings = None,
+    folders: Folders,
+    which: WhichAtAnyScale,
     format: Annotated[str, typer.Option(help="terminal, markdown, latex or csv")] = "terminal",
     layout: Annotated[
         str, typer.Option(help="long (a line a cell), grid (as the paper prints it), brief or auto")
@@ -41,8 +38,7 @@ def show_tables(
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
-    selections = asked_for(targets, scale, seeds, settings).selections
-    tables = [pair for selection in selections for pair in _tables(selection, context.obj)]
+    tables = [pair for selection in which.read().selections for pair in _tables(selection, folders)]
     if format == "csv":
         echo(csv_text(cells_frame(table for table, _ in tables)))
         return
@@ -92,7 +88,7 @@ def _is_shown(table: JoinedTable, selection: Selection) -> bool:
 
 @command("plot")
 def plot_rows(
-    context: typer.Context,
+    folders: Folders,
     target: Target,
     x: Annotated[
         str | None, typer.Option(help="a number in the config, as beta; all standard figures if not given")
@@ -110,8 +106,8 @@ def plot_rows(
     from contrastbench.report import style
 
     selection = select(target)
-    evidence = gather(selection.paper, context.obj.runs, context.obj.results)
-    folder = context.obj.results / "report" / "figures" / selection.paper.name
+    evidence = gather(selection.paper, folders.runs, folders.results)
+    folder = folders.results / "report" / "figures" / selection.paper.name
     if x is None:
         if out and out.suffix in (".svg", ".pdf", ".png"):
             raise ValueError(f"--out {out} is one file, and without --x there are several; give a folder, or --x")
@@ -127,7 +123,7 @@ def plot_rows(
 
 @command("report")
 def write_report(
-    context: typer.Context,
+    folders: Folders,
     watch: Watch = False,
     out: Annotated[Path | None, typer.Option(help="the page's file; results/report/index.html if not given")] = None,
 ) -> None:
@@ -135,7 +131,7 @@ def write_report(
     from contrastbench.drawing import write_page
     from contrastbench.evidence import gather
 
-    folders, path = context.obj, out or context.obj.results / "report" / "index.html"
+    path = out or folders.results / "report" / "index.html"
     while True:
         evidence = [gather(papers.paper(name), folders.runs, folders.results) for name in papers.names()]
         again = watch and any(each.states["running"] + each.states["queued"] for each in evidence)

@@ -21,9 +21,9 @@ from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, console
 from contrastbench.cli.claims import OUTCOMES
 from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of, with_data
-from contrastbench.cli.options import Device, Scale, Seeds, Slots, Targets, Threads, asked_for
-from contrastbench.cli.plan import duration, layout_for, planned_runs, prices
-from contrastbench.cli.run import metrics_missing
+from contrastbench.cli.options import Here, Scale, Seeds, Targets, Which
+from contrastbench.cli.plan import duration, layout_for, planned_runs
+from contrastbench.planning import metrics_missing, prices
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.provenance import PROJECT
@@ -40,17 +40,10 @@ CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell 
 
 @command("reproduce")
 def reproduce(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: Scale = "quick",
-    seeds: Seeds = None,
-    device: Device = None,
-    threads: Threads = None,
-    slots: Slots = None,
+    folders: Folders, here: Here, targets: Targets = None, scale: Scale = "quick", seeds: Seeds = None
 ) -> None:
     """Runs what is missing, writes the HTML page, and ends with one screen of what was done and found."""
-    folders, asked = context.obj, asked_for(targets, scale, seeds)
-    launcher = launcher_of("local", device=device, threads=threads, slots=slots)
+    asked, launcher = Which(targets, scale, seeds).read(), launcher_of(here)
     before = planned_runs(asked, folders)
     if not targets:  # who asks for everything gets what can be had
         before = with_data(before)

@@ -13,55 +13,30 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli.app import command, complain, complain_of, console, note
-from contrastbench.cli.dashboard import Dashboard
-from contrastbench.cli.launch import check_own_data, fetch_missing_data, launch, launcher_of
-from contrastbench.cli.options import (
-    Detach,
-    Device,
-    LauncherName,
-    LogTo,
-    ProfileName,
-    ResumeAnyway,
-    RunsPerGpu,
-    Scale,
-    Seeds,
-    Settings,
-    Slots,
-    Targets,
-    Threads,
-    asked_for,
-)
-from contrastbench.cli.plan import duration, planned_runs, prices, say_what_is_left_out, seconds_by_key
+from contrastbench.cli.app import Folders, command, complain, complain_of, console, note
+from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of
+from contrastbench.cli.options import How, LogTo, Which
+from contrastbench.cli.plan import duration, planned_runs, say_what_is_left_out
 from contrastbench.cli.progress import counted
+from contrastbench.dashboard import Dashboard
+from contrastbench.planning import check_own_data, metrics_missing, prices, rows_of, seconds_by_key
 from contrastbench.runner import states
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
 from contrastbench.runner.code import changed_since, describe, named, rows_of_other_code
 from contrastbench.runner.launchers import Outcome, job_of
 from contrastbench.runner.plan import Planned, seconds_of, within
-from contrastbench.runner.rows import Row
 from contrastbench.runner.states import folder_of
-from contrastbench.runner.vocabulary import Cell, chain
+from contrastbench.runner.vocabulary import chain
 from contrastbench.selection import Targets as AskedFor
 
 
 @command("run")
 def run_tables(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: Scale = "quick",
-    seeds: Seeds = None,
-    settings: Settings = None,
-    launcher: LauncherName = "local",
+    folders: Folders,
+    which: Which,
+    how: How,
     budget: Annotated[str | None, typer.Option(help="do cells in order until this time is spent: 30m, 8h")] = None,
-    device: Device = None,
-    threads: Threads = None,
-    slots: Slots = None,
-    runs_per_gpu: RunsPerGpu = None,
-    profile: ProfileName = None,
-    detach: Detach = False,
     changed: Annotated[bool, typer.Option("--changed", help="also what other code than now has done here")] = False,
-    resume_anyway: ResumeAnyway = False,
     log_to: LogTo = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
@@ -69,25 +44,24 @@ def run_tables(
 
     Ctrl-C loses nothing. The exit code is 0 if everything named is done; 1 if something failed or is not done.
     """
-    runs, asked = context.obj.runs, asked_for(targets, scale, seeds, settings)
-    options = {"device": device, "threads": threads, "slots": slots, "runs_per_gpu": runs_per_gpu}
-    chosen = launcher_of(launcher, **options, profile=profile, detach=detach, dry_run=dry_run)
+    runs, asked = folders.runs, which.read()
+    launcher = launcher_of(how, dry_run=dry_run)
     dashboard = Dashboard(log_to, runs) if log_to else None
-    planned = planned_runs(asked, context.obj)
+    planned = planned_runs(asked, folders)
     of_other_code = rows_of_other_code((each.state.row for each in planned if each.state.row), runs)
     if changed and of_other_code:
         for each in (each for each in planned if each.run.key in of_other_code):
             states.redo_with_code_as_it_is(folder_of(each.run, runs))
-        planned = planned_runs(asked, context.obj)
+        planned = planned_runs(asked, folders)
     wanted = [each for each in planned if each.state.name in states.UNFINISHED]
-    if launcher != "slurm":  # which checks what its own profile points at
+    if launcher.name != "slurm":  # which checks what its own profile points at
         fetch_missing_data(each.run for each in wanted)
     check_own_data(each.run for each in wanted if each.is_to_run)
     if budget:
-        known = prices(planned, chosen.run_device, context.obj.results)
+        known = prices(planned, launcher.run_device, folders.results)
         wanted = _within_budget(wanted, seconds_by_key(known), budget)
     if dry_run:
-        chosen.print_scripts([job_of(each.run, runs) for each in wanted if each.is_to_run], runs)
+        launcher.print_scripts([job_of(each.run, runs) for each in wanted if each.is_to_run], runs)
         return
     counts = Counter(each.state.name for each in planned)
     to_start = sum(each.is_to_run for each in wanted)
@@ -97,16 +71,16 @@ def run_tables(
         note(line)
     say_what_is_left_out(asked)
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
-    outcome = launch(wanted, chosen, runs, dashboard=dashboard)
-    if detach:
+    outcome = launch(wanted, launcher, runs, dashboard=dashboard)
+    if how.detach:
         _say_what_is_queued(outcome, wanted)
-    if settings:
+    if which.settings:
         _print_measured(asked, runs)
     if missing := metrics_missing(asked, runs):
         complain_of(missing)
         raise typer.Exit(1)
     keys = {each.run.key for each in (wanted if budget else planned)}
-    _say_what_became([each for each in planned_runs(asked, context.obj) if each.run.key in keys])
+    _say_what_became([each for each in planned_runs(asked, folders) if each.run.key in keys])
 
 
 def _within_budget(wanted: Sequence[Planned], seconds: dict[str, float | None], budget: str) -> list[Planned]:
@@ -121,45 +95,33 @@ def _within_budget(wanted: Sequence[Planned], seconds: dict[str, float | None], 
 
 @command("retry")
 def retry_runs(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: Scale = "quick",
-    seeds: Seeds = None,
-    settings: Settings = None,
+    folders: Folders,
+    which: Which,
+    how: How,
     failed: Annotated[bool, typer.Option("--failed", help="those that failed, diverged or ran out of memory")] = False,
     killed: Annotated[bool, typer.Option("--killed", help="those that were killed")] = False,
     timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
-    launcher: LauncherName = "local",
-    device: Device = None,
-    threads: Threads = None,
-    slots: Slots = None,
-    runs_per_gpu: RunsPerGpu = None,
-    profile: ProfileName = None,
-    detach: Detach = False,
-    resume_anyway: ResumeAnyway = False,
 ) -> None:
     """Does failed runs again: with --failed, --killed or --timeout only those, else all. Old rows are kept aside."""
-    runs, asked = context.obj.runs, asked_for(targets, scale, seeds, settings)
-    options = {"device": device, "threads": threads, "slots": slots, "runs_per_gpu": runs_per_gpu}
-    chosen = launcher_of(launcher, **options, profile=profile, detach=detach)
+    runs, asked, launcher = folders.runs, which.read(), launcher_of(how)
     everything = not (failed or killed or timeout)
     statuses = ("failed", "diverged", "out_of_memory") * (failed or everything)
     statuses += ("killed",) * (killed or everything) + ("timed_out",) * (timeout or everything)
-    planned = planned_runs(asked, context.obj, every_table=True)
+    planned = planned_runs(asked, folders, every_table=True)
     again = {each.run.key for each in planned if each.state.name in statuses}
     for each in planned:
         if each.run.key in again and each.state.name in states.FAILURES:
             states.retry(folder_of(each.run, runs))
-    wanted = _with_chains(planned_runs(asked, context.obj, every_table=True), again)
+    wanted = _with_chains(planned_runs(asked, folders, every_table=True), again)
     others = len(wanted) - len(again)
     more = f", and {others} that they need or that waited for them" if others else ""
     console.print(f"{len(again)} runs to do again{more}")
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
-    outcome = launch(wanted, chosen, runs)
-    if detach:
+    outcome = launch(wanted, launcher, runs)
+    if how.detach:
         _say_what_is_queued(outcome, wanted)
     keys = {each.run.key for each in wanted}
-    after = planned_runs(asked, context.obj, every_table=True)
+    after = planned_runs(asked, folders, every_table=True)
     _say_what_became([each for each in after if each.run.key in keys])
 
 
@@ -221,7 +183,7 @@ def _print_measured(asked: AskedFor, runs_folder: Path) -> None:
         grid.add_column(column, overflow="fold")
     printed = set()  # cells that are the same run under these settings are one line
     for cell in (cell for selection in asked.selections for _, cell in selection.cells()):
-        values = [row["metrics"][cell.metric] for row in _rows(cell, runs_folder) if cell.metric in row["metrics"]]
+        values = [row["metrics"][cell.metric] for row in rows_of(cell, runs_folder) if cell.metric in row["metrics"]]
         same = (cell.metric, *(run.key for run in cell.runs))
         if values and same not in printed:
             printed.add(same)
@@ -229,23 +191,3 @@ def _print_measured(asked: AskedFor, runs_folder: Path) -> None:
             grid.add_row(cell.name, cell.metric, f"{statistics.mean(values):#.4g}{spread} ({len(values)})")
     if grid.row_count:
         console.print(grid)
-
-
-def metrics_missing(asked: AskedFor, runs_folder: Path) -> list[str]:
-    """A line for each metric that a table names and that finished runs lack: the paper's code contradicts itself."""
-    lines = []
-    for selection in asked.selections:
-        for table, cell in selection.cells():
-            done = [row for row in _rows(cell, runs_folder) if row["status"] == "done"]
-            if lacking := [row for row in done if cell.metric not in row["metrics"]]:
-                returned = ", ".join(lacking[0]["metrics"]) or "nothing"
-                lines.append(
-                    f"{selection.paper.name}/{table}/{cell.name}: {len(lacking)} finished runs have no "
-                    f"{cell.metric!r}, which tables.py names; train returned: {returned}. "
-                    "Correct one of the two (and raise PROTOCOL_VERSION)"
-                )
-    return list(dict.fromkeys(lines))
-
-
-def _rows(cell: Cell, runs_folder: Path) -> list[Row]:
-    return [row for run in cell.runs if (row := states.state_of(folder_of(run, runs_folder)).row)]

@@ -28,7 +28,7 @@ KeyOrCell = Annotated[str, typer.Argument(help="a run's key, or PAPER/TABLE/CELL
 
 @command("results")
 def list_results(
-    context: typer.Context,
+    folders: Folders,
     target: Annotated[
         str | None,
         typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]; every paper if not given", autocompletion=complete_target),
@@ -49,7 +49,7 @@ def list_results(
     changes = settings_by_name(settings)
     asked = read_targets(target and [target], scale, seed_numbers(seeds), changes, dataset=dataset, method=method)
     wanted = "" if status == "any" else status
-    found = reading.find(asked.selections, origin, context.obj.runs, context.obj.results, complain, wanted, note)
+    found = reading.find(asked.selections, origin, folders.runs, folders.results, complain, wanted, note)
     if not found:
         raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
     if format == "json":
@@ -107,18 +107,18 @@ def _number(value: float) -> str:
 
 @command("show")
 def show_run(
-    context: typer.Context,
+    folders: Folders,
     key: Annotated[str, typer.Argument(help="a run's key, or the beginning of one, of a run here or a shipped row")],
 ) -> None:
     """Shows all of one run: its config, metrics, attempts and machine."""
-    known = _rows_of_key(key, context.obj)
-    folder = _folder_of_key(key, context.obj.runs)
+    known = _rows_of_key(key, folders)
+    folder = _folder_of_key(key, folders.runs)
     if not known and folder is None:
-        raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {context.obj.runs})")
+        raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {folders.runs})")
     grid = Grid(box=None, show_header=False, padding=(0, 2, 0, 0))
     grid.add_column()
     grid.add_column(overflow="fold")
-    for name, value in [*_about_folder(folder), *_about_rows(known, context.obj.runs)]:
+    for name, value in [*_about_folder(folder), *_about_rows(known, folders.runs)]:
         grid.add_row(Text(name, "bold"), value)
     console.print(grid)
 
@@ -213,9 +213,9 @@ def _value_text(value: Any) -> str:
 
 
 @command("compare")
-def compare_runs(context: typer.Context, first: KeyOrCell, second: KeyOrCell, scale: AnyScale = None) -> None:
+def compare_runs(folders: Folders, first: KeyOrCell, second: KeyOrCell, scale: AnyScale = None) -> None:
     """Compares two runs, or two cells seed by seed: what differs in their configs, and each metric's difference."""
-    a, b = _side(first, scale, context.obj), _side(second, scale, context.obj)
+    a, b = _side(first, scale, folders), _side(second, scale, folders)
     console.print(_differences(a, b, first, second))
     console.print(_metric_grid(a, b))
 

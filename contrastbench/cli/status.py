@@ -17,8 +17,8 @@ from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli.app import command, complain, console
-from contrastbench.cli.options import AnyScale, Scale, Seeds, Settings, Targets, Watch, asked_for
+from contrastbench.cli.app import Folders, command, complain, console
+from contrastbench.cli.options import Watch, Which, WhichAtAnyScale
 from contrastbench.cli.plan import planned_runs
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.launchers import slurm_queue
@@ -33,20 +33,17 @@ COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yell
 
 @command("status")
 def show_status(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: Scale = "quick",
-    seeds: Seeds = None,
-    settings: Settings = None,
+    folders: Folders,
+    which: Which,
     watch: Watch = False,
 ) -> None:
     """Counts the states of all runs, per table; lists the runs at work, and when each was last heard of."""
-    asked = asked_for(targets, scale, seeds, settings)
+    asked = which.read()
     with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:
         while True:
             queue = slurm_queue.read_queue()
-            planned = planned_runs(asked, context.obj, slurm_queue.still_queued(queue), every_table=True)
-            shown = Group(*_status_parts(planned, queue, context.obj.runs))
+            planned = planned_runs(asked, folders, slurm_queue.still_queued(queue), every_table=True)
+            shown = Group(*_status_parts(planned, queue, folders.runs))
             if not live or not any(each.state.name in ("running", "queued") for each in planned):
                 break
             live.update(shown)
@@ -106,25 +103,22 @@ def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None, 
 
 @command("logs")
 def show_logs(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: AnyScale = None,
-    seeds: Seeds = None,
-    settings: Settings = None,
+    folders: Folders,
+    which: WhichAtAnyScale,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="of one run: go on printing until it ends")] = False,
 ) -> None:
     """Shows what runs printed, and what their Slurm jobs said if they ended without a row."""
-    if not targets:
+    if not which.targets:
         raise ValueError("whose logs? Give a run's key, as `status` and errors print it, or PAPER/TABLE/CELL")
-    folders = asked_for(targets, scale, seeds, settings).folders(context.obj.runs, complain)
-    if not folders:
-        raise ValueError(f"no run of {', '.join(targets)} was begun here (looked in {context.obj.runs})")
-    if follow and len(folders) > 1:
-        raise ValueError(f"--follow is for one run, {', '.join(targets)} has {len(folders)}; give a key")
-    for folder in folders:
+    begun, names = which.read().folders(folders.runs, complain), ", ".join(which.targets)
+    if not begun:
+        raise ValueError(f"no run of {names} was begun here (looked in {folders.runs})")
+    if follow and len(begun) > 1:
+        raise ValueError(f"--follow is for one run, {names} has {len(begun)}; give a key")
+    for folder in begun:
         _show_log(folder)
     if follow:
-        _follow(folders[0])
+        _follow(begun[0])
 
 
 def _show_log(folder: Path) -> None:
@@ -176,19 +170,16 @@ def _size(path: Path) -> int:
 
 @command("cancel")
 def cancel_jobs(
-    context: typer.Context,
-    targets: Targets = None,
-    scale: AnyScale = None,
-    seeds: Seeds = None,
-    settings: Settings = None,
+    folders: Folders,
+    which: WhichAtAnyScale,
 ) -> None:
     """Cancels the Slurm jobs of runs. What they saved stays, and `run` goes on from it."""
-    folders = asked_for(targets, scale, seeds, settings).folders(context.obj.runs, complain)
-    jobs, ended = _cancel([folder for folder in folders if not (folder / "row.json").exists()])
+    meant = which.read().folders(folders.runs, complain)
+    jobs, ended = _cancel([folder for folder in meant if not (folder / "row.json").exists()])
     console.print(
         f"{len(jobs)} Slurm jobs cancelled, which ends {len(ended)} runs; local runs end with Ctrl-C where they began"
     )
-    for folder in (folder for folder in ended if folder not in folders):
+    for folder in (folder for folder in ended if folder not in meant):
         ticket = read_ticket(folder)
         label = " ".join(str(ticket[name]) for name in ("paper", "dataset", "method", "seed"))
         console.print(f"  {label} ({folder.name[:12]}), which shared a job with one of those", soft_wrap=True)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from contrastbench.cli import plan as planning
+from contrastbench import planning
 from contrastbench.cli.plan import cost_of, duration, priced_by
 from contrastbench.runner.plan import Estimator, Slots, lower_quartile, plan
 from contrastbench.selection import select
@@ -85,7 +85,7 @@ def test_each_model_of_gpu_has_its_own_prices_and_the_price_says_which(runs):
 
 def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
     """On a GPU a WL kernel still computes on the CPU; InfoGraph does so too unless it is told otherwise."""
-    monkeypatch.setattr(planning, "has_gpu", lambda: False)
+    monkeypatch.setattr(planning, "gpu_count", lambda: 0)
     monkeypatch.setattr(planning, "device_kind", lambda device: "cpu (A)")
     cells = [("main", cell) for _, cell in select("graph_contrastive/main/MUTAG", "paper", [0]).cells()]
     planned = plan(cells, tmp_path)
@@ -145,7 +145,7 @@ def test_a_cluster_profile_gives_the_slots_and_the_unit(tmp_path):
 
 def test_gpu_hours_are_planned_where_no_gpu_is(runs, monkeypatch):
     """As on a login node: the GPU that most rows came from counts, or the one asked for, and one GPU is assumed."""
-    monkeypatch.setattr(planning, "has_gpu", lambda: False)
+    monkeypatch.setattr(planning, "gpu_count", lambda: 0)
     assert planning.slots_for("cuda", None, 1, 4, None) == Slots(4, "GPU", 1 / 4)
     measured = ["cpu (A)", "NVIDIA B", "NVIDIA C"]
     assert planning._gpus(measured, None) == ["NVIDIA B", "NVIDIA C"]
@@ -155,7 +155,7 @@ def test_gpu_hours_are_planned_where_no_gpu_is(runs, monkeypatch):
 
 
 def test_a_gpu_that_is_here_counts_first(monkeypatch):
-    monkeypatch.setattr(planning, "has_gpu", lambda: True)
+    monkeypatch.setattr(planning, "gpu_count", lambda: 1)
     monkeypatch.setattr(planning, "device_kind", lambda device: "NVIDIA C")
     assert planning._gpus(["NVIDIA B", "NVIDIA C"], None) == ["NVIDIA C", "NVIDIA B"]
 

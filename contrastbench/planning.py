@@ -1,0 +1,231 @@
+"""Plans the runs that were asked for: what each would cost, whether its data is here, and whether it can begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from contrastbench import papers
+from contrastbench.data import catalogue
+from contrastbench.runner.code import named
+from contrastbench.runner.devices import device_of, gpu_count
+from contrastbench.runner.launchers import local, slurm_queue
+from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
+from contrastbench.runner.profiles import read_profile
+from contrastbench.runner.provenance import device_kind
+from contrastbench.runner.rows import Row, rows_shipped
+from contrastbench.runner.states import StillQueued, folder_of, read_ticket, run_of, state_of
+from contrastbench.runner.vocabulary import Cell, Run, resolved
+from contrastbench.selection import Targets, run_folder
+from contrastbench.settings import allowed_values
+
+Problem = Callable[[str], object]  # told one line
+
+
+def plan_targets(
+    asked: Targets,
+    runs_folder: Path,
+    results: Path,
+    problem: Problem,
+    still_queued: StillQueued | None = None,
+    *,
+    every_table: bool = False,
+) -> list[Planned]:
+    """Plans what was asked for, each run once.
+
+    Args:
+        problem: told of each folder here whose ticket cannot be read.
+        every_table: a whole paper also stands for its tables that `run` starts only when they are named.
+
+    Raises:
+        ValueError: a key that no run here has, an unknown cell or data set, or targets without a cell at their scale.
+    """
+    for name in (name for key, text in asked.settings.items() if key.endswith("dataset") for name in text.split(",")):
+        catalogue.describe(name)
+    still_queued = still_queued or slurm_queue.still_queued()
+
+    def again(known: Sequence[Path]) -> list[Planned]:
+        """Plans the runs that have these folders here, and the runs that they need."""
+        cells = {each.name: tuple((table, cell) for table, cell in read_ticket(each)["cells"]) for each in known}
+        return plan_runs(map(run_of, known), cells, runs_folder, still_queued=still_queued)
+
+    planned = again([run_folder(runs_folder, key) for key in asked.keys])
+    for selection in asked.selections:
+        shipped = rows_shipped(results, selection.paper.name)
+        cells = selection.cells(every_table=every_table)
+        if cells or not selection.cell:
+            keys = frozenset(row["key"] for row in shipped if row["status"] == "done")
+            planned += plan(cells, runs_folder, keys, still_queued)
+        elif own := list(selection.folders(runs_folder, problem)):  # no paper declares them, but they were run here
+            planned += again(own)
+        else:
+            raise selection.unknown_cell()
+    if asked.typed and not planned:
+        scale = asked.selections[0].scale
+        raise ValueError(f"{', '.join(asked.typed)} has no cells at scale {scale}; see `contrastbench list`")
+    once: dict[str, Planned] = {}
+    for each in planned:
+        once.setdefault(each.run.key, each)
+    return list(once.values())
+
+
+def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> Slots:
+    """The slots over which a plan's runs are spread: those of a cluster profile, or of this machine.
+
+    A login node has no GPU to count. If ``count`` is not given there, one GPU is assumed.
+    """
+    if profile:
+        site = read_profile(profile)
+        count = count or site.sbatch["array_parallelism"] * len(site.devices)
+        device, threads, runs_per_gpu = site.run_device, site.threads, site.runs_per_gpu
+    if device != "cpu" and not device.startswith("cuda"):
+        raise ValueError(f"device must be cpu, cuda or cuda:0, got {device!r}")
+    if device == "cpu":
+        return Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
+    there = local.slots_here(device, None, threads, runs_per_gpu) if not count and gpu_count() else ()
+    return Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)
+
+
+# ------------------------------------------------------------------------------------------------- what the runs cost
+
+
+def prices(
+    planned: Sequence[Planned], device: str, results: Path, *, gpu: str | None = None
+) -> dict[str, Price | None]:
+    """Prices each run by rows of similar runs: run key -> seconds and the device measured; None where nothing tells.
+
+    Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
+    rows, the paper may know a price by other means.
+
+    Args:
+        device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced by rows from CPUs.
+        gpu: a part of the name of the GPU to count for. If None, this machine's GPU, else the one measured most.
+    """
+    names = sorted({each.run.paper for each in planned})
+    here = [each.state.row for each in planned if each.state.row]
+    shipped = [row for name in names for row in rows_shipped(results, name)]
+    own, every = Estimator(here), Estimator([*here, *shipped])
+    kinds = {"cpu": [device_kind("cpu")]}
+    if device != "cpu":
+        kinds["cuda"] = _gpus(every.devices, gpu)  # a machine with a GPU, whose CPU need not be this one's
+        kinds["cpu"] += [kind for kind in every.devices if kind.startswith("cpu (")]
+
+    def price(run: Run) -> Price | None:
+        on_cpu = device_of(run.paper, run.stage, run.config, device, gpus=1) == "cpu"
+        there = kinds["cpu" if on_cpu else "cuda"]
+        return own.price(run, there) or every.price(run, there) or _expected(run, there, results)
+
+    return {each.run.key: price(each.run) for each in planned}
+
+
+def seconds_by_key(known: Mapping[str, Price | None]) -> dict[str, float | None]:
+    return {key: price.seconds if price else None for key, price in known.items()}
+
+
+def _expected(run: Run, kinds: Sequence[str], results: Path) -> Price | None:
+    """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
+
+    A paper says it by ``expected_seconds(run, folder of its results)``, seconds by device.
+    """
+    expected = papers.paper(run.paper).expected_seconds
+    seconds = expected(run, results / run.paper) if expected else {}
+    return next((Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
+
+
+def _gpus(measured: Sequence[str], name: str | None) -> list[str]:
+    """The GPUs whose rows may price a run, the best first: this machine's, then those measured most.
+
+    Raises:
+        ValueError: none is named like ``name``.
+    """
+    here = [device_kind("cuda")] if gpu_count() else []
+    kinds = list(dict.fromkeys([*here, *(kind for kind in measured if not kind.startswith("cpu"))]))
+    wanted = [kind for kind in kinds if (name or "").lower() in kind.lower()]
+    if name and not wanted:
+        raise ValueError(f"nothing was measured on a GPU named like {name!r}; there are: {', '.join(kinds) or 'none'}")
+    return wanted
+
+
+# ------------------------------------------------------------------------------------------------ what the runs need
+
+
+def _named_in_configs(runs: Iterable[Run]) -> list[str]:
+    """The texts in the runs' configs that may name a data set: a field with a fixed set of words never does."""
+    configs = {run.config for run in runs}
+    texts = [(config, *pair) for config in configs for pair in resolved(config).items() if isinstance(pair[1], str)]
+    return sorted({text for config, name, text in texts if not isinstance(allowed_values(config, name), tuple)})
+
+
+def check_data(runs: Iterable[Run]) -> None:
+    """Loads the data sets that the runs' configs name from what is here.
+
+    Raises:
+        ValueError: one is missing or damaged; the message says how to get it.
+    """
+    known = {*catalogue.DATA_SETS, *(own.name for own in catalogue.find_own())}
+    for name in _named_in_configs(runs):
+        if name.partition("@")[0] in known:
+            catalogue.load(name, download=False)
+
+
+def data_missing(runs: Iterable[Run]) -> list[str]:
+    """The data sets that the runs' configs name and that must be there first."""
+    declared = [catalogue.DATA_SETS[name] for name in _named_in_configs(runs) if name in catalogue.DATA_SETS]
+    return [each.name for each in declared if not each.embedded and not catalogue.is_here(each)]
+
+
+def check_own_data(runs: Iterable[Run]) -> None:
+    """Prepares the first step of runs on data sets of the user's own, without values and on no device.
+
+    Raises:
+        ValueError: some cannot begin, as where a batch is larger than the data set. Nothing was started.
+    """
+    own = {each.name for each in catalogue.find_own()}
+    kinds = {
+        (run.paper, run.stage, run.config): run
+        for run in runs
+        if own & {text.partition("@")[0] for text in _named_in_configs([run])}
+    }
+    refused: dict[str, list[str]] = {}
+    for run in kinds.values():
+        if error := _why_it_cannot_begin(run):
+            refused.setdefault(str(error), []).append(run.method.split(" [")[0])
+    if refused:
+        reasons = "; ".join(f"{error} ({named(labels)})" for error, labels in refused.items())
+        raise ValueError(f"nothing was started: {reasons}")
+
+
+def _why_it_cannot_begin(run: Run) -> ValueError | None:
+    paper = papers.paper(run.paper)
+    for name in paper.stage(run.stage).steps or ():
+        try:
+            paper.load(name)(run.config, "meta")
+        except ValueError as error:
+            return error
+        except (NotImplementedError, RuntimeError):  # torch cannot do it without values; the run itself will tell
+            pass
+    return None
+
+
+# ------------------------------------------------------------------------------------------------ what the runs gave
+
+
+def metrics_missing(asked: Targets, runs_folder: Path) -> list[str]:
+    """A line for each metric that a table names and that finished runs lack: the paper's code contradicts itself."""
+    lines = []
+    for selection in asked.selections:
+        for table, cell in selection.cells():
+            done = [row for row in rows_of(cell, runs_folder) if row["status"] == "done"]
+            if lacking := [row for row in done if cell.metric not in row["metrics"]]:
+                returned = ", ".join(lacking[0]["metrics"]) or "nothing"
+                lines.append(
+                    f"{selection.paper.name}/{table}/{cell.name}: {len(lacking)} finished runs have no "
+                    f"{cell.metric!r}, which tables.py names; train returned: {returned}. "
+                    "Correct one of the two (and raise PROTOCOL_VERSION)"
+                )
+    return list(dict.fromkeys(lines))
+
+
+def rows_of(cell: Cell, runs_folder: Path) -> list[Row]:
+    """The rows here of a cell's runs."""
+    return [row for run in cell.runs if (row := state_of(folder_of(run, runs_folder)).row)]
