@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from contrastbench.cli.progress import Display
+from contrastbench.cli.launch import Display
 from contrastbench.runner.launchers import Job
 from contrastbench.selection import select
 

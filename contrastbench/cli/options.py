@@ -81,11 +81,11 @@ LauncherName = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="inline, local: cpu, cuda, cuda:0, or auto (a GPU if there is one and it is faster)"),
+    typer.Option(help="inline, local: cpu, cuda, cuda:0, or auto (a GPU where there is one and it is faster)"),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="inline, local: threads of a run; they may change the last bits of its results"),
+    typer.Option(min=1, help="inline, local: threads of a run; their number may change the last bits of a result"),
 ]
 Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit if not given")]
 RunsPerGpu = Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")]
@@ -109,12 +109,12 @@ ResumeAnyway = Annotated[
     typer.Option(
         "--resume-anyway",
         callback=_resume_anyway,
-        help="go on from what other code has saved, where a run would start again; its row names both",
+        help="go on from what a run saved under other code, and name both in its row; else it starts again",
     ),
 ]
-LogTo = Annotated[str | None, typer.Option(help="also copy the curves to tensorboard or wandb, if it is installed")]
+LogTo = Annotated[str | None, typer.Option(help="copy the curves to tensorboard or wandb, if that is installed")]
 
-Watch = Annotated[bool, typer.Option("--watch", help="count again every few seconds until nothing runs")]
+Watch = Annotated[bool, typer.Option("--watch", help="look again every few seconds until nothing runs")]
 DataSets = Annotated[
     list[str] | None,
     typer.Argument(

@@ -8,8 +8,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +51,16 @@ def reproduce(
     began = time.monotonic()
     names = list(dict.fromkeys(each.run.paper for each in before))
     first = first_part(before, folders) if to_run and len(names) > 1 else None
-    if first and (soon := [each for each in to_run if each.run.key in first.keys]):
-        launch(soon, launcher, folders.runs, SECONDS_BETWEEN_LINES)
-        first.print(folders)
+    if first:
+        place, cells = first
+        keys = chain(run for runs in cells.values() for run in runs)
+        if soon := [each for each in to_run if each.run.key in keys]:
+            launch(soon, launcher, folders.runs, SECONDS_BETWEEN_LINES)
+            _print_cells(place, cells, folders)
     left = [each for each in to_run if not _has_ended(each, folders.runs)]
     launch(left, launcher, folders.runs, SECONDS_BETWEEN_LINES)
-    keys = {each.run.key for each in before}
-    after = [each for each in planned_runs(asked, folders) if each.run.key in keys] if to_run else before
+    meant = {each.run.key for each in before}
+    after = [each for each in planned_runs(asked, folders) if each.run.key in meant] if to_run else before
     summary = _read_or_summarise(names, asked, folders)
     hours = (time.monotonic() - began) / 3600
     _print_screen(after, {each.run.key for each in to_run}, summary, folders, scale, hours)
@@ -78,28 +80,11 @@ def _has_ended(each: Planned, runs: Path) -> bool:
 Place = tuple[str, str, str]  # paper, table and the scale of its runs
 
 
-@dataclass(frozen=True)
-class First:
-    """Some cells of one table: verdicts to read while the rest is at work."""
+def first_part(planned: Sequence[Planned], folders: Folders) -> tuple[Place, dict[str, list[Run]]] | None:
+    """The table with the most judged cells; of these and its cheap cells the runs, by name. None if no cell is judged.
 
-    place: Place
-    cells: frozenset[str]
-    keys: frozenset[str]  # of their runs, and of the runs that those need
-
-    def print(self, folders: Folders) -> None:
-        """Prints these cells as `table` does, but without tests, which need all cells of the table."""
-        from contrastbench.report.tables import sheet, terminal
-
-        (table,) = (each for each in _tables(self.place[0], folders) if _place(each) == self.place)
-        cells = [cell for cell in table.cells if cell.name in self.cells]
-        shown = dataclasses.replace(table, cells=cells, unmatched=())
-        console.print(terminal(sheet(shown, layout_for(console.width), analysis=False), console.width))
-
-
-def first_part(planned: Sequence[Planned], folders: Folders) -> First | None:
-    """The judged cells of the table that has most of them, with its cheap cells; None where no cell is judged.
-
-    A cell is judged if its rows, from here or shipped, have a verdict against a printed number.
+    They are verdicts to read while the rest is at work. A cell is judged if its rows, from here or shipped, have a
+    verdict against a printed number.
     """
     from contrastbench.verdicts.verdict import JUDGED
 
@@ -117,7 +102,16 @@ def first_part(planned: Sequence[Planned], folders: Folders) -> First | None:
     if not names:
         return None
     names |= _cheap(asked[place], names, planned, folders.results)
-    return First(place, frozenset(names), frozenset(chain(run for name in names for run in asked[place][name])))
+    return place, {name: asked[place][name] for name in names}
+
+
+def _print_cells(place: Place, names: Container[str], folders: Folders) -> None:
+    """Prints some cells of a table as `table` does, but without tests, which need all of its cells."""
+    from contrastbench.report.tables import sheet, terminal
+
+    (table,) = (each for each in _tables(place[0], folders) if _place(each) == place)
+    shown = dataclasses.replace(table, cells=[cell for cell in table.cells if cell.name in names], unmatched=())
+    console.print(terminal(sheet(shown, layout_for(console.width), analysis=False), console.width))
 
 
 def _tables(paper: str, folders: Folders) -> list[Any]:

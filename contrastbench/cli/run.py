@@ -14,10 +14,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench.cli.app import Folders, command, complain, complain_of, console, note
-from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of
+from contrastbench.cli.launch import counted, fetch_missing_data, launch, launcher_of
 from contrastbench.cli.options import How, LogTo, Which
 from contrastbench.cli.plan import duration, planned_runs, say_what_is_left_out
-from contrastbench.cli.progress import counted
 from contrastbench.dashboard import Dashboard
 from contrastbench.planning import check_own_data, metrics_missing, prices, rows_of, seconds_by_key
 from contrastbench.runner import states
@@ -36,7 +35,7 @@ def run_tables(
     which: Which,
     how: How,
     budget: Annotated[str | None, typer.Option(help="do cells in order until this time is spent: 30m, 8h")] = None,
-    changed: Annotated[bool, typer.Option("--changed", help="also what other code than now has done here")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="do again what code that has changed since did")] = False,
     log_to: LogTo = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
