@@ -85,6 +85,7 @@ CHANGES = [
     {"negatives": "untrained"},
     {"views": "cl4srec", "contrast": "hcl", "beta": 1.0},
     {"loss": "ce", "views": "duorec"},
+    {"loss": "ce", "views": "duorec", "partner": "dropout"},
     {"views": "coserec", "warm_up": 0},
     {"views": "iclrec", "clusters": 5, "k_means": "continued"},
     {"loss": "ce", "sequences": "prefixes", "users": 12, "selection": "mrr10_unmasked", "epochs": 1},

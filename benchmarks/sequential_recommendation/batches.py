@@ -87,7 +87,8 @@ class Task:
             longest = int(self.whole_lengths[index].max())
             return coserec.two_views(self.whole[index, -max(longest, 1) :], config, similar, rng)
         if config.views == "duorec":
-            return self.rows[index], self.rows_of_same_target(index, rng)
+            rows = self.rows[index]
+            return rows, self.rows_of_same_target(index, rng) if config.partner == "target" else rows
         shares = {"crop_share": config.crop, "mask_share": config.mask, "reorder_share": config.reorder}
         return two_views(self.rows[index], **shares, number=self.items + 1, rng=rng)
 

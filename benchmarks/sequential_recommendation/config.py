@@ -66,6 +66,8 @@ class Train(Network):
     # Each epoch from random points, or from the last epoch's centres, as the authors' code does.
     k_means: str = added("anew", ("anew", "continued"), **ICLREC)
     intent_weight: float = added(0.1, "[0, inf)", **ICLREC)  # of the loss between views and intents
+    # What a sequence and its copy under other dropout are compared with: a sequence of the same target, or each other.
+    partner: str = added("target", ("target", "dropout"), views=("duorec",))
     start: str = added("random", ("random", "pretrain"))  # first weights: drawn, or of the run needed by this name
 
 

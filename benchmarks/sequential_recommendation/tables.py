@@ -59,15 +59,18 @@ METHODS: dict[str, Changes] = {
     "CL4SRec": {"views": "cl4srec"},
     "CL4SRec, CE": {"loss": "ce", "views": "cl4srec"},
     "DuoRec": {"loss": "ce", "views": "duorec"},
+    "DuoRec, dropout alone": {"loss": "ce", "views": "duorec", "partner": "dropout"},  # its "un"
     "DuoRec, BCE": {"views": "duorec"},
     "CoSeRec": COSEREC,
     "CoSeRec, as paper": {**COSEREC, "reorder": 0.2},
+    "CoSeRec, similar by counts alone": {**COSEREC, "warm_up": 300},
     "ICLRec": {**ICLREC, "k_means": "continued"},
     "ICLRec, k-means anew": ICLREC,
+    "ICLRec, intents alone": {**ICLREC, "k_means": "continued", "weight": 0.0},
 }
 # What a method is compared with where that is not SASRec: SASRec under the same loss, and for as many epochs.
 BASELINES = {"CL4SRec, CE": "SASRec, CE", "DuoRec": "SASRec, CE"}
-PATIENT_METHODS = ("CoSeRec", "CoSeRec, as paper", "ICLRec", "ICLRec, k-means anew")
+PATIENT_METHODS = [name for name in METHODS if name.startswith(("CoSeRec", "ICLRec"))]
 # What a method has of its own at a scale or on a data set, by its views: the authors' READMEs and scripts.
 PATIENT = {"epochs": 300, "patience": 40}
 OWN: dict[str, dict[str, Changes]] = {
@@ -270,6 +273,10 @@ STUDIES = [
     Study("lambda", "How much should the contrastive loss of CL4SRec weigh?", weight, SWEPT, AT_10, "lambda=0"),
     Study("k", "How many intents? ICLRec over the number of clusters",
           k, only(SMALL, at=("smoke", "paper")), AT_10, "K=256"),
+    Study("ablations", "What is each part worth? DuoRec without partners, CoSeRec by counts, ICLRec by intents alone",
+          lines_of("SASRec, CE", "DuoRec", "DuoRec, dropout alone", "SASRec, patience 40", "CoSeRec",
+                   "CoSeRec, similar by counts alone", "ICLRec", "ICLRec, intents alone"),
+          only(SMALL, at=["paper"]), AT_10, "SASRec, CE"),
     Study("temperature", "CL4SRec over the temperature, by dot product and cosine",
           temperature, SWEPT, AT_10, "dot, t=1"),
 ]
