@@ -1,21 +1,31 @@
-"""What ``verify`` asks of the shipped rows: whole, from real commits, without a gap in their seeds, and none lost."""
+"""What ``verify`` asks of shipped rows and printed numbers: whole, from real commits, and as they were shipped once.
+
+Nothing here believes a hash alone: whoever changes a row can make its hash anew. What was shipped once is in git.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import subprocess
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from contrastbench.evidence import Evidence
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import Row, content_sha256
-from contrastbench.runner.vocabulary import IDENTITY, canonical_json, key_of
+from contrastbench.runner.rows import Row, content_sha256, result_of
+from contrastbench.runner.vocabulary import IDENTITY, SCALES, canonical_json, chain, key_of
 from contrastbench.verdicts.cells import grouped
 
-REPLACED = "replaced.csv"  # beside rows.jsonl: rows that a later commit replaced although no version was raised
+REPLACED = "replaced.csv"  # beside rows.jsonl, key,old,new,why: rows that another result replaced under the same key
+MORE_SEEDS = "more_seeds.csv"  # dataset,method,scale,seeds,why: seeds beyond those that the tables declare
+CHANGES = "published_changes.csv"  # beside published.csv, dataset,method,metric,where,change,why
+NOT_MEASURED = (REPLACED, MORE_SEEDS)
+FIXED = ("value", "spread", "spread_kind", "n", "margin")  # of a printed number: what may not change silently
+ALIKE = 3  # so many rows with the very same times were not all run
 
 
 def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -> list[str]:
@@ -25,32 +35,39 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
         standing: keys of the rows that some cell shows, or that such a row needs.
         history: whether they are the project's own, of which no row may go that an earlier commit shipped.
     """
-    where = f"results/{evidence.paper.name}/rows.jsonl"
-    problems = check_rows(evidence.shipped, where)
-    problems += check_seeds(evidence.shipped, where)
-    problems += check_needs(evidence.shipped, where)
-    problems += check_shown(evidence.shipped, standing, where)
-    problems += _commit_problems(evidence.shipped, where)
-    problems += check_measurements(evidence.results / evidence.paper.name)
-    return problems + (_history_problems(evidence, where) if history else [])
-
-
-def check_measurements(folder: Path) -> list[str]:
-    """One line for each file of measurements beside the rows, as of speed, that does not name clean commits of ours."""
-    known = _commits()
-    problems = []
-    for path in sorted(folder.glob("*.csv")):
-        if path.name == REPLACED:
-            continue
-        with open(path, newline="", encoding="utf-8") as file:
-            commits = {line.get("commit") for line in csv.DictReader(file)}
-        if None in commits:
-            problems.append(f"{path} does not name the commit that measured it, in a column `commit`")
-        elif known is not None and (unknown := commits - known):
-            problems.append(
-                f"{path} names {', '.join(sorted(map(str, unknown)))}, which is no clean commit of this history"
-            )
+    where, rows = f"results/{evidence.paper.name}/rows.jsonl", evidence.shipped
+    folder = evidence.results / evidence.paper.name
+    problems = [*check_rows(rows, where), *check_seeds(rows, where), *check_needs(rows, where)]
+    problems += [*check_shown(rows, standing, where), *check_times(rows, where), *check_measurements(folder)]
+    if history:
+        problems += check_more_seeds(evidence, read_lines(folder / MORE_SEEDS), where)
+    if history and history_is_here():
+        earlier = list(_earlier(where))
+        problems += check_history(rows, map(json.loads, earlier), read_lines(folder / REPLACED), where)
+        problems += _published_problems(evidence)
     return problems
+
+
+def read_lines(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file; none where there is no such file.
+
+    Raises:
+        ValueError: a line without a reason.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    if silent := [number for number, line in enumerate(lines, start=2) if not line.get("why")]:
+        raise ValueError(f"{path}:{silent[0]}: no reason is given")
+    return lines
+
+
+def _named(row: Row, where: str) -> str:
+    return f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
+
+
+# ------------------------------------------------------------------------------------------------- rows by themselves
 
 
 def check_rows(rows: Iterable[Row], where: str) -> list[str]:
@@ -83,10 +100,6 @@ def check_needs(rows: Sequence[Row], where: str) -> list[str]:
     return problems
 
 
-def _named(row: Row, where: str) -> str:
-    return f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
-
-
 def check_seeds(rows: Iterable[Row], where: str) -> list[str]:
     """One line for each run whose seeds have a gap: the missing seed may have been run and left out."""
     problems = []
@@ -98,6 +111,24 @@ def check_seeds(rows: Iterable[Row], where: str) -> list[str]:
     return problems
 
 
+def check_more_seeds(evidence: Evidence, lines: Sequence[Mapping[str, str]], where: str) -> list[str]:
+    """One line for each method with more seeds than the tables declare, unless a line of ``MORE_SEEDS`` says why."""
+    cells = [cell for table in evidence.paper.tables for scale in SCALES for cell in evidence.paper.cells(table, scale)]
+    declared = chain(run for cell in cells for run in cell.runs)
+    others = (row for row in evidence.shipped if row["key"] not in declared)
+    found = grouped(others, lambda row: (row["dataset"], row["method"], row["scale"]))
+    allowed = {(line["dataset"], line["method"], line["scale"], line["seeds"]) for line in lines}
+    problems = []
+    for place, alike in found.items():
+        seeds = " ".join(str(seed) for seed in sorted({row["seed"] for row in alike}))
+        if (*place, seeds) not in allowed:
+            name = f"{where}: {place[0]}/{place[1]} ({place[2]} scale)"
+            problems.append(
+                f"{name} has seeds that no table declares: {seeds}; declare them, or say why in {MORE_SEEDS}"
+            )
+    return problems
+
+
 def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str]:
     """One line for each row that no cell shows and no shown row needs.
 
@@ -105,6 +136,72 @@ def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str
         standing: keys of the rows that some cell shows, or that such a row needs.
     """
     return [f"{_named(row, where)} stands in no cell" for row in rows if row["key"] not in standing]
+
+
+def check_times(rows: Sequence[Row], where: str) -> list[str]:
+    """One line for each commit of rows that is not in this history or not clean, and for times that cannot be."""
+    dates, problems = _commit_dates(), []
+    for (commit, clean), alike in grouped(
+        rows, lambda row: (str(row["git"]["commit"]), row["git"]["dirty"] is False)
+    ).items():
+        count = f"{where}: {len(alike)} rows come from"
+        if not clean:
+            problems.append(f"{count} a checkout with changes that no commit holds ({commit})")
+        elif dates is not None and commit not in dates:
+            problems.append(f"{count} commit {commit}, which is not in this history")
+        elif dates is not None:
+            early = [row for row in alike if datetime.fromisoformat(row["started"]).timestamp() < dates[commit] - 1]
+            problems += [f"{_named(row, where)} was started before its commit was made" for row in early]
+    times = grouped(rows, lambda row: (row["started"], row["finished"], row["seconds"]))
+    for alike in times.values():
+        if len(alike) >= ALIKE and (alike[0]["seconds"] or 0) >= 1:
+            problems.append(f"{_named(alike[0], where)} has the very times of {len(alike) - 1} other rows")
+    return problems
+
+
+def check_measurements(folder: Path) -> list[str]:
+    """One line for each file of measurements beside the rows, as of speed, that does not name clean commits of ours."""
+    dates = _commit_dates()
+    problems = []
+    for path in sorted(path for path in folder.glob("*.csv") if path.name not in NOT_MEASURED):
+        with open(path, newline="", encoding="utf-8") as file:
+            commits = {line.get("commit") for line in csv.DictReader(file)}
+        if None in commits:
+            problems.append(f"{path} does not name the commit that measured it, in a column `commit`")
+        elif dates is not None and (unknown := commits - dates.keys()):
+            names = ", ".join(sorted(map(str, unknown)))
+            problems.append(f"{path} names {names}, which is no clean commit of this history")
+    return problems
+
+
+# --------------------------------------------------------------------------------------- against what was shipped once
+
+
+def check_history(
+    rows: Iterable[Row], earlier: Iterable[Row], replaced: Iterable[Mapping[str, str]], where: str
+) -> list[str]:
+    """One line for each row that was shipped once and is gone or changed.
+
+    A row may go if its protocol version was raised since. It may be run again, which its start tells: then all that a
+    rerun must repeat is equal, or a line of ``REPLACED`` names the old and the new sha256 and the reason.
+    """
+    rows = list(rows)
+    known, versions = {row["key"]: row for row in rows}, latest_versions(rows)
+    excused = {(line["key"], line["old"], line["new"]) for line in replaced}
+    problems: dict[str, str] = {}
+    for row in earlier:
+        now, name = known.get(row["key"]), f"{_named(row, where)} was shipped once"
+        if now is None:
+            if versions.get(group_with_seed(row), 0) <= row["protocol_version"]:
+                problems[group_with_seed(row)] = f"{name} and is gone; raise the method's protocol version instead"
+        elif now["sha256"] != row["sha256"] and (row["key"], row["sha256"], now["sha256"]) not in excused:
+            if now["started"] == row["started"]:
+                differing = ", ".join(name for name in now if name != "sha256" and now[name] != row.get(name))
+                problems[row["key"]] = f"{name} with another {differing}, and it is the same run"
+            elif result_of(now) != result_of(row):
+                differing = ", ".join(name for name, value in result_of(now).items() if value != row.get(name))
+                problems[row["key"]] = f"{name} with another {differing}; raise the method's protocol version"
+    return list(problems.values())
 
 
 def group_with_seed(row: Row) -> str:
@@ -125,6 +222,52 @@ def latest_versions(rows: Iterable[Row]) -> dict[str, int]:
     return versions
 
 
+def _published_problems(evidence: Evidence) -> list[str]:
+    path = evidence.paper.folder / "published.csv"
+    if not path.is_relative_to(PROJECT) or not path.exists():
+        return []
+    place = str(path.relative_to(PROJECT))
+    lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    earlier = [line for blob in _blobs(place) for line in csv.DictReader(io.StringIO(blob.decode()))]
+    return check_published(lines, earlier, read_lines(path.with_name(CHANGES)), place)
+
+
+def check_published(
+    lines: Iterable[Mapping[str, str]],
+    earlier: Iterable[Mapping[str, str]],
+    changes: Iterable[Mapping[str, str]],
+    where: str,
+) -> list[str]:
+    """One line for each printed number that has gone, or whose value, n or margin changed, unless ``CHANGES`` says why.
+
+    A number is known by its data set, method, metric and where it is printed.
+    """
+    now: dict[tuple[str, ...], list[Mapping[str, str]]] = grouped(lines, _place)
+    excused = {(*_place(line), line["change"]) for line in changes}
+    problems: dict[str, None] = {}
+    for line in earlier:
+        place, name = _place(line), f"{where}: {line['dataset']}/{line['method']} {line['metric']} ({line['where']})"
+        if place not in now:
+            found = {"gone"}
+        elif any(all(other[column] == line[column] for column in FIXED) for other in now[place]):
+            continue
+        else:
+            nearest = min(now[place], key=lambda other: sum(other[column] != line[column] for column in FIXED))
+            columns = (column for column in FIXED if nearest[column] != line[column])
+            found = {f"{column} {line[column]} -> {nearest[column]}" for column in columns}
+        for change in sorted(found):
+            if (*place, change) not in excused:
+                problems[f"{name}: {change}, and {CHANGES} does not say why"] = None
+    return list(problems)
+
+
+def _place(line: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(line[name] for name in ("dataset", "method", "metric", "where"))
+
+
+# ----------------------------------------------------------------------------------------------------------------- git
+
+
 def history_is_here() -> bool:
     """Whether git knows the project's whole history; not so in a download without git or a shallow clone."""
     try:
@@ -133,73 +276,25 @@ def history_is_here() -> bool:
         return False
 
 
-def _commits() -> set[str] | None:
-    """The commits of this history; None where git does not know it."""
-    return set(_git("rev-list", "HEAD").decode().split()) if history_is_here() else None
-
-
-def _commit_problems(rows: Iterable[Row], where: str) -> list[str]:
-    """One line for each commit of rows that is not in this history, or whose checkout had changes."""
-    counts: dict[tuple[str, bool], int] = defaultdict(int)
-    for row in rows:
-        counts[str(row["git"]["commit"]), row["git"]["dirty"] is False] += 1
-    known = _commits()
-    problems = []
-    for (commit, clean), count in counts.items():
-        if not clean:
-            problems.append(f"{where}: {count} rows come from a checkout with changes that no commit holds ({commit})")
-        elif known is not None and commit not in known:
-            problems.append(f"{where}: {count} rows come from commit {commit}, which is not in this history")
-    return problems
-
-
-def _history_problems(evidence: Evidence, where: str) -> list[str]:
-    """One line for each row that was shipped once and is gone or changed.
-
-    Such a row is no problem if its protocol version was raised since, or if ``REPLACED`` says why.
-    """
+@cache
+def _commit_dates() -> Mapping[str, int] | None:
+    """The commits of this history with their times; None where git does not know it."""
     if not history_is_here():
-        return []
-    known = {row["key"]: row for row in evidence.shipped}
-    versions = latest_versions(evidence.shipped)
-    said = replaced(evidence.results / evidence.paper.name / REPLACED)
-    problems: dict[str, str] = {}
-    for row in _earlier_rows(f"results/{evidence.paper.name}/rows.jsonl"):
-        name = f"{where}: row {row['key'][:12]} ({row['dataset']}/{row['method']}, seed {row['seed']})"
-        raised = versions.get(group_with_seed(row), 0) > row["protocol_version"]
-        if row["key"] in said or raised:
-            continue
-        if row["key"] not in known:
-            problems[group_with_seed(row)] = (
-                f"{name} was shipped once and is gone; raise the method's protocol version instead"
-            )
-        elif any(row[part] != known[row["key"]][part] for part in ("status", "metrics")):
-            problems[group_with_seed(row)] = (
-                f"{name} was shipped once with other metrics; raise the method's protocol version"
-            )
-    return list(problems.values())
+        return None
+    lines = (line.split() for line in _git("log", "--format=%H %ct", "HEAD").decode().splitlines())
+    return {commit: int(time) for commit, time in lines}
 
 
-def _earlier_rows(path: str) -> Iterable[Row]:
-    """Every row that some commit of this history shipped. Each version of the file is read once."""
-    blobs = _git("log", "--format=", "--raw", "--no-abbrev", "--no-renames", "HEAD", "--", path).decode().split("\n")
-    for blob in dict.fromkeys(line.split()[3] for line in blobs if line and line.split()[3].strip("0")):
-        yield from map(json.loads, _git("cat-file", "blob", blob).splitlines())
+def _blobs(path: str) -> Iterator[bytes]:
+    """Every version of a file that some commit of this history holds, each once."""
+    log = _git("log", "--format=", "--raw", "--no-abbrev", "--no-renames", "HEAD", "--", path).decode().split("\n")
+    for blob in dict.fromkeys(line.split()[3] for line in log if line and line.split()[3].strip("0")):
+        yield _git("cat-file", "blob", blob)
 
 
-def replaced(path: Path) -> Mapping[str, str]:
-    """Reads why a paper replaced rows without raising their version: key -> reason.
-
-    Raises:
-        ValueError: a line without a reason.
-    """
-    if not path.exists():
-        return {}
-    with open(path, newline="", encoding="utf-8") as file:
-        reasons = {line["key"]: line["why"] for line in csv.DictReader(file)}
-    if missing := [key for key, why in reasons.items() if not why]:
-        raise ValueError(f"{path}: no reason why row {missing[0][:12]} was replaced")
-    return reasons
+def _earlier(path: str) -> Iterator[bytes]:
+    """Every line of any version of a file."""
+    return (line for blob in _blobs(path) for line in blob.splitlines())
 
 
 def _git(*arguments: str) -> bytes:

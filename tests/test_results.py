@@ -92,23 +92,132 @@ def problems(rows, results):
     return verifying.problems_of_rows(evidence, shipping.standing(evidence), history=True)
 
 
-def test_seeds_that_were_shipped_once_cannot_be_left_out(monkeypatch, results):
-    """The worst seed of every method is deleted and everything made anew: the history tells."""
+@pytest.fixture
+def rows(results):
+    """What is shipped of hard_negatives, of which the history knows every row."""
     if not verifying.history_is_here():
         pytest.skip("this checkout has no history to compare with")
-    rows = rows_shipped(results, "hard_negatives")
+    return rows_shipped(results, "hard_negatives")
+
+
+def test_seeds_that_were_shipped_once_cannot_be_left_out(rows, results):
+    """The worst seed of every method is deleted and everything made anew: the history tells."""
     assert problems(rows, results) == []
     last = max(row["seed"] for row in rows)
     found = problems([row for row in rows if row["seed"] != last], results)
     assert len(found) == sum(row["seed"] == last for row in rows)
     assert all("was shipped once and is gone" in problem for problem in found)
-    row = rows[0]
-    better = sealed({**row, "metrics": dict.fromkeys(row["metrics"], 99.0)})
-    (problem,) = problems([better, *rows[1:]], results)
-    assert "was shipped once with other metrics" in problem
+
+
+def replaced(results, *lines):
+    text = "\n".join(["key,old,new,why", *(",".join(line) for line in lines)]) + "\n"
+    (results / "hard_negatives" / "replaced.csv").write_text(text)
+
+
+def test_replaced_csv_excuses_no_row_that_is_gone(rows, results):
+    gone = [row for row in rows if row["seed"] == max(row["seed"] for row in rows)]
+    replaced(results, *((row["key"], row["sha256"], "", "it was wrong") for row in gone))
+    found = problems([row for row in rows if row not in gone], results)
+    assert len(found) == len(gone) and all("was shipped once and is gone" in problem for problem in found)
+
+
+def changed(row, field):
+    value = {
+        "metrics": dict.fromkeys(row["metrics"], 99.0),
+        "method": "HCL" if row["method"] != "HCL" else "SimCLR",
+        "dataset": "CIFAR100",
+        "series": {name: [0.0] for name in row["series"]},
+        "data": dict.fromkeys(row["data"], "c0ffee"),
+        "host": {**row["host"], "cpu": "another"},
+        "seconds": 1.0,
+    }[field]
+    return sealed({**row, field: value})
+
+
+@pytest.mark.parametrize("field", ["metrics", "method", "dataset", "series", "data", "host", "seconds"])
+def test_no_field_of_a_shipped_row_can_be_changed_and_hashed_anew(rows, results, field):
+    row = next(row for row in rows if row["series"] and row["data"])
+    forged = changed(row, field)
+    others = [each for each in rows if each is not row]
+    found = problems([forged, *others], results)
+    assert any(f"was shipped once with another {field}, and it is the same run" in problem for problem in found)
+    replaced(results, (row["key"], "c0ffee", "c0ffee", "it was wrong"))
+    assert problems([forged, *others], results) == found, "the line names other rows"
+
+
+def test_method_labels_cannot_be_swapped(rows, results):
+    """Two methods exchange their names, and every row is hashed anew: each is told."""
+    swap = {"HCL": "SimCLR", "SimCLR": "HCL"}
+    forged = [sealed({**row, "method": swap.get(row["method"], row["method"])}) for row in rows]
+    found = problems(forged, results)
+    assert sum("another method, and it is the same run" in problem for problem in found) == sum(
+        row["method"] in swap for row in rows
+    )
+
+
+def test_a_rerun_may_replace_a_row_that_it_repeats_or_that_a_line_names(rows, results):
+    row, others = rows[0], rows[1:]
+    again = {**row, "started": "2031-01-01T00:00:00+00:00", "finished": "2031-01-01T00:01:00+00:00"}
+    assert problems([sealed({**again, "seconds": 60.0}), *others], results) == []
+    other = sealed({**again, "metrics": dict.fromkeys(row["metrics"], 50.0)})
+    (problem,) = problems([other, *others], results)
+    assert "was shipped once with another metrics; raise the method's protocol version" in problem
+    replaced(results, (row["key"], row["sha256"], other["sha256"], "the sum has another order"))
+    assert problems([other, *others], results) == []
     raised = {**row, "protocol_version": row["protocol_version"] + 1}
     raised["key"] = key_of({part: raised[part] for part in verifying.IDENTITY})
-    assert all("stands in no cell" in problem for problem in problems([sealed(raised), *rows[1:]], results))
+    found = problems([sealed(raised), *others], results)
+    assert any("stands in no cell" in problem for problem in found)
+    assert not any("shipped once" in problem for problem in found), "its version was raised"
+
+
+def test_invented_seeds_with_an_old_commit_are_named(rows, results):
+    """Five more seeds of one method, made from a shipped row: no table declares them, and they share its times."""
+    row = max((row for row in rows if not row["needs"]), key=lambda row: (row["method"] == "HCL", row["seed"]))
+    invented = []
+    for seed in range(row["seed"] + 1, row["seed"] + 6):
+        each = {**row, "seed": seed, "metrics": {name: value + 1 for name, value in row["metrics"].items()}}
+        invented.append(sealed({**each, "key": key_of(each)}))
+    found = problems([*rows, *invented], results)
+    assert any("has seeds that no table declares" in problem for problem in found)
+    assert any("has the very times of 5 other rows" in problem for problem in found)
+
+
+def test_a_row_older_than_its_commit_is_named(rows, results):
+    early = sealed({**rows[0], "started": "2001-01-01T00:00:00+00:00", "finished": "2001-01-01T00:01:00+00:00"})
+    assert any("was started before its commit was made" in problem for problem in problems([early, *rows[1:]], results))
+
+
+PRINTED = {
+    **{"dataset": "MUTAG", "method": "InfoGraph", "metric": "accuracy", "where": "Table 1"},
+    **{"value": "89.01", "spread": "1.13", "spread_kind": "seeds", "n": "5", "margin": "1.0"},
+}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("value", "87.01"), ("margin", "2.0"), ("n", "3"), ("spread", "3.0"), ("spread_kind", "folds")],
+)
+def test_a_printed_number_cannot_change_without_a_reason(column, value):
+    now = {**PRINTED, column: value}
+    (problem,) = verifying.check_published([now], [PRINTED], [], "published.csv")
+    change = f"{column} {PRINTED[column]} -> {value}"
+    assert problem.startswith("published.csv: MUTAG/InfoGraph accuracy (Table 1): ") and change in problem
+    reason = {**{name: PRINTED[name] for name in ("dataset", "method", "metric", "where")}, "why": "misread"}
+    assert verifying.check_published([now], [PRINTED], [{**reason, "change": change}], "published.csv") == []
+    assert verifying.check_published([now], [PRINTED], [{**reason, "change": "margin 1.0 -> 9"}], "published.csv")
+
+
+def test_a_printed_number_cannot_go_without_a_reason():
+    (problem,) = verifying.check_published([], [PRINTED], [], "published.csv")
+    assert "gone, and published_changes.csv does not say why" in problem
+
+
+def test_each_printed_number_and_each_row_is_compared_with_history():
+    """The project's own: whatever was shipped once is there, or a line says why it is not."""
+    for name in papers.names():
+        evidence = gather(papers.paper(name))
+        assert verifying._published_problems(evidence) == [], name
 
 
 @pytest.mark.parametrize(
@@ -118,21 +227,17 @@ def test_seeds_that_were_shipped_once_cannot_be_left_out(monkeypatch, results):
         ({"commit": "c0ffee", "dirty": True}, "1 rows come from a checkout with changes that no commit holds"),
     ],
 )
-def test_a_row_of_no_commit_is_named(monkeypatch, results, git, message):
-    if not verifying.history_is_here() and not git["dirty"]:
-        pytest.skip("this checkout has no history to compare with")
-    first, *others = rows_shipped(results, "hard_negatives")
-    (problem,) = problems([sealed({**first, "git": git}), *others], results)
-    assert message in problem
+def test_a_row_of_no_commit_is_named(rows, results, git, message):
+    found = problems([sealed({**rows[0], "git": git}), *rows[1:]], results)
+    assert any(message in problem for problem in found)
 
 
-def test_a_replaced_row_needs_a_reason(tmp_path):
+def test_a_line_that_excuses_something_needs_a_reason(tmp_path):
     path = tmp_path / "replaced.csv"
-    path.write_text("key,why\nabc,a1921c1 changed the last bits\n")
-    assert verifying.replaced(path) == {"abc": "a1921c1 changed the last bits"}
-    path.write_text("key,why\nabc,\n")
-    with pytest.raises(ValueError, match="no reason why row abc was replaced"):
-        verifying.replaced(path)
+    path.write_text("key,old,new,why\nabc,1,2,a1921c1 changed the last bits\nabd,1,2,\n")
+    with pytest.raises(ValueError, match=r"replaced.csv:3: no reason is given"):
+        verifying.read_lines(path)
+    assert verifying.read_lines(tmp_path / "none.csv") == []
 
 
 def test_rows_made_here_are_compared_with_the_shipped_ones(tmp_path):
@@ -208,7 +313,7 @@ def test_the_page_draws_what_rows_made_here_change_and_takes_the_rest_as_committ
     def page(with_here):
         drawn.clear()
         evidence = gather(papers.paper("toy"), runs if with_here else None, results)
-        return drawing.write_page([evidence], tmp_path / "page.html").read_text().count("<figure")
+        return drawing.write_page([evidence], tmp_path / "page.html").read_text().count('href="figures/toy/')
 
     assert 0 < page(with_here=False) < page(with_here=True) and drawn == ["main"], "training curves are here alone"
     page(with_here=False)
