@@ -144,6 +144,8 @@ class JoinedCell(Cell):
             return "the clean protocol chooses nothing on test data, the published one did"
         if self.ambiguous:
             return f"several cells share the published number's name and differ in {self.ambiguous}"
+        if number.protocol.get("known") == "no":
+            return "the printed number is quoted at second hand, and its protocol is not known"
         ours = self._own_protocol
         other = {name: value for name, value in number.protocol.items() if ours.get(name, value) != value}
         printed = ", ".join(f"{name} {value}" for name, value in other.items())

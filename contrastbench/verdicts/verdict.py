@@ -141,7 +141,10 @@ def _judged(here: Summary, published: Published, matters: float) -> Verdict:
 
 
 def _for_any_number_of_seeds(here: Summary, published: Published, matters: float) -> Verdict:
-    """The verdict if it is the same whatever the paper ran; else the weaker one that is left, with all of them."""
+    """The verdict if the paper ran 5 seeds, with what it is for 3 and 10 where that is another.
+
+    Where one number of seeds would make it differ and another would make it good, nothing is decided.
+    """
     possible = {n: replace(published, n=n) for n in PRINTED_SEEDS}
     verdicts = {n: _against(here, printed_number(number), number, matters) for n, number in possible.items()}
     kinds = {n: each.kind for n, each in verdicts.items()}
@@ -152,8 +155,8 @@ def _for_any_number_of_seeds(here: Summary, published: Published, matters: float
         f"{kind} for {' and '.join(str(n) for n in kinds if kinds[n] == kind)}"
         for kind in dict.fromkeys(kinds.values())
     )
-    good = {*kinds.values()} <= {Kind.REPRODUCED, Kind.CONSISTENT}
-    kind = Kind.CONSISTENT if good else Kind.UNDECIDED
+    good = {Kind.REPRODUCED, Kind.CONSISTENT} & {*kinds.values()}
+    kind = Kind.UNDECIDED if good and Kind.DIFFERS in kinds.values() else middle.kind
     hint = f"{words} printed seeds"
     return replace(middle, kind=kind, reason=f"the paper does not say how many seeds it ran: {hint}", hint=hint)
 

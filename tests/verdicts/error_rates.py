@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from contrastbench import papers
+from contrastbench.evidence import gather
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import t_quantile
-from contrastbench.verdicts.verdict import verdict
+from contrastbench.verdicts.verdict import JUDGED, MARGINS, verdict
 
 SEEDS = (3, 5, 10, 50)
 LOOKS = (3, 5, 10)  # of somebody who adds seeds until a cell is decided
@@ -63,6 +65,7 @@ QUESTIONS = {
     f"reproduced, margin {MARGIN:g} sd": ("reproduced", MARGIN, 0.0),
     f"reproduced, margin {REAL_MARGIN:g} sd": ("reproduced", REAL_MARGIN, 0.0),
 }
+GOOD = ("reproduced", "consistent")
 
 
 def rate(question: str, seeds: int, paper: Paper, replications: int, seed: int = 0) -> float:
@@ -130,10 +133,74 @@ def table_lines(replications: int) -> Iterator[str]:
         yield f"| {paper.name} | {looking_again(paper, replications):.1f} |"
 
 
+@dataclass(frozen=True)
+class RealCell:
+    """A judged cell of the suite: its name, our seeds and sd, and what is printed for it."""
+
+    name: str
+    seeds: int
+    sd: float
+    printed: Published
+    claimed: float | None
+
+    @property
+    def gap(self) -> float:
+        """The gap that must not be overlooked."""
+        assert self.printed.margin is not None
+        return max(abs(self.claimed), self.printed.margin) if self.claimed else MARGINS * self.printed.margin
+
+
+def real_cells() -> list[RealCell]:
+    """The cells with five seeds or more that are judged against a printed number of their protocol."""
+    cells = [
+        cell
+        for name in papers.names()
+        for table in gather(papers.paper(name)).tables
+        for cell in table.cells
+        if cell.verdict.kind in JUDGED and len(cell.shipped.done) >= 5 and not cell.deterministic
+    ]
+    return [
+        RealCell(f"{c.dataset}/{c.method}, {c.metric}", len(c.shipped.done), c.shipped.summary.sd, c.judged, c.claimed)
+        for c in cells
+        if c.judged
+    ]
+
+
+def real_rates(cell: RealCell, replications: int, seed: int = 0) -> tuple[float, float, float]:
+    """Of the cell's perfect reruns and of misses as large as the gap: how often it says what, in percent.
+
+    Returns:
+        Perfect reruns that are reproduced or consistent; perfect reruns that differ; misses that differ.
+    """
+    rng = np.random.default_rng(seed)
+    kinds: dict[float, list[str]] = {0.0: [], cell.gap: []}
+    for shift, found in kinds.items():
+        for _ in range(replications):
+            runs = rng.normal(shift, cell.sd, cell.printed.n or (5 if cell.printed.spread is not None else 1))
+            spread = float(runs.std(ddof=1)) if cell.printed.spread is not None else None
+            printed = replace(cell.printed, value=float(runs.mean()), spread=spread, value_text="")
+            ours = rng.normal(0.0, cell.sd, cell.seeds).tolist()
+            found.append(verdict(ours, printed, claimed=cell.claimed).kind)
+    perfect, missed = kinds.values()
+    good = sum(kind in GOOD for kind in perfect)
+    return tuple(100.0 * count / replications for count in (good, perfect.count("differs"), missed.count("differs")))
+
+
+def real_lines(replications: int) -> Iterator[str]:
+    """The table of real cells, in Markdown."""
+    yield "| cell | seeds | our sd | gap | perfect rerun reproduced or consistent | differs | miss of the gap differs |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for cell in real_cells():
+        rates = " | ".join(f"{rate:.1f}" for rate in real_rates(cell, replications))
+        yield f"| {cell.name} | {cell.seeds} | {cell.sd:.2f} | {cell.gap:.2g} | {rates} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Simulates how often the verdict errs; prints a Markdown table, in %.")
     parser.add_argument("--replications", type=int, default=20_000, help="simulated cells per rate")
-    for line in table_lines(parser.parse_args().replications):
+    parser.add_argument("--real", action="store_true", help="of the suite's own judged cells instead")
+    given = parser.parse_args()
+    for line in (real_lines if given.real else table_lines)(given.replications):
         print(line, flush=True)
 
 

@@ -176,6 +176,13 @@ def test_a_number_of_another_protocol_is_shown_and_not_compared(synthetic):
     assert [v.kind for _, v in found.others] == ["not comparable"]
 
 
+def test_a_number_at_second_hand_is_not_compared(synthetic):
+    cell = synthetic.cell("WL kernel")
+    numbers = [number("WL kernel", 90.0, protocol={"known": "no"})]
+    found = only(joined(synthetic, [cell], synthetic.rows(cell, 80.0, 0.1), published=numbers))
+    assert (found.verdict.kind, "at second hand" in found.verdict.reason) == ("not comparable", True)
+
+
 def test_a_metric_can_name_its_epoch_and_its_selection(synthetic):
     for metric, protocol in (
         ("test_epoch_20_percent", {"epochs": "20"}),
