@@ -11,7 +11,7 @@ Batch norm: ``groups=1`` normalises over the whole batch (synchronised between t
 each of G equal parts by itself, as the papers' ``DataParallel`` does on G GPUs. That changes results, so it belongs in
 a config; the number of processes does not. A single process computes either.
 
-The processes are started by torchrun, which says in the environment who they are.
+Whoever starts the processes says in the environment who they are: a Slurm task through submitit, or torchrun.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _spreading = False  # while a batch goes through a spread model: batch norm then
 
 
 def join(device: str) -> None:
-    """Makes this process one of the group that torchrun started: gloo on CPUs, NCCL on GPUs."""
+    """Makes this process one of the group that the environment names: gloo on CPUs, NCCL on GPUs."""
     dist.init_process_group("gloo" if device == "cpu" else "nccl", timeout=TIMEOUT)
 
 

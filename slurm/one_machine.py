@@ -12,8 +12,9 @@ Options of `start`: --hostnames (each node has a host name of its own), --memory
 that they ask for, by control groups), --gpu-type a100, --max-array-size, --max-job-count, --min-job-age,
 --node-timeout, --accounting.
 Needs root and Debian's `apt-get install --no-install-recommends slurm-wlm munge`; with --accounting also
-`slurmdbd mariadb-server`. Nothing under /etc is touched, except one line in /etc/hosts where the machine cannot
-resolve its own name. Several clusters can live side by side: each has its own ports, keys and folders.
+`slurmdbd mariadb-server`. Nothing under /etc is touched, except lines in /etc/hosts for the names of the nodes, and of
+the machine where it cannot resolve its own. Several clusters can live side by side: each has its own ports, keys and
+folders.
 Partitions: `main` (default), which `urgent` preempts by requeueing after 20 seconds of grace; `cheap`, which `urgent`
 preempts by cancelling at once; `short`, whose jobs may take 5 minutes. Mails go to mails.log in the folder.
 """

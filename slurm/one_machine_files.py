@@ -118,7 +118,7 @@ def write_configuration(folder: Path, ports: list[int], options: Options) -> Non
     host = socket.gethostname().split(".")[0]
     names = [f"n{index + 1}" for index in range(options.nodes)]
     hosts = {name: f"{name}-host" if options.hostnames else host for name in names}
-    for each in {host, *hosts.values()}:
+    for each in {host, *names, *hosts.values()}:  # processes of one run meet at the name of a node
         make_resolvable(each)
     several = options.nodes > 1
     text = SLURM_CONF.format(

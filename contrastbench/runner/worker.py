@@ -4,7 +4,8 @@ With ``--listen`` it is a warm worker of the local launcher: torch is imported o
 JSON line goes out for each line of a run's curve and for each run that ended. SIGTERM saves the run and stops it; a
 second one stops at once. SIGUSR2, which Slurm sends before it takes the node away, saves and stops too.
 
-With ``--spread`` it is one of the processes that torchrun started for one run: the first executes it, others assist.
+With ``--spread`` it is one of several processes of one run, as Slurm or torchrun starts them: the first executes it,
+others assist.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--launcher", default="inline")
     parser.add_argument("--job")
-    parser.add_argument("--spread", action="store_true", help="share the run with the other processes of torchrun")
+    parser.add_argument("--spread", action="store_true", help="share the run with other processes")
     arguments = parser.parse_args()
 
     def stop_at_next_epoch(number: int, frame: object) -> None:
@@ -83,7 +84,7 @@ def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
 
 
 def _share(folder: Path, host: Host) -> int:
-    """One run together with the other processes of torchrun."""
+    """One run together with the other processes of the job."""
     from contrastbench import distributed
 
     distributed.join(host.device)
