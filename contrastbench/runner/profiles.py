@@ -12,7 +12,7 @@ from contrastbench.runner.provenance import PROJECT
 PROFILES = PROJECT / "slurm"
 EARLY_SECONDS = 60  # Slurm may send a signal this much too early
 USUAL = {"time": 5, "signal_delay_s": 90, "cpus_per_task": 1, "array_parallelism": 256}  # as submitit and Slurm have it
-OURS = {"job_name", "nodes", "ntasks_per_node", "use_srun"}  # submitit's parameters that the suite sets itself
+OURS = {"nodes": "nodes_per_run", "ntasks_per_node": "gpus_per_run", "job_name": "contrastbench", "use_srun": "true"}
 KINDS = {str: "text", int: "a whole number above 0", dict: "a table"}
 
 
@@ -55,20 +55,21 @@ class Profile:
             return ["cpu"] * max(1, at_once)
         return [f"cuda:{index}" for _ in range(self.runs_per_gpu) for index in range(self.gpus)]
 
+    @property
+    def task_size(self) -> int:
+        """Runs that one task is given: at least as many as work at the same time."""
+        return max(self.runs_per_task, len(self.devices))
+
 
 def read_profile(name: str, folder: Path = PROFILES) -> Profile:
-    """The profile of that name in ``folder``, or of that path.
-
-    Raises:
-        ValueError: there is no such file, a key is unknown or a value is of the wrong kind; says what is possible.
-    """
+    """The profile of that name in ``folder``, or of that path. A mistake is a ValueError that says what is possible."""
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
         raise ValueError(f"unknown profile {name!r}; {folder} has: {', '.join(profile_names(folder)) or 'none'}")
     try:
         return _checked(path.stem, tomllib.loads(path.read_text()))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {'not TOML: ' * isinstance(error, tomllib.TOMLDecodeError)}{error}") from None
 
 
 def profile_names(folder: Path = PROFILES) -> list[str]:
@@ -84,8 +85,10 @@ def _checked(name: str, values: dict[str, Any]) -> Profile:
             raise ValueError(f"unknown key {key!r}; there are: {', '.join(kinds)}")
         if type(value) is not kinds[key] or (kinds[key] is int and value < 1):
             raise ValueError(f"{key} must be {KINDS[kinds[key]]}, got {value!r}")
-    profile, possible = Profile(name, **values), sorted(SlurmExecutor._valid_parameters() - OURS)
+    profile, possible = Profile(name, **values), sorted(SlurmExecutor._valid_parameters() - OURS.keys())
     for key, value in profile.sbatch.items():
+        if key in OURS:
+            raise ValueError(f"[sbatch] {key} is set by the suite: {OURS[key]}")
         if key not in possible:
             raise ValueError(f"unknown key {key!r} in [sbatch]; submitit has: {', '.join(possible)}")
         if key in USUAL and type(value) is not int:

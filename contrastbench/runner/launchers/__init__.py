@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contrastbench.runner.states import folder_of, state_of
+from contrastbench.runner.states import folder_of, needed_folders, read_ticket, state_of
 from contrastbench.runner.vocabulary import Run
 
 
@@ -44,6 +44,13 @@ def job_of(run: Run, runs_folder: Path) -> Job:
     return Job(run, folder_of(run, runs_folder), tuple(folder_of(need, runs_folder) for need in run.needs.values()))
 
 
+def job_in(folder: Path) -> Job:
+    """The job of a run's folder, as far as its ticket tells without the paper's code: its run has no config."""
+    ticket = read_ticket(folder)
+    run = Run(ticket["paper"], None, ticket["seed"], ticket["scale"])
+    return Job(run, folder, tuple(needed_folders(ticket, folder).values()))
+
+
 FAILURES_IN_WORDS = {
     "failed": "failed",
     "diverged": "diverged",
@@ -67,3 +74,12 @@ def why_it_waits(job: Job) -> str:
     """Names the first run that the job needs and that is not done."""
     missing = [folder.name[:12] for folder in job.needs if state_of(folder).name != "done"]
     return f"needs {missing[0]}, which is not done here" if missing else "what it needs is done now; run it again"
+
+
+def next_tasks(jobs: Sequence[Job], size: int, most: int) -> tuple[list[list[Job]], list[Job]]:
+    """The jobs that need no other of them, as up to ``most`` tasks of ``size`` jobs; and those that are left then."""
+    folders = {job.folder for job in jobs}
+    first = [job for job in jobs if folders.isdisjoint(job.needs)][: most * size]
+    taken = {job.folder for job in first}
+    tasks = [first[at : at + size] for at in range(0, len(first), size)]
+    return tasks, [job for job in jobs if job.folder not in taken]

@@ -1,8 +1,7 @@
 """Runs as Slurm arrays through submitit: submit, then follow for as long as one likes.
 
-The front command may end at any time and be started again: all it knows is in the run folders. What is submitted lies
-in a folder of its own below ``runs/.slurm``; that folder and the runs' marks are written before sbatch is called, so a
-front command that dies meanwhile leaves no job that nobody knows. The jobs import a pinned copy of the code.
+The front command may end at any time and be started again: all it knows is in the run folders. Their marks, and the
+folder of a submission in ``runs/.slurm``, are written before sbatch is called. Jobs import a pinned copy of the code.
 """
 
 from __future__ import annotations
@@ -10,22 +9,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import os
 import re
 import shlex
 import shutil
 import sys
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import submitit
 from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError
 
 from contrastbench.runner import files, states
-from contrastbench.runner.launchers import Job, Outcome, Watch, readiness, slurm_queue
+from contrastbench.runner.launchers import Job, Outcome, Watch, next_tasks, readiness, slurm_queue
 from contrastbench.runner.launchers.slurm_queue import Queue, QueuedTask, ask, place_of, read_queue, still_queued
 from contrastbench.runner.launchers.slurm_task import Task
 from contrastbench.runner.profiles import Profile
@@ -36,13 +34,9 @@ POLL_SECONDS = 30.0  # squeue is asked this often, and more often in the first m
 SBATCH_SECONDS = 10  # where the queue is full sbatch tries again by itself for two minutes; it is ended sooner
 NO_ROOM = re.compile(r"MaxSubmit|MaxJobCount|job queue full|temporarily un|maximum number of jobs", re.IGNORECASE)
 UNSURE = re.compile(r"timed out|gave no answer|Unable to contact", re.IGNORECASE)
-HOPELESS = re.compile(  # reasons for which a job waits until somebody changes something
-    r"Partition(TimeLimit|NodeLimit|Config|Inactive)|BadConstraints|Invalid(Account|QOS)\S*|(Account|QOS)NotAllowed"
-    r"|QOSJobLimit|AccountingPolicy|DependencyNeverSatisfied|(QOS|Assoc)Max\w*Per(Job|Node)\w*|QOSMin\w+"
-)
-TAKEN_AWAY = re.compile(
-    r"\((PREEMPTED|NODE_FAIL|BOOT_FAIL|TIMEOUT)\)|does not take the job back"
-)  # no fault of the run
+# Reasons for which a job waits until somebody changes something; ends that are no fault of a run.
+HOPELESS = re.compile(r"Partition(?!Down)\w+|BadConstraints|Invalid\S+|\w+NotAllowed|\w+Per(Job|Node)\w*|\w+Satisfied")
+TAKEN_AWAY = re.compile(r"\((PREEMPTED|NODE_FAIL|BOOT_FAIL|TIMEOUT)\)|does not take the job back")
 BEFORE, AFTER = re.split(r"# -+ the task\n", Path(__file__).with_name("slurm_job.sh").read_text())
 SETUP_FAILED = "[ $? -eq 0 ] || {{ echo 'contrastbench: a setup line of the profile failed:' {} >&2; exit 1; }}"
 
@@ -55,13 +49,12 @@ class Executor(submitit.SlurmExecutor):
         given = profile.sbatch
         setup = [text for line in given.get("setup", ()) for text in (line, SETUP_FAILED.format(shlex.quote(line)))]
         exports = [f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()]
-        exports += [f"folder={shlex.quote(str(folder))} attempts={profile.attempts}"]
         waits_for = [":".join(["afterany", *after])] if after else []
         ours = {
             "job_name": slurm_queue.JOB_NAME,
             "nodes": profile.nodes_per_run,
             "ntasks_per_node": profile.gpus_per_run,
-            "setup": [*setup, *exports, BEFORE],
+            "setup": [*setup, *exports, f"folder={shlex.quote(str(folder))} attempts={profile.attempts}", BEFORE],
             "teardown": ["code=$?", *given.get("teardown", ()), AFTER],
             "additional_parameters": {"requeue": True, **given.get("additional_parameters", {})},
             "dependency": ",".join([*waits_for, *filter(None, [given.get("dependency")])]) or None,
@@ -85,10 +78,7 @@ class Executor(submitit.SlurmExecutor):
         delayed.set_timeout(task.profile.sbatch["time"], sys.maxsize)  # the task counts the limits that runs meet
         delayed.dump(self.folder / "task.pkl")
         try:
-            with (
-                slurm_queue.outside_of_jobs(),
-                contextlib.redirect_stderr(io.StringIO()),
-            ):  # submitit prints errors as well
+            with slurm_queue.outside_of_jobs(), contextlib.redirect_stderr(io.StringIO()):  # or it prints errors too
                 return self._submit_command(self._submitit_command_str).job_id, ""
         except (FailedJobError, FailedSubmissionError) as error:
             return "", " ".join(str(error).split()) or f"sbatch gave no answer within {SBATCH_SECONDS} s"
@@ -100,22 +90,12 @@ def max_array_size() -> int:
     return int(found[1]) if found else 0
 
 
-def next_array(jobs: Sequence[Job], profile: Profile, most: int) -> tuple[list[list[Job]], list[Job]]:
-    """The first tasks of those jobs that need none of the others, and the jobs that are left then."""
-    size = max(profile.runs_per_task, len(profile.devices))
-    folders = {job.folder for job in jobs}
-    first = [job for job in jobs if folders.isdisjoint(job.needs)][: most * size]
-    taken = {job.folder for job in first}
-    left = [job for job in jobs if job.folder not in taken]
-    return [first[at : at + size] for at in range(0, len(first), size)], left
-
-
 def dry_run(jobs: Sequence[Job], profile: Profile, runs_folder: Path) -> Iterator[str]:
     """The scripts as they would be submitted, but for the jobs that they would wait for. Nothing is written."""
     left, most = list(jobs), max_array_size() or 1001  # Slurm's own
     variables = {**take_snapshot(runs_folder / SNAPSHOTS, copy=False).environment(), **profile.variables}
     while left:
-        tasks, left = next_array(left, profile, most)
+        tasks, left = next_tasks(left, profile.task_size, most)
         yield Executor(runs_folder / SUBMISSIONS / "DRY-RUN", profile, len(tasks), variables).script()
 
 
@@ -157,13 +137,12 @@ class Front:
             self.left = [job for job in self.left if states.state_of(job.folder, told).name in ("new", "killed")]
             while self.left and queue is not None and not self.no_room:
                 self._submit(queue)
-        for folder in self.open.keys() - self._places.keys():
-            self._places[folder] = place_of(folder)
+        self._places |= {folder: place_of(folder) for folder in self.open.keys() - self._places.keys()}
 
     def _submit(self, queue: Queue) -> None:
         """Submits one array, which waits for the jobs that do what its runs need."""
-        tasks, left = next_array(self.left, self.profile, self._size)
-        folder = self.folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+        tasks, left = next_tasks(self.left, self.profile.task_size, self._size)
+        folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
         folder.mkdir()
         files.write_json(folder / "tasks.json", [[str(job.folder) for job in task] for task in tasks], sync=False)
         needs = {place_of(need) for task in tasks for job in task for need in job.needs}

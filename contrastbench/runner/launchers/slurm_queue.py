@@ -1,8 +1,7 @@
 """What Slurm says of our jobs: which are in its queue, and why one has ended. Without accounting.
 
-A run's mark (``queued.json``) names a place, not a job number: the folder of its submission and the task there, as
-``runs/.slurm/20260131-120000-1a2b3c4d/0``. It is written before sbatch is called, and squeue shows the path of each
-job's script, which is in that folder.
+A run's mark (``queued.json``) names no job but a place: the folder of its submission, and the task there. That is known
+before sbatch is called, and squeue shows the path of each job's script, which is in that folder.
 """
 
 from __future__ import annotations
@@ -21,15 +20,12 @@ from contrastbench.runner import files
 from contrastbench.runner.states import StillQueued, queue_mark
 
 JOB_NAME = "contrastbench"
-COMMAND_SECONDS = 20.0  # a controller that is down or restarting may not hold up a status for longer
 LINE = re.compile(r"(\d+)\|(\d+)\|(\w+)\|([^|]*)\|(/.*)/[^/]*")  # of squeue; a site may have it print other lines too
 MISLEADING = ("SQUEUE_", "SCANCEL_", "SALLOC_", "PMI_")  # variables that submitit does not hide
 
 
 class QueuedTask(NamedTuple):
-    """One task of an array that Slurm knows of."""
-
-    job: str  # as people name it: 123_4
+    job: str  # one task of an array, as people name it: 123_4
     state: str  # PENDING, RUNNING, COMPLETING, ...
     reason: str
 
@@ -54,8 +50,8 @@ def ask(*command: str) -> str | None:
         return None
     with outside_of_jobs():
         environment = dict(os.environ)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, env=environment)
+    try:  # a controller that is down or restarting may not hold up a status for longer
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20.0, env=environment)
     except subprocess.TimeoutExpired:
         return None
     return done.stdout if done.returncode == 0 else None
@@ -70,10 +66,7 @@ def read_queue(*more: str) -> Queue | None:
 
 
 def still_queued(queue: Queue | None = None) -> StillQueued:
-    """For ``plan`` and ``state_of``: whether a run's Slurm job may still start it. Asks squeue at most once.
-
-    Where there is a Slurm whose controller does not answer, jobs count as queued: nothing is submitted twice.
-    """
+    """Tells of a mark whether its job may still start the run. While no controller answers all may: none runs twice."""
     known = functools.cache(lambda: read_queue() if queue is None else queue)
 
     def answer(mark: dict[str, Any]) -> bool | None:

@@ -1,8 +1,7 @@
 """What one Slurm task does: a local queue over the devices that it was given, and what to do when it is told to go.
 
-Near the time limit, and at many sites when a job is preempted, Slurm sends SIGUSR2 to every process of it: the runs at
-work save at their next epoch boundary, and submitit puts the job back into the queue, where it goes on from the
-checkpoints. Where a preemption comes as SIGTERM alone the runs save too, and the job's script puts it back.
+Near the time limit, and at many sites for a preemption, all processes of a job get SIGUSR2: the runs save at their next
+epoch boundary, and submitit puts the job back into the queue. At SIGTERM alone they save too, and the script does that.
 """
 
 from __future__ import annotations
@@ -23,12 +22,10 @@ from submitit.helpers import Checkpointable, DelayedSubmission, TorchDistributed
 from contrastbench.runner import claims, states
 from contrastbench.runner.devices import Host, gpu_problem, kills_for_memory
 from contrastbench.runner.execute import give_up
-from contrastbench.runner.launchers import Job, local, readiness
+from contrastbench.runner.launchers import job_in, local, readiness
 from contrastbench.runner.launchers.slurm_queue import runs_of
 from contrastbench.runner.profiles import EARLY_SECONDS, Profile
-from contrastbench.runner.vocabulary import Run
 
-SAVE_MARGIN_SECONDS = 30  # the workers are killed this long before Slurm would do it
 TOLD_TO_GO, KILLED = 128 + signal.SIGTERM, 128 + signal.SIGKILL  # exit codes at which the script puts the job back
 
 
@@ -40,33 +37,28 @@ class Task(Checkpointable):
         self.limits_met: Counter[Path] = Counter()  # how often a run was begun and a job met its time limit
 
     def __call__(self) -> None:
-        self.stopping, self.began = False, time.monotonic()
+        self.signals: list[int] = []  # that told it to go
+        self.began = time.monotonic()
         self.start = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
         self.job = "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format(**os.environ)  # as squeue names it
         self.folders = runs_of(f"{self.submission}/{os.environ['SLURM_ARRAY_TASK_ID']}")
-        signal.signal(signal.SIGTERM, self._told_to_go)
+        signal.signal(signal.SIGTERM, lambda number, frame: self.signals.append(number))
         try:
             self._do_runs()
         except Exception:  # if it was told to go: Slurm did not take the job back, or there is nothing left to do
-            if not self.stopping:
+            if not self.signals:
                 raise
-        if self.stopping and self._to_do():
+        if self.signals and self._to_do():
             sys.exit(TOLD_TO_GO)
 
-    def _told_to_go(self, number: int, frame: object) -> None:
-        self.stopping = True
-
     def checkpoint(self) -> DelayedSubmission | None:  # type: ignore[override]
-        """Called by submitit at SIGUSR2: waits for the runs to save; those that do not in time are killed.
-
-        Counts a time limit. A run that has met ``attempts`` of them gets its row.
-        """
-        self.stopping = True
-        notice, minutes = self.profile.sbatch["signal_delay_s"], self.profile.sbatch["time"]
+        """Called by submitit at SIGUSR2: waits for the runs to save, and counts the time limits that they have met."""
+        self.signals.append(signal.SIGUSR2)
         attempts = self.profile.attempts
+        notice, minutes = self.profile.sbatch["signal_delay_s"], self.profile.sbatch["time"]
         workers = psutil.Process().children(recursive=True)
-        for late in psutil.wait_procs(workers, timeout=max(5, notice - SAVE_MARGIN_SECONDS))[1]:
-            late.kill()
+        for late in psutil.wait_procs(workers, timeout=max(5, notice - 30))[1]:
+            late.kill()  # half a minute before Slurm would do it
         if time.monotonic() - self.began >= 60 * minutes - notice - EARLY_SECONDS:
             self.limits_met.update(begun := self._begun())
             said = f"not finished in {attempts} tasks of {minutes} minutes; give the profile more time"
@@ -87,19 +79,16 @@ class Task(Checkpointable):
             self._share_runs()
             return
         local.launch(
-            [_job(folder) for folder in self._to_do()],
+            [job_in(folder) for folder in self._to_do()],
             [local.Slot(device, self.profile.threads) for device in self.profile.devices],
-            watch=_print,
+            watch=lambda job, event: None,
             scheduler_job=self.job,
             one_at_a_time=bool(kills),  # Slurm has killed the whole task for its memory: nobody knows whose it was
-            stopping=lambda: self.stopping,
+            stopping=lambda: bool(self.signals),
         )
 
     def _share_runs(self) -> None:
-        """One run at a time in all processes of the job, which go through the same list; the first of them writes.
-
-        If a process of a run is lost the whole job is, and its script has it begin again from the checkpoint.
-        """
+        """One run at a time in all processes of the job, which go through the same list; the first of them writes."""
         meeting = TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         more = ["--spread", "--launcher", "slurm", "--job", self.job]
         more += ["--device", self.profile.run_device, "--threads", str(self.profile.threads)]
@@ -107,11 +96,13 @@ class Task(Checkpointable):
             port = meeting.master_port + number + self.start * len(self.folders)  # one for each run of each start
             environment = {**os.environ, "MASTER_PORT": str(port), "OMP_NUM_THREADS": str(self.profile.threads)}
             command, kills = [sys.executable, "-m", "contrastbench.runner.worker", str(folder)], kills_for_memory()
-            lost = readiness(_job(folder)) == "ready" and subprocess.run([*command, *more], env=environment).returncode
+            lost = (
+                readiness(job_in(folder)) == "ready" and subprocess.run([*command, *more], env=environment).returncode
+            )
             if lost and kills_for_memory() > kills:
                 self._give_up([folder], "out_of_memory", local.killed_for_memory())
-            if lost or self.stopping:
-                sys.exit(TOLD_TO_GO if self.stopping else KILLED)
+            if lost or self.signals:  # a lost process ends the whole job, which begins again from the checkpoint
+                sys.exit(TOLD_TO_GO if self.signals else KILLED)
 
     def _give_up(self, folders: list[Path], status: str, message: str, device: str = "", **error: Any) -> None:
         host = Host(device or self.profile.run_device, self.profile.threads, "slurm", self.job)
@@ -125,14 +116,3 @@ class Task(Checkpointable):
         """The runs without a row that this job has begun, now or before a requeue; the latest comes last."""
         begun = [claim for claim in map(claims.latest, self._to_do()) if claim and claim.owner.get("job") == self.job]
         return [claim.folder for claim in sorted(begun, key=lambda claim: claim.taken)]
-
-
-def _job(folder: Path) -> Job:
-    ticket = states.read_ticket(folder)
-    run = Run(ticket["paper"], None, ticket["seed"], ticket["scale"])
-    return Job(run, folder, tuple(states.needed_folders(ticket, folder).values()))
-
-
-def _print(job: Job, event: dict[str, Any]) -> None:
-    if "status" in event or "problem" in event:
-        print(job.folder.name[:12], event.get("status", ""), event.get("problem", ""), flush=True)

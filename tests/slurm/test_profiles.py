@@ -1,0 +1,55 @@
+"""Profiles: the shipped ones are read, and mistakes are told in one line with what is possible."""
+
+import pytest
+
+from contrastbench.runner.profiles import PROFILES, Profile, profile_names, read_profile
+
+README = (PROFILES / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_shipped_profile_is_read_and_described(name):
+    profile = read_profile(name)
+    assert profile.name == name and profile.run_device == ("cuda" if profile.gpus else "cpu")
+    assert f"`{name}.toml`" in README
+
+
+def test_every_key_is_described():
+    assert not [key for key in vars(Profile()) if key not in ("name", "sbatch") and f"`{key}`" not in README]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hours = 2", "unknown key 'hours'; there are: sbatch, device, threads, runs_per_gpu"),
+        ("threads = 0", "threads must be a whole number above 0, got 0"),
+        ('device = "tpu"', "device must be cpu or cuda, got 'tpu'"),
+        ('[sbatch]\npartitoin = "gpu"', "unknown key 'partitoin' in [sbatch]; submitit has: account, additional"),
+        ("[sbatch]\nnodes = 2", "unknown key 'nodes' in [sbatch]; the suite sets it: nodes_per_run"),
+        ('[sbatch]\ntime = "1:00:00"', "[sbatch] time must be a whole number, got '1:00:00'"),
+        (
+            "[sbatch]\ntime = 3",
+            "[sbatch] time must be at least 4 minutes: a task is told to save 90 s (signal_delay_s)",
+        ),
+        ("gpus_per_run = 2\n[sbatch]\ntime = 60\ngpus_per_node = 1", "gpus_per_run is 2, and gpus_per_node only 1"),
+        ("threads = ", "not TOML: Invalid value (at line 1, column 11)"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_the_file_and_what_is_possible(tmp_path, text, said):
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(ValueError) as told:
+        read_profile(str(tmp_path / "mine.toml"))
+    assert str(told.value).startswith(f"{tmp_path / 'mine.toml'}: {said}") and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "devices"),
+    [
+        ({}, ["cpu"]),
+        ({"sbatch": {"cpus_per_task": 8}, "threads": 4}, ["cpu"] * 2),
+        ({"sbatch": {"gres": "gpu:2"}, "runs_per_gpu": 2}, ["cuda:0", "cuda:1"] * 2),
+        ({"sbatch": {"gpus_per_node": "a100:4"}, "gpus_per_run": 4}, ["cuda"]),
+    ],
+)
+def test_runs_at_the_same_time_fill_the_devices(keys, devices):
+    assert Profile(**keys).devices == devices
