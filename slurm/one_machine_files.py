@@ -9,8 +9,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from one_machine_processes import make_resolvable
-
 CPUS = 16  # per node; pretended, so that the test machine's own number does not matter
 GRACE_SECONDS = 20
 
@@ -32,7 +30,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin={task_plugin}
-MailProg={folder}/mail
+MailProg=/bin/true
 MaxJobCount={max_job_count}
 JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
@@ -58,37 +56,17 @@ UnkillableStepTimeout=600
 InactiveLimit=0
 MpiDefault=none
 RebootProgram=/bin/true
-{accounting}
 NodeName={nodes} NodeHostname={hosts} NodeAddr=127.0.0.1 Port={node_ports} CPUs={cpus} RealMemory=64000 Gres={gres}
 PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE PriorityTier=1 GraceTime={grace}
 PartitionName=cheap Nodes={nodes} MaxTime=INFINITE PriorityTier=1 PreemptMode=CANCEL
 PartitionName=short Nodes={nodes} MaxTime=5 PriorityTier=1
 PartitionName=urgent Nodes={nodes} MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
 """
-ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={port}
-AccountingStoragePass={folder}/munge.socket
-AccountingStorageEnforce=associations,limits,qos
-"""
 CGROUP_CONF = """CgroupMountpoint=/sys/fs/cgroup
 CgroupPlugin=cgroup/{version}
 ConstrainRAMSpace=yes
 ConstrainSwapSpace=yes
 AllowedSwapSpace=0
-"""
-SLURMDBD_CONF = """
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-DbdHost=localhost
-DbdPort={port}
-SlurmUser=root
-StorageType=accounting_storage/mysql
-StorageHost=localhost
-StorageUser=root
-StorageLoc=slurm_acct_{port}
-PidFile={folder}/slurmdbd.pid
-LogFile={folder}/slurmdbd.log
 """
 
 
@@ -104,7 +82,6 @@ class Options:
     min_job_age: int = 300  # seconds for which an ended job is still known, and counts for max_job_count
     node_timeout: int = 300  # seconds without an answer after which a node is lost; a job that ended while the
     # controller was down is missed after about seven times as long
-    accounting: bool = False  # with slurmdbd and MariaDB
     hostnames: bool = False  # each node sees a host name of its own
     memory_limits: bool = False  # control groups hold jobs to the memory that they ask for
 
@@ -113,7 +90,7 @@ def write_configuration(folder: Path, ports: list[int], options: Options) -> Non
     """Writes everything that the daemons read into ``folder``.
 
     Args:
-        ports: of the controller, of slurmdbd, and one for each node.
+        ports: of the controller, and one for each node.
     """
     host = socket.gethostname().split(".")[0]
     names = [f"n{index + 1}" for index in range(options.nodes)]
@@ -127,13 +104,12 @@ def write_configuration(folder: Path, ports: list[int], options: Options) -> Non
         controller_port=ports[0],
         nodes=f"n[1-{options.nodes}]" if several else "n1",
         hosts=",".join(hosts.values()) if options.hostnames else host,
-        node_ports=f"[{','.join(map(str, ports[2:]))}]" if several else ports[2],
+        node_ports=f"[{','.join(map(str, ports[1:]))}]" if several else ports[1],
         max_array_size=options.max_array_size,
         max_job_count=options.max_job_count,
         min_job_age=options.min_job_age,
         node_timeout=options.node_timeout,
         task_plugin="task/cgroup" if options.memory_limits else "task/none",
-        accounting=ACCOUNTING.format(port=ports[1], folder=folder) if options.accounting else "",
         cpus=CPUS,
         gres=":".join(filter(None, ["gpu", options.gpu_type, str(options.gpus)])),
         grace=GRACE_SECONDS,
@@ -141,10 +117,15 @@ def write_configuration(folder: Path, ports: list[int], options: Options) -> Non
     (folder / "slurm.conf").write_text(text)
     (folder / "hosts.json").write_text(json.dumps(hosts if options.hostnames else dict.fromkeys(names, "")))
     (folder / "cgroup.conf").write_text(CGROUP_CONF.format(version=cgroup_version()))
-    mail = folder / "mail"
-    mail.write_text(f'#!/bin/sh\necho "$@" >> {folder}/mails.log\n')
-    mail.chmod(0o755)
     _write_devices(folder, options)
+
+
+def make_resolvable(host: str) -> None:
+    try:
+        socket.gethostbyname(host)
+    except OSError:
+        with open("/etc/hosts", "a") as file:
+            file.write(f"127.0.0.1 {host}\n")
 
 
 def _write_devices(folder: Path, options: Options) -> None:
@@ -156,12 +137,6 @@ def _write_devices(folder: Path, options: Options) -> None:
     files = f"{folder}/devices/gpu" + (f"[0-{options.gpus - 1}]" if options.gpus > 1 else "0")
     kind = f"Type={options.gpu_type} " if options.gpu_type else ""
     (folder / "gres.conf").write_text(f"Name=gpu {kind}File={files}\n" if options.gpus else "")
-
-
-def write_slurmdbd_conf(folder: Path, port: int) -> None:
-    conf = folder / "slurmdbd.conf"
-    conf.write_text(SLURMDBD_CONF.format(folder=folder, port=port))
-    conf.chmod(0o600)
 
 
 def cgroup_version() -> str:

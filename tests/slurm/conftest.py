@@ -1,7 +1,7 @@
 """One real Slurm for all tests here; they are skipped, with the reason, where it cannot run."""
 
 import pytest
-from slurm_site import Site, running_cluster
+from lab import Site, running_cluster
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,8 @@
 import contextlib
 import dataclasses
 import fcntl
-import os
+import json
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,12 +29,11 @@ import one_machine  # noqa: E402
 PATIENCE_SECONDS = 240  # a limit for what takes seconds on an idle machine; no test measures with it
 MEMORY_LOCK = "/tmp/contrastbench-memory-groups.lock"  # Slurm names a job's memory group by node and number alone
 ONE_GPU = Profile("one_gpu", {"gpus_per_node": 1, "time": 120}, device="cpu")
-ONE_HOUR_LATER = {"additional_parameters": {"begin": "now+1hour"}}
 
 
-def asking(profile=ONE_GPU, sbatch=(), **changes):
-    """The profile with other values, in its table [sbatch] too."""
-    return dataclasses.replace(profile, sbatch={**profile.sbatch, **dict(sbatch)}, **changes)
+def asking(sbatch=(), **changes):
+    """``ONE_GPU`` with other values, in its table [sbatch] too."""
+    return dataclasses.replace(ONE_GPU, sbatch={**ONE_GPU.sbatch, **dict(sbatch)}, **changes)
 
 
 @contextlib.contextmanager
@@ -44,8 +42,7 @@ def running_cluster(**options):
     options = one_machine.Options(**options)
     if reason := one_machine.why_not(options):
         pytest.skip(reason)
-    folder = tempfile.mkdtemp(prefix="cluster", dir="/tmp")  # short: sockets live in it
-    cluster = one_machine.Cluster(folder)
+    cluster = one_machine.Cluster(tempfile.mkdtemp(prefix="cluster", dir="/tmp"))  # short: sockets live in it
     with open(MEMORY_LOCK, "w") as lock, pytest.MonkeyPatch.context() as patch:
         if options.memory_limits:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,15 +51,14 @@ def running_cluster(**options):
             yield cluster.start(options)
         finally:
             cluster.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(cluster.folder, ignore_errors=True)
 
 
 def wait_until(condition, what=""):
     """Waits for the condition; fails with what ``what`` says after a long time."""
-    began = time.monotonic()
+    until = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        if time.monotonic() - began > PATIENCE_SECONDS:
-            raise AssertionError(f"waited {PATIENCE_SECONDS} s for: {what() if callable(what) else what}")
+        assert time.monotonic() < until, f"waited {PATIENCE_SECONDS} s for: {what() if callable(what) else what}"
         time.sleep(0.1)
 
 
@@ -89,34 +85,38 @@ class Site:
         """Submits as the front command does. Waits for room: Slurm counts an ended job for up to a minute more."""
         front = slurm.Front(jobs, profile, self.folder, lambda job, event: None)
         wait_until(lambda: front.fill() or not front.left, lambda: front.no_room)
-        return front.outcome
 
     def launch(self, jobs, profile=ONE_GPU, seen=None):
         """Submits and follows to the end; what a user would see of each run is put into the list ``seen``."""
         seen = [] if seen is None else seen
         return slurm.launch(jobs, profile, self.folder, watch=lambda job, event: seen.append(event))
 
-    def front(self, *arguments, profile=None):
-        """A front command of its own, as a user would type it, with the text of a profile."""
+    def front(self, *arguments, profile=None, inside=()):
+        """A front command of its own, as a user would type it, with the text of a profile; perhaps inside another."""
+        mine = self.folder.parent / "mine.toml"
         if profile is not None:
-            (self.folder.parent / "mine.toml").write_text(f"{profile}\n")
-            arguments = (*arguments, "--launcher", "slurm", "--profile", str(self.folder.parent / "mine.toml"))
-        command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(self.folder), *arguments]
+            mine.write_text(f"{profile}\n")
+            arguments = (*arguments, "--launcher", "slurm", "--profile", str(mine))
+        command = [*inside, sys.executable, "-m", "contrastbench.cli", "--runs", str(self.folder), *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def say(self, *arguments, profile=None):
+    def say(self, *arguments, **more):
         """What a front command printed, and its exit code."""
-        front = self.front(*arguments, profile=profile)
-        said, _ = front.communicate(timeout=PATIENCE_SECONDS)
-        return said, front.returncode
+        front = self.front(*arguments, **more)
+        return front.communicate(timeout=PATIENCE_SECONDS)[0], front.returncode
 
     def wait_for_end(self):
-        """Waits until no job at all is queued, the user's own scripts included."""
         wait_until(lambda: not self.squeue("%i"), lambda: self.squeue("%i %T %r"))
 
     def squeue(self, shown, *folders):
         of = ["-j", ",".join(map(job_of, folders))] if folders else []
         return self.cluster.command("squeue", "-h", "-o", shown, *of, check=False).strip()
+
+
+def preempt(cluster, node, gpus):
+    """A job of a higher partition takes GPUs of a node for a moment."""
+    more = (f"--nodelist={node}", f"--gres=gpu:{gpus}", "--output=/dev/null", "--wrap=sleep 1")
+    cluster.command("sbatch", "--partition=urgent", *more)
 
 
 def job_of(folder):
@@ -130,29 +130,19 @@ def log_of(folder):
 
 
 def worker_of(folder):
-    """The process id of the worker that has the run, or None where nobody has."""
+    """The worker process that has the run, or None where nobody has; its parent is the task."""
     claim = claims.latest(folder)
-    return claim.owner["pid"] if claim and claim.is_alive() else None
+    return psutil.Process(claim.owner["pid"]) if claim and claim.is_alive() else None
 
 
-def task_of(folder):
-    """The task on the node that has this run: its worker's parent."""
-    return psutil.Process(worker_of(folder)).ppid()
-
-
-def kill(pid):
-    os.kill(pid, signal.SIGKILL)
-
-
-def epochs_of(folder):
-    """How many lines the run's curve has."""
+def curve_of(folder):
     path = folder / "metrics.jsonl"
-    return len(path.read_text().splitlines()) if path.exists() else 0
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def at_gate(folder, epochs=2):
     """Whether the run has done this many epochs and its worker waits there."""
-    return epochs_of(folder) == epochs and worker_of(folder) is not None
+    return len(curve_of(folder)) == epochs and worker_of(folder) is not None
 
 
 def undisturbed(site, tmp_path, monkeypatch, *target):
