@@ -25,14 +25,14 @@ def test_every_key_is_described():
         ("threads = 0", "threads must be a whole number above 0, got 0"),
         ('device = "tpu"', "device must be cpu or cuda, got 'tpu'"),
         ('[sbatch]\npartitoin = "gpu"', "unknown key 'partitoin' in [sbatch]; submitit has: account, additional"),
-        ("[sbatch]\nnodes = 2", "unknown key 'nodes' in [sbatch]; the suite sets it: nodes_per_run"),
+        ("[sbatch]\nnodes = 2", "[sbatch] nodes is set by the suite: nodes_per_run"),
         ('[sbatch]\ntime = "1:00:00"', "[sbatch] time must be a whole number, got '1:00:00'"),
         (
             "[sbatch]\ntime = 3",
             "[sbatch] time must be at least 4 minutes: a task is told to save 90 s (signal_delay_s)",
         ),
         ("gpus_per_run = 2\n[sbatch]\ntime = 60\ngpus_per_node = 1", "gpus_per_run is 2, and gpus_per_node only 1"),
-        ("threads = ", "not TOML: Invalid value (at line 1, column 11)"),
+        ("threads = ", "not TOML: Invalid value"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_the_file_and_what_is_possible(tmp_path, text, said):

@@ -114,7 +114,6 @@ class Site:
 
 
 def preempt(cluster, node, gpus):
-    """A job of a higher partition takes GPUs of a node for a moment."""
     more = (f"--nodelist={node}", f"--gres=gpu:{gpus}", "--output=/dev/null", "--wrap=sleep 1")
     cluster.command("sbatch", "--partition=urgent", *more)
 

@@ -9,7 +9,7 @@ import lab
 import psutil
 import pytest
 
-from contrastbench.runner import claims, states
+from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.profiles import Profile
 
@@ -54,8 +54,8 @@ def eight_runs_with_a_fault_each(site, tmp_path):
     lab.wait_until(lambda: not site.squeue("%T", story.cancelled), "the cancelled job to leave the queue")
     story.states_when_cancelled, story.why = site.states(*story.what), slurm_queue.why_it_ended(story.cancelled)
     lab.preempt(cluster, "n2", gpus=1)
-    lab.wait_until(lambda: any(stopped(folder) for folder in on_n2), "a preemption")
-    story.preempted = [folder for folder in on_n2 if stopped(folder)]
+    lab.wait_until(lambda: any(site.squeue("%T", folder) != "RUNNING" for folder in on_n2), "a preemption")
+    story.preempted = [folder for folder in on_n2 if site.squeue("%T", folder) != "RUNNING"]
     for folder in story.preempted:  # a node that is lost while a job leaves it makes Slurm 22.05 forget the job's GPUs
         lab.wait_until(lambda: site.squeue("%T", folder) == "PENDING", "the job to be back in the queue")  # noqa: B023
     cluster.kill_node("n2")
@@ -68,12 +68,6 @@ def eight_runs_with_a_fault_each(site, tmp_path):
     story.states_after = dict(zip(folders, site.states(*story.what), strict=True))
     story.said, story.code = site.say(*run, profile=PROFILE)
     return story
-
-
-def stopped(folder):
-    """Begun, not finished, and nobody works on it now."""
-    claim = claims.latest(folder)
-    return claim is not None and not claim.is_alive() and not (folder / "row.json").exists()
 
 
 def test_runs_that_are_told_to_go_early_or_too_often(site, tmp_path, monkeypatch):

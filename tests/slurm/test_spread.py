@@ -46,9 +46,7 @@ def undisturbed(cluster, tmp_path_factory):
 def test_a_disturbed_run_goes_back_to_the_queue_and_ends_as_an_undisturbed_one(site, undisturbed, profile):
     job = job_in(site.folder)
     site.submit([job], profile)
-    lab.wait_until(
-        lambda: len(lab.curve_of(job.folder)) >= 2 and lab.worker_of(job.folder), lambda: lab.log_of(job.folder)
-    )
+    lab.wait_until(lambda: len(lab.curve_of(job.folder)) >= 2, lambda: lab.log_of(job.folder))
     first = lab.worker_of(job.folder)
     first.suspend()  # the other process waits for it
     assert len(lab.curve_of(job.folder)) < 12 and site.squeue("%D", job.folder) == str(profile.nodes_per_run)
