@@ -202,7 +202,9 @@ def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | Non
         provenance={"commit": commit, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
         figures={name: style.svg_bytes(figure) for name, figure in summary.items()},
-        problems=[problem for each in papers for problem in each.problems],
+        problems=[
+            line for each in papers for line in (*each.problems, *(f"{each.paper.name}: {note}" for note in each.notes))
+        ],
         reload_seconds=reload_seconds,
     )
     return page.build(report, path)

@@ -62,7 +62,7 @@ print("seeds:     ", {seed: round(value, 2) for seed, value in cell.shipped.by_s
 print("interval:  ", cell.shipped.interval)
 print("published: ", cell.judged.value, "±", cell.judged.spread, "over", cell.judged.spread_kind or "nothing printed")
 print("verdict:   ", cell.verdict.kind, "-", cell.verdict.reason)
-print("command:   ", cell.command)
+print("command:   ", f'contrastbench run "{cell.paper}/{cell.table}/{cell.name}" --scale {cell.scale}')
 
 # %% [markdown]
 # ## What would change the verdict

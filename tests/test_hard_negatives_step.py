@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.hard_negatives import same_accuracy, speed, steps
+from benchmarks.hard_negatives import same_accuracy, speed, train
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.speed import printed_hcl, without_labels
 from contrastbench import losses
@@ -42,8 +42,8 @@ def test_a_whole_step_has_the_loss_and_gradient_of_the_printed_formula() -> None
     for loss, settings in SETTINGS.items():
         config = Config(encoder="resnet18", loss=loss, batch=16, view_size=16, **settings)
         data = without_labels(config, images)
-        step = steps.contrastive_step(config, encoder, torch.optim.SGD(parameters, lr=0.0), data)
-        (inputs,) = steps.contrastive_inputs(config, data, seed=0, epoch=0)
+        step = train.contrastive_step(config, encoder, torch.optim.SGD(parameters, lr=0.0), data)
+        (inputs,) = train.contrastive_inputs(config, data, seed=0, epoch=0)
         step(**inputs)
         ours[loss] = step.mean_loss()
         for total, part in zip(summed, parameters, strict=True):

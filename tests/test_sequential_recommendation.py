@@ -455,8 +455,8 @@ def test_iclrecs_loss_is_the_sum_of_its_three_parts():
     assert sasrec.loss_of(config, encoder)(**inputs).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_the_readme_tells_early_and_late_runs_of_sasrec_as_the_rows_do():
-    readme = PAPER.folder / "README.md"
+def test_the_notes_tell_early_and_late_runs_of_sasrec_as_the_rows_do():
+    readme = PAPER.folder / "NOTES.md"
     rows = rows_shipped(readme.parents[2] / "results", "sequential_recommendation")
     ours = [row for row in rows if (row["scale"], row["dataset"], row["method"]) == ("paper", "LastFM", "SASRec")]
     early, late = ([row for row in ours if (row["metrics"]["selected_epoch"] < 20) == stops] for stops in (True, False))
@@ -472,5 +472,6 @@ def test_the_readme_tells_early_and_late_runs_of_sasrec_as_the_rows_do():
         f"seeds {', '.join(map(str, first))} and {last} keep an epoch from {kept(early)} and have an HR@10 of" in text
     )
     assert f"The other six keep an epoch from {kept(late)} and have" in text
+    template = (PAPER.folder / "NOTES.md.jinja").read_text()
     for row in ours:
-        assert f"<!--= seed | main/paper | LastFM | SASRec | test_hr10_zeroed_percent | {row['seed']} -->" in text
+        assert f'seed("main/paper", "LastFM", "SASRec", "test_hr10_zeroed_percent", "{row["seed"]}"' in template
