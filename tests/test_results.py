@@ -37,7 +37,8 @@ def test_committed_rows_are_whole_and_tables_and_readmes_follow_from_them():
         figures = (PROJECT / "results" / evidence.paper.name / "figures").glob("*")
         assert [path for path in figures if rows_digest(evidence.shipped).encode() not in path.read_bytes()] == []
         tables += evidence.tables
-        claims |= {evidence.paper.name: evidence.claims} if evidence.claims else {}
+        if evidence.paper.folder.parent == PROJECT / "benchmarks":  # the tests' toy papers stand on no page
+            claims[evidence.paper.name] = evidence.claims
     for template, paper in shipping.templates(PROJECT / "results"):
         assert readmes.check(template, tables, claims, paper, PROJECT / "results") == []
 

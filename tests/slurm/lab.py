@@ -55,11 +55,12 @@ def running_cluster(**options):
 
 
 def wait_until(condition, what=""):
-    """Waits for the condition; fails with what ``what`` says after a long time."""
+    """Waits for the condition and returns what it gave; fails with what ``what`` says after a long time."""
     until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
+    while not (given := condition()):
         assert time.monotonic() < until, f"waited {PATIENCE_SECONDS} s for: {what() if callable(what) else what}"
         time.sleep(0.1)
+    return given
 
 
 class Site:
