@@ -29,6 +29,7 @@ from contrastbench.runner import Log
 # Mean and deviation as the authors' code prints them for stages 2 and 3; for other photographs those of CIFAR-10.
 CODE_STATISTICS = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "cifar100": ((0.507, 0.487, 0.441), (0.267, 0.256, 0.276)),
 }
 MINILM = "all-minilm-l6-v2"
 EVALUATED = 500  # images at a time

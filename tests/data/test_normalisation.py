@@ -45,12 +45,7 @@ def with_printed_numbers(paper: papers.Paper) -> Iterator[tuple[str, str]]:
         runs = [needed for run in runs for needed in run.needs.values()]
 
 
-not_yet = pytest.mark.xfail(reason="CIFAR-100 still gets CIFAR-10's numbers", strict=False)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=not_yet if name == "novel_class_discovery" else ()) for name in papers.names()]
-)
+@pytest.mark.parametrize("name", papers.names())
 def test_printed_means_are_those_of_the_data_set_that_they_are_used_for(name):
     for dataset, statistics in sorted(set(with_printed_numbers(papers.paper(name)))):
         whose = OTHERS_BY_THE_CODE.get((name, base(dataset)), base(dataset))
