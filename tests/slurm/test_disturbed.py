@@ -54,9 +54,7 @@ def eight_runs_with_a_fault_each(site, tmp_path):
     lab.wait_until(lambda: not site.squeue("%T", story.cancelled), "the cancelled job to leave the queue")
     story.states_when_cancelled, story.why = site.states(*story.what), slurm_queue.why_it_ended(story.cancelled)
     lab.preempt(cluster, "n2", gpus=1)
-    story.preempted = lab.wait_until(
-        lambda: [folder for folder in on_n2 if site.squeue("%T", folder) != "RUNNING"], "a preemption"
-    )
+    story.preempted = lab.wait_until(lambda: [f for f in on_n2 if site.squeue("%T", f) != "RUNNING"], "a preemption")
     for folder in story.preempted:  # a node that is lost while a job leaves it makes Slurm 22.05 forget the job's GPUs
         lab.wait_until(lambda: site.squeue("%T", folder) == "PENDING", "the job to be back in the queue")  # noqa: B023
     cluster.kill_node("n2")
