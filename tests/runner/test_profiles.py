@@ -2,6 +2,7 @@
 
 import pytest
 
+from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.profiles import PROFILES, Profile, profile_names, read_profile
 
 README = (PROFILES / "README.md").read_text()
@@ -53,3 +54,9 @@ def test_a_mistake_is_told_in_one_line_with_the_file_and_what_is_possible(tmp_pa
 )
 def test_runs_at_the_same_time_fill_the_devices(keys, devices):
     assert Profile(**keys).devices == devices
+
+
+def test_a_squeue_that_prints_a_banner_is_read_all_the_same(monkeypatch):
+    told = "Maintenance | on Friday\n\n12|3|PENDING|Priority|/runs/.slurm/one/submission.sh\nbye|\n"
+    monkeypatch.setattr(slurm_queue, "ask", lambda *command: told)
+    assert slurm_queue.read_queue() == {"/runs/.slurm/one/3": slurm_queue.QueuedTask("12_3", "PENDING", "Priority")}
