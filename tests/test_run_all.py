@@ -105,7 +105,7 @@ def test_the_first_table_is_the_one_with_most_printed_numbers(tmp_path):
         (table.paper, table.name, table.scale): table for table in gather(papers.paper(place[0]), tmp_path).tables
     }
     kinds = {cell.name: cell.verdict.kind for cell in tables[place].cells if cell.name in cells}
-    assert sum(kind in JUDGED for kind in kinds.values()) > 1
+    assert any(kind in JUDGED for kind in kinds.values())
     assert len(chain(run for runs in cells.values() for run in runs)) < 60, "it must be ready within a minute"
     assert first_part(planned_runs(read_targets(["loss_studies"], "quick"), folders), folders) is None, (
         "nothing is judged there"
