@@ -221,7 +221,7 @@ def metrics_missing(asked: Targets, runs_folder: Path) -> list[str]:
                 lines.append(
                     f"{selection.paper.name}/{table}/{cell.name}: {len(lacking)} finished runs have no "
                     f"{cell.metric!r}, which tables.py names; train returned: {returned}. "
-                    "Correct one of the two (and raise PROTOCOL_VERSION)"
+                    "Correct one of the two (and raise the version in PAPER)"
                 )
     return list(dict.fromkeys(lines))
 

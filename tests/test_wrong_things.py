@@ -47,7 +47,7 @@ def test_a_metric_that_train_does_not_return_is_the_papers_error(invoke, monkeyp
     assert told.exit_code == 1
     assert told.stderr.strip() == (
         "error: toy/main/Noise8/Plain: 1 finished runs have no 'test_top5_percent', which tables.py names; "
-        "train returned: test_top1_percent. Correct one of the two (and raise PROTOCOL_VERSION)"
+        "train returned: test_top1_percent. Correct one of the two (and raise the version in PAPER)"
     )
 
 
