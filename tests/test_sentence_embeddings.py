@@ -11,10 +11,11 @@ from interrupted import killed_and_resumed
 
 from benchmarks.sentence_embeddings import figures, simcse, speed, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
-from benchmarks.sentence_embeddings.config import TRANSFER, QuickThoughts, SimCSE, Words
+from benchmarks.sentence_embeddings.config import STS, TRANSFER, QuickThoughts, SimCSE, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from benchmarks.sentence_embeddings.tables import LITE, PAPER, SMOKE
 from contrastbench import training
+from contrastbench.data.sentence_tests import Triplets
 from contrastbench.data.text import Vocabulary
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import two_encoders
@@ -91,7 +92,8 @@ def test_every_scale_gives_cells_whose_runs_are_of_that_scale():
         runs = runs_of(scale)
         assert runs and {run.scale for run in runs.values()} == {scale}
     pretrain = {run.key for run in runs_of("lite").values() if run.method == "QT transformer"}
-    assert len(pretrain) == tables.SEEDS_OF_GAIN, "each seed has its own pre-training"
+    own = tables.FIVE_SEEDS["lite"][0].seeds  # starts of ``temperature_without_labels``
+    assert len(pretrain) == tables.SEEDS_OF_GAIN + own, "each seed has its own pre-training"
 
 
 def test_a_run_has_the_same_seeds_in_every_table():
@@ -241,10 +243,26 @@ def test_bad_word_vectors_get_one_line(content, message, tmp_path):
 def test_a_training_step_goes_through_on_device_meta(loss, encoder):
     config = dataclasses.replace(TINY, loss=loss, encoder=encoder, tau_plus=0.01 * (loss != "biased"), beta=1.0)
     encoders = two_encoders(encoder, 50, 8, 8, rng=generator(0, "weights")).to("meta")
-    optimizer = qt.ClippedAdam(encoders.parameters(), lr=1e-3, clip=5.0)
+    optimizer = qt.ClippedAdam(encoders.parameters(), lr=1e-3, clip=5.0, each=encoder == "gru")
     step = training.TrainingStep(qt.loss_of(config, encoders), optimizer, modules=[encoders], device="meta")
     rows = [np.ones(length, dtype=np.int64) for length in range(1, 9)]
     step(**qt.in_pieces(rows, 2, 30))
+
+
+@pytest.mark.parametrize(("each", "gradients"), [(True, (5, 2.8)), (False, (4.8, 1.4))])
+def test_gradients_are_clipped_each_alone_or_all_together(each, gradients):
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    weights[0].grad, weights[1].grad = torch.tensor([9.6]), torch.tensor([2.8])
+    qt.ClippedAdam(weights, lr=1e-3, clip=5.0, each=each).step()
+    assert [float(weight.grad) for weight in weights] == pytest.approx(gradients)
+
+
+def test_a_run_takes_so_many_triplets_from_all_over_them(monkeypatch):
+    parts = [tuple(f"{part}{number}" for number in range(100)) for part in "pec"]
+    monkeypatch.setattr(simcse, "load_triplets", lambda name: Triplets(name, *parts))
+    config = dataclasses.replace(LITE.supervised, sentences=4, batch=4)
+    columns = simcse.read_columns(config, lambda texts: [np.array([int(text[1:])]) for text in texts], Log())
+    assert [[int(row[0]) for row in column] for column in columns] == [[0, 25, 50, 75]] * 3
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +330,7 @@ def test_runs_of_other_tables_are_not_taken_for_the_compared_losses():
     thoughts, supervised = LITE.thoughts, LITE.supervised
     others = [row(0, tables.NOVELS["lite"][0].base.thoughts, "quick_thoughts", test_transfer_average_percent=99.0)]
     others += [row(0, dataclasses.replace(supervised, batch=256), test_sts_average_x100=99.0)]
+    others += [row(0, dataclasses.replace(LITE.unsupervised, tests=STS), test_sts_average_x100=99.0)]  # another start
     hard = {"loss": "hcl", "tau_plus": 0.01, "beta": 1.0}
     compared = [
         row(0, dataclasses.replace(thoughts, **change), "quick_thoughts", test_transfer_average_percent=value)

@@ -18,7 +18,7 @@ DEBIASED, HARD = {**TRAINED, "loss": ("dcl", "hcl")}, {**TRAINED, "loss": ("hcl"
 class Trained:
     """What Quick-Thoughts and SimCSE share."""
 
-    sentences: int = setting(0, "[0, inf)")  # take so many, evenly spaced; 0 takes all
+    sentences: int = setting(0, "[0, inf)")  # or triplets: take so many, evenly spaced; 0 takes all
     tau_plus: float = setting(0.0, "[0, 1)", **DEBIASED)  # class prior
     beta: float = setting(0.0, "[0, 1000]", **HARD)  # hardness
     epochs: int = setting(1, "[0, inf)")
@@ -50,6 +50,8 @@ class QuickThoughts(Trained):
     batch: int = setting(400, "[4, inf)")  # consecutive sentences
     learning_rate: float = setting(5e-4, "(0, inf)", **TRAINED)  # Adam, constant
     clip: float = setting(5.0, "(0, inf)", **TRAINED)  # the gradient's norm
+    # Of each weight's gradient alone, as the authors' code clips GRUs; or of all together, in transformers, ours.
+    clip_of: str = added("all", ("all", "each"), **TRAINED, encoder=("transformer",))
     tests: tuple[str, ...] = TRANSFER
 
 

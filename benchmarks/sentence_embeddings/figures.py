@@ -49,7 +49,8 @@ def figure_gains(rows: Sequence[Row]) -> Figure | None:
 
 def figure_lift(rows: Sequence[Row]) -> Figure | None:
     """What SimCSE gains on the tests of similarity over the encoder that it starts from."""
-    starts = _seeds(_of(rows, "simcse", epochs=0, model=""), lambda config: "the start")
+    started = [row for row in _of(rows, "simcse", epochs=0, model="") if _has_scales_own(row)]
+    starts = _seeds(started, lambda config: "the start")
     trained = _seeds(_trained(rows, "simcse"), lambda config: f"{_loss(config)}, {_data(config)}")
     if not starts or not trained:
         return None
@@ -111,11 +112,11 @@ def _trained(rows: Iterable[Row], stage: str, **config: object) -> list[Row]:
 
 
 def _has_scales_own(row: Row, *settings: str) -> bool:
-    """Whether the run has these settings of its scale; the tables ``books`` and ``batch`` ask for others."""
+    """Whether the run has its scale's tests and these settings; ``books``, ``batch`` and others have other ones."""
     config, own = row["config"], EVERYWHERE[row["scale"]][0].base
     supervised = own.supervised if config.get("data") == "SNLI" else None
     base = own.thoughts if row["stage"] == "quick_thoughts" else supervised or own.unsupervised
-    return all(config[name] == getattr(base, name) for name in settings)
+    return [*config["tests"]] == [*base.tests] and all(config[name] == getattr(base, name) for name in settings)
 
 
 def _loss(config: Mapping[str, Any]) -> str:

@@ -71,7 +71,8 @@ def encoders_and_step(config: QuickThoughts, words: int, device: str, seed: int)
     """The encoders with their initial weights, and the step that trains them."""
     rng = generator(seed, "weights")
     encoders = two_encoders(config.encoder, words, config.word_width, config.width, rng=rng).to(device)
-    optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip)
+    each = config.encoder == "gru" or config.clip_of == "each"
+    optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip, each=each)
     return encoders, TrainingStep(loss_of(config, encoders), optimizer, modules=[encoders], device=device)
 
 
@@ -147,15 +148,16 @@ def tokenizer(vocabulary: Vocabulary) -> Callable[[Sequence[str]], list[np.ndarr
 
 
 class ClippedAdam(torch.optim.Adam):
-    """Adam on gradients whose norm, over all weights, is at most ``clip``."""
+    """Adam on gradients whose norm is at most ``clip``: of ``each`` weight matrix alone, or over all of them."""
 
-    def __init__(self, parameters: Iterable[Tensor], *, lr: float, clip: float) -> None:
+    def __init__(self, parameters: Iterable[Tensor], *, lr: float, clip: float, each: bool) -> None:
         super().__init__(parameters, lr=lr, fused=True)
-        self.clip = clip
+        self.clip, self.each = clip, each
 
     def step(self, closure: Any = None) -> Any:
         weights = [weight for group in self.param_groups for weight in group["params"]]
-        torch.nn.utils.clip_grad_norm_(weights, self.clip)
+        for together in ([weight] for weight in weights) if self.each else [weights]:
+            torch.nn.utils.clip_grad_norm_(together, self.clip)
         return super().step(closure)
 
 

@@ -123,7 +123,11 @@ def read_columns(config: SimCSE, tokenize: Tokenize, log: Log) -> list[list[np.n
     if config.data in TRIPLETS:
         triplets = load_triplets(config.data)
         log.data(config.data, triplets.sha256)
-        columns = [tokenize(part) for part in (triplets.premise, triplets.entailed, triplets.contradiction)]
+        count = len(triplets.premise)
+        taken = min(config.sentences, count) or count
+        kept = [place * count // taken for place in range(taken)]
+        parts = (triplets.premise, triplets.entailed, triplets.contradiction)
+        columns = [tokenize([part[item] for item in kept]) for part in parts]
     else:
         corpus = read_corpus(config.data)
         log.data(config.data, corpus.sha256)
