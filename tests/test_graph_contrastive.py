@@ -11,10 +11,11 @@ import torch
 from kinds import kind_of
 
 from baselines.graph_kernels import feature_sum, graphlet_kernel, shortest_path_kernel, weisfeiler_leman_kernel
-from benchmarks.graph_contrastive import clean, graphcl
+from benchmarks.graph_contrastive import clean
 from benchmarks.graph_contrastive import train as train_module
 from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.tables import PAPER
+from contrastbench.data import graph_views
 from contrastbench.data.graphs import GraphSet, load_graphs
 from contrastbench.runner import Checkpoint, Log
 
@@ -211,8 +212,8 @@ def subset(graphs: GraphSet, number: int) -> GraphSet:
 
 @pytest.mark.parametrize("kind", ["drop_nodes", "subgraph", "drop_edges", "mask_nodes"])
 def test_each_augmentation_changes_what_it_should(mutag, kind):
-    plain = graphcl.Plain.of(mutag, np.arange(50, 80))
-    batch = graphcl.augmented(plain, (kind,), np.random.default_rng(0))
+    plain = graph_views.Plain.of(mutag, np.arange(50, 80))
+    batch = graph_views.augmented(plain, (kind,), np.random.default_rng(0))
     sizes = np.bincount(plain.graph_of_node)
     kept = batch.pool.matrix.to_dense().sum(1).numpy()
     edges = batch.adjacency.matrix.to_dense().sum() - len(batch.count)
@@ -233,14 +234,14 @@ def test_each_augmentation_changes_what_it_should(mutag, kind):
 def test_a_view_that_nothing_may_change_is_the_graph_itself(kind):
     """A tenth of three nodes and of six directed edges is none of them: the view of a triangle is the triangle."""
     corners = np.array([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
-    plain = graphcl.Plain(
+    plain = graph_views.Plain(
         features=np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1, 0]],
         edges=np.concatenate([corners, corners + 3], axis=1),
         graph_of_node=np.repeat([0, 1], 3),
         graphs=2,
     )
-    view = graphcl.augmented(plain, (kind,), np.random.default_rng(0))
-    whole = graphcl.whole_batch(torch.from_numpy(plain.features), plain.edges, plain.graph_of_node, 2)
+    view = graph_views.augmented(plain, (kind,), np.random.default_rng(0))
+    whole = graph_views.whole_batch(torch.from_numpy(plain.features), plain.edges, plain.graph_of_node, 2)
     assert torch.equal(view.adjacency.matrix.to_dense(), whole.adjacency.matrix.to_dense())
     assert torch.equal(view.summed_features, whole.summed_features) and torch.equal(view.count, whole.count)
 

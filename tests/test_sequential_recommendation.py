@@ -21,10 +21,10 @@ from benchmarks.sequential_recommendation import (
     s3rec,
     sasrec,
     tables,
-    views,
 )
 from benchmarks.sequential_recommendation.config import Count, Pretrain, Train
 from benchmarks.sequential_recommendation.tables import PAPER
+from contrastbench.data import sequence_views as views
 from contrastbench.encoders.sequences import sequence_encoder
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log

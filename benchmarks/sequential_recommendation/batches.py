@@ -16,8 +16,8 @@ from torch import Tensor
 
 from benchmarks.sequential_recommendation import coserec, iclrec
 from benchmarks.sequential_recommendation.config import Train
-from benchmarks.sequential_recommendation.views import lengths_of, two_views
 from contrastbench.data.interactions import PADDING, Split, load_interactions, pad_left
+from contrastbench.data.sequence_views import lengths_of, two_views
 from contrastbench.encoders.sequences import SequenceEncoder
 from contrastbench.randomness import generator, random_state
 from contrastbench.training import batches

@@ -16,8 +16,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from benchmarks.sequential_recommendation import views
 from benchmarks.sequential_recommendation.config import Train
+from contrastbench.data import sequence_views as views
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder
 
 BLOCK = 1024  # items whose scores with all others are held at a time

@@ -20,8 +20,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 from benchmarks.sequential_recommendation.attributes import read_attributes
 from benchmarks.sequential_recommendation.batches import FEWEST, in_pieces, read_interactions
 from benchmarks.sequential_recommendation.config import Pretrain
-from benchmarks.sequential_recommendation.views import lengths_of
 from contrastbench.data.interactions import Interactions, Split, pad_left
+from contrastbench.data.sequence_views import lengths_of
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder, draw_weights, sequence_encoder
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from contrastbench.encoders.sequences import PADDING
+from contrastbench.data.interactions import PADDING
 
 
 def lengths_of(rows: Tensor) -> Tensor:
