@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+import dataclasses
+from typing import Annotated
 
 import typer
 from rich.table import Table as Grid
@@ -12,9 +12,6 @@ from rich.text import Text
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, console
 from contrastbench.cli.options import one_of
-
-if TYPE_CHECKING:
-    from contrastbench.verdicts.claims import Judged
 
 OUTCOMES = {  # of a claim: its sign and colour; named here because the statistics take a second to import
     **{"holds": ("✓", "green"), "fails": ("✗", "red")},
@@ -35,46 +32,32 @@ def show_claims(
     ] = False,
 ) -> None:
     """Shows what the papers claim and whether it holds: with PAPER every claim of it, with its effect and interval."""
-    import dataclasses
-
     from contrastbench.evidence import gather
+    from contrastbench.verdicts.claims import count_outcomes, most_telling
 
-    names = [paper] if paper else papers.names()
-    evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
-    if here:
-        evidence = {name: dataclasses.replace(each, shipped=[]) for name, each in evidence.items()}
-    judged = {name: each.claims for name, each in evidence.items() if each.claims}
+    judged = {}
+    for name in [paper] if paper else papers.names():
+        evidence = gather(papers.paper(name), folders.runs, folders.results)
+        if claims := (dataclasses.replace(evidence, shipped=[]) if here else evidence).claims:
+            judged[name] = claims
     if not judged:
         raise ValueError(f"{paper} declares no claims" if paper else "no paper declares claims")
     if paper:
-        console.print(claims_grid(judged[paper]))
+        grid = Grid("", box=None, padding=(0, 2, 0, 0))
+        for column, ratio in (("claim", 3), ("printed in", 1), ("found", 3)):
+            grid.add_column(column, overflow="fold", ratio=ratio)
+        for each in judged[paper]:
+            found = "; ".join(filter(None, (each.facts, each.remark)))
+            sign = Text(*OUTCOMES[each.outcome])
+            grid.add_row(sign, each.claim.sentence, each.claim.where, found or str(each.outcome))
+        console.print(grid)
     else:
-        print_summary(judged)
+        for name, claims in judged.items():
+            console.print(Text.assemble((f"{name}: ", "bold"), count_outcomes(claims)), soft_wrap=True)
+        for _, each in most_telling(judged, TELLING):
+            console.print(claim_line(each.outcome, each.claim.sentence, each.facts))
     console.print("Effects are means of differences in pairs by seed, with their 95 % interval.", style="dim")
 
 
-def print_summary(judged: Mapping[str, Sequence[Judged]], count: int = TELLING) -> None:
-    """A line a paper, then the claims that tell most."""
-    from contrastbench.verdicts.claims import count_outcomes, most_telling
-
-    for name, own in judged.items():
-        console.print(Text.assemble((f"{name}: ", "bold"), count_outcomes(own)), soft_wrap=True)
-    for _, each in most_telling(judged, count):
-        console.print(
-            Text.assemble(_sign(each), " ", each.claim.sentence, (f" {each.numbers}, {each.protocol}", "dim"))
-        )
-
-
-def claims_grid(judged: Sequence[Judged]) -> Grid:
-    """A line a claim: its outcome, the sentence, where it is printed, and what was found."""
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column, options in {"": {}, "claim": {"ratio": 3}, "printed in": {"ratio": 1}, "found": {"ratio": 3}}.items():
-        grid.add_column(column, overflow="fold", **options)  # type: ignore[arg-type]
-    for each in judged:
-        found = "; ".join(filter(None, (", ".join(filter(None, (each.numbers, each.protocol))), each.remark)))
-        grid.add_row(_sign(each), each.claim.sentence, each.claim.where, found or str(each.outcome))
-    return grid
-
-
-def _sign(judged: Judged) -> Text:
-    return Text(*OUTCOMES[judged.outcome])
+def claim_line(outcome: str, sentence: str, facts: str) -> Text:
+    return Text.assemble(OUTCOMES[outcome], f" {sentence} ", (facts, "dim"))

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from contrastbench.cli.app import complain, complain_of, console, in_one_line
-from contrastbench.cli.options import Here
+from contrastbench.cli.options import LAUNCHERS, How
 from contrastbench.dashboard import Dashboard, both
 from contrastbench.data import catalogue
 from contrastbench.planning import check_data, data_missing
-from contrastbench.runner.devices import check_device, gpu_count
+from contrastbench.runner.devices import check_device
 from contrastbench.runner.launchers import Job, Outcome, Watch, inline, local
 from contrastbench.runner.plan import Planned, write_tickets
-from contrastbench.runner.profiles import Profile, read_profile
+from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.states import FINISHED, UNFINISHED
 from contrastbench.runner.vocabulary import Run
 
@@ -38,85 +38,57 @@ LAUNCHERS_WITH = {  # which launchers have a use for an option
 }
 
 
-@dataclass(frozen=True)
-class Launcher:
-    """A launcher with every option set."""
-
-    name: str
-    device: str = "auto"
-    threads: int = 1
-    slots: int | None = None
-    runs_per_gpu: int = 1
-    site: Profile = Profile()
-    detach: bool = False
-
-    @property
-    def run_device(self) -> str:
-        """The device to plan for: "cpu", or what was asked for if there is a GPU. A stage may still prefer the CPU."""
-        if self.name == "slurm":
-            return self.site.run_device
-        return "cpu" if self.device == "auto" and not gpu_count() else self.device
-
-    def start(self, jobs: Sequence[Job], watch: Watch, runs_folder: Path) -> Outcome:
-        if self.name == "inline":
-            return inline.launch(jobs, watch=watch, device=self.device, threads=self.threads)
-        if self.name == "local":
-            placed = local.placed(jobs, self.device, self.slots, self.threads, self.runs_per_gpu)
-            return local.launch(*placed, watch=watch)
-        from contrastbench.runner.launchers import slurm
-
-        return slurm.launch(jobs, self.site, runs_folder, watch=watch, detach=self.detach)
-
-    def print_scripts(self, jobs: Sequence[Job], runs_folder: Path) -> None:
-        """Prints the scripts that would be given to sbatch."""
-        from contrastbench.runner.launchers.slurm import dry_run
-
-        for text in dry_run(jobs, self.site, runs_folder):
-            console.print(text, soft_wrap=True)
-
-
-def launcher_of(how: Here, *, dry_run: bool = False) -> Launcher:
-    """The launcher that the options ask for, with all that they say of it.
+def check_options(how: How, *, dry_run: bool = False) -> None:
+    """Checks that the options fit together, before anything is planned.
 
     Raises:
-        ValueError: there is no such launcher, or it has no use for an option that was given.
+        ValueError: there is no such launcher, device or profile, or the launcher has no use for an option.
     """
+    if how.launcher not in LAUNCHERS:
+        raise ValueError(f"unknown launcher {how.launcher!r}; there are: {', '.join(LAUNCHERS)}")
     given = {**asdict(how), "dry_run": dry_run}
-    name, _ = given.pop("launcher", "local"), given.pop("resume_anyway", False)
-    if name not in ("inline", "local", "slurm"):
-        raise ValueError(f"unknown launcher {name!r}; there are: inline, local, slurm")
-    said = {option: value for option, value in given.items() if value}
-    for option in said:
-        if name not in LAUNCHERS_WITH[option]:
-            where = "its profile says that" if name == "slurm" else f"it is for --launcher {LAUNCHERS_WITH[option][0]}"
-            raise ValueError(f"--{option.replace('_', '-')} has no use with --launcher {name}; {where}")
-    if name == "slurm":
-        return Launcher(name, site=read_profile(said.get("profile", "default")), detach=bool(said.get("detach")))
-    check_device(said.get("device", "auto"))
-    return Launcher(name, **said)
+    for option, launchers in LAUNCHERS_WITH.items():
+        if given[option] and how.launcher not in launchers:
+            where = "its profile says that" if how.launcher == "slurm" else f"it is for --launcher {launchers[0]}"
+            raise ValueError(f"--{option.replace('_', '-')} has no use with --launcher {how.launcher}; {where}")
+    if how.launcher == "slurm":
+        read_profile(how.profile)
+    else:
+        check_device(how.device or "auto")
 
 
 def launch(
     wanted: Sequence[Planned],
-    launcher: Launcher,
+    how: How,
     runs_folder: Path,
     seconds_between_lines: float = SECONDS_BETWEEN_LINES,
     dashboard: Dashboard | None = None,
 ) -> Outcome:
     """Starts the runs that nobody has begun. On a cluster, also follows those that are queued or at work."""
-    if launcher.name != "slurm":
+    if how.launcher != "slurm":
         wanted = [each for each in wanted if each.is_to_run]
     if not wanted:
         return Outcome()
-    if launcher.name == "slurm":
-        os.environ.update(launcher.site.variables)
+    if how.launcher == "slurm":
+        os.environ.update(how.site.variables)
         check_data(each.run for each in wanted if each.is_to_run)  # compute nodes have no network
     jobs = _write_each_ticket(wanted, runs_folder)
     with Display(console, len(jobs), seconds_between_lines) as display:
         watch = display.watch if dashboard is None else both(display.watch, dashboard.watch)
-        outcome = launcher.start(jobs, watch, runs_folder)
+        outcome = _start(jobs, how, watch, runs_folder)
     complain_of(outcome.notes)
     return outcome
+
+
+def _start(jobs: Sequence[Job], how: How, watch: Watch, runs_folder: Path) -> Outcome:
+    device, threads = how.device or "auto", how.threads or 1
+    if how.launcher == "inline":
+        return inline.launch(jobs, watch=watch, device=device, threads=threads)
+    if how.launcher == "local":
+        return local.launch(*local.placed(jobs, device, how.slots, threads, how.runs_per_gpu or 1), watch=watch)
+    from contrastbench.runner.launchers import slurm
+
+    return slurm.launch(jobs, how.site, runs_folder, watch=watch, detach=how.detach)
 
 
 NOT_THIS_RUNS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -12,7 +12,8 @@ import typer
 from contrastbench import papers
 from contrastbench.data import catalogue
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
-from contrastbench.runner.profiles import profile_names
+from contrastbench.runner.devices import gpu_count
+from contrastbench.runner.profiles import Profile, profile_names, read_profile
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.selection import Targets as AskedFor
 from contrastbench.selection import read_targets
@@ -71,12 +72,13 @@ Settings = Annotated[
 ]
 
 # Where runs are done, and how.
+LAUNCHERS = ("inline", "local", "slurm")
 LauncherName = Annotated[
     str,
     typer.Option(
         "--launcher",
         help="inline (debugging), local (a queue) or slurm",
-        autocompletion=one_of(lambda: ("inline", "local", "slurm")),
+        autocompletion=one_of(lambda: LAUNCHERS),
     ),
 ]
 Device = Annotated[
@@ -170,6 +172,18 @@ class How(Here):
     profile: ProfileName = None
     detach: Detach = False
     resume_anyway: ResumeAnyway = False
+
+    @property
+    def site(self) -> Profile:
+        return read_profile(self.profile)
+
+    @property
+    def run_device(self) -> str:
+        """The device to plan for: "cpu", or what was asked for if there is a GPU. A stage may still prefer the CPU."""
+        if self.launcher == "slurm":
+            return self.site.run_device
+        asked = self.device or "auto"
+        return "cpu" if asked == "auto" and not gpu_count() else asked
 
 
 def seed_numbers(text: str | None) -> list[int] | None:

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from rich.text import Text
 
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, console
-from contrastbench.cli.claims import OUTCOMES
-from contrastbench.cli.launch import fetch_missing_data, launch, launcher_of, with_data
-from contrastbench.cli.options import Here, Scale, Seeds, Targets, Which
+from contrastbench.cli.claims import OUTCOMES, TELLING, claim_line
+from contrastbench.cli.launch import check_options, fetch_missing_data, launch, with_data
+from contrastbench.cli.options import Here, How, Scale, Seeds, Targets, Which
 from contrastbench.cli.plan import duration, layout_for, planned_runs
 from contrastbench.planning import metrics_missing, prices
 from contrastbench.runner import files, states
@@ -31,7 +31,6 @@ from contrastbench.runner.vocabulary import Run, chain
 from contrastbench.selection import Targets as AskedFor
 
 MOST_LINES = 24  # of the closing screen
-TELLING = 5  # claims on it; the page has all
 SECONDS_BETWEEN_LINES = 60.0  # where the output is a file
 SUFFIXES = (".py", ".html", ".css", ".js")  # of the code that makes a page
 CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell are done and shown first too
@@ -42,7 +41,8 @@ def reproduce(
     folders: Folders, here: Here, targets: Targets = None, scale: Scale = "quick", seeds: Seeds = None
 ) -> None:
     """Runs what is missing, writes the HTML page, and ends with one screen of what was done and found."""
-    asked, launcher = Which(targets, scale, seeds).read(), launcher_of(here)
+    asked, how = Which(targets, scale, seeds).read(), How(**vars(here))
+    check_options(how)
     before = planned_runs(asked, folders)
     if not targets:  # who asks for everything gets what can be had
         before = with_data(before)
@@ -55,10 +55,10 @@ def reproduce(
         place, cells = first
         keys = chain(run for runs in cells.values() for run in runs)
         if soon := [each for each in to_run if each.run.key in keys]:
-            launch(soon, launcher, folders.runs, SECONDS_BETWEEN_LINES)
+            launch(soon, how, folders.runs, SECONDS_BETWEEN_LINES)
             _print_cells(place, cells, folders)
-    left = [each for each in to_run if not _has_ended(each, folders.runs)]
-    launch(left, launcher, folders.runs, SECONDS_BETWEEN_LINES)
+    left = [each for each in to_run if not os.path.exists(folder_of(each.run, folders.runs) / "row.json")]
+    launch(left, how, folders.runs, SECONDS_BETWEEN_LINES)
     meant = {each.run.key for each in before}
     after = [each for each in planned_runs(asked, folders) if each.run.key in meant] if to_run else before
     summary = _read_or_summarise(names, asked, folders)
@@ -70,11 +70,6 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def _has_ended(each: Planned, runs: Path) -> bool:
-    """Whether a run has left its row since it was planned; False if its folder cannot be read."""
-    return os.path.exists(folder_of(each.run, runs) / "row.json")
-
-
 # ------------------------------------------------------------------------------------------------ what is shown first
 
 Place = tuple[str, str, str]  # paper, table and the scale of its runs
@@ -84,7 +79,7 @@ def first_part(planned: Sequence[Planned], folders: Folders) -> tuple[Place, dic
     """The table with the most judged cells; of these and its cheap cells the runs, by name. None if no cell is judged.
 
     They are verdicts to read while the rest is at work. A cell is judged if its rows, from here or shipped, have a
-    verdict against a printed number.
+    verdict against a printed number. It is cheap if its first run costs little beside the dearest judged cell's.
     """
     from contrastbench.verdicts.verdict import JUDGED
 
@@ -93,45 +88,35 @@ def first_part(planned: Sequence[Planned], folders: Folders) -> tuple[Place, dic
         for table, name in each.cells:
             asked[each.run.paper, table, each.run.scale].setdefault(name, []).append(each.run)
     judged = {
-        _place(table): {cell.name for cell in table.cells if cell.verdict.kind in JUDGED} & asked[_place(table)].keys()
+        place: {cell.name for cell in table.cells if cell.verdict.kind in JUDGED} & asked[place].keys()
         for paper in dict.fromkeys(each.run.paper for each in planned)
-        for table in _tables(paper, folders)
-        if _place(table) in asked
+        for place, table in _tables(paper, folders).items()
+        if place in asked
     }
     place, names = max(judged.items(), key=lambda each: len(each[1]), default=(("", "", ""), set[str]()))
     if not names:
         return None
-    names |= _cheap(asked[place], names, planned, folders.results)
-    return place, {name: asked[place][name] for name in names}
+    known, cells = prices(planned, "cpu", folders.results), asked[place]
+    seconds = {name: price.seconds for name, runs in cells.items() if (price := known[runs[0].key])}
+    dearest = max((seconds.get(name, 0.0) for name in names), default=0.0)
+    names |= {name for name, each in seconds.items() if each < CHEAP * dearest}
+    return place, {name: cells[name] for name in names}
+
+
+def _tables(paper: str, folders: Folders) -> dict[Place, Any]:
+    from contrastbench.evidence import gather
+
+    tables = gather(papers.paper(paper), folders.runs, folders.results).tables
+    return {(table.paper, table.name, table.scale): table for table in tables}
 
 
 def _print_cells(place: Place, names: Container[str], folders: Folders) -> None:
     """Prints some cells of a table as `table` does, but without tests, which need all of its cells."""
     from contrastbench.report.tables import sheet, terminal
 
-    (table,) = (each for each in _tables(place[0], folders) if _place(each) == place)
+    table = _tables(place[0], folders)[place]
     shown = dataclasses.replace(table, cells=[cell for cell in table.cells if cell.name in names], unmatched=())
     console.print(terminal(sheet(shown, layout_for(console.width), analysis=False), console.width))
-
-
-def _tables(paper: str, folders: Folders) -> list[Any]:
-    from contrastbench.evidence import gather
-
-    return gather(papers.paper(paper), folders.runs, folders.results).tables
-
-
-def _place(table: Any) -> Place:
-    return table.paper, table.name, table.scale
-
-
-def _cheap(
-    cells: Mapping[str, list[Run]], judged: Iterable[str], planned: Sequence[Planned], results: Path
-) -> set[str]:
-    """The cells whose first run costs little beside a run of the dearest judged cell."""
-    known = prices(planned, "cpu", results)
-    seconds = {name: price.seconds for name, runs in cells.items() if (price := known[runs[0].key])}
-    dearest = max((seconds.get(name, 0.0) for name in judged), default=0.0)
-    return {name for name, each in seconds.items() if each < CHEAP * dearest}
 
 
 # --------------------------------------------------------------------------------------------------- what the rows say
@@ -186,7 +171,7 @@ def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Pa
     numbers = sum((count_numbers(each.published, each.tables) for each in own.values()), Counter[str]())
     return {
         "claims": {name: Counter(judged.outcome for judged in each.claims) for name, each in own.items()},
-        "telling": [[each.outcome, each.claim.sentence, each.numbers, each.protocol] for _, each in telling],
+        "telling": [[each.outcome, each.claim.sentence, each.facts] for _, each in telling],
         "numbers": numbers,
         "equal": {name: [each.counts[EQUAL], each.counts.total()] for name, each in agreements.items()},
         "elsewhere": sum(each.counts[OTHER_MACHINE] for each in agreements.values()),
@@ -200,18 +185,14 @@ def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Pa
 
 
 def _print_screen(
-    planned: Sequence[Planned],
-    started: set[str],
-    summary: dict[str, Any],
-    folders: Folders,
-    scale: str,
-    hours: float,
+    planned: Sequence[Planned], started: set[str], summary: dict[str, Any], folders: Folders, scale: str, hours: float
 ) -> None:
     """At most 24 lines of 80 characters, whatever was run. All of it is of this machine's own runs."""
     names = list(summary["claims"])
     took = f" in {duration(hours)}" if started else ", all from before"
     several = f"{len(names)} papers" if len(names) > 1 else names[0]
-    lines: list[Any] = [_of_claims()]
+    signs = ", ".join(f"{sign} {outcome}" for outcome, (sign, _) in OUTCOMES.items())
+    lines = [Text(f"claims, from these runs alone: {signs}", "dim")]
     if summary["elsewhere"]:
         lines.append(Text(_of_other_machines(summary), "dim"))
     lines += [Text(line, "red") for line in summary["differing"][:1]]  # `verify` lists all
@@ -220,20 +201,18 @@ def _print_screen(
         lines.append(Text(what, "red"))
     lines.append(Text(_of_numbers(summary["numbers"])))
     page = folders.results / "report" / "index.html"
-    shown = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
     follow = [
-        f"report: {shown}",
+        f"report: {page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page}",
         "next:   contrastbench claims",
         f"next:   contrastbench plan {names[0]} --scale paper",
     ]
-    room = MOST_LINES - 2 - len(names) - len(follow) - sum(_height(line) for line in lines)
+    telling = [claim_line(*claim) for claim in summary["telling"]]
+    room = MOST_LINES - 2 - len(names) - len(follow) - sum(map(_height, lines))
     console.print(Text(f"{len(planned)} runs of {several} at {scale} scale{took}", "bold"))
     console.print(_paper_grid(planned, started, summary))
     for line in lines:
         console.print(line)
-    for outcome, sentence, numbers, protocol in summary["telling"]:
-        sign, colour = OUTCOMES[outcome]
-        line = Text.assemble((sign, colour), f" {sentence} ", (f"{numbers}, {protocol}", "dim"))
+    for line in telling:
         if (room := room - _height(line)) >= 0:
             console.print(line)
     for text in follow:
@@ -242,11 +221,6 @@ def _print_screen(
 
 def _height(line: Text) -> int:
     return len(line.wrap(console, console.width))
-
-
-def _of_claims() -> Text:
-    signs = ", ".join(f"{sign} {outcome}" for outcome, (sign, _) in OUTCOMES.items())
-    return Text(f"claims, from these runs alone: {signs}", "dim")
 
 
 def _of_numbers(numbers: Mapping[str, int]) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench.cli.app import Folders, command, complain, complain_of, console, note
-from contrastbench.cli.launch import counted, fetch_missing_data, launch, launcher_of
+from contrastbench.cli.launch import check_options, counted, fetch_missing_data, launch
 from contrastbench.cli.options import How, LogTo, Which
 from contrastbench.cli.plan import duration, planned_runs, say_what_is_left_out
 from contrastbench.dashboard import Dashboard
@@ -44,7 +44,7 @@ def run_tables(
     Ctrl-C loses nothing. The exit code is 0 if everything named is done; 1 if something failed or is not done.
     """
     runs, asked = folders.runs, which.read()
-    launcher = launcher_of(how, dry_run=dry_run)
+    check_options(how, dry_run=dry_run)
     dashboard = Dashboard(log_to, runs) if log_to else None
     planned = planned_runs(asked, folders)
     of_other_code = rows_of_other_code((each.state.row for each in planned if each.state.row), runs)
@@ -53,14 +53,17 @@ def run_tables(
             states.redo_with_code_as_it_is(folder_of(each.run, runs))
         planned = planned_runs(asked, folders)
     wanted = [each for each in planned if each.state.name in states.UNFINISHED]
-    if launcher.name != "slurm":  # which checks what its own profile points at
+    if how.launcher != "slurm":  # which checks what its own profile points at
         fetch_missing_data(each.run for each in wanted)
     check_own_data(each.run for each in wanted if each.is_to_run)
     if budget:
-        known = prices(planned, launcher.run_device, folders.results)
+        known = prices(planned, how.run_device, folders.results)
         wanted = _within_budget(wanted, seconds_by_key(known), budget)
     if dry_run:
-        launcher.print_scripts([job_of(each.run, runs) for each in wanted if each.is_to_run], runs)
+        from contrastbench.runner.launchers import slurm
+
+        for script in slurm.dry_run([job_of(each.run, runs) for each in wanted if each.is_to_run], how.site, runs):
+            console.print(script, soft_wrap=True)
         return
     counts = Counter(each.state.name for each in planned)
     to_start = sum(each.is_to_run for each in wanted)
@@ -70,7 +73,7 @@ def run_tables(
         note(line)
     say_what_is_left_out(asked)
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
-    outcome = launch(wanted, launcher, runs, dashboard=dashboard)
+    outcome = launch(wanted, how, runs, dashboard=dashboard)
     if how.detach:
         _say_what_is_queued(outcome, wanted)
     if which.settings:
@@ -102,7 +105,8 @@ def retry_runs(
     timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
 ) -> None:
     """Does failed runs again: with --failed, --killed or --timeout only those, else all. Old rows are kept aside."""
-    runs, asked, launcher = folders.runs, which.read(), launcher_of(how)
+    runs, asked = folders.runs, which.read()
+    check_options(how)
     everything = not (failed or killed or timeout)
     statuses = ("failed", "diverged", "out_of_memory") * (failed or everything)
     statuses += ("killed",) * (killed or everything) + ("timed_out",) * (timeout or everything)
@@ -116,7 +120,7 @@ def retry_runs(
     more = f", and {others} that they need or that waited for them" if others else ""
     console.print(f"{len(again)} runs to do again{more}")
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
-    outcome = launch(wanted, launcher, runs)
+    outcome = launch(wanted, how, runs)
     if how.detach:
         _say_what_is_queued(outcome, wanted)
     keys = {each.run.key for each in wanted}

@@ -61,8 +61,9 @@ class Profile:
         return max(self.runs_per_task, len(self.devices))
 
 
-def read_profile(name: str, folder: Path = PROFILES) -> Profile:
+def read_profile(name: str | None, folder: Path = PROFILES) -> Profile:
     """The profile of that name in ``folder``, or of that path. A mistake is a ValueError that says what is possible."""
+    name = name or "default"
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
         raise ValueError(f"unknown profile {name!r}; {folder} has: {', '.join(profile_names(folder)) or 'none'}")

@@ -351,6 +351,10 @@ class Judged:
         return f"{_effect(self.test.effect, self.test.interval)}, {seeds} seed{plural}"
 
     @property
+    def facts(self) -> str:
+        return ", ".join(filter(None, (self.numbers, self.protocol)))
+
+    @property
     def remark(self) -> str:
         """What would decide an undecided claim; and where data sets like these say something else."""
         if not self.test:
@@ -371,8 +375,7 @@ class Judged:
     @property
     def words(self) -> str:
         """``✓ holds: +1.9 [+1.3, +2.5], 5 seeds, at lite scale, on CIFAR10``."""
-        facts = ", ".join(filter(None, (self.numbers, self.protocol)))
-        parts = "; ".join(filter(None, (facts, self.remark)))
+        parts = "; ".join(filter(None, (self.facts, self.remark)))
         return f"{self.outcome.sign} {self.outcome}" + (f": {parts}" if parts else "")
 
 
