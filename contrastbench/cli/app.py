@@ -8,7 +8,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
 from rich.segment import Segment
+from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench.runner.provenance import PROJECT, git
@@ -95,6 +96,14 @@ def choose_folders(
             complain(f"data root {data_root} is not a folder; give an existing one or none")
             raise typer.Exit(2)
         os.environ["CONTRASTBENCH_DATA"] = str(data_root.absolute())
+
+
+def grid_of(*columns: str | Text, right: Container[str | Text] = ()) -> Grid:
+    """A grid without lines, whose long words fold; the columns in ``right`` are numbers."""
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        grid.add_column(column, overflow="fold", justify="right" if column in right else "left")
+    return grid
 
 
 def complain(message: str) -> None:

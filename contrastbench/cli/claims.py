@@ -6,11 +6,10 @@ import dataclasses
 from typing import Annotated
 
 import typer
-from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import Folders, command, console
+from contrastbench.cli.app import Folders, command, console, grid_of
 from contrastbench.cli.options import one_of
 
 OUTCOMES = {  # of a claim: its sign and colour; named here because the statistics take a second to import
@@ -43,9 +42,9 @@ def show_claims(
     if not judged:
         raise ValueError(f"{paper} declares no claims" if paper else "no paper declares claims")
     if paper:
-        grid = Grid("", box=None, padding=(0, 2, 0, 0))
-        for column, ratio in (("claim", 3), ("printed in", 1), ("found", 3)):
-            grid.add_column(column, overflow="fold", ratio=ratio)
+        grid = grid_of("", "claim", "printed in", "found")
+        for column, ratio in zip(grid.columns, (None, 3, 1, 3), strict=True):
+            column.ratio = ratio
         for each in judged[paper]:
             found = "; ".join(filter(None, (each.facts, each.remark)))
             sign = Text(*OUTCOMES[each.outcome])

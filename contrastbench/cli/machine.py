@@ -33,7 +33,7 @@ WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from a
 @command("doctor")
 def examine_machine(folders: Folders) -> None:
     """Checks that Python, packages, devices, data, disk and Slurm are as the suite needs them."""
-    checks = [*_python(), *_packages(), *_devices(), *_disk(folders), *_data(), *_slurm()]
+    checks = [*_python(), *_packages(), *_devices(), *_disk(folders), *_slurm()]
     grid = Grid("", "what", "found", box=None)
     marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("--", "dim")}
     for good, what, found in checks:
@@ -50,13 +50,9 @@ FIRST_PYTHON, AFTER_LAST_PYTHON = (3, 11), (3, 15)
 
 
 def _python() -> list[Check]:
-    fits = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON
-    return [(fits, "Python 3.11 to 3.14", platform.python_version()), _commit()]
-
-
-def _commit() -> Check:
-    refused = provenance.why_no_commit()
-    return (not refused, "git", refused or str(provenance.git()["commit"])[:12])
+    fits, refused = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON, provenance.why_no_commit()
+    commit = refused or str(provenance.git()["commit"])[:12]
+    return [(fits, "Python 3.11 to 3.14", platform.python_version()), (not refused, "git", commit)]
 
 
 MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch_geometric"}  # where the names differ
@@ -92,18 +88,15 @@ def _devices() -> list[Check]:
 
 
 def _disk(folders: Folders) -> list[Check]:
-    checks: list[Check] = []
+    root = os.environ.get("CONTRASTBENCH_DATA")
+    found = root or "not set: embedded sets, else downloads"
+    checks: list[Check] = [(True if root else None, "CONTRASTBENCH_DATA", found)]
     for name, folder in (("runs", folders.runs), ("results", folders.results)):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free / 1e9
         writable = os.access(there, os.W_OK)
         checks.append((writable and free > NEEDED_DISK_GB, f"{name} folder", f"{folder} ({free:.0f} GB free)"))
     return checks
-
-
-def _data() -> list[Check]:
-    root = os.environ.get("CONTRASTBENCH_DATA")
-    return [(True if root else None, "CONTRASTBENCH_DATA", root or "not set: embedded sets, else downloads")]
 
 
 def _slurm() -> list[Check]:

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import Folders, command, complain, console
+from contrastbench.cli.app import Folders, command, complain, console, grid_of
 from contrastbench.cli.options import ProfileName, Which, complete_target
 from contrastbench.planning import plan_targets, prices, seconds_by_key, slots_for
 from contrastbench.runner.plan import Expected, Planned, Price, Slots
@@ -33,7 +33,7 @@ def list_papers(
     ] = None,
 ) -> None:
     """Lists the papers, or a paper's tables with their questions; with the number of cells and runs at each scale."""
-    grid = Grid(*(["paper/table"] if targets else ["paper", "tables"]), *SCALES, box=None, padding=(0, 2, 0, 0))
+    grid = grid_of(*(["paper/table"] if targets else ["paper", "tables"]), *SCALES)
     lines = list(_lines_of_tables(read_targets(targets)) if targets else _lines_of_papers())
     for line in lines:
         grid.add_row(*line)
@@ -142,21 +142,21 @@ def plan_grid(planned: Iterable[Planned], seconds: Mapping[str, float | None], s
     """
     tables = _by_table_and_cell(planned)
     if has_many_cells(planned):
-        tables = {"": {heading: _together(cells.values()) for heading, cells in tables.items()}}
+        together = {name: {k: v for runs in cells.values() for k, v in runs.items()} for name, cells in tables.items()}
+        tables = {"": together}
     everything = [_plan_counts(runs.values()) for cells in tables.values() for runs in cells.values()]
     shown = [name for name in COUNTS if any(counts[name] for counts in everything)]
     hours = [f"{slots.unit} hours"] if width >= WIDE_ENOUGH else []
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in ("table" if "" in tables else "cell", *shown, *hours, "wall time"):
-        grid.add_column(column, justify="left" if column in ("table", "cell") else "right", overflow="fold")
+    numbers = [*shown, *hours, "wall time"]
+    grid = grid_of("table" if "" in tables else "cell", *numbers, right=numbers)
     for heading, cells in tables.items():
         if heading:
             grid.add_row(Text(heading, "bold"))
         for name, runs in cells.items():
             counts = _plan_counts(runs.values())
             spent = cost_of([each for each in runs.values() if each.is_to_run], seconds, slots)
-            numbers = (str(counts[column] or "") for column in shown)
-            grid.add_row(f"  {name}" if heading else name, *numbers, *spent[:1] * len(hours), spent[1])
+            counted = (str(counts[column] or "") for column in shown)
+            grid.add_row(f"  {name}" if heading else name, *counted, *spent[:1] * len(hours), spent[1])
     return grid
 
 
@@ -167,10 +167,6 @@ def layout_for(width: int) -> str:
 
 def has_many_cells(planned: Iterable[Planned]) -> bool:
     return sum(len(cells) for cells in _by_table_and_cell(planned).values()) > MOST_CELLS
-
-
-def _together(cells: Iterable[dict[str, Planned]]) -> dict[str, Planned]:
-    return {key: each for runs in cells for key, each in runs.items()}
 
 
 def _by_table_and_cell(planned: Iterable[Planned]) -> dict[str, dict[str, dict[str, Planned]]]:

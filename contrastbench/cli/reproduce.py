@@ -17,7 +17,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import Folders, command, complain_of, console
+from contrastbench.cli.app import Folders, command, complain_of, console, grid_of
 from contrastbench.cli.claims import OUTCOMES, TELLING, claim_line
 from contrastbench.cli.launch import check_options, fetch_missing_data, launch, with_data
 from contrastbench.cli.options import Here, How, Scale, Seeds, Targets, Which
@@ -242,9 +242,8 @@ def _of_other_machines(summary: dict[str, Any]) -> str:
 
 
 def _paper_grid(planned: Sequence[Planned], started: set[str], summary: dict[str, Any]) -> Grid:
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in ("paper", "done", "before", "failed", "as shipped", *(sign for sign, _ in OUTCOMES.values())):
-        grid.add_column(column, justify="left" if column == "paper" else "right")
+    columns = ["done", "before", "failed", "as shipped", *(sign for sign, _ in OUTCOMES.values())]
+    grid = grid_of("paper", *columns, right=columns)
     for name, outcomes in summary["claims"].items():
         own = [each for each in planned if each.run.paper == name]
         done = [each.run.key in started for each in own if each.state.name == "done"]

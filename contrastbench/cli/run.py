@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli.app import Folders, command, complain, complain_of, console, note
+from contrastbench.cli.app import Folders, command, complain, complain_of, console, grid_of, note
 from contrastbench.cli.launch import check_options, counted, fetch_missing_data, launch
 from contrastbench.cli.options import How, LogTo, Which
 from contrastbench.cli.plan import duration, planned_runs, say_what_is_left_out
@@ -181,9 +180,7 @@ def _say_what_became(planned: Sequence[Planned]) -> None:
 
 def _print_measured(asked: AskedFor, runs_folder: Path) -> None:
     """Prints mean, sd and number of seeds of each cell's metric; nothing if no run is finished."""
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in ("cell", "metric", "mean ± sd (seeds)"):
-        grid.add_column(column, overflow="fold")
+    grid = grid_of("cell", "metric", "mean ± sd (seeds)")
     printed = set()  # cells that are the same run under these settings are one line
     for cell in (cell for selection in asked.selections for _, cell in selection.cells()):
         values = [row["metrics"][cell.metric] for row in rows_of(cell, runs_folder) if cell.metric in row["metrics"]]

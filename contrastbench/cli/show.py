@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers, reading
-from contrastbench.cli.app import Folders, command, complain, console, echo, note
+from contrastbench.cli.app import Folders, command, complain, console, echo, grid_of, note
 from contrastbench.cli.options import AnyScale, Seeds, Settings, complete_target, seed_numbers, settings_by_name
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
@@ -77,10 +77,8 @@ def _declared_metrics(rows: Iterable[Row]) -> list[str]:
 
 def _print_results(found: Sequence[tuple[str, Row]], metrics: Sequence[str]) -> None:
     several = len({row["scale"] for _, row in found}) > 1
-    grid = _folding("key", "from", *["scale"] * several, "dataset", "method", "seed")
-    for metric in metrics:
-        words = metric.removesuffix("_percent").replace("_", " ") + " %" * metric.endswith("_percent")
-        grid.add_column(words, justify="right")
+    words = [name.removesuffix("_percent").replace("_", " ") + " %" * name.endswith("_percent") for name in metrics]
+    grid = grid_of("key", "from", *["scale"] * several, "dataset", "method", "seed", *words, right=words)
     for place, row in found:
         values = [_number(row["metrics"][name]) if name in row["metrics"] else row["status"] for name in metrics]
         labels = [row["scale"]] * several + [row["dataset"], row["method"], str(row["seed"])]
@@ -89,13 +87,6 @@ def _print_results(found: Sequence[tuple[str, Row]], metrics: Sequence[str]) -> 
     console.print(
         f"{len(found)} runs; `contrastbench show KEY` tells all of one, --format csv or json gives every metric"
     )
-
-
-def _folding(*columns: str) -> Grid:
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    return grid
 
 
 def _number(value: float) -> str:
@@ -112,12 +103,14 @@ def show_run(
 ) -> None:
     """Shows all of one run: its config, metrics, attempts and machine."""
     known = _rows_of_key(key, folders)
-    folder = _folder_of_key(key, folders.runs)
-    if not known and folder is None:
-        raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {folders.runs})")
-    grid = Grid(box=None, show_header=False, padding=(0, 2, 0, 0))
-    grid.add_column()
-    grid.add_column(overflow="fold")
+    try:
+        folder = run_folder(folders.runs, key)
+    except ValueError:
+        if not known:
+            raise ValueError(f"no run's key begins with {key!r}, here or shipped (looked in {folders.runs})") from None
+        folder = None
+    grid = grid_of("", "")
+    grid.show_header = False
     for name, value in [*_about_folder(folder), *_about_rows(known, folders.runs)]:
         grid.add_row(Text(name, "bold"), value)
     console.print(grid)
@@ -136,13 +129,6 @@ def _rows_of_key(key: str, folders: Folders) -> list[tuple[str, Row]]:
     if len(keys := dict.fromkeys(row["key"][:16] for _, row in found)) > 1:
         raise ValueError(f"the keys of {len(keys)} runs begin with {key!r}: {', '.join(list(keys)[:5])}")
     return found
-
-
-def _folder_of_key(key: str, runs: Path) -> Path | None:
-    try:
-        return run_folder(runs, key)
-    except ValueError:
-        return None
 
 
 def _about_folder(folder: Path | None) -> Iterable[tuple[str, str]]:
@@ -197,12 +183,11 @@ def _defaults(row: Row, runs: Path) -> dict[str, Any]:
 
 
 def _config_text(config: dict[str, Any], defaults: dict[str, Any]) -> str:
-    return "\n".join(f"{name} = {_value_text(value)}{_mark(name, value, defaults)}" for name, value in config.items())
-
-
-def _mark(name: str, value: Any, defaults: dict[str, Any]) -> str:
-    is_changed = name in defaults and _value_text(defaults[name]) != _value_text(value)
-    return f"  (default {_value_text(defaults[name])})" if is_changed else ""
+    lines = []
+    for name, text in ((name, _value_text(value)) for name, value in config.items()):
+        default = _value_text(defaults.get(name, text))
+        lines.append(f"{name} = {text}" + (f"  (default {default})" if default != text else ""))
+    return "\n".join(lines)
 
 
 def _value_text(value: Any) -> str:
@@ -246,7 +231,7 @@ def _differences(a: dict[int, Row], b: dict[int, Row], first: str, second: str) 
     sides = [next(iter(side.values())) for side in (a, b)]
     names = (*reading.LABELS, "protocol_version")
     facts = [{name: row[name] for name in names} | row["config"] for row in sides]
-    grid = _folding("differs in", first, second)
+    grid = grid_of("differs in", first, second)
     for name in dict.fromkeys((*facts[0], *facts[1])):
         values = [_value_text(side.get(name, "-")) for side in facts]
         if values[0] != values[1] and (name != "seed" or len(a) == len(b) == 1):
@@ -261,7 +246,7 @@ def _metric_grid(a: dict[int, Row], b: dict[int, Row]) -> Grid:
     rows_a, rows_b = list(a.values()), list(b.values())
     shared = sorted(a.keys() & b.keys())
     judged = ("95 % interval", f"p ({len(shared)} pairs)") if len(shared) > 1 else ()
-    grid = _folding("metric", f"first (n={len(a)})", f"second (n={len(b)})", "second - first", *judged)
+    grid = grid_of("metric", f"first (n={len(a)})", f"second (n={len(b)})", "second - first", *judged)
     for name in rows_a[0]["metrics"]:
         if all(name in row["metrics"] for row in (*rows_a, *rows_b)):
             means = [statistics.fmean(row["metrics"][name] for row in rows) for rows in (rows_a, rows_b)]

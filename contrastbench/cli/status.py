@@ -32,29 +32,20 @@ COLOURS = {"done": "green", "running": "cyan", "queued": "cyan", "killed": "yell
 
 
 @command("status")
-def show_status(
-    folders: Folders,
-    which: Which,
-    watch: Watch = False,
-) -> None:
+def show_status(folders: Folders, which: Which, watch: Watch = False) -> None:
     """Counts the states of all runs, per table; lists the runs at work, and when each was last heard of."""
     asked = which.read()
     with Live(console=console, transient=True) if watch else contextlib.nullcontext() as live:
         while True:
             queue = slurm_queue.read_queue()
             planned = planned_runs(asked, folders, slurm_queue.still_queued(queue), every_table=True)
-            shown = Group(*_status_parts(planned, queue, folders.runs))
+            at_work = [part for grid in _work_grids(planned) for part in ("", grid)]
+            shown = Group(status_grid(planned), *at_work, *_waiting_lines(planned, queue, folders.runs))
             if not live or not any(each.state.name in ("running", "queued") for each in planned):
                 break
             live.update(shown)
             time.sleep(WATCH_SECONDS)
     console.print(shown)
-
-
-def _status_parts(planned: Sequence[Planned], queue: slurm_queue.Queue | None, runs: Path) -> list[Grid | str]:
-    at_work = _work_grid(planned)
-    parts = [status_grid(planned), "", at_work] if at_work else [status_grid(planned)]
-    return [*parts, *_waiting_lines(planned, queue, runs)]
 
 
 def status_grid(planned: Sequence[Planned]) -> Grid:
@@ -73,22 +64,18 @@ def status_grid(planned: Sequence[Planned]) -> Grid:
     return grid
 
 
-def _work_grid(planned: Iterable[Planned]) -> Grid | None:
-    """A line for each run at work: its epoch, node, job and when it was last heard of. None if nothing is at work."""
+def _work_grids(planned: Iterable[Planned]) -> list[Grid]:
+    """A line for each run at work: its epoch, node, job and when it was last heard of; none if nothing is at work."""
     grid = Grid("run", "dataset", "method", "seed", "epoch", "node", "job", "last heard of", box=None)
     for each in planned:
         if each.state.name == "running" and each.state.claim:
-            claim = each.state.claim
+            claim, total = each.state.claim, getattr(each.run.config, "epochs", None)
             labels = (each.run.key[:8], each.run.dataset, each.run.method, str(each.run.seed))
+            last = Log(claim.folder).last_epoch()
+            epoch = "" if last is None else f"{last + 1}" + (f" of {total}" if total else "")
             where = (str(claim.owner.get("host", "?")), claim.owner.get("job") or "local")
-            grid.add_row(*labels, _epoch(each, claim.folder), *where, f"{claims.heartbeat_age(claim):.0f} s ago")
-    return grid if grid.row_count else None
-
-
-def _epoch(each: Planned, folder: Path) -> str:
-    last = Log(folder).last_epoch()
-    total = getattr(each.run.config, "epochs", None)
-    return "" if last is None else f"{last + 1}" + (f" of {total}" if total else "")
+            grid.add_row(*labels, epoch, *where, f"{claims.heartbeat_age(claim):.0f} s ago")
+    return [grid] if grid.row_count else []
 
 
 def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None, runs: Path) -> list[str]:
@@ -148,11 +135,15 @@ def _print_file(path: Path) -> None:
 
 def _follow(folder: Path) -> None:
     """Prints what the run adds to its curve and its log, until it ends."""
-    read = {folder / "metrics.jsonl": 0, folder / "log.txt": _size(folder / "log.txt")}
+
+    def size_of(path: Path) -> int:
+        return path.stat().st_size if path.exists() else 0
+
+    read = {folder / "metrics.jsonl": 0, folder / "log.txt": size_of(folder / "log.txt")}
     while True:
         at_work = states.state_of(folder, slurm_queue.still_queued()).name in ("running", "queued")
         for path, known in read.items():
-            if (size := _size(path)) > known:
+            if (size := size_of(path)) > known:
                 with open(path, "rb") as file:
                     file.seek(known)
                     whole, newline, _ = file.read(size - known).rpartition(b"\n")
@@ -164,15 +155,8 @@ def _follow(folder: Path) -> None:
         time.sleep(FOLLOW_SECONDS)
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 @command("cancel")
-def cancel_jobs(
-    folders: Folders,
-    which: WhichAtAnyScale,
-) -> None:
+def cancel_jobs(folders: Folders, which: WhichAtAnyScale) -> None:
     """Cancels the Slurm jobs of runs. What they saved stays, and `run` goes on from it."""
     meant = which.read().folders(folders.runs, complain)
     jobs, ended = _cancel([folder for folder in meant if not (folder / "row.json").exists()])

@@ -153,12 +153,17 @@ def _imports_of(node: ast.AST, package: str) -> Iterator[tuple[Import, str]]:
 def _path_of(module: str) -> Path | None:
     """Where the module's file is, over every folder that its package is spread over; the first wins."""
     package, *rest = module.split(".")
-    spec = importlib.util.find_spec(package) if package in PACKAGES else None
-    for root in (spec and spec.submodule_search_locations) or ():
-        for path in (Path(root, *rest).with_suffix(".py"), Path(root, *rest, "__init__.py")):
+    for root in package_folders(package) if package in PACKAGES else ():
+        for path in (root.joinpath(*rest).with_suffix(".py"), root.joinpath(*rest, "__init__.py")):
             if (rest or path.name == "__init__.py") and path.is_file():
                 return path
     return None
+
+
+def package_folders(package: str) -> list[Path]:
+    """The folders that a package is spread over."""
+    spec = importlib.util.find_spec(package)
+    return [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
 
 
 def _drop_texts(node: Any) -> None:

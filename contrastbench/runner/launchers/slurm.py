@@ -24,10 +24,10 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmiss
 
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import Job, Outcome, Watch, next_tasks, readiness, slurm_queue
+from contrastbench.runner.launchers.slurm_code import pin_code
 from contrastbench.runner.launchers.slurm_queue import Queue, QueuedTask, ask, place_of, read_queue, still_queued
 from contrastbench.runner.launchers.slurm_task import Task
 from contrastbench.runner.profiles import Profile
-from contrastbench.runner.snapshot import take_snapshot
 
 SUBMISSIONS, SNAPSHOTS = ".slurm", ".snapshots"  # below the runs folder
 POLL_SECONDS = 30.0  # squeue is asked this often, and more often in the first minutes
@@ -93,7 +93,7 @@ def max_array_size() -> int:
 def dry_run(jobs: Sequence[Job], profile: Profile, runs_folder: Path) -> Iterator[str]:
     """The scripts as they would be submitted, but for the jobs that they would wait for. Nothing is written."""
     left, most = list(jobs), max_array_size() or 1001  # Slurm's own
-    variables = {**take_snapshot(runs_folder / SNAPSHOTS, copy=False).environment(), **profile.variables}
+    variables = {**pin_code(runs_folder / SNAPSHOTS, copy=False), **profile.variables}
     while left:
         tasks, left = next_tasks(left, profile.task_size, most)
         yield Executor(runs_folder / SUBMISSIONS / "DRY-RUN", profile, len(tasks), variables).script()
@@ -122,7 +122,7 @@ class Front:
         self._most = self._size = max_array_size()  # tasks of an array, and of the next one
         if not self._most:
             raise ValueError("no Slurm answers here (`scontrol show config`); submit on a login node, or run locally")
-        self._variables = {**take_snapshot(runs_folder / SNAPSHOTS).environment(), **profile.variables}
+        self._variables = {**pin_code(runs_folder / SNAPSHOTS), **profile.variables}
         self._places: dict[Path, str] = {}
         self._seen: set[tuple[Path, str]] = set()  # what is believed in two looks: Slurm and NFS may lag
         self._again: Counter[Path] = Counter()
