@@ -23,7 +23,7 @@ from contrastbench.runner.devices import cores
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row, rows_digest
-from contrastbench.runner.vocabulary import SCALES
+from contrastbench.runner.vocabulary import SCALES, code_text
 from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import grouped
 from contrastbench.verdicts.verdict import is_finite
@@ -196,10 +196,10 @@ def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | Non
             files.write_bytes(path.parent / address, figures[name])
         inputs.append(_paper_input(evidence, {name: figures[name] for name in own}, links))
     summary = summary_figures({each.paper.name: each for each in papers})
-    commit = f"{git()['commit']}{' (changed)' if git()['dirty'] else ''}"
+    code = code_text(git(), versions())
     report = page.ReportInput(
         papers=inputs,
-        provenance={"commit": commit, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
+        provenance={"code": code, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
         figures={name: style.svg_bytes(figure) for name, figure in summary.items()},
         problems=[

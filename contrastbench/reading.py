@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contrastbench.runner import code
-from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.provenance import PROJECT, home
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
 from contrastbench.selection import Selection, read_targets
@@ -73,7 +73,7 @@ def _text(value: Any) -> str:
 def folders(
     runs_folder: str | os.PathLike[str] | None, results_folder: str | os.PathLike[str] | None
 ) -> tuple[Path, Path]:
-    runs = runs_folder or os.environ.get("CONTRASTBENCH_RUNS") or PROJECT / "runs"
+    runs = runs_folder or os.environ.get("CONTRASTBENCH_RUNS") or home() / "runs"
     shipped = results_folder or os.environ.get("CONTRASTBENCH_RESULTS") or PROJECT / "results"
     return Path(runs), Path(shipped)
 

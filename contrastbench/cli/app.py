@@ -20,7 +20,7 @@ from rich.segment import Segment
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.runner.provenance import PROJECT, git
+from contrastbench.runner.provenance import PROJECT, git, home
 
 app = typer.Typer(
     help="Reruns the published tables of contrastive learning and says, cell by cell, whether they hold.",
@@ -67,6 +67,11 @@ class Folders:
     runs: Path
     results: Path
 
+    @property
+    def report(self) -> Path:
+        """Where the page and the figures go: beside the rows that are shown, but not into what a wheel installed."""
+        return (home() / "results" if self.results == PROJECT / "results" else self.results) / "report"
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -78,8 +83,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def choose_folders(
     context: typer.Context,
-    runs: Annotated[Path, typer.Option(envvar="CONTRASTBENCH_RUNS", help="this machine's run folders")] = PROJECT
-    / "runs",
+    runs: Annotated[
+        Path | None, typer.Option(envvar="CONTRASTBENCH_RUNS", help="this machine's run folders; runs/ if not given")
+    ] = None,
     results: Annotated[
         Path, typer.Option(envvar="CONTRASTBENCH_RESULTS", help="the shipped rows, tables and figures")
     ] = PROJECT / "results",
@@ -90,7 +96,7 @@ def choose_folders(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="the version, and the commit")
     ] = False,
 ) -> None:
-    context.obj = Folders(runs.absolute(), results.absolute())
+    context.obj = Folders((runs or home() / "runs").absolute(), results.absolute())
     if data_root is not None:
         if not data_root.is_dir():
             complain(f"data root {data_root} is not a folder; give an existing one or none")

@@ -50,9 +50,15 @@ FIRST_PYTHON, AFTER_LAST_PYTHON = (3, 11), (3, 15)
 
 
 def _python() -> list[Check]:
-    fits, refused = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON, provenance.why_no_commit()
-    commit = refused or str(provenance.git()["commit"])[:12]
-    return [(fits, "Python 3.11 to 3.14", platform.python_version()), (not refused, "git", commit)]
+    fits = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON
+    return [(fits, "Python 3.11 to 3.14", platform.python_version()), _commit()]
+
+
+def _commit() -> Check:
+    if provenance.PROJECT == provenance.SUITE:
+        return None, "git", f"not needed: contrastbench {metadata.version('contrastbench')} is installed"
+    refused = provenance.why_no_commit()
+    return not refused, "git", refused or str(provenance.git()["commit"])[:12]
 
 
 MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch_geometric"}  # where the names differ
@@ -91,7 +97,7 @@ def _disk(folders: Folders) -> list[Check]:
     root = os.environ.get("CONTRASTBENCH_DATA")
     found = root or "not set: embedded sets, else downloads"
     checks: list[Check] = [(True if root else None, "CONTRASTBENCH_DATA", found)]
-    for name, folder in (("runs", folders.runs), ("results", folders.results)):
+    for name, folder in (("runs", folders.runs), ("report", folders.report)):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free / 1e9
         writable = os.access(there, os.W_OK)

@@ -15,6 +15,7 @@ from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain, complain_of, console
 from contrastbench.cli.options import Seeds, Settings, WhichAtAnyScale
 from contrastbench.runner import files
+from contrastbench.runner.provenance import SUITE
 from contrastbench.runner.rows import run_folders, sort_key
 from contrastbench.runner.states import state_of
 from contrastbench.runner.vocabulary import canonical_json
@@ -125,8 +126,12 @@ def verify_results(folders: Folders) -> None:
     runs, results = folders.runs, folders.results
     if not any(results.glob("*/rows.jsonl")):
         raise ValueError(f"no results in {results}: no PAPER/rows.jsonl is there")
-    problems = shipping.stale_results(results)
-    console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
+    problems: list[str] = []
+    if results == SUITE / "results":
+        console.print("shipped rows, tables and figures: not checked, which needs a checkout of the repository")
+    else:
+        problems += shipping.stale_results(results)
+        console.print(f"shipped rows, tables and figures: {len(problems) or 'no'} problems")
     for name in papers.names():
         evidence = gather(papers.paper(name), runs, results)
         agreed = agreement(evidence)

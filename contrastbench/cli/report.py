@@ -107,7 +107,7 @@ def plot_rows(
 
     selection = select(target)
     evidence = gather(selection.paper, folders.runs, folders.results)
-    folder = folders.results / "report" / "figures" / selection.paper.name
+    folder = folders.report / "figures" / selection.paper.name
     if x is None:
         if out and out.suffix in (".svg", ".pdf", ".png"):
             raise ValueError(f"--out {out} is one file, and without --x there are several; give a folder, or --x")
@@ -131,7 +131,7 @@ def write_report(
     from contrastbench.drawing import write_page
     from contrastbench.evidence import gather
 
-    path = out or folders.results / "report" / "index.html"
+    path = out or folders.report / "index.html"
     while True:
         evidence = [gather(papers.paper(name), folders.runs, folders.results) for name in papers.names()]
         again = watch and any(each.states["running"] + each.states["queued"] for each in evidence)

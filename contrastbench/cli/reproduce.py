@@ -16,6 +16,7 @@ import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
+import contrastbench
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, console, grid_of
 from contrastbench.cli.claims import OUTCOMES, TELLING, claim_line
@@ -25,7 +26,6 @@ from contrastbench.cli.plan import duration, layout_for, planned_runs
 from contrastbench.planning import metrics_missing, prices
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
-from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.states import folder_of
 from contrastbench.runner.vocabulary import Run, chain
 from contrastbench.selection import Targets as AskedFor
@@ -124,7 +124,7 @@ def _print_cells(place: Place, names: Container[str], folders: Folders) -> None:
 
 def _read_or_summarise(names: Sequence[str], asked: AskedFor, folders: Folders) -> dict[str, Any]:
     """Writes the page and returns what the rows say, per paper. If nothing changed since the last time, reads that."""
-    kept, page = (folders.results / "report" / name for name in ("screen.json", "index.html"))
+    kept, page = (folders.report / name for name in ("screen.json", "index.html"))
     digest = _digest(names, asked, folders)
     try:
         summary = files.read_object(kept)
@@ -153,7 +153,7 @@ def _sources(names: Sequence[str], folders: Folders) -> Iterator[Path]:
         yield from sorted((folders.runs / name).glob("*/row.json"))
         yield from sorted(path for path in papers.paper(name).folder.iterdir() if path.is_file())
         yield from sorted((folders.results / name).glob("rows*.jsonl"))
-    yield from sorted(path for path in (PROJECT / "contrastbench").rglob("*") if path.suffix in SUFFIXES)
+    yield from sorted(path for path in Path(contrastbench.__file__).parent.rglob("*") if path.suffix in SUFFIXES)
 
 
 def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Path) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _print_screen(
         what = f"{each.state.name}: {each.run.dataset} {each.run.method}, contrastbench show {each.run.key[:12]}"
         lines.append(Text(what, "red"))
     lines.append(Text(_of_numbers(summary["numbers"])))
-    page = folders.results / "report" / "index.html"
+    page = folders.report / "index.html"
     follow = [
         f"report: {page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page}",
         "next:   contrastbench claims",

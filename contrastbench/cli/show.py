@@ -20,6 +20,7 @@ from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row
 from contrastbench.runner.states import run_of
+from contrastbench.runner.vocabulary import code_text
 from contrastbench.selection import KEY, read_targets, run_folder, select
 
 FORMATS = ("table", "csv", "json")
@@ -169,7 +170,7 @@ def _about_rows(known: Sequence[tuple[str, Row]], runs: Path) -> Iterable[tuple[
         yield "attempts", f"{row['attempt']}, resumed {row['resumes']} times, by the {row['launcher']} launcher"
         yield "machine", f"{row['device']}, {row['host']['machine']}, {row['threads']} threads"
         yield "cost", f"{row['seconds']} s, {row['peak_mb']} MB; finished {row['finished']}"
-        yield "code", f"{row['git']['commit']}{' with changes' * bool(row['git']['dirty'])}"
+        yield "code", code_text(row["git"], row["versions"])
         yield "packages", ", ".join(f"{name} {version}" for name, version in row["versions"].items())
         yield "data", ", ".join(f"{name} {sha256[:16]}" for name, sha256 in row["data"].items()) or "none read"
 

@@ -35,6 +35,7 @@ from contrastbench.report.layout import (
 )
 from contrastbench.report.style import GRID, INK, look, looks
 from contrastbench.runner import files
+from contrastbench.runner.vocabulary import code_text
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, count_numbers, grouped
 from contrastbench.verdicts.claims import Judged, count_outcomes
 from contrastbench.verdicts.published import Published
@@ -372,10 +373,10 @@ class Details:
 
     def _origin(self, row: Row) -> int:
         """The number of this commit, machine and set of packages in the list of all that occur."""
-        git, host = row.get("git") or {}, row.get("host") or {}
-        commit = f"commit {str(git.get('commit'))[:10]}" + (" with local changes" if git.get("dirty") else "")
-        versions = ", ".join(f"{name} {version}" for name, version in (row.get("versions") or {}).items())
-        text = "; ".join([commit, f"{row.get('device')} on {host.get('cpu')} ({host.get('machine')})", versions])
+        host, packages = row.get("host") or {}, row.get("versions") or {}
+        code = code_text(row.get("git") or {}, packages)
+        versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+        text = "; ".join([code, f"{row.get('device')} on {host.get('cpu')} ({host.get('machine')})", versions])
         return self.origins.setdefault(text, len(self.origins))
 
     def add_chart(self, table: JoinedTable) -> int | None:

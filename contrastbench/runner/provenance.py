@@ -13,7 +13,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[2]
+SUITE = Path(__file__).resolve().parents[1] / "suite"  # a wheel's papers, published numbers, shipped rows and profiles
+PROJECT = SUITE if SUITE.is_dir() else SUITE.parents[1]
+
+
+def home() -> Path:
+    """The folder that runs/ and results/report/ are written in: CONTRASTBENCH_HOME, the checkout, or where one works.
+
+    What a wheel installed is not written to.
+    """
+    return Path(os.environ.get("CONTRASTBENCH_HOME") or (Path() if PROJECT == SUITE else PROJECT)).absolute()
 
 
 @cache
@@ -31,6 +40,8 @@ def git() -> dict[str, Any]:
 
 def why_no_commit() -> str:
     """Why git tells no commit of this checkout, with what helps; empty where it tells one."""
+    if PROJECT == SUITE:
+        return "this is an installed package; clone the repository"
     try:
         _git("rev-parse", "HEAD")
     except OSError:
@@ -43,6 +54,8 @@ def why_no_commit() -> str:
 
 
 def _git(*arguments: str) -> str:
+    if PROJECT == SUITE:
+        raise FileNotFoundError("an installed package is no checkout, though it may lie in one")
     return subprocess.run(
         ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True
     ).stdout.strip()

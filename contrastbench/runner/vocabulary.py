@@ -206,3 +206,10 @@ def chain(runs: Iterable[Run]) -> dict[str, Run]:
             placed |= {key: need for key, need in chain(run.needs.values()).items() if key not in placed}
             placed[run.key] = run
     return placed
+
+
+def code_text(git: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """The commit that a row names, and whether it was changed; the version where there is no commit."""
+    if git.get("commit"):
+        return f"commit {git['commit'][:12]}{' with changes' * bool(git.get('dirty'))}"
+    return f"version {versions.get('contrastbench', 'unknown')}"

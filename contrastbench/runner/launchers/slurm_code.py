@@ -52,6 +52,8 @@ def _sources() -> dict[str, Path]:
     for package, root in [(name, root) for name in PACKAGES for root in package_folders(name)]:
         for path in sorted(root.rglob("*")):
             name = f"{package}/{path.relative_to(root)}"
+            if name.startswith("contrastbench/suite/"):
+                continue  # a wheel's papers are packages of their own
             if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in name.split("/")):
                 found.setdefault(name, path)
     return found
