@@ -350,6 +350,15 @@ def test_all_actions_count_the_item_of_the_test(tmp_path, monkeypatch):
     assert ranks[0] < 50 and ranks[1] == 100
 
 
+def test_training_and_validation_count_the_item_before_that_of_the_test(tmp_path, monkeypatch):
+    (tmp_path / "few.txt").write_text("1 1 8 9\n2 2 9 8\n3 1 9 8\n")
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    batches.read_interactions.cache_clear()
+    kinds = [Count("few", actions=actions) for actions in ("training", "before_test")]
+    training, before_test = (result(each)["test_mrr_excluded_percent"] for each in kinds)
+    assert training < 50 < before_test
+
+
 def test_similar_items_by_counts_equal_their_formula():
     sequences = [np.array([1, 2, 3]), np.array([2, 3]), np.array([3, 1, 1, 4]), np.array([6])]
     best, score = coserec.by_counts(sequences, items=6)

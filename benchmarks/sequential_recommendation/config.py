@@ -101,5 +101,5 @@ class Count:
     dataset: str = "LastFM"
     users: int = setting(0, "[0, inf)")
     method: str = setting("popularity", ("popularity", "transitions"))  # or: what came right after the last item
-    # The actions that are counted: the training ones, or the held-out ones of validation and test too.
-    actions: str = added("training", ("training", "all"))
+    # The actions that are counted: the training ones, those of validation too, or those of the test too.
+    actions: str = added("training", ("training", "before_test", "all"))

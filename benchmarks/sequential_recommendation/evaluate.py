@@ -46,7 +46,7 @@ def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log:
     log.selected_by("nothing to select")
     split = Split(data)
     histories, targets = split.questions("test")
-    counted = data.sequences if config.actions == "all" else split.training
+    counted = {"training": split.training, "before_test": histories, "all": data.sequences}[config.actions]
     if config.method == "popularity":
         popular = popularity(counted, data.items)
 

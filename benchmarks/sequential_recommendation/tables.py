@@ -101,7 +101,8 @@ PRETRAINED_AT: dict[str, Changes] = {
 }
 COUNTED: dict[str, Changes] = {
     "PopRec": {"method": "popularity"},
-    # Declared after PopRec's first row on LastFM, to find out why it is below print.
+    # Both declared after PopRec's first row on LastFM, to find out why it is below print.
+    "PopRec, training and validation": {"method": "popularity", "actions": "before_test"},
     "PopRec, all actions": {"method": "popularity", "actions": "all"},
     "Transitions": {"method": "transitions"},
 }
