@@ -16,6 +16,10 @@ OVER_LIGHTGCN = {
 # and schemas at quick scale had been seen, and a few of retrieval; none of beta.
 # fmt: off
 CLAIMS = [
+    *named_after("9d282c3", [
+        Greater("lightgcn_over_popularity", "LightGCN beats recommending what is popular.", "this suite", MAIN, RECALL,
+                matters=2.0, method="LightGCN", over="popularity", ours=True),
+    ]),
     *named_after("cd5a67c", [
         *(Greater(method.lower().partition("-")[0], f"{method} improves LightGCN.", where, MAIN, RECALL, matters=0.5,
                   method=method, over="LightGCN") for method, where in OVER_LIGHTGCN.items()),

@@ -60,4 +60,7 @@ CLAIMS = named_after("3ccc134", [
     Equal("jpeg_copy", "Encoding the photographs in JPEG once more costs SimCLR nothing.", "this suite",
           ("photographs_copy/lite",), LINEAR, matters=1.0, method="SimCLR, encoded once more", over="SimCLR",
           ours=True),
+]) + named_after("9d282c3", [
+    Greater("simclr_learns", "SimCLR beats the untrained encoder that it starts from.", "this suite", MAIN, LINEAR,
+            matters=2.0, method="SimCLR", over="untrained", ours=True),
 ])

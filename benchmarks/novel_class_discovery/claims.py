@@ -44,4 +44,12 @@ CLAIMS = named_after("3ccc134", [
             ours=True),
     Equal("paper_or_code", "Following the paper or its code makes no difference.", "this suite", ("variants/quick",),
           TRAIN, matters=3.0, method="NCL (clean)", over="NCL (as_code, clean)", ours=True),
+]) + named_after("9d282c3", [
+    Greater("known_classes_teach",
+            "Known classes teach: k-means finds novel ones better in stage 2's features than in an untrained net's.",
+            "this suite", MAIN, TRAIN, matters=2.0, method="k-means, stage 2", over="k-means, untrained", ours=True),
+    Greater("too_many_neighbours", "Six times as many neighbours as published cost much.", "this suite", ("k/quick",),
+            TRAIN, matters=5.0, method=f"{WHOLE}, k=50", over=f"{WHOLE}, k=300", ours=True),
+    Greater("uno_known", "UNO tells known classes apart better than NCL.", "this suite", MAIN, KNOWN, matters=0.3,
+            method="UNO", over="NCL", ours=True),
 ])

@@ -2,7 +2,7 @@
 
 from contrastbench.verdicts.claims import Curve, Greater, named_after
 
-STS, TRANSFER = "test_sts_average_x100", "test_transfer_average_percent"
+STS, TRANSFER, LEE = "test_sts_average_x100", "test_transfer_average_percent", "test_lee_pearson_x100"
 UNSUPERVISED, SUPERVISED = "unsupervised SimCSE", "supervised SimCSE"
 QT = ("transfer/paper", "transfer/lite")
 
@@ -43,4 +43,9 @@ CLAIMS = named_after("3ccc134", [
           ("hard_weight/paper", "hard_weight/lite"), STS, matters=1.0, x="hard_weight", line="", shape="flat"),
     Greater("selection", "Choosing the checkpoint on STS-B's development part raises the number.", "this suite",
             ("selection/lite",), STS, matters=1.0, method="best on STS-B dev", over="last step", ours=True),
+]) + named_after("9d282c3", [
+    Greater("tfidf_on_documents", "On Lee's documents TF-IDF beats Quick-Thoughts of a few thousand sentences.",
+            "this suite", ("transfer/quick",), LEE, matters=5.0, method="TF-IDF", over="QT (biased)", ours=True),
+    Greater("words_on_documents", "On Lee's documents the mean of word vectors beats it too.", "this suite",
+            ("transfer/quick",), LEE, matters=5.0, method="mean word vector", over="QT (biased)", ours=True),
 ])

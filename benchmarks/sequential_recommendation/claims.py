@@ -36,4 +36,9 @@ CLAIMS = named_after("3ccc134", [
     Equal("clean_negatives", "Never drawing the item of the test as a negative makes no difference.", "this suite",
           ("negatives/paper", "negatives/quick"), HR, matters=0.5, method="SASRec, clean negatives", over="SASRec",
           ours=True),
+]) + named_after("9d282c3", [
+    Greater("cl4srec_over_poprec", "CL4SRec beats recommending what is popular.", "CL4SRec", MAIN, HR, matters=1.0,
+            method="CL4SRec", over="PopRec"),
+    Greater("cl4srec_over_transitions", "CL4SRec beats counting what came right after the last item.", "this suite",
+            MAIN, HR, matters=1.0, method="CL4SRec", over="Transitions", ours=True),
 ])
