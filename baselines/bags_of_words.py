@@ -30,15 +30,20 @@ def lsa(texts: Sequence[Sequence[str]], vocabulary: Vocabulary, width: int, rand
     return lambda sentences: _unit(_counts(words_of_each(sentences), vocabulary) @ _diagonal(weights)) @ directions
 
 
-def word_vector_mean(texts: Sequence[Sequence[str]], vocabulary: Vocabulary, width: int, random_state: int) -> Embed:
-    """The mean of a sentence's word vectors, which are factors of the positive pointwise mutual information.
+def word_vectors(texts: Sequence[Sequence[str]], vocabulary: Vocabulary, width: int, random_state: int) -> np.ndarray:
+    """float32 [V, ``width``]: factors of the positive pointwise mutual information of words and their contexts.
 
     Source: Levy and Goldberg 2014; the vectors are U * sqrt(S).
     """
     from sklearn.utils.extmath import randomized_svd
 
     left, singular, _ = randomized_svd(_ppmi(texts, vocabulary), width, random_state=random_state)
-    vectors = (left * np.sqrt(singular)).astype(np.float32)
+    return (left * np.sqrt(singular)).astype(np.float32)
+
+
+def word_vector_mean(texts: Sequence[Sequence[str]], vocabulary: Vocabulary, width: int, random_state: int) -> Embed:
+    """The mean of a sentence's word vectors."""
+    vectors = word_vectors(texts, vocabulary, width, random_state)
 
     def embed(sentences: Sequence[str]) -> np.ndarray:
         counts = _counts(words_of_each(sentences), vocabulary)

@@ -119,14 +119,14 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(change, tmp_path):
 
 def test_training_stops_when_the_validation_score_stays_and_the_best_epoch_is_tested(monkeypatch):
     scores = iter([3.0, 5.0, 5.0, 4.0, 4.5, 9.0])
-    rank = sasrec.rank
+    rank = sasrec.rank_next_items
 
     def given(encoder, task, part, *arguments):
         if part == "validation":
             return {"validation_ndcg20_zeroed_percent": next(scores)}
         return rank(encoder, task, part, *arguments)
 
-    monkeypatch.setattr(sasrec, "rank", given)
+    monkeypatch.setattr(sasrec, "rank_next_items", given)
     epochs: list[int] = []
     log = Log(watch=lambda line: epochs.append(line["epoch"]) if "epoch" in line else None)
     config = dataclasses.replace(TINY, epochs=9, patience=3)

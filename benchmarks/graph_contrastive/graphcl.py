@@ -6,35 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.model import Learner
 from contrastbench.data.graph_batches import GraphBatch
 from contrastbench.data.graph_views import KINDS, Plain, augmented
 from contrastbench.data.graphs import GraphSet
-from contrastbench.encoders.gin import GIN, xavier
+from contrastbench.encoders.gin import ProjectedGIN
 from contrastbench.losses.graph import graphcl
 from contrastbench.losses.nce import info_nce
 from contrastbench.randomness import generator, random_state
 
 LOSSES = {"graphcl": graphcl, "graphcl_info_nce": info_nce}  # the second has the positive in the denominator
-
-
-class Projected(nn.Module):
-    """GraphCL's model: an encoder and a head of two layers on the pooled graph."""
-
-    def __init__(self, features: int, config: Config, rng: torch.Generator) -> None:
-        super().__init__()
-        self.encoder = GIN(features, hidden=config.hidden, layers=config.layers)
-        width = self.encoder.dimensions
-        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-        xavier(self, rng)
-
-    def forward(self, batch: GraphBatch) -> Tensor:
-        """[G, D]."""
-        return self.head(self.encoder(batch)[0])
 
 
 def learner(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
@@ -43,7 +27,9 @@ def learner(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], s
         raise ValueError(f"augmentation must be one of {', '.join(KINDS)}, got {config.augmentation!r}")
     if config.augmented_views not in (1, 2):
         raise ValueError(f"augmented_views must be 1 or 2, got {config.augmented_views}")
-    model = Projected(graphs.features.shape[1], config, generator(seed, "weights")).to(device)
+    model = ProjectedGIN(
+        graphs.features.shape[1], hidden=config.hidden, layers=config.layers, rng=generator(seed, "weights")
+    ).to(device)
     plain = [Plain.of(graphs, batch.graphs.numpy()) for batch in fixed_batches]
     on_device = [batch.to(device) for batch in fixed_batches]
 

@@ -5,38 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from baselines.next_item import Transitions, popularity
 from benchmarks.sequential_recommendation.batches import read_interactions
 from benchmarks.sequential_recommendation.config import Count
-from contrastbench.data.interactions import PADDING, Split, pad_left
-from contrastbench.encoders.sequences import SequenceEncoder
+from contrastbench.data.interactions import Split
 from contrastbench.evaluation.ranking import ranking_metrics
 from contrastbench.runner import Checkpoint, Log
-
-
-@torch.no_grad()
-def rank(
-    encoder: SequenceEncoder,
-    split: Split,
-    part: str,
-    rules: tuple[str, ...],
-    device: str,
-    ranks: dict[str, Tensor] | None = None,
-) -> dict[str, float]:
-    """The metrics of "validation" or "test"; ``ranks`` takes up each user's."""
-    histories, targets = split.questions(part)
-    rows = pad_left(histories, encoder.longest)
-    encoder.eval()
-
-    def scores_of(users: np.ndarray) -> Tensor:
-        some = torch.from_numpy(rows[users])
-        trimmed = some[:, (some != PADDING).any(dim=0)]
-        return encoder.scores(encoder.last(trimmed.to(device)))
-
-    return ranking_metrics(scores_of, histories, targets, split=part, rules=rules, ranks=ranks)
 
 
 def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from benchmarks.sequential_recommendation.batches import read_interactions
 from benchmarks.sequential_recommendation.config import Released
-from benchmarks.sequential_recommendation.evaluate import rank
 from contrastbench.data import data_root
 from contrastbench.data.interactions import Split
 from contrastbench.encoders.sequences import SequenceEncoder
-from contrastbench.evaluation.ranking import RULES
+from contrastbench.evaluation.ranking import RULES, rank_next_items
 from contrastbench.runner import Checkpoint, Log
 
 ORIGIN = "output/ or reproduce/ of salesforce/ICLRec, YChen1993/CoSeRec and RUCAIBox/CIKM2020-S3Rec have such files"
@@ -38,7 +37,7 @@ def rank_by_weights(config: Released, *, seed: int, device: str, checkpoint: Che
     encoder = read_weights(config, data.items, log).to(device)
     log.selected_by("by the weights' authors")
     ranks: dict[str, Tensor] = {}
-    metrics = rank(encoder, Split(data), "test", RULES, device, ranks)
+    metrics = rank_next_items(encoder, Split(data), "test", RULES, device, ranks)
     checkpoint.keep(encoder=encoder, ranks=ranks)
     return metrics
 

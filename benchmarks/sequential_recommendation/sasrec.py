@@ -12,10 +12,9 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 from benchmarks.sequential_recommendation import iclrec
 from benchmarks.sequential_recommendation.batches import VIEWS, WHOLE, Task, load_task
 from benchmarks.sequential_recommendation.config import Train
-from benchmarks.sequential_recommendation.evaluate import rank
 from contrastbench import losses
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder, sequence_encoder
-from contrastbench.evaluation.ranking import RULES
+from contrastbench.evaluation.ranking import RULES, rank_next_items
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
@@ -50,7 +49,7 @@ def train(config: Train, *, seed: int, device: str, checkpoint: Checkpoint, log:
         encoder.load_state_dict(best["state"])
     log.selected_by(f"best epoch by validation {config.selection}" if best else "last epoch")
     ranks: dict[str, Tensor] = {}
-    found = rank(encoder, task.split, "test", RULES, device, ranks)
+    found = rank_next_items(encoder, task.split, "test", RULES, device, ranks)
     checkpoint.keep(encoder=encoder, ranks=ranks, items=list(task.split.data.ids))
     return {**found, "selected_epoch": best.get("epoch", config.epochs - 1) + 1}
 
@@ -183,7 +182,7 @@ def keep_best(
 ) -> dict[str, float]:
     """Keeps the weights if their validation score is the best so far; of equals, the first. Returns the score."""
     rule = config.selection.partition("_")[2]
-    found = rank(encoder, task.split, "validation", (rule,), device)
+    found = rank_next_items(encoder, task.split, "validation", (rule,), device)
     name = f"validation_{config.selection}_percent"
     if not best or found[name] > best["score"]:
         state = {key: value.detach().cpu().clone() for key, value in encoder.state_dict().items()}

@@ -19,11 +19,11 @@ from torch.nn.functional import cross_entropy, logsigmoid
 
 from benchmarks.sequential_recommendation.batches import VIEWS, Task, load_task
 from benchmarks.sequential_recommendation.config import Train
-from benchmarks.sequential_recommendation.evaluate import rank
 from benchmarks.sequential_recommendation.sasrec import build, contrastive, loss_of
 from benchmarks.sequential_recommendation.tables import METHODS
 from contrastbench.data.interactions import PADDING, pad_left
 from contrastbench.encoders.sequences import SequenceEncoder
+from contrastbench.evaluation.ranking import rank_next_items
 from contrastbench.randomness import generator
 from contrastbench.timing import Line, measure, seconds_in_turns
 from contrastbench.training import TrainingStep
@@ -141,7 +141,7 @@ def ranking(task: Task) -> dict[str, Callable[[], object]]:
             places.append((order == wanted[users, None]).int().argmax(dim=1))
         return torch.cat(places)
 
-    return {OURS: lambda: rank(encoder, task.split, "test", ("zeroed",), "cpu"), FORMULAS: formulas}
+    return {OURS: lambda: rank_next_items(encoder, task.split, "test", ("zeroed",), "cpu"), FORMULAS: formulas}
 
 
 if __name__ == "__main__":

@@ -97,6 +97,21 @@ class Discriminator(nn.Module):
         return self.block(x) + self.shortcut(x)
 
 
+class ProjectedGIN(nn.Module):
+    """GraphCL's model: an encoder and a head of two layers on the pooled graph, with weights from ``rng``."""
+
+    def __init__(self, features: int, *, hidden: int, layers: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.encoder = GIN(features, hidden=hidden, layers=layers)
+        width = self.encoder.dimensions
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        xavier(self, rng)
+
+    def forward(self, batch: GraphBatch) -> Tensor:
+        """[G, D]."""
+        return self.head(self.encoder(batch)[0])
+
+
 def xavier(model: nn.Module, rng: torch.Generator) -> None:
     """Draws every linear layer's weights (Glorot, uniform) from ``rng``; biases become 0. As InfoGraph's init_emb."""
     for module in model.modules():

@@ -21,8 +21,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contrastbench.data.interactions import PADDING, Split, pad_left
+from contrastbench.encoders.sequences import SequenceEncoder
+
 RULES = ("zeroed", "unmasked", "excluded")
 CUTS = (5, 10, 20)
+
+
+@torch.no_grad()
+def rank_next_items(
+    encoder: SequenceEncoder,
+    split: Split,
+    part: str,
+    rules: tuple[str, ...],
+    device: str,
+    ranks: dict[str, Tensor] | None = None,
+) -> dict[str, float]:
+    """The metrics of an encoder on "validation" or "test"; ``rules`` and ``ranks`` as in :func:`ranking_metrics`."""
+    histories, targets = split.questions(part)
+    rows = pad_left(histories, encoder.longest)
+    encoder.eval()
+
+    def scores_of(users: np.ndarray) -> Tensor:
+        some = torch.from_numpy(rows[users])
+        trimmed = some[:, (some != PADDING).any(dim=0)]
+        return encoder.scores(encoder.last(trimmed.to(device)))
+
+    return ranking_metrics(scores_of, histories, targets, split=part, rules=rules, ranks=ranks)
 
 
 def ranking_metrics(

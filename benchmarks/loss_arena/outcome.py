@@ -1,0 +1,55 @@
+"""What the arena's rows say: each loss against NT-Xent on each data set, in pairs by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from benchmarks.loss_arena.tables import BASELINE, METRICS, metric_of
+from contrastbench.verdicts.statistics import Interval, paired, summarise, t_interval
+
+Row = dict[str, Any]
+SCALES = ("smoke", "quick", "lite")
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Against:
+    """A loss on a data set; its differences to NT-Xent are taken over the seeds that both have."""
+
+    dataset: str
+    method: str
+    mean: float
+    seeds: int
+    difference: float
+    interval: Interval | None  # 95 % of the difference; None below two pairs
+    is_real: bool  # the interval of all losses of the data set together (Bonferroni) leaves 0 out
+
+
+def against_baseline(rows: Iterable[Row]) -> list[Against]:
+    """Every loss on every data set, NT-Xent too, whose difference is 0; of rows of one scale, the greatest there is."""
+    done = [row for row in rows if row["status"] == "done" and row["scale"] in SCALES]
+    scale = max((row["scale"] for row in done), key=SCALES.index, default="")
+    values: dict[str, dict[str, dict[int, float]]] = {}  # data set -> method -> seed -> value
+    for row in sorted(done, key=lambda row: list(METRICS).index(row["stage"])):
+        if row["scale"] == scale:
+            value = row["metrics"][metric_of(row["stage"], scale)]
+            values.setdefault(row["dataset"], {}).setdefault(row["method"], {})[row["seed"]] = value
+    return [
+        _against(dataset, method, by_seed, methods[BASELINE], len(methods) - 1)
+        for dataset, methods in values.items()
+        for method, by_seed in methods.items()
+        if BASELINE in methods
+    ]
+
+
+def _against(
+    dataset: str, method: str, by_seed: Mapping[int, float], baseline: Mapping[int, float], comparisons: int
+) -> Against:
+    pairs = {seed: value - baseline[seed] for seed, value in by_seed.items() if seed in baseline}
+    together = t_interval(summarise([*pairs.values()]), 1 - (1 - LEVEL) / max(1, comparisons))
+    is_real = method != BASELINE and together is not None and together.excludes_zero()
+    found = paired(pairs)
+    return Against(dataset, method, fmean(by_seed.values()), len(by_seed), found.mean, found.interval, is_real)
