@@ -1,4 +1,4 @@
-"""Draws a paper's figures and writes the HTML page, from what was evidence."""
+"""Draws a paper's figures and writes the report's HTML pages."""
 
 from __future__ import annotations
 
@@ -185,29 +185,38 @@ def side_by_side(make: Callable[[Evidence], Made], papers: Sequence[Evidence]) -
 
 
 def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | None = None) -> Path:
-    """Writes the report and returns its path. Figures of tables are files beside it, which the page links to."""
-    drawn = side_by_side(_figures_of_page, papers)
-    inputs = []
-    for evidence, figures in zip(papers, drawn, strict=True):
-        own = [name for name in _own_figures(evidence.paper) if len(figures.get(name, b"")) in range(1, MOST_BYTES)]
-        links = {name: f"figures/{evidence.paper.name}/{name}.svg" for name in figures if name not in own}
-        for name, address in links.items():
-            (path.parent / address).parent.mkdir(parents=True, exist_ok=True)
-            files.write_bytes(path.parent / address, figures[name])
-        inputs.append(_paper_input(evidence, {name: figures[name] for name in own}, links))
-    summary = summary_figures({each.paper.name: each for each in papers})
+    """Writes the report's summary, and beside it a page a paper with its figures; returns the summary's path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pages = side_by_side(partial(_write_paper, path=path, reload_seconds=reload_seconds), papers)
     code = code_text(git(), versions())
-    report = page.ReportInput(
-        papers=inputs,
+    notes = [line for each in papers for line in (*each.problems, *(f"{each.paper.name}: {n}" for n in each.notes))]
+    summary = page.Summary(
+        papers=pages,
         provenance={"code": code, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
-        figures={name: style.svg_bytes(figure) for name, figure in summary.items()},
-        problems=[
-            line for each in papers for line in (*each.problems, *(f"{each.paper.name}: {note}" for note in each.notes))
-        ],
+        figures={
+            name: style.svg_bytes(figure)
+            for name, figure in summary_figures({each.paper.name: each for each in papers}).items()
+        },
+        problems=notes,
         reload_seconds=reload_seconds,
     )
-    return page.build(report, path)
+    files.write_text(path, page.index_page(summary))
+    return path
+
+
+def _write_paper(evidence: Evidence, path: Path, reload_seconds: int | None) -> page.PaperPage:
+    """Writes a paper's page beside ``path``; a figure of a table is a file that the page links to."""
+    figures = _figures_of_page(evidence)
+    own = [name for name in _own_figures(evidence.paper) if len(figures.get(name, b"")) in range(1, MOST_BYTES)]
+    links = {name: f"figures/{evidence.paper.name}/{name}.svg" for name in figures if name not in own}
+    (path.parent / "figures" / evidence.paper.name).mkdir(parents=True, exist_ok=True)
+    for name, address in links.items():
+        files.write_bytes(path.parent / address, figures[name])
+    shown = _paper_input(evidence, {name: figures[name] for name in own}, links)
+    made = page.paper_page(shown, path.name, reload_seconds)
+    files.write_text(path.parent / made.address, made.html)
+    return dataclasses.replace(made, html="")  # it is written; another process need not carry it here
 
 
 def _paper_input(evidence: Evidence, figures: dict[str, bytes], links: dict[str, str]) -> page.PaperInput:
@@ -215,7 +224,7 @@ def _paper_input(evidence: Evidence, figures: dict[str, bytes], links: dict[str,
     paper = evidence.paper
     shown = [table for table in evidence.tables if table.scale == "paper" or table in evidence.measured]
     shown += own_tables(evidence)
-    shown.sort(key=lambda table: table.scale == "smoke")  # its numbers mean nothing, so they come last
+    shown.sort(key=lambda table: (not table.has_rows, table.scale == "smoke"))  # a smoke run's numbers mean nothing
     return page.PaperInput(
         *(paper.name, paper.title, shown, evidence.here),
         states=evidence.states,

@@ -314,7 +314,8 @@ def test_the_page_draws_what_rows_made_here_change_and_takes_the_rest_as_committ
     def page(with_here):
         drawn.clear()
         evidence = gather(papers.paper("toy"), runs if with_here else None, results)
-        return drawing.write_page([evidence], tmp_path / "page.html").read_text().count('href="figures/toy/')
+        drawing.write_page([evidence], tmp_path / "index.html")
+        return (tmp_path / "toy.html").read_text().count('href="figures/toy/')
 
     assert 0 < page(with_here=False) < page(with_here=True) and drawn == ["main"], "training curves are here alone"
     page(with_here=False)

@@ -125,9 +125,9 @@ def plot_rows(
 def write_report(
     folders: Folders,
     watch: Watch = False,
-    out: Annotated[Path | None, typer.Option(help="the page's file; results/report/index.html if not given")] = None,
+    out: Annotated[Path | None, typer.Option(help="the summary's file; results/report/index.html if not given")] = None,
 ) -> None:
-    """Writes one HTML page with every table, verdict, figure and run, your own among them. It needs no server."""
+    """Writes HTML pages, a summary and one a paper, with every table, figure and run, your own too. No server needed."""
     from contrastbench.drawing import write_page
     from contrastbench.evidence import gather
 

@@ -1,7 +1,8 @@
-"""The report: one self-contained page that works from a file, without a server or a network.
+"""The report: a page that sums up, and one for each paper. They work from files, without a server or a network.
 
-``drawing`` assembles a ``ReportInput`` and calls ``build(report, path)``. With ``--watch`` it does so again whenever
-new rows have come, and sets ``reload_seconds``, so that an open page reloads itself. Cells and curves travel as JSON.
+``paper_page`` renders a paper's page and returns what the summary says of it; ``index_page`` renders the summary. With
+``--watch`` both are written anew whenever new rows have come, and an open page reloads itself. Cells and curves travel
+as JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from contrastbench.report.layout import (
     words,
 )
 from contrastbench.report.style import GRID, INK, look, looks
-from contrastbench.runner import files
 from contrastbench.runner.vocabulary import code_text
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, count_numbers, grouped
 from contrastbench.verdicts.claims import Judged, count_outcomes
@@ -43,14 +43,15 @@ from contrastbench.verdicts.statistics import summarise, t_interval
 from contrastbench.verdicts.verdict import JUDGED, Kind, is_finite
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
+INDEX_SCRIPTS = ("page.js", "search.js")
+PAPER_SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
 LOG_TAIL = 2000  # characters kept of a failed run's last lines
 MOST_FAILURES = 5  # per cell and place, in full
 WIDTH, HEIGHT = 116, 16  # of a strip: the small picture of seeds, interval and published number in a cell
 PAD = 5  # room for half a mark at either end of it
 
 
-View = dict[str, Any]  # what the template shows of a paper, a table or a cell
+View = dict[str, Any]  # what the template shows of a table or a cell
 
 
 @dataclass(frozen=True)
@@ -79,33 +80,53 @@ class PaperInput:
     published: Sequence[Published] = ()
 
     @property
-    def runs(self) -> Mapping[str, int]:
-        return self.states or Counter(str(row["status"]) for row in self.rows)
-
-    @property
-    def failures(self) -> list[Row]:
-        return [row for row in self.rows if row["status"] != "done"]
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that the runs on this machine have taken so far."""
-        return sum(row["seconds"] or 0 for row in self.rows)
+    def address(self) -> str:
+        """The file of the paper's page, in the folder of the summary."""
+        return f"{self.name}.html"
 
 
 @dataclass(frozen=True)
-class ReportInput:
-    """Everything the page shows.
+class PaperPage:
+    """A paper's page, and what the summary says of the paper.
 
     Attributes:
-        papers: in the order of the page.
+        html: the page.
+        claims: the table of its claims.
+        outcomes, outcome: of the claims, counted and in words.
+        counts: verdict -> cells.
+        numbers: what ``count_numbers`` counted.
+        runs: status -> number of runs on this machine; ``seconds`` is what they have taken.
+        answers: what a search finds: address, name and text.
+    """
+
+    name: str
+    title: str
+    address: str
+    html: str
+    claims: Markup
+    outcomes: Counter[str]
+    outcome: str
+    counts: Counter[str]
+    numbers: Counter[str]
+    runs: Mapping[str, int]
+    seconds: float
+    answers: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that the summary shows.
+
+    Attributes:
+        papers: in their order.
         provenance: label -> text: commit, machine, packages, ...
-        generated: when, as text; the only thing on the page that no row says.
+        generated: when, as text; the only thing in the report that no row says.
         figures: those of the whole suite, name -> SVG.
         problems: lines that must not be overlooked, e.g. rows that cannot be read.
         reload_seconds: the page reloads itself this often; None for never.
     """
 
-    papers: Sequence[PaperInput]
+    papers: Sequence[PaperPage]
     provenance: Mapping[str, str] = field(default_factory=dict)
     generated: str = ""
     figures: Mapping[str, bytes] = field(default_factory=dict)
@@ -113,65 +134,84 @@ class ReportInput:
     reload_seconds: int | None = None
 
 
-def build(report: ReportInput, path: Path) -> Path:
-    """Writes the page, whole or not at all; the folder is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(path, page(report))
-    return path
-
-
-def page(report: ReportInput) -> str:
-    """The page as text."""
-    details = Details()
-    papers = [_paper_view(place, paper, details) for place, paper in enumerate(report.papers, start=1)]
-    claims = [each for paper in report.papers for each in paper.claims]
-    counts = Counter(dict.fromkeys(Kind, 0))
-    for paper in papers:
-        counts.update(paper["counts"])
-    return _template().render(
+def index_page(report: Summary) -> str:
+    """The page that sums up all papers."""
+    counts = sum((paper.counts for paper in report.papers), Counter[str]())
+    return _render(
+        "index.html",
+        INDEX_SCRIPTS,
+        [answer for paper in report.papers for answer in paper.answers],
+        report.reload_seconds,
         report=report,
-        papers=papers,
-        claims=claims,
-        outcomes=Counter(each.outcome for each in claims),
+        outcomes=sum((paper.outcomes for paper in report.papers), Counter[str]()),
         counts=counts,
-        kinds=list(Kind),
-        judged=sum(counts[kind] for kind in JUDGED),
-        look=look,
-        scales=sorted({table.scale for paper in report.papers for table in paper.tables}),
+        judged=sum(counts[str(kind)] for kind in JUDGED),
         figures=[(name, *_drawing(svg, f"suite-{name}")) for name, svg in report.figures.items()],
-        data=script_json(details.as_json()),
-        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS],
         duration=duration,
     )
 
 
-def _paper_view(index: int, paper: PaperInput, details: Details) -> View:
+def paper_page(paper: PaperInput, home: str = "index.html", reload_seconds: int | None = None) -> PaperPage:
+    """A paper's page; ``home`` is the file of the summary beside it."""
+    details = Details()
     tables = [table_view(table, details) for table in paper.tables]
-    numbers = {(table["table"].name, table["table"].scale): table["number"] for table in tables}
-    links = {each.claim.id: numbers.get((each.table.name, each.table.scale)) for each in paper.claims if each.table}
+    counts = Counter(str(cell.verdict.kind) for table in paper.tables for cell in table.cells)
+    outcome = count_outcomes(paper.claims)
+    claims = _claims(paper, tables)
     known = {table.name for table in paper.tables}
-    carried = [
-        f"{n.table}: {n.dataset} / {n.method}, {words(n.metric)}: {published_text(n)}"
-        for n in paper.published
-        if n.table not in known
-    ]
-    return {
-        "paper": paper,
-        "index": index,
-        "tables": tables,
-        "links": links,
-        "seen": Counter(each.claim.seen for each in paper.claims if each.claim.seen),
-        "outcome": count_outcomes(paper.claims),
-        "figures": [
-            (_caption(name), *_drawing(svg, f"{paper.name}-{number}"))
+    html = _render(
+        "paper.html",
+        PAPER_SCRIPTS,
+        details.as_json(),
+        reload_seconds,
+        paper=paper,
+        home=home,
+        claims=claims,
+        outcome=outcome,
+        counts=counts,
+        tables=tables,
+        look=look,
+        scales=sorted({table.scale for table in paper.tables}),
+        failures=[row for row in paper.rows if row["status"] != "done"],
+        figures=[
+            (_caption(name), *_drawing(svg, f"figure-{number}"))
             for number, (name, svg) in enumerate(paper.figures.items(), start=1)
         ],
-        "linked": [(_caption(name), address) for name, address in paper.links.items()],
-        "counts": Counter(cell.verdict.kind for table in paper.tables for cell in table.cells),
-        "numbers": count_numbers(paper.published, paper.tables),
-        "carried": carried,
-    }
+        linked=[(_caption(name), address) for name, address in paper.links.items()],
+        carried=[
+            f"{n.table}: {n.dataset} / {n.method}, {words(n.metric)}: {published_text(n)}"
+            for n in paper.published
+            if n.table not in known
+        ],
+    )
+    return PaperPage(
+        *(paper.name, paper.title, paper.address, html, claims),
+        outcomes=Counter(str(each.outcome) for each in paper.claims),
+        outcome=outcome,
+        counts=counts,
+        numbers=count_numbers(paper.published, paper.tables),
+        runs=paper.states or Counter(str(row["status"]) for row in paper.rows),
+        seconds=sum(row["seconds"] or 0 for row in paper.rows),
+        answers=[answer for view in tables for answer in _answers(paper, view)],
+    )
+
+
+def _claims(paper: PaperInput, tables: Sequence[View]) -> Markup:
+    """The table of the paper's claims; each links to the table that decides it."""
+    numbers = {(view["table"].name, view["table"].scale): view["number"] for view in tables}
+    seen = Counter(each.claim.seen for each in paper.claims if each.claim.seen)
+    made = _environment().get_template("claims.html").render(paper=paper, numbers=numbers, seen=seen)
+    return Markup(made) if paper.claims else Markup("")  # rendered with every text escaped
+
+
+def _answers(paper: PaperInput, view: View) -> list[tuple[str, str, str]]:
+    """One for each line of the table with a measured cell: the table's address, names to search, and the numbers."""
+    table, found = view["table"], []
+    for label, views in view["lines"]:
+        numbers = [f"{words(each['cell'].metric)} {each['cell'].dataset}: {each['mean']}" for each in views if each]
+        place = f"{paper.name}/{table.name}, {table.scale} scale"
+        found.append((f"{paper.address}#table-{view['number']}", f"{label} in {place}", "; ".join(numbers)))
+    return found
 
 
 def _caption(name: str) -> str:
@@ -207,13 +247,27 @@ def inline_svg(source: bytes, prefix: str) -> Markup:
     return Markup(f"<svg {box[0] if box else ''}>{body}")
 
 
+def _render(template: str, scripts: Sequence[str], data: Any, reload_seconds: int | None, **shown: Any) -> str:
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **shown,
+            kinds=list(Kind),
+            data=script_json(data),
+            reload_seconds=reload_seconds,
+            css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+            scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in scripts],
+        )
+    )
+
+
 @cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    return environment.get_template("page.html")
 
 
 def duration(seconds: float) -> str:
@@ -256,6 +310,7 @@ def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details)
     verdict = verdict_text(cell).split(" ", 1)[1]  # the word, with what a reader asks next
     here, shipped = (sample_text(each, cell.metric) for each in (cell.here, cell.shipped))
     published = numbers_text(cell)
+    said = (("published", published), ("shipped", shipped), ("here", here))
     return {
         "cell": cell,
         "number": details.add_cell(cell, name),  # of its details
@@ -267,7 +322,7 @@ def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details)
         "mean": number_text(summary.mean, cell.metric) if summary.n else MISSING,
         "spread": number_text(summary.sd, cell.metric) if summary.n > 1 else "",
         "trouble": _trouble(cell),  # "2 failed", "3 missing", ""
-        "label": f"{name}: published {published}, shipped {shipped}, here {here}, {verdict}. Show seeds and settings.",
+        "label": f"{name}: {''.join(f'{place} {text}, ' for place, text in said if text != MISSING)}{verdict}; details",
     }
 
 
@@ -306,7 +361,7 @@ def strip(cell: JoinedCell, axis: Axis | None) -> Markup:
     if axis is None or not (sample.done or cell.judged):
         return Markup("")
     middle = HEIGHT // 2
-    parts = [f'<path class="axis" d="M0 {middle}H{WIDTH}"/>']
+    parts = []
     if sample.interval:
         low, high = (min(max(axis.place(end), 0), WIDTH) for end in sample.interval)
         parts.append(f'<path class="interval" d="M{low:g} {middle}H{max(high, low + 1):g}"/>')
@@ -317,7 +372,7 @@ def strip(cell: JoinedCell, axis: Axis | None) -> Markup:
     if cell.judged:
         x = axis.place(cell.judged.value)
         parts.append(f'<path class="printed" d="M{x:g} 2l5 6l-5 6l-5 -6z"/>')
-    head = f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" aria-hidden="true">'
+    head = f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'  # page.css knows its size
     return Markup(head + "".join(parts) + "</svg>")  # numbers only
 
 
@@ -327,38 +382,35 @@ class Details:
     def __init__(self) -> None:
         self.cells: list[dict[str, Any]] = []
         self.charts: list[dict[str, Any]] = []
+        self.places: dict[tuple[str, ...], int] = {}  # paper, table, scale, variant, protocol, metric
         self.origins: dict[str, int] = {}
         self.configs: dict[str, int] = {}  # as JSON; many cells share one
         self.numbers = itertools.count(1)  # of the tables
 
     def add_cell(self, cell: JoinedCell, name: str) -> int:
         verdict = cell.verdict
-        self.cells.append(
-            {
-                "name": name,
-                "place": [cell.paper, cell.table, cell.scale],
-                "kinds": [cell.variant, cell.protocol],
-                "metric": cell.metric,
-                "verdict": [
-                    *(verdict.kind, verdict.reason),
-                    *(_short(verdict.interval), _short(verdict.difference), verdict.kind.sign),
-                ],
-                "published": [_published(number) for number in cell.published],
-                "others": [[published_text(number), v.kind, v.reason] for number, v in cell.others],
-                "here": self._sample(cell.here),
-                "shipped": self._sample(cell.shipped),
-                "config": self.configs.setdefault(json.dumps(cell.config), len(self.configs)),
-                "settings": {name: plain(value) for name, value in cell.settings.items()},
-                "cell": cell.name,
-            }
-        )
+        place = (cell.paper, cell.table, cell.scale, cell.variant, cell.protocol, cell.metric)
+        parts = {
+            "name": name,
+            "place": self.places.setdefault(place, len(self.places)),
+            "verdict": [
+                *(verdict.kind, verdict.reason),
+                *(_short(verdict.interval), _short(verdict.difference), verdict.kind.sign),
+            ],
+            "published": [_published(number) for number in cell.published],
+            "others": [[published_text(number), v.kind, v.reason] for number, v in cell.others],
+            "here": self._sample(cell.here),
+            "shipped": self._sample(cell.shipped),
+            "config": self.configs.setdefault(json.dumps(cell.config), len(self.configs)),
+            "settings": {name: plain(value) for name, value in cell.settings.items()},
+            "cell": cell.name,
+        }
+        self.cells.append({part: value for part, value in parts.items() if value or value == 0})
         return len(self.cells) - 1
 
-    def _sample(self, sample: Sample) -> dict[str, Any] | None:
-        if not sample:
-            return None
+    def _sample(self, sample: Sample) -> dict[str, Any]:
         summary = sample.summary
-        return {
+        parts = {
             "seeds": [self._seed(row, sample.metric) for row in sample.done],
             "failed": [_failure(row) for row in sample.failed[:MOST_FAILURES]],
             "failures": len(sample.failed),
@@ -367,6 +419,7 @@ class Details:
             "sd": _short(summary.sd) if summary.n > 1 else None,
             "interval": _short(sample.interval),
         }
+        return {part: value for part, value in parts.items() if value or part in ("mean", "seeds")} if sample else {}
 
     def _seed(self, row: Row, metric: str) -> list[Any]:
         return [row["seed"], _short(row["metrics"][metric]), row["key"][:12], _short(row["seconds"]), self._origin(row)]
@@ -391,7 +444,8 @@ class Details:
 
     def as_json(self) -> dict[str, Any]:
         configs = [json.loads(text) for text in self.configs]
-        return {"cells": self.cells, "charts": self.charts, "origins": list(self.origins), "configs": configs}
+        known = {"places": list(self.places), "origins": list(self.origins), "configs": configs}
+        return {"cells": self.cells, "charts": self.charts, **known}
 
 
 def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:

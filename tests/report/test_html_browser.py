@@ -11,6 +11,7 @@ from contrastbench.report import page as pages
 from contrastbench.report import style  # noqa: E402
 from contrastbench.report.plots import comparison  # noqa: E402
 from contrastbench.verdicts.cells import join  # noqa: E402
+from contrastbench.verdicts.claims import Greater, judge  # noqa: E402
 from contrastbench.verdicts.published import Published  # noqa: E402
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium in PATH")
@@ -38,9 +39,14 @@ def report(synthetic, tmp_path_factory):
     tables = {"main": synthetic.table(), "beta": synthetic.table(title="What does beta do?")}
     joined = join("toy", tables, {"main": grid + flat, "beta": sweep}, rows, rows[:7], numbers)
     figures = {"all-methods": style.svg_bytes(comparison(joined[1]))}
-    paper = pages.PaperInput("toy", "A paper", joined, rows, figures=figures)
-    path = tmp_path_factory.mktemp("page") / "index.html"
-    return pages.build(pages.ReportInput([paper], {"commit": "c0ffee"}, "today"), path)
+    gain = Greater("gain", "HCL beats SimCLR.", "", ("main/quick",), METRIC, matters=1.0, method="DCL", over="SimCLR")
+    claims = judge([gain], joined)
+    paper = pages.PaperInput("toy", "A paper", joined, rows, figures=figures, claims=claims)
+    folder = tmp_path_factory.mktemp("page")
+    made = pages.paper_page(paper)
+    (folder / made.address).write_text(made.html)
+    (folder / "index.html").write_text(pages.index_page(pages.Summary([made], {"commit": "c0ffee"}, "today")))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +57,27 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture
 def page(chromium, report):
+    """The page of the paper."""
+    yield from opened(chromium, report / "toy.html")
+
+
+@pytest.fixture
+def summary(chromium, report):
+    yield from opened(chromium, report / "index.html")
+
+
+def opened(chromium, path):
     chromium.problems.clear()
     chromium.resize(1280, 900)
-    chromium.open(report)
+    chromium.open(path)
     yield chromium
     assert chromium.problems == []
+
+
+def type_into_search(page, text):
+    page.run(
+        f"{{const s = document.getElementById('search'); s.value = '{text}'; s.dispatchEvent(new Event('input'))}}"
+    )
 
 
 def rows_of(page, table: str) -> list[str]:
@@ -63,10 +85,35 @@ def rows_of(page, table: str) -> list[str]:
     return page.run(f"{shown}.map(row => row.cells[0].textContent.trim())")
 
 
-def test_it_opens_without_errors_and_counts_the_verdicts(page):
-    assert "Does what the papers claim hold?" in page.run("document.body.innerText")
-    lead = page.run("document.querySelector('.lead').textContent")
-    assert "2 reproduced" in lead and "2 differ" in lead
+def test_the_summary_opens_without_errors_and_counts_claims_and_verdicts(summary):
+    said = summary.run("document.body.innerText")
+    assert "Does what the papers claim hold?" in said and "Of 1 claims 1 hold" in said
+    assert "2 reproduced" in said and "2 differ" in said
+
+
+def test_a_search_answers_at_the_top_and_its_links_show_their_heading(summary):
+    type_into_search(summary, "hcl")
+    answers = summary.run("[...document.querySelectorAll('#answers li')].map(line => line.textContent)")
+    assert answers[0].startswith("✓ holds: HCL beats SimCLR.") and "HCL in toy/main" in answers[1]
+    assert summary.run("document.getElementById('answers').getBoundingClientRect().bottom") < 900
+    summary.run("[...document.querySelectorAll('#answers a')].pop().click()")
+    check_heading_is_seen(summary)
+
+
+def test_the_link_of_a_claim_shows_its_table(summary):
+    summary.run("document.querySelector('.claims td a').click()")
+    check_heading_is_seen(summary)
+
+
+def check_heading_is_seen(page):
+    page.run("new Promise(done => setTimeout(done, 500))")
+    top, bottom = page.run(
+        "(box => [box.top, box.bottom])(document.querySelector(location.hash + ' h3').getBoundingClientRect())"
+    )
+    assert top >= 0 and bottom <= 900
+
+
+def test_the_paper_s_page_opens_without_errors(page):
     assert page.run("document.querySelectorAll('section.table').length") == 3
     assert page.run("document.querySelectorAll('.drawing svg text').length") > 5
     assert page.run("document.getElementById('shown').textContent") == "13 cells"
@@ -89,13 +136,11 @@ def test_columns_sort_both_ways_and_say_so(page):
 
 
 def test_words_verdicts_and_scale_filter(page):
-    page.run(
-        "{const s = document.getElementById('search'); s.value = 'dcl omega'; s.dispatchEvent(new Event('input'))}"
-    )
+    type_into_search(page, "dcl omega")
     assert page.run("document.getElementById('shown').textContent") == "1 cell"
     assert rows_of(page, "table.grid") == ["DCL"]
     assert page.run("document.querySelectorAll('table.grid tr:not([hidden]) td.dim').length") == 1
-    page.run("{const s = document.getElementById('search'); s.value = 'nowhere'; s.dispatchEvent(new Event('input'))}")
+    type_into_search(page, "nowhere")
     assert page.run("document.getElementById('nothing').hidden") is False
     page.run("document.getElementById('reset').click()")
     assert page.run("document.getElementById('shown').textContent") == "13 cells"
@@ -167,11 +212,19 @@ def test_the_theme_can_be_switched(page):
     page.run("document.getElementById('theme').click()")
 
 
-def test_the_contents_name_every_table_and_follow_the_reader(page):
+def test_the_contents_name_every_table_and_lead_to_it(page):
     links = page.run("[...document.querySelectorAll('.contents a')].map(link => link.hash)")
-    sections = page.run("[...document.querySelectorAll('section.paper, section.table')].map(part => '#' + part.id)")
-    assert sections == links[:-1]  # the last one leads to how to read the verdicts
-    last = page.run("'#' + [...document.querySelectorAll('section.table')].pop().id")
-    page.run("[...document.querySelectorAll('section.table')].pop().scrollIntoView({behavior: 'instant'})")
-    page.run("new Promise(done => setTimeout(done, 300))")
-    assert page.run("document.querySelector('.contents a[aria-current]').hash") == last
+    assert links == page.run("[...document.querySelectorAll('section.table')].map(part => '#' + part.id)")
+    page.run("[...document.querySelectorAll('.contents a')].pop().click()")
+    check_heading_is_seen(page)
+
+
+def test_the_dialog_s_chart_is_whole_on_a_phone(page):
+    page.resize(390, 844, phone=True)
+    page.run("document.querySelector('table.grid td:nth-child(3) .open').click()")
+    inside = page.run(
+        "(d => [...document.querySelectorAll('#details .seedplot, #details .seedplot *')].every(part => {"
+        "const box = part.getBoundingClientRect(); return box.left >= d.left && box.right <= d.right}))"
+        "(document.getElementById('details').getBoundingClientRect())"
+    )
+    assert inside is True

@@ -8,16 +8,16 @@ document.addEventListener("click", (event) => {
 });
 
 function openCell(cell) {
-  const sheet = dialog.querySelector(".sheet");
+  const sheet = dialog.querySelector(".sheet"), [paper, table, scale, variant, protocol, metric] = DATA.places[cell.place];
   sheet.replaceChildren(
     element("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, "×"),
     element("h2", { id: "details-title" }, cell.name),
-    element("p", { class: "meta" }, `${cell.place.join(" · ")} scale · ${cell.metric} · ${cell.kinds.join(", ")} protocol`),
+    element("p", { class: "meta" }, `${paper} · ${table} · ${scale} scale · ${metric} · ${variant}, ${protocol} protocol`),
     verdictLine(cell),
     seedPlot(cell),
     heading("Side by side"), sideBySide(cell),
-    heading("Command"), command(commandOf(cell)),
-    ...seedTable(cell),
+    heading("Command"), command(commandOf([paper, table, cell.cell].join("/"), scale)),
+    ...seedTable(cell, metric),
     ...failures(cell),
     heading("Config"), config(cell),
   );
@@ -31,19 +31,19 @@ function verdictLine(cell) {
   const [kind, reason, interval, difference, sign] = cell.verdict;
   const chip = element("span", { class: `chip ${kind.replace(" ", "-")}` }, `${sign} ${kind}`);
   const numbers = interval ? ` Ours minus published: ${short(difference)}, 95 % interval ${short(interval[0])} to ${short(interval[1])}.` : "";
-  const others = cell.others.map(([text, kind, why]) => ` Against ${text}: ${kind} (${why}).`).join("");
+  const others = (cell.others || []).map(([text, kind, why]) => ` Against ${text}: ${kind} (${why}).`).join("");
   return element("p", { class: "reason" }, chip, ` ${reason}.${numbers}${others}`);
 }
 
 function sideBySide(cell) {
-  const rows = cell.published.map((number) => [
+  const rows = (cell.published || []).map((number) => [
     "published", number.text, number.n ?? "", number.kind ? `spread over ${number.kind}` : "",
     [...number.from, number.margin ? `margin ${number.margin}` : ""].filter(Boolean).join("; "),
   ]);
   for (const place of ["shipped", "here"]) {
     const sample = cell[place];
     if (!sample) { rows.push([place, "–", "0", "", ""]); continue; }
-    const spread = sample.sd === null ? "" : ` ± ${short(sample.sd)}`;
+    const spread = !sample.sd ? "" : ` ± ${short(sample.sd)}`;
     const interval = sample.interval ? `95 % interval ${short(sample.interval[0])} to ${short(sample.interval[1])}` : "";
     const trouble = [sample.failures ? `${sample.failures} failed` : "", sample.missing ? `${sample.missing} missing` : ""];
     rows.push([place, sample.mean === null ? "–" : short(sample.mean) + spread, sample.seeds.length, interval, trouble.filter(Boolean).join(", ")]);
@@ -58,10 +58,9 @@ function grid(headers, rows, kind = "") {
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": headers.filter(Boolean).join(", ") }, table);
 }
 
-function commandOf(cell) {
-  const target = [...cell.place.slice(0, 2), cell.cell].join("/");
+function commandOf(target, scale) {
   const quoted = /^[\w@%+=:,./-]+$/.test(target) ? target : `'${target.replaceAll("'", `'"'"'`)}'`;
-  return `contrastbench run ${quoted} --scale ${cell.place[2]}`;
+  return `contrastbench run ${quoted} --scale ${scale}`;
 }
 
 function command(text) {
@@ -72,11 +71,11 @@ function command(text) {
   return element("div", { class: "command" }, element("code", {}, text), button);
 }
 
-function seedTable(cell) {
+function seedTable(cell, metric) {
   const rows = ["here", "shipped"].flatMap((place) => (cell[place]?.seeds || []).map(([seed, value, key, seconds]) => [place, seed, short(value), key, `${short(seconds)} s`]));
   if (!rows.length) return [];
   const origins = [...new Set(["here", "shipped"].flatMap((place) => (cell[place]?.seeds || []).map((seed) => seed[4])))];
-  return [heading("Seeds"), grid(["", "seed", cell.metric, "run", "time"], rows, "seedtable"), ...origins.map((origin) => element("p", { class: "meta" }, DATA.origins[origin]))];
+  return [heading("Seeds"), grid(["", "seed", metric, "run", "time"], rows, "seedtable"), ...origins.map((origin) => element("p", { class: "meta" }, DATA.origins[origin]))];
 }
 
 function failures(cell) {
@@ -99,16 +98,16 @@ function config(cell) {
 // One line a place: published with its spread, shipped and here with seeds and interval, on one axis.
 function seedPlot(cell) {
   const lines = [];
-  for (const number of cell.published) lines.push({ name: "published", mean: number.value, interval: number.spread ? [number.value - number.spread, number.value + number.spread] : null, seeds: [], published: true });
+  for (const number of cell.published || []) lines.push({ name: "published", mean: number.value, interval: number.spread ? [number.value - number.spread, number.value + number.spread] : null, seeds: [], published: true });
   for (const place of ["shipped", "here"]) if (cell[place]?.seeds.length) lines.push({ name: place, mean: cell[place].mean, interval: cell[place].interval, seeds: cell[place].seeds.map((seed) => seed[1]) });
   const values = lines.flatMap((line) => [line.mean, ...(line.interval || []), ...line.seeds]);
   if (!values.length) return null;
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const pad = (high - low) * 0.05 || Math.abs(high) * 0.01 || 1;
-  const width = Math.min(740, innerWidth - 64);
+  const width = Math.min(740, innerWidth - 80);  // what a phone's dialog has inside its padding
   const x = (value) => 80 + ((width - 100) * (value - low + pad)) / (high - low + 2 * pad);
   const bottom = 14 + lines.length * 24;
-  const picture = drawn("svg", { class: "seedplot", width, height: bottom + 22, "aria-hidden": "true" });
+  const picture = drawn("svg", { class: "seedplot", viewBox: `0 0 ${width} ${bottom + 22}`, "aria-hidden": "true" });
   for (const tick of ticks(low - pad, high + pad, width / 110)) {
     picture.append(drawn("path", { d: `M${x(tick)} 4V${bottom}`, stroke: "var(--line)" }), drawn("text", { x: x(tick), y: bottom + 16, "text-anchor": "middle" }, String(tick)));
   }

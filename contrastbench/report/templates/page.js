@@ -55,31 +55,3 @@ function ticks(low, high, count) {
     if (!document.querySelector("dialog[open]") && !document.getElementById("search").value) location.reload();
   }, seconds * 1000);
 })();
-
-// The contents follow the reader: the entry of the section on the screen is marked; on a wide screen they stay open, on
-// others a line under the filters names it.
-(function contents() {
-  const list = document.querySelector(".contents"), wide = matchMedia("(min-width: 106rem)");
-  const place = list.querySelector("summary b"), filters = document.querySelector(".filters");
-  const fit = () => { list.querySelector("details").open = wide.matches; };
-  fit();
-  wide.addEventListener("change", fit);
-  list.addEventListener("click", (event) => { if (event.target.closest("a") && !wide.matches) list.querySelector("details").open = false; });
-  new ResizeObserver(() => {
-    const bar = getComputedStyle(filters).position === "sticky" ? filters.offsetHeight : 0;
-    document.documentElement.style.setProperty("--bar", `${bar}px`);
-  }).observe(filters);
-  const links = new Map([...list.querySelectorAll("a")].map((link) => [link.hash.slice(1), link]));
-  const seen = new Set();
-  const follow = new IntersectionObserver((entries) => {
-    for (const entry of entries) entry.isIntersecting ? seen.add(entry.target.id) : seen.delete(entry.target.id);
-    const current = [...links.keys()].filter((id) => seen.has(id)).pop();
-    if (!current) return;
-    for (const [id, link] of links) id === current ? link.setAttribute("aria-current", "location") : link.removeAttribute("aria-current");
-    const at = links.get(current), inside = at.closest("ol ol");
-    place.textContent = (inside ? [inside.parentElement.querySelector("a"), at] : [at]).map((link) => link.textContent).join(" / ");
-    const box = list.getBoundingClientRect(), there = at.getBoundingClientRect();
-    if (wide.matches && (there.top < box.top || there.bottom > box.bottom)) list.scrollTop += there.top - box.top - box.height / 2;
-  }, { rootMargin: "-10% 0px -60% 0px" });
-  for (const id of links.keys()) { const section = document.getElementById(id); if (section) follow.observe(section); }
-})();
