@@ -127,7 +127,7 @@ def write_report(
     watch: Watch = False,
     out: Annotated[Path | None, typer.Option(help="the summary's file; results/report/index.html if not given")] = None,
 ) -> None:
-    """Writes HTML pages, a summary and one a paper, with every table, figure and run, your own too. No server needed."""
+    """Writes HTML pages, a summary and one a paper: every table, figure and run, yours too. It needs no server."""
     from contrastbench.drawing import write_page
     from contrastbench.evidence import gather
 
