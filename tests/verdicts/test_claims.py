@@ -6,7 +6,9 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from contrastbench import papers
 from contrastbench.evidence import gather
@@ -274,35 +276,37 @@ def test_the_papers_claims_name_what_is_declared(name):
     assert len({claim.id for claim in claims}) == len(claims) and all(claim.smallest > 0 for claim in claims)
 
 
-def test_every_decided_claim_of_the_suite_is_true_to_its_rows():
-    """A second computation: differences by seed straight from the rows, for every plain comparison of two methods."""
-    checked = 0
+def test_every_comparison_of_the_suite_is_what_scipy_finds_in_the_raw_rows():
+    """A second computation, of the effect and its interval: raw rows by key, paired by seed, Welch over data sets."""
+    compared = 0
     for name in papers.names():
         evidence = gather(papers.paper(name))
+        rows = {row["key"]: row["metrics"] for row in evidence.shipped if row["status"] == "done"}
         for judged in evidence.claims:
-            claim = judged.claim
-            if type(claim) is not Greater or claim.terms or not judged.test:
-                continue
-            means = []
-            for dataset in judged.test.pairs:
-                cells = [c for c in judged.table.cells if (c.dataset, c.metric) == (dataset, claim.metric)]
-                sides = [next(c for c in cells if m in (c.method, c.label)) for m in (claim.method, claim.over)]
-                values = [{row["seed"]: row["metrics"][claim.metric] for row in c.shipped.done} for c in sides]
-                if sides[0].deterministic or sides[1].deterministic:
-                    values = [
-                        dict.fromkeys(values[1 - i], *v.values()) if sides[i].deterministic else v
-                        for i, v in enumerate(values)
-                    ]
-                common = (
-                    values[0].keys()
-                    & values[1].keys()
-                    & {run.seed for c in sides if not c.deterministic for run in c.runs}
-                )
-                sign = -1 if sides[0].better == "lower" else 1
-                means.append(np.mean([sign * (values[0][seed] - values[1][seed]) for seed in common]))
-                assert len(common) <= judged.test.pairs[dataset] or len(judged.test.pairs) > 1
-            if judged.outcome != "undecided":
-                checked += 1
-                effect = float(np.mean(means))
-                assert effect > 0 if judged.outcome == "holds" else effect < claim.smallest, claim.id
-    assert checked > 20
+            if isinstance(judged.claim, Greater) and not judged.claim.terms and judged.test and judged.test.interval:
+                effect, low, high = by_scipy(judged, rows)
+                found = (judged.test.effect, *judged.test.interval)
+                assert found == pytest.approx((effect, low, high), abs=1e-9), f"{name}: {judged.claim.id}"
+                compared += 1
+    assert compared > 60
+
+
+def by_scipy(judged, rows):
+    differences = [differences_on(dataset, judged, rows) for dataset in judged.test.pairs]
+    if max(map(len, differences)) == 1:  # one seed on each of several data sets: these are what varies
+        differences = [pd.concat(differences)]
+    variances = np.array([each.sem() ** 2 for each in differences]) / len(differences) ** 2
+    degrees = variances.sum() ** 2 / sum(variances**2 / [len(each) - 1 for each in differences])
+    effect = np.mean([each.mean() for each in differences])
+    return effect, *stats.t.interval(0.95, degrees, effect, variances.sum() ** 0.5)
+
+
+def differences_on(dataset, judged, rows):
+    """By seed; what has nothing random is one number for all seeds of the other."""
+    claim, sides = judged.claim, []
+    own = [cell for cell in judged.table.cells if (cell.dataset, cell.metric) == (dataset, claim.metric)]
+    for method in (claim.method, claim.over):
+        cell = next((c for c in own if c.label == method), None) or next(c for c in own if c.method == method)
+        values = {run.seed: rows[run.key][claim.metric] for run in cell.runs if run.key in rows}
+        sides.append(values.popitem()[1] if cell.deterministic else pd.Series(values))
+    return (sides[0] - sides[1]).dropna() * (-1 if cell.better == "lower" else 1)
