@@ -100,6 +100,7 @@ class _Known:
         made |= {name: self._of_file(of) for name, of in OF_FILES.items()}
         return made | {
             "table": self.table_text,
+            "claim": self.claim_text,
             "claims": self.claims_text,
             "claims_in_short": self.claims_in_short,
             "telling_claims": self.telling_claims,
@@ -133,6 +134,14 @@ class _Known:
         """A table as Markdown; ``/long``, ``/grid`` or ``/brief`` behind its name fixes the layout."""
         name, slash, layout = name.rpartition("/") if name.rpartition("/")[2] in LAYOUTS else (name, "", "auto")
         return markdown(sheet(self.table(name), layout, places=("shipped",)), title=False)
+
+    def claim_text(self, name: str, digits: int = 1) -> str:
+        """The effect of one of the paper's claims, by its id, with the interval."""
+        tests = {each.claim.id: each.test for each in self.judged[self.paper]}
+        if not (test := tests.get(name)):
+            raise ValueError(f"no claim with rows has the id {name!r}; possible: {', '.join(tests)}")
+        values = (test.effect, *(test.interval or ()))
+        return write_numbers(values, digits=digits, sign=True, interval=bool(test.interval))
 
     def claims_text(self, paper: str = "") -> str:
         """A list of a paper's claims, each with its outcome."""

@@ -218,6 +218,12 @@ def sweep(name: str, values: Sequence[float], base: str = WITHOUT_HARD) -> Calla
     return lines
 
 
+def thresholds(on: On) -> Iterator[Line]:
+    yield from sweep("threshold", (0.8, 0.9, 0.95, 0.98), BASELINE)(on)
+    if on.scale != "smoke":
+        yield line(discover(on, FULL, **HARD), baseline=f"{BASELINE}, threshold=0.95")
+
+
 def queue(on: On) -> Iterator[Line]:
     """A part of the data set's own queue and up to twice as much, with k in proportion."""
     own = on.base.discover.queue
@@ -285,8 +291,8 @@ STUDIES = [
     Study("alpha", "How much weight has the other view beside the neighbours?",
           sweep("positive_weight", (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)), EVERYWHERE, NOVEL, **BY_NAME),
     Study("queue", "How long a queue, with k in proportion?", queue, EVERYWHERE, NOVEL, **BY_NAME),
-    Study("threshold", "From which cosine on are two images one class?",
-          sweep("threshold", (0.8, 0.9, 0.95, 0.98), BASELINE), EVERYWHERE, NOVEL, **BY_NAME),
+    Study("threshold", "From which cosine on are two images one class? NCL beside its baseline at each",
+          thresholds, EVERYWHERE, NOVEL, **BY_NAME),
     Study("temperature", "Which temperature?",
           sweep("temperature", (0.02, 0.05, 0.1, 0.2)), EVERYWHERE, NOVEL, **BY_NAME),
     Study("stages", "How far do the stages carry alone, and is stage 1 needed?",

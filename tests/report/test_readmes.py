@@ -6,6 +6,7 @@ import pytest
 
 from contrastbench import readmes
 from contrastbench.verdicts.cells import join
+from contrastbench.verdicts.claims import Greater, judge
 
 SPEED = """loss,batch,contender,milliseconds
 hcl,64,ours,2.0
@@ -13,6 +14,12 @@ hcl,64,"formula, plain",5.0
 hcl,256,ours,10.0
 bcl,256,ours,
 """
+
+
+GAIN = Greater(
+    "gain", "DCL beats SimCLR.", "Table 1", ("main/paper",), "test_top1_percent", ("Alpha",), matters=1.0,
+    method="DCL", over="SimCLR",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -31,7 +38,8 @@ def rendered(tmp_path, table):
         (tmp_path / "toy" / "speed.csv").write_text(SPEED)
         template = tmp_path / "README.md.jinja"
         template.write_text(text)
-        return readmes.render(template, [table], {}, "toy", tmp_path).removeprefix(
+        claims = {"toy": judge([GAIN], [table])}
+        return readmes.render(template, [table], claims, "toy", tmp_path).removeprefix(
             readmes.NOTE.format(name="README.md.jinja")
         )
 
@@ -45,6 +53,7 @@ def rendered(tmp_path, table):
         ('{{ gain("main/paper", "Alpha", "DCL", "SimCLR", digits=2) }}', "+2.50 [1.12, 3.88]"),
         ('{{ gain("main", "Alpha", "DCL", "SimCLR", sign=False, interval=False) }}', "2.5"),
         ('{{ pooled("toy/main", "DCL", "SimCLR", interval=False) }}', "+2.5"),
+        ('{{ claim("gain") }}, {{ claim("gain", digits=2) }}', "+2.5 [1.1, 3.9], +2.50 [1.12, 3.88]"),
         ('{{ first("main", "Alpha", "SimCLR", "1") }}', "80.5"),
         ('{{ read("speed.csv", "milliseconds", "loss=hcl; batch=256", digits=0) }} ms', "10 ms"),
         (
@@ -76,6 +85,7 @@ def test_a_table_stands_where_it_is_named(rendered):
             '{{ seed("main", "Alpha", "SimCLR", "7") }}',
             "no seed '7' of Alpha | SimCLR in main; there are 0, 1, 2, 3, 4",
         ),
+        ('{{ claim("loss") }}', "no claim with rows has the id 'loss'; possible: gain"),
         ('{{ mean("main" }}', "unexpected '}', expected ')'"),
         ('{{ read("slow.csv", "milliseconds", "loss=hcl") }}', "there is no file"),
         ('{{ read("speed.csv", "milliseconds", "loss=hcl") }}', "3 lines of the file have milliseconds where loss=hcl"),
