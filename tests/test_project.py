@@ -45,7 +45,7 @@ ARROWS = {
     "shipping": {"runner", "papers", "evidence", "drawing", "report", "readmes", "verdicts", "verifying"},
     "cli": {
         *("runner", "verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "data"),
-        *("evidence", "drawing", "shipping", "verifying", "planning", "dashboard"),
+        *("evidence", "drawing", "shipping", "verifying", "planning", "dashboard", "losses", "names"),
     },
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.loss_arena.config import Config
+from benchmarks.loss_arena.tables import RIVALS
 from contrastbench import losses
 from contrastbench.losses import own
+from contrastbench.losses.checking import costs_of
 from contrastbench.runner import Checkpoint
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -38,6 +40,12 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "alignment_uniformity": alignment_uniformity,
     "semi_hard_triplet": semi_hard_triplet,
 }
+
+
+def milliseconds(**yours: Loss) -> dict[str, float]:
+    """How long every rival, and losses of your own, take on this machine: a batch forward and backward, by method."""
+    named = {method: functools.partial(LOSSES[r.loss], **own.settings_of(r.settings)) for method, r in RIVALS.items()}
+    return {name: cost.milliseconds for name, cost in costs_of({**named, **yours}).items()}
 
 
 def loss_of(config: Config, checkpoint: Checkpoint) -> Loss | None:

@@ -25,6 +25,7 @@ class Against:
     seeds: int
     difference: float
     interval: Interval | None  # 95 % of the difference; None below two pairs
+    is_best: bool  # of the data set
     is_real: bool  # the interval of all losses of the data set together (Bonferroni) leaves 0 out
 
 
@@ -38,18 +39,18 @@ def against_baseline(rows: Iterable[Row]) -> list[Against]:
             value = row["metrics"][metric_of(row["stage"], scale)]
             values.setdefault(row["dataset"], {}).setdefault(row["method"], {})[row["seed"]] = value
     return [
-        _against(dataset, method, by_seed, methods[BASELINE], len(methods) - 1)
+        _against(dataset, method, methods)
         for dataset, methods in values.items()
         for method, by_seed in methods.items()
         if BASELINE in methods
     ]
 
 
-def _against(
-    dataset: str, method: str, by_seed: Mapping[int, float], baseline: Mapping[int, float], comparisons: int
-) -> Against:
-    pairs = {seed: value - baseline[seed] for seed, value in by_seed.items() if seed in baseline}
-    together = t_interval(summarise([*pairs.values()]), 1 - (1 - LEVEL) / max(1, comparisons))
+def _against(dataset: str, method: str, methods: Mapping[str, Mapping[int, float]]) -> Against:
+    means = {name: fmean(by_seed.values()) for name, by_seed in methods.items()}
+    baseline, own = methods[BASELINE], methods[method]
+    pairs = {seed: value - baseline[seed] for seed, value in own.items() if seed in baseline}
+    together = t_interval(summarise([*pairs.values()]), 1 - (1 - LEVEL) / max(1, len(methods) - 1))
     is_real = method != BASELINE and together is not None and together.excludes_zero()
-    found = paired(pairs)
-    return Against(dataset, method, fmean(by_seed.values()), len(by_seed), found.mean, found.interval, is_real)
+    found, best = paired(pairs), max(means.values())
+    return Against(dataset, method, means[method], len(own), found.mean, found.interval, means[method] == best, is_real)

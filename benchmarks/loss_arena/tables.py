@@ -7,12 +7,12 @@ untrained encoder is not the best one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from benchmarks.loss_arena.config import Config
-from contrastbench.runner import CPU_PREFERRED, Line, On, Paper, Run, Stage, Study, only
+from contrastbench.runner import CPU_PREFERRED, Cell, Line, On, Paper, Run, Stage, Study, only
 
 VERSION = 1  # raised when a change of code changes results
 
@@ -118,6 +118,14 @@ def arena(on: On) -> Iterable[Line]:
 def two_losses(on: On) -> list[Line]:
     """A first look at the arena: its baseline and one rival."""
     return [line(on, method, *RIVALS[method]) for method in (BASELINE, "HCL")]
+
+
+def yours(name: str, settings: tuple[str, ...], sha256: str, scale: str, seeds: Sequence[int]) -> list[Cell]:
+    """The cells of a loss of the user's own, ``FILE.py:FUNCTION``, on every data set of a scale."""
+    said = f" [{', '.join(settings)}]" if settings else ""
+    method = f"yours: {name.partition(':')[2]} {sha256[:6]}{said}"  # two versions of a file are two methods
+    lines = (line(replace(on, scale=scale), method, name, settings, sha256) for on in PLACES[scale])
+    return [cell for each in lines for cell in each.cells((), seeds)]
 
 
 EMBEDDED = ("MNIST-5k", "MUTAG", "gensim text", "MovieLens-100k")

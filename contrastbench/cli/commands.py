@@ -10,13 +10,14 @@ from contrastbench.cli import (  # noqa: F401  a file that is imported adds its 
     run,
     show,
     status,
+    try_loss,
 )
 from contrastbench.cli.app import app
 
 __all__ = ["app"]
 
 ORDER = (  # of the commands in --help: as one needs them
-    *("list", "plan", "run", "status", "logs", "retry", "cancel", "clean", "reproduce"),
+    *("list", "plan", "run", "status", "logs", "retry", "cancel", "clean", "reproduce", "try"),
     *("claims", "table", "plot", "report", "results", "show", "compare"),
     *("collect", "export", "verify", "doctor"),
 )

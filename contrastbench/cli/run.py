@@ -74,14 +74,14 @@ def run_tables(
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
     outcome = launch(wanted, how, runs, dashboard=dashboard)
     if how.detach:
-        _say_what_is_queued(outcome, wanted)
+        say_what_is_queued(outcome, wanted)
     if which.settings:
         _print_measured(asked, runs)
     if missing := metrics_missing(asked, runs):
         complain_of(missing)
         raise typer.Exit(1)
     keys = {each.run.key for each in (wanted if budget else planned)}
-    _say_what_became([each for each in planned_runs(asked, folders) if each.run.key in keys])
+    say_what_became([each for each in planned_runs(asked, folders) if each.run.key in keys])
 
 
 def _within_budget(wanted: Sequence[Planned], seconds: dict[str, float | None], budget: str) -> list[Planned]:
@@ -121,10 +121,10 @@ def retry_runs(
     _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
     outcome = launch(wanted, how, runs)
     if how.detach:
-        _say_what_is_queued(outcome, wanted)
+        say_what_is_queued(outcome, wanted)
     keys = {each.run.key for each in wanted}
     after = planned_runs(asked, folders, every_table=True)
-    _say_what_became([each for each in after if each.run.key in keys])
+    say_what_became([each for each in after if each.run.key in keys])
 
 
 def _with_chains(planned: Sequence[Planned], keys: set[str]) -> list[Planned]:
@@ -149,7 +149,7 @@ def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
 # ------------------------------------------------------------------------------------------------ what became of them
 
 
-def _say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
+def say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
     """After --detach: says how many runs are in Slurm's queue. The exit code is 1 if some are not."""
     console.print(f"{len(wanted) - len(outcome.problems)} runs are in Slurm's queue; the same command follows them")
     if outcome.problems:
@@ -158,7 +158,7 @@ def _say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
     raise typer.Exit(1 if outcome.problems else 0)
 
 
-def _say_what_became(planned: Sequence[Planned]) -> None:
+def say_what_became(planned: Sequence[Planned]) -> None:
     """Counts the states and lists what failed. The exit code is 1 unless everything is done."""
     console.print(f"now: {counted(Counter(each.state.name for each in planned))}")
     failed = [each for each in planned if each.state.name in states.FAILURES]
