@@ -13,7 +13,7 @@ from typing import Any
 from contrastbench.runner.launchers import Job, Watch
 from contrastbench.runner.log import read_curve
 from contrastbench.runner.states import state_of
-from contrastbench.runner.vocabulary import resolved
+from contrastbench.runner.vocabulary import config_values
 
 KINDS = ("tensorboard", "wandb")
 SECONDS_BETWEEN_LOOKS = 5.0
@@ -93,7 +93,7 @@ class _WandB:
             group=run.paper,
             name=_name_of(job),
             id=run.key[:16],
-            config={**resolved(run.config), **labels},
+            config={**config_values(run.config), **labels},
             dir=str(folder),
             resume="allow",
             reinit="create_new",

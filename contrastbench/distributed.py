@@ -1,7 +1,7 @@
 """One run on several GPUs or nodes: each process has a part of every batch, and all see one loss over the whole of it.
 
     model = spread(encoder, groups)                 # DistributedDataParallel; the encoder itself in a single process
-    z = gathered(model(images[part(index)]))        # the whole batch's embeddings, with gradient
+    z = gather_rows(model(images[part(index)]))        # the whole batch's embeddings, with gradient
     loss = losses.nt_xent(z_a, z_b)                 # the same number in every process
 
 Every process draws the whole batch's random numbers and takes its part of them, so views and order do not depend on
@@ -104,7 +104,7 @@ class _Gathered(torch.autograd.Function):
         return gradients[0][begin : begin + context.rows] * processes()
 
 
-def gathered(own: Tensor) -> Tensor:
+def gather_rows(own: Tensor) -> Tensor:
     """The whole batch's rows [B, ...] from every process's own [B / processes, ...], with gradient."""
     return own if processes() == 1 else _Gathered.apply(own)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -141,14 +141,14 @@ class GroupedBatchNorm(_BatchNorm):
         if not self.training or self.groups == here:
             return super().forward(values)
         if here > 1:
-            return self._synchronised(values)
+            return self._normalise_together(values)
         first, *others = values.chunk(self.groups)
         return torch.cat([super().forward(first), *(self._without_running(each) for each in others)])
 
     def _without_running(self, values: Tensor) -> Tensor:
         return nn.functional.batch_norm(values, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
-    def _synchronised(self, values: Tensor) -> Tensor:
+    def _normalise_together(self, values: Tensor) -> Tensor:
         """Two passes, mean and then squared distance from it: as exact as in one process."""
         over = [0, *range(2, values.dim())]
         shape = [1, -1] + [1] * (values.dim() - 2)

@@ -25,7 +25,7 @@ from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row, rows_digest
 from contrastbench.runner.vocabulary import SCALES, code_text
 from contrastbench.selection import Selection
-from contrastbench.verdicts.cells import grouped
+from contrastbench.verdicts.cells import group_by
 from contrastbench.verdicts.verdict import is_finite
 
 Made = TypeVar("Made")
@@ -99,7 +99,7 @@ def _summary_panel(
     tables = papers[paper].measured if paper in papers else []
     cells = [cell for each in tables if (each.name, each.scale) == (name, scale) for cell in each.cells]
     cells = [cell for cell in cells if cell.metric == metric and dataset in ("", cell.dataset)]
-    panels = [curves.panel_of(own, x, marks) for own in grouped(cells, lambda cell: cell.dataset).values()]
+    panels = [curves.panel_of(own, x, marks) for own in group_by(cells, lambda cell: cell.dataset).values()]
     panels = [panel for panel in panels if not panel.is_empty]
     if len(panels) > 1:
         return curves.pooled_panel(f"{title}, {len(panels)} data sets", panels)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contrastbench import papers
 from contrastbench.data import catalogue
-from contrastbench.runner.code import named
+from contrastbench.runner.code import list_some
 from contrastbench.runner.devices import device_of, gpu_count
 from contrastbench.runner.launchers import local, slurm_queue
 from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
@@ -15,7 +15,7 @@ from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import Row, rows_shipped
 from contrastbench.runner.states import StillQueued, folder_of, read_ticket, run_of, state_of
-from contrastbench.runner.vocabulary import Cell, Run, resolved
+from contrastbench.runner.vocabulary import Cell, Run, config_values
 from contrastbench.selection import Targets, run_folder
 from contrastbench.settings import allowed_values
 
@@ -113,7 +113,7 @@ def prices(
     def price(run: Run) -> Price | None:
         on_cpu = device_of(run.paper, run.stage, run.config, device, gpus=1) == "cpu"
         there = kinds["cpu" if on_cpu else "cuda"]
-        return own.price(run, there) or every.price(run, there) or _expected(run, there, results)
+        return own.price(run, there) or every.price(run, there) or _expected_price(run, there, results)
 
     return {each.run.key: price(each.run) for each in planned}
 
@@ -122,7 +122,7 @@ def seconds_by_key(known: Mapping[str, Price | None]) -> dict[str, float | None]
     return {key: price.seconds if price else None for key, price in known.items()}
 
 
-def _expected(run: Run, kinds: Sequence[str], results: Path) -> Price | None:
+def _expected_price(run: Run, kinds: Sequence[str], results: Path) -> Price | None:
     """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
 
     A paper says it by ``expected_seconds(run, folder of its results)``, seconds by device.
@@ -152,7 +152,9 @@ def _gpus(measured: Sequence[str], name: str | None) -> list[str]:
 def _named_in_configs(runs: Iterable[Run]) -> list[str]:
     """The texts in the runs' configs that may name a data set: a field with a fixed set of words never does."""
     configs = {run.config for run in runs}
-    texts = [(config, *pair) for config in configs for pair in resolved(config).items() if isinstance(pair[1], str)]
+    texts = [
+        (config, *pair) for config in configs for pair in config_values(config).items() if isinstance(pair[1], str)
+    ]
     return sorted({text for config, name, text in texts if not isinstance(allowed_values(config, name), tuple)})
 
 
@@ -191,7 +193,7 @@ def check_own_data(runs: Iterable[Run]) -> None:
         if error := _why_it_cannot_begin(run):
             refused.setdefault(str(error), []).append(run.method.split(" [")[0])
     if refused:
-        reasons = "; ".join(f"{error} ({named(labels)})" for error, labels in refused.items())
+        reasons = "; ".join(f"{error} ({list_some(labels)})" for error, labels in refused.items())
         raise ValueError(f"nothing was started: {reasons}")
 
 

@@ -28,7 +28,7 @@ from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable
 from contrastbench.verdicts.claims import Judged, count_outcomes, most_telling
 from contrastbench.verdicts.gains import Pooled, gain_by_seed, pooled_gains
-from contrastbench.verdicts.statistics import Interval, paired, spread_ratio
+from contrastbench.verdicts.statistics import Interval, compare_pairs, spread_ratio
 
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
 Lines = Sequence[Mapping[str, str]]  # of a CSV file
@@ -218,13 +218,15 @@ def _off(table: JoinedTable, parts: Sequence[str]) -> Values:
 
 def _gain(table: JoinedTable, parts: Sequence[str]) -> Values:
     dataset, method, other, *metric = parts
-    pairs = paired(gain_by_seed(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric])))
+    pairs = compare_pairs(
+        gain_by_seed(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric]))
+    )
     return _ends(pairs.mean, pairs.interval)
 
 
 def _between(table: JoinedTable, parts: Sequence[str]) -> Values:
     dataset, method, metric, other = parts
-    pairs = paired(gain_by_seed(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other])))
+    pairs = compare_pairs(gain_by_seed(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other])))
     return _ends(pairs.mean, pairs.interval)
 
 

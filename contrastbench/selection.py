@@ -20,8 +20,15 @@ from contrastbench.names import FEW, unknown
 from contrastbench.papers import Paper
 from contrastbench.runner import rows
 from contrastbench.runner.states import needed_folders, read_ticket
-from contrastbench.runner.vocabulary import SCALES, Cell, Run, canonical_json, labelled
-from contrastbench.settings import changed, combinations, reached, relabelled, settings_of, unused_along
+from contrastbench.runner.vocabulary import SCALES, Cell, Run, canonical_json, label_with
+from contrastbench.settings import (
+    change_settings,
+    combinations,
+    relabel,
+    runs_with_field,
+    settings_not_read,
+    settings_of,
+)
 
 KEY = re.compile(r"[0-9a-f]{6,64}")  # the beginning of a run's key; shorter ones might be meant as names
 
@@ -62,22 +69,24 @@ class Selection:
     @cached_property
     def _every_cell(self) -> list[tuple[str, Cell]]:
         if "dataset" not in self.settings:
-            return with_settings(self._declared, self.settings)
+            return with_settings(self._declared_cells, self.settings)
         everything = dataclasses.replace(self, cell="", settings={}, dataset="", method="")
-        usual = _first_of_each_method(everything._declared)
-        first = _first_of_each_method(self._declared)
+        usual = _first_of_each_method(everything._declared_cells)
+        first = _first_of_each_method(self._declared_cells)
         inherited = [(place[0], _named_beside(cell, usual[place], self.settings)) for place, cell in first.items()]
         return with_settings(inherited, self.settings)
 
-    def inherited(self) -> tuple[list[str], list[str]]:
+    def data_sets_inherited(self) -> tuple[list[str], list[str]]:
         """With a data set set anew: the declared ones whose cells it inherits, and those whose cells are left out."""
         if "dataset" not in self.settings:
             return [], []
-        used = dict.fromkeys(cell.dataset for cell in _first_of_each_method(self._declared).values())
-        return list(used), [name for name in dict.fromkeys(c.dataset for _, c in self._declared) if name not in used]
+        used = dict.fromkeys(cell.dataset for cell in _first_of_each_method(self._declared_cells).values())
+        return list(used), [
+            name for name in dict.fromkeys(c.dataset for _, c in self._declared_cells) if name not in used
+        ]
 
     @cached_property
-    def _declared(self) -> list[tuple[str, Cell]]:
+    def _declared_cells(self) -> list[tuple[str, Cell]]:
         return [
             (table, cell)
             for scale in self.scales
@@ -100,7 +109,7 @@ class Selection:
 
     def methods_left_out(self) -> list[str]:
         """The methods whose cells ``cells`` leaves out because they do not use some of the settings."""
-        unused = [cell.method for _, cell in self._declared if self.settings and not _changed(cell, self.settings)]
+        unused = [cell.method for _, cell in self._declared_cells if self.settings and not _sweep(cell, self.settings)]
         return list(dict.fromkeys(unused))
 
     def names(self, name: str, dataset: str, method: str) -> bool:
@@ -135,7 +144,7 @@ class Selection:
 
     @cached_property
     def _kinds(self) -> set[str]:
-        return {_kind(run.identity) for _, cell in self._declared for run in cell.runs}
+        return {_kind(run.identity) for _, cell in self._declared_cells for run in cell.runs}
 
     @cached_property
     def _kinds_changed(self) -> set[str]:
@@ -175,8 +184,8 @@ def _first_of_each_method(cells: Iterable[tuple[str, Cell]]) -> dict[tuple[str, 
 def _named_beside(cell: Cell, usual: Cell, settings: Mapping[str, str]) -> Cell:
     """The cell, its method named by each field in which it differs from the method's usual cell."""
     differing = {key: value for key, value in _differing(cell.runs[0], usual.runs[0]).items() if key not in settings}
-    runs = tuple(dataclasses.replace(run, method=labelled(run.method, differing)) for run in cell.runs)
-    return dataclasses.replace(cell, method=labelled(cell.method, differing), runs=runs)
+    runs = tuple(dataclasses.replace(run, method=label_with(run.method, differing)) for run in cell.runs)
+    return dataclasses.replace(cell, method=label_with(cell.method, differing), runs=runs)
 
 
 def _differing(run: Run, other: Run) -> dict[str, Any]:
@@ -337,7 +346,7 @@ def with_settings(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) ->
     if not settings or not cells:
         return cells
     _check_known(cells, settings)
-    swept = [(table, each) for table, cell in cells for each in _changed(cell, settings)]
+    swept = [(table, each) for table, cell in cells for each in _sweep(cell, settings)]
     if not swept:
         raise ValueError(_why_unused(cells[0][1], settings))
     return swept
@@ -346,21 +355,21 @@ def with_settings(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) ->
 def _check_known(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) -> None:
     known = dict.fromkeys(name for _, cell in cells for name in settings_of(cell.runs[0]))
     for key in settings:
-        if not any(reached(cell.runs[0], key) for _, cell in cells):
+        if not any(runs_with_field(cell.runs[0], key) for _, cell in cells):
             raise unknown("setting", key, known, f"a run of {cells[0][1].runs[0].paper} has")
 
 
-def _changed(cell: Cell, settings: Mapping[str, str]) -> list[Cell]:
+def _sweep(cell: Cell, settings: Mapping[str, str]) -> list[Cell]:
     """The cell under each combination of the settings' values; none where its runs do not use some of the fields."""
     first = cell.runs[0]
-    if not all(reached(first, key) for key in settings):
+    if not all(runs_with_field(first, key) for key in settings):
         return []
     swept = []
     for changes in combinations(first, settings):
-        if unused_along(changed(first, changes), settings):
+        if settings_not_read(change_settings(first, changes), settings):
             continue
-        runs = tuple(changed(run, changes) for run in cell.runs)
-        method = relabelled(cell.method, first, first, changes)
+        runs = tuple(change_settings(run, changes) for run in cell.runs)
+        method = relabel(cell.method, first, first, changes)
         # What the paper declares of a method it does not declare of every setting of it.
         deterministic = cell.deterministic and method == cell.method
         labels = {"dataset": runs[0].dataset, "method": method}
@@ -371,7 +380,7 @@ def _changed(cell: Cell, settings: Mapping[str, str]) -> list[Cell]:
 
 def _why_unused(cell: Cell, settings: Mapping[str, str]) -> str:
     first = cell.runs[0]
-    changes = combinations(first, {key: text for key, text in settings.items() if reached(first, key)})[0]
-    reasons = unused_along(changed(first, changes), settings)
+    changes = combinations(first, {key: text for key, text in settings.items() if runs_with_field(first, key)})[0]
+    reasons = settings_not_read(change_settings(first, changes), settings)
     words = "; ".join(f"{key} is used only where {where}" for key, where in reasons.items())
     return f"{cell.name} does not use {', '.join(reasons)}: {words}" if reasons else "no cell has all of these settings"

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from contrastbench.runner.vocabulary import Run, chain, labelled
+from contrastbench.runner.vocabulary import Run, chain, label_with
 
 Allowed = str | Sequence[Any]  # an interval, or the possible values
 INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+)\s*([\])])")
@@ -42,7 +42,7 @@ def settings_of(run: Run) -> list[str]:
     return list(dict.fromkeys([*fields_of(run.config), *of_stages]))
 
 
-def reached(run: Run, key: str) -> list[Run]:
+def runs_with_field(run: Run, key: str) -> list[Run]:
     """The runs of a chain whose config the setting ``key`` changes; none if no run there has the field.
 
     ``stage.field`` means every run of that stage or needed by that name. A bare field means the run itself or, if it
@@ -66,22 +66,22 @@ def reached(run: Run, key: str) -> list[Run]:
     return having
 
 
-def changed(run: Run, changes: Mapping[str, Any]) -> Run:
+def change_settings(run: Run, changes: Mapping[str, Any]) -> Run:
     """The run with settings changed along its chain, and labels that say so."""
-    hit = {key: {each.key for each in reached(run, key)} for key in changes}
+    hit = {key: {each.key for each in runs_with_field(run, key)} for key in changes}
     made: dict[str, Run] = {}
     for each in chain([run]).values():  # what a run needs comes before it
         own = {_field(key): value for key, value in changes.items() if each.key in hit[key]}
         new = each.with_config(**own)
-        needs = {name: made[need.key] for name, need in each.needs.items() if not unused(new, [name])}
+        needs = {name: made[need.key] for name, need in each.needs.items() if not fields_not_read(new, [name])}
         new = dataclasses.replace(new, needs=needs)
         follows = "dataset" not in fields_of(each.config) and hit.get("dataset", set()) & chain([each]).keys()
         dataset = changes["dataset"] if follows else new.dataset
-        made[each.key] = dataclasses.replace(new, dataset=dataset, method=relabelled(each.method, each, run, changes))
+        made[each.key] = dataclasses.replace(new, dataset=dataset, method=relabel(each.method, each, run, changes))
     return made[run.key]
 
 
-def relabelled(method: str, run: Run, last: Run, changes: Mapping[str, Any]) -> str:
+def relabel(method: str, run: Run, last: Run, changes: Mapping[str, Any]) -> str:
     """The method's name with those changes that set something anew in the run or below it.
 
     Args:
@@ -90,10 +90,10 @@ def relabelled(method: str, run: Run, last: Run, changes: Mapping[str, Any]) -> 
     below = chain([run])
 
     def is_new(key: str, value: Any) -> bool:
-        configs = [each.config for each in reached(last, key) if each.key in below]
+        configs = [each.config for each in runs_with_field(last, key) if each.key in below]
         return any(getattr(config, _field(key)) != value for config in configs)
 
-    return labelled(method, {key: value for key, value in changes.items() if is_new(key, value)})
+    return label_with(method, {key: value for key, value in changes.items() if is_new(key, value)})
 
 
 def _field(key: str) -> str:
@@ -113,7 +113,7 @@ def combinations(run: Run, settings: Mapping[str, str]) -> list[dict[str, Any]]:
 def _values_along(run: Run, key: str, text: str) -> list[Any]:
     """The values that a setting's text gives; each config that it reaches must allow them."""
     values: list[Any] = []
-    for config in dict.fromkeys(each.config for each in reached(run, key)):
+    for config in dict.fromkeys(each.config for each in runs_with_field(run, key)):
         values = values_of(key, text, fields_of(config)[_field(key)], allowed_values(config, _field(key)))
     return values
 
@@ -136,7 +136,7 @@ def _metadata(config: Any, key: str) -> Mapping[str, Any]:
 def values_of(key: str, text: str, kind: Any, allowed: Allowed | None) -> list[Any]:
     """The values that the text gives the field: several where commas part them, one tuple where the field is one."""
     parts = [text] if _is_tuple(kind) else text.split(",")
-    values = [_parsed(key, part, kind) for part in parts]
+    values = [_parse(key, part, kind) for part in parts]
     for value in values:
         _check_range(key, value, allowed)
     return list(dict.fromkeys(values))
@@ -146,12 +146,12 @@ def _is_tuple(kind: Any) -> bool:
     return typing.get_origin(kind) is tuple
 
 
-def _parsed(key: str, text: str, kind: Any) -> Any:
+def _parse(key: str, text: str, kind: Any) -> Any:
     options = [option for option in typing.get_args(kind) or (kind,) if option is not type(None)]
     if text in ("none", "None") and type(None) in typing.get_args(kind):
         return None
     if _is_tuple(kind):
-        return tuple(_parsed(key, part, options[0]) for part in text.split(",") if part)
+        return tuple(_parse(key, part, options[0]) for part in text.split(",") if part)
     try:
         if options[0] is bool:
             return {"true": True, "false": False}[text.lower()]
@@ -166,7 +166,7 @@ def _check_range(key: str, value: Any, allowed: Allowed | None) -> None:
         if isinstance(item, float) and not math.isfinite(item):
             raise ValueError(f"setting {key} must be a finite number, got {item}")
         if allowed is not None and item is not None and not is_in(item, allowed):
-            raise ValueError(f"setting {key} must be {said(allowed)}, got {item!r}")
+            raise ValueError(f"setting {key} must be {range_in_words(allowed)}, got {item!r}")
 
 
 def is_in(value: Any, allowed: Allowed) -> bool:
@@ -182,7 +182,7 @@ def is_in(value: Any, allowed: Allowed) -> bool:
     return above and below
 
 
-def said(allowed: Allowed) -> str:
+def range_in_words(allowed: Allowed) -> str:
     """``in [0, 1)``, ``at least 0`` or ``infograph, hard or graphcl``."""
     if not isinstance(allowed, str):
         names = [str(each) or "empty" for each in allowed]
@@ -193,20 +193,20 @@ def said(allowed: Allowed) -> str:
     return f"in {allowed}"
 
 
-def unused_along(run: Run, keys: Iterable[str]) -> dict[str, str]:
+def settings_not_read(run: Run, keys: Iterable[str]) -> dict[str, str]:
     """Those of the settings that no run of the chain reads, each with the runs that do."""
     found = {}
     for key in keys:
-        reasons = [unused(each, [_field(key)]) for each in reached(run, key)]
+        reasons = [fields_not_read(each, [_field(key)]) for each in runs_with_field(run, key)]
         if not reasons:  # it was a setting of a run that these settings do not need
             owner = key.rpartition(".")[0]
-            found[key] = unused(run, [owner]).get(owner, "the run that has it is needed")
+            found[key] = fields_not_read(run, [owner]).get(owner, "the run that has it is needed")
         elif all(reasons):
             found[key] = reasons[-1][_field(key)]
     return found
 
 
-def unused(run: Run, keys: Iterable[str]) -> dict[str, str]:
+def fields_not_read(run: Run, keys: Iterable[str]) -> dict[str, str]:
     """Those of the fields that the run does not read, each with the runs that do.
 
     ``{"beta": "method is hard"}`` says that only runs of that method read beta.
@@ -216,5 +216,5 @@ def unused(run: Run, keys: Iterable[str]) -> dict[str, str]:
         for name, allowed in used_where(run.config, key).items():
             value = run.stage if name == "stage" else getattr(run.config, name, None)
             if value is not None and not is_in(value, allowed):
-                found[key] = f"{name} is {said(allowed)}"
+                found[key] = f"{name} is {range_in_words(allowed)}"
     return found

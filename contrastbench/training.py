@@ -96,7 +96,7 @@ class TrainingStep:
                 self._step_on_gpu(inputs)
         elif self.device.type == "meta":
             self._settle_optimizer(fused=False, capturable=False)
-            self._update({name: _moved(value, self.device) for name, value in inputs.items()})
+            self._update({name: _move(value, self.device) for name, value in inputs.items()})
         else:
             self._update(inputs)
 
@@ -162,7 +162,7 @@ class TrainingStep:
         step.graph.replay()
 
     def _eager_step_on_gpu(self, inputs: dict[str, Any], rates: Tensor) -> None:
-        self._update({name: _moved(value, self.device) for name, value in inputs.items()}, rates.to(self.device))
+        self._update({name: _move(value, self.device) for name, value in inputs.items()}, rates.to(self.device))
 
     def _has_room(self) -> bool:
         """Whether another graph may be made, if need be for the one unused the longest: a schedule's old constant.
@@ -333,5 +333,5 @@ def _settings(group: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in group.items() if name not in changing]
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _move(value: Any, device: torch.device) -> Any:
     return value.to(device) if hasattr(value, "to") else value

@@ -18,7 +18,7 @@ from contrastbench.evidence import Evidence
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, content_sha256, result_of
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, canonical_json, chain, key_of
-from contrastbench.verdicts.cells import grouped
+from contrastbench.verdicts.cells import group_by
 
 REPLACED = "replaced.csv"  # beside rows.jsonl, key,old,new,why: rows that another result replaced under the same key
 MORE_SEEDS = "more_seeds.csv"  # dataset,method,scale,seeds,why: seeds beyond those that the tables declare
@@ -63,7 +63,7 @@ def read_lines(path: Path) -> list[dict[str, str]]:
     return lines
 
 
-def _named(row: Row, where: str) -> str:
+def _name_of(row: Row, where: str) -> str:
     return f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
 
 
@@ -75,7 +75,7 @@ def check_rows(rows: Iterable[Row], where: str) -> list[str]:
     problems = []
     seen: set[str] = set()
     for row in rows:
-        name = _named(row, where)
+        name = _name_of(row, where)
         if content_sha256(row) != row.get("sha256"):
             problems.append(f"{name} was changed after it was written: its sha256 does not match")
         elif key_of(row) != row["key"]:
@@ -94,16 +94,16 @@ def check_needs(rows: Sequence[Row], where: str) -> list[str]:
         for name, key in row["needs"]:
             needed, read = known.get(key), row.get("artefacts_read", {}).get(name)
             if needed is None:
-                problems.append(f"{_named(row, where)} needs {name!r}, row {key[:12]}, which is not there")
+                problems.append(f"{_name_of(row, where)} needs {name!r}, row {key[:12]}, which is not there")
             elif read and read != needed["artefact_sha256"]:
-                problems.append(f"{_named(row, where)} read another artefact {name!r} than row {key[:12]} kept")
+                problems.append(f"{_name_of(row, where)} read another artefact {name!r} than row {key[:12]} kept")
     return problems
 
 
 def check_seeds(rows: Iterable[Row], where: str) -> list[str]:
     """One line for each run whose seeds have a gap: the missing seed may have been run and left out."""
     problems = []
-    for alike in grouped(rows, lambda row: canonical_json({**_without_needs(row), "seed": None})).values():
+    for alike in group_by(rows, lambda row: canonical_json({**_without_needs(row), "seed": None})).values():
         row, seeds = alike[-1], {each["seed"] for each in alike}
         if gap := sorted(set(range(max(seeds))) - seeds):
             name = f"{where}: {row['dataset']}/{row['method']} ({row['scale']} scale, stage {row['stage']})"
@@ -116,7 +116,7 @@ def check_more_seeds(evidence: Evidence, lines: Sequence[Mapping[str, str]], whe
     cells = [cell for table in evidence.paper.tables for scale in SCALES for cell in evidence.paper.cells(table, scale)]
     declared = chain(run for cell in cells for run in cell.runs)
     others = (row for row in evidence.shipped if row["key"] not in declared)
-    found = grouped(others, lambda row: (row["dataset"], row["method"], row["scale"]))
+    found = group_by(others, lambda row: (row["dataset"], row["method"], row["scale"]))
     allowed = {(line["dataset"], line["method"], line["scale"], line["seeds"]) for line in lines}
     problems = []
     for place, alike in found.items():
@@ -135,13 +135,13 @@ def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str
     Args:
         standing: keys of the rows that some cell shows, or that such a row needs.
     """
-    return [f"{_named(row, where)} stands in no cell" for row in rows if row["key"] not in standing]
+    return [f"{_name_of(row, where)} stands in no cell" for row in rows if row["key"] not in standing]
 
 
 def check_times(rows: Sequence[Row], where: str) -> list[str]:
     """One line for each commit of rows that is not in this history or not clean, and for times that cannot be."""
     dates, problems = _commit_dates(), []
-    for (commit, clean), alike in grouped(
+    for (commit, clean), alike in group_by(
         rows, lambda row: (str(row["git"]["commit"]), row["git"]["dirty"] is False)
     ).items():
         count = f"{where}: {len(alike)} rows come from"
@@ -151,11 +151,11 @@ def check_times(rows: Sequence[Row], where: str) -> list[str]:
             problems.append(f"{count} commit {commit}, which is not in this history")
         elif dates is not None:
             early = [row for row in alike if datetime.fromisoformat(row["started"]).timestamp() < dates[commit] - 1]
-            problems += [f"{_named(row, where)} was started before its commit was made" for row in early]
-    times = grouped(rows, lambda row: (row["started"], row["finished"], row["seconds"]))
+            problems += [f"{_name_of(row, where)} was started before its commit was made" for row in early]
+    times = group_by(rows, lambda row: (row["started"], row["finished"], row["seconds"]))
     for alike in times.values():
         if len(alike) >= ALIKE and (alike[0]["seconds"] or 0) >= 1:
-            problems.append(f"{_named(alike[0], where)} has the very times of {len(alike) - 1} other rows")
+            problems.append(f"{_name_of(alike[0], where)} has the very times of {len(alike) - 1} other rows")
     return problems
 
 
@@ -190,7 +190,7 @@ def check_history(
     excused = {(line["key"], line["old"], line["new"]) for line in replaced}
     problems: dict[str, str] = {}
     for row in earlier:
-        now, name = known.get(row["key"]), f"{_named(row, where)} was shipped once"
+        now, name = known.get(row["key"]), f"{_name_of(row, where)} was shipped once"
         if now is None:
             if versions.get(group_with_seed(row), 0) <= row["protocol_version"]:
                 problems[group_with_seed(row)] = f"{name} and is gone; raise the method's protocol version instead"
@@ -242,7 +242,7 @@ def check_published(
 
     A number is known by its data set, method, metric and where it is printed.
     """
-    now: dict[tuple[str, ...], list[Mapping[str, str]]] = grouped(lines, _place)
+    now: dict[tuple[str, ...], list[Mapping[str, str]]] = group_by(lines, _place)
     excused = {(*_place(line), line["change"]) for line in changes}
     problems: dict[str, None] = {}
     for line in earlier:

@@ -12,7 +12,7 @@ from torch import nn
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def undrawn(build: Callable[[], Module]) -> Module:
+def build_undrawn(build: Callable[[], Module]) -> Module:
     """Builds a module on the CPU whose weights are not set yet; nothing is drawn from the global generator."""
     with torch.device("meta"):
         module = build()
@@ -28,7 +28,7 @@ def seeded_module(build: Callable[[], Module], rng: torch.Generator) -> Module:
     Raises:
         TypeError: the module has another kind of layer with weights.
     """
-    module = undrawn(build)
+    module = build_undrawn(build)
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu", generator=rng)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from contrastbench.runner.studies import Study
-from contrastbench.runner.vocabulary import Cell, Run, canonical_json, resolved, seeded
+from contrastbench.runner.vocabulary import Cell, Run, canonical_json, config_values, seeded
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Synthetic:
         row = {
             **{"schema": 1, "key": run.key, "paper": run.paper, "stage": run.stage, "cells": [["main", run.method]]},
             **{"scale": run.scale, "variant": run.variant, "protocol": run.protocol, "protocol_version": 1},
-            **{"dataset": run.dataset, "method": run.method, "config": resolved(run.config), "seed": run.seed},
+            **{"dataset": run.dataset, "method": run.method, "config": config_values(run.config), "seed": run.seed},
             "needs": run.identity["needs"],
             **{"metrics": {} if value is None else {metric: value}, "series": {}, "selection": "last epoch"},
             **{"epoch": 9, "status": "done" if value is not None else "failed", "error": None, "attempt": 1},

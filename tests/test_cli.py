@@ -13,7 +13,7 @@ from PIL import Image
 
 from contrastbench import papers
 from contrastbench.runner import provenance
-from contrastbench.runner.rows import SCHEMA, sealed
+from contrastbench.runner.rows import SCHEMA, seal
 from contrastbench.runner.states import folder_of, write_ticket
 from contrastbench.runner.vocabulary import canonical_json, chain
 from contrastbench.selection import select
@@ -256,7 +256,7 @@ def write_rows(runs, count):
     for run in cell.runs:
         labels = {"key": run.key, "dataset": run.dataset, "method": run.method, "cells": [["many", cell.name]]}
         metrics = {"test_top1_percent": 50.0 + run.seed % 7}
-        row = sealed({**run.identity, **labels, **facts, "metrics": metrics})
+        row = seal({**run.identity, **labels, **facts, "metrics": metrics})
         (folder / run.key).mkdir(parents=True)
         (folder / run.key / "row.json").write_text(canonical_json(row) + "\n")  # write_row, without the fsync
     return runs

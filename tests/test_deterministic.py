@@ -4,7 +4,7 @@ import pytest
 
 from contrastbench import papers
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.runner.vocabulary import SCALES, Cell, reseeded
+from contrastbench.runner.vocabulary import SCALES, Cell, with_seed
 from contrastbench.selection import select, with_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,7 +41,7 @@ def test_no_seed_changes_what_has_nothing_random(name):
             papers.paper(name).function_of(run.stage)(
                 each.config, seed=each.seed, device="cpu", checkpoint=Checkpoint(), log=Log()
             )
-            for each in (run, reseeded(run, 7))
+            for each in (run, with_seed(run, 7))
         )
         assert first == other, run.method
 

@@ -28,7 +28,7 @@ def trained(groups):
     told = {}
     for step in range(STEPS):
         views = torch.randn(2, 16, 1, 8, 8, generator=generator(0, "order", step), dtype=torch.float64)
-        z_a, z_b = (distributed.gathered(model(distributed.part(view))) for view in views)
+        z_a, z_b = (distributed.gather_rows(model(distributed.part(view))) for view in views)
         loss = losses.hcl(z_a, z_b, temperature=0.5, tau_plus=0.1, beta=1.0)
         optimizer.zero_grad()
         loss.backward()
@@ -79,7 +79,7 @@ def test_one_process_without_groups_keeps_its_encoder():
     own = encoder()
     assert distributed.spread(own) is own and type(own[1]) is nn.BatchNorm2d
     batch = torch.randn(4, 2)
-    assert distributed.part(batch) is batch and distributed.gathered(batch) is batch
+    assert distributed.part(batch) is batch and distributed.gather_rows(batch) is batch
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def test_clean_encoders_never_see_their_test_graphs(monkeypatch, mutag):
     )
     config = Config(protocol="clean", **{**SHORT, "epochs": 1})
     done(config)
-    order, folds = clean.shuffled(mutag, 0), clean.folds_of(config, mutag, 0)
+    order, folds = clean.shuffle(mutag, 0), clean.folds_of(config, mutag, 0)
     assert len(seen) == len(folds) == 3
     for batches, (training, test) in zip(seen, folds, strict=True):
         graphs = torch.cat([batch.graphs for batch in batches]).tolist()
@@ -152,7 +152,7 @@ def test_clean_encoders_never_see_their_test_graphs(monkeypatch, mutag):
 
 def test_standardising_uses_training_items_alone():
     x = np.array([[1.0, 5.0], [3.0, 5.0], [100.0, 7.0]])
-    assert clean.standardised(x, np.array([0, 1])).tolist() == [[-1.0, 0.0], [1.0, 0.0], [98.0, 2.0]]
+    assert clean.standardise(x, np.array([0, 1])).tolist() == [[-1.0, 0.0], [1.0, 0.0], [98.0, 2.0]]
 
 
 # ------------------------------------------------------------------------------------------------------- baselines

@@ -13,7 +13,7 @@ from kinds import kind_of
 from benchmarks.hard_negatives import references, tables
 from benchmarks.hard_negatives import train as stages
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import Prepared, prepared
+from benchmarks.hard_negatives.prepare import Prepared, prepare_data
 from benchmarks.hard_negatives.train import contrastive_inputs
 from contrastbench.data.images import Split, load_images
 from contrastbench.runner import Cell, Checkpoint, Log
@@ -46,11 +46,11 @@ def few_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every tenth test image: these tests ask whether numbers are the same, not what they are."""
 
     def fewer(*arguments: Any) -> Prepared:
-        data = prepared(*arguments)
+        data = prepare_data(*arguments)
         return dataclasses.replace(data, test=Split(data.test.images[::10], data.test.labels[::10]))
 
     for module in (stages, references):
-        monkeypatch.setattr(module, "prepared", fewer)
+        monkeypatch.setattr(module, "prepare_data", fewer)
 
 
 def result(
@@ -122,7 +122,7 @@ def test_training_learns_something_that_the_untrained_encoder_does_not_know() ->
 
 def test_validation_metrics_say_so_and_leave_the_test_images_alone() -> None:
     config = dataclasses.replace(TINY, epochs=0, train_images=0, validation=0.2)
-    data = prepared(config, 0, "cpu", Log())
+    data = prepare_data(config, 0, "cpu", Log())
     images = load_images("mnist5k")
     assert data.split == "validation" and len(data.train) == 2400 and len(data.test) == 600
     train = {image.numpy().tobytes() for image in images.train.images}
@@ -169,7 +169,7 @@ def test_a_bad_setting_gets_one_line(change: dict[str, Any], message: str) -> No
 
 def test_positives_by_label_are_of_the_same_class_and_differ_from_epoch_to_epoch() -> None:
     config = VARIANTS["beta annealed, positives by label"]
-    data = prepared(config, 0, "cpu", Log())
+    data = prepare_data(config, 0, "cpu", Log())
     first, again, later = (list(contrastive_inputs(config, data, seed=0, epoch=epoch)) for epoch in (0, 0, 1))
     for step in first + later:
         assert torch.equal(data.train.labels[step["index"]], data.train.labels[step["partner"]])

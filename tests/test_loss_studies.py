@@ -5,7 +5,7 @@ import pytest
 from benchmarks.loss_studies import config, digits, figures
 from benchmarks.loss_studies.tables import PAPER
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.runner.vocabulary import canonical_json, resolved
+from contrastbench.runner.vocabulary import canonical_json, config_values
 
 CPU = {"seed": 3, "device": "cpu"}
 MNIST = {"images": 200, "epochs": 3}
@@ -36,7 +36,7 @@ def smoked():
                 )
                 rows[run.key] = {
                     **{"stage": run.stage, "status": "done", "scale": run.scale, "seed": run.seed},
-                    **{"dataset": run.dataset, "method": run.method, "config": resolved(run.config)},
+                    **{"dataset": run.dataset, "method": run.method, "config": config_values(run.config)},
                     "metrics": {name: value for name, value in result.items() if not isinstance(value, list)},
                     "series": {name: value for name, value in result.items() if isinstance(value, list)},
                 }

@@ -11,7 +11,7 @@ from contrastbench import drawing, papers, readmes, shipping, verifying
 from contrastbench.evidence import Evidence, gather
 from contrastbench.report import style
 from contrastbench.report.style import new_figure
-from contrastbench.runner.rows import read_row, rows_digest, rows_shipped, sealed, write_row, write_shipped
+from contrastbench.runner.rows import read_row, rows_digest, rows_shipped, seal, write_row, write_shipped
 from contrastbench.runner.vocabulary import key_of
 
 PROJECT = Path(__file__).parents[1]
@@ -132,7 +132,7 @@ def changed(row, field):
         "host": {**row["host"], "cpu": "another"},
         "seconds": 1.0,
     }[field]
-    return sealed({**row, field: value})
+    return seal({**row, field: value})
 
 
 @pytest.mark.parametrize("field", ["metrics", "method", "dataset", "series", "data", "host", "seconds"])
@@ -149,7 +149,7 @@ def test_no_field_of_a_shipped_row_can_be_changed_and_hashed_anew(rows, results,
 def test_method_labels_cannot_be_swapped(rows, results):
     """Two methods exchange their names, and every row is hashed anew: each is told."""
     swap = {"HCL": "SimCLR", "SimCLR": "HCL"}
-    forged = [sealed({**row, "method": swap.get(row["method"], row["method"])}) for row in rows]
+    forged = [seal({**row, "method": swap.get(row["method"], row["method"])}) for row in rows]
     found = problems(forged, results)
     assert sum("another method, and it is the same run" in problem for problem in found) == sum(
         row["method"] in swap for row in rows
@@ -159,15 +159,15 @@ def test_method_labels_cannot_be_swapped(rows, results):
 def test_a_rerun_may_replace_a_row_that_it_repeats_or_that_a_line_names(rows, results):
     row, others = rows[0], rows[1:]
     again = {**row, "started": "2031-01-01T00:00:00+00:00", "finished": "2031-01-01T00:01:00+00:00"}
-    assert problems([sealed({**again, "seconds": 60.0}), *others], results) == []
-    other = sealed({**again, "metrics": dict.fromkeys(row["metrics"], 50.0)})
+    assert problems([seal({**again, "seconds": 60.0}), *others], results) == []
+    other = seal({**again, "metrics": dict.fromkeys(row["metrics"], 50.0)})
     (problem,) = problems([other, *others], results)
     assert "was shipped once with another metrics; raise the method's protocol version" in problem
     replaced(results, (row["key"], row["sha256"], other["sha256"], "the sum has another order"))
     assert problems([other, *others], results) == []
     raised = {**row, "protocol_version": row["protocol_version"] + 1}
     raised["key"] = key_of({part: raised[part] for part in verifying.IDENTITY})
-    found = problems([sealed(raised), *others], results)
+    found = problems([seal(raised), *others], results)
     assert any("stands in no cell" in problem for problem in found)
     assert not any("shipped once" in problem for problem in found), "its version was raised"
 
@@ -178,14 +178,14 @@ def test_invented_seeds_with_an_old_commit_are_named(rows, results):
     invented = []
     for seed in range(row["seed"] + 1, row["seed"] + 6):
         each = {**row, "seed": seed, "metrics": {name: value + 1 for name, value in row["metrics"].items()}}
-        invented.append(sealed({**each, "key": key_of(each)}))
+        invented.append(seal({**each, "key": key_of(each)}))
     found = problems([*rows, *invented], results)
     assert any("has seeds that no table declares" in problem for problem in found)
     assert any("has the very times of 5 other rows" in problem for problem in found)
 
 
 def test_a_row_older_than_its_commit_is_named(rows, results):
-    early = sealed({**rows[0], "started": "2001-01-01T00:00:00+00:00", "finished": "2001-01-01T00:01:00+00:00"})
+    early = seal({**rows[0], "started": "2001-01-01T00:00:00+00:00", "finished": "2001-01-01T00:01:00+00:00"})
     assert any("was started before its commit was made" in problem for problem in problems([early, *rows[1:]], results))
 
 
@@ -229,7 +229,7 @@ def test_each_printed_number_and_each_row_is_compared_with_history():
     ],
 )
 def test_a_row_of_no_commit_is_named(rows, results, git, message):
-    found = problems([sealed({**rows[0], "git": git}), *rows[1:]], results)
+    found = problems([seal({**rows[0], "git": git}), *rows[1:]], results)
     assert any(message in problem for problem in found)
 
 
@@ -252,7 +252,7 @@ def test_rows_made_here_are_compared_with_the_shipped_ones(tmp_path):
         same = (row["dataset"], row["method"], row["seed"]) == ("Noise8", "Plain", 0)
         host = row["host"] if not moved else {**row["host"], "cpu": "another"}
         metrics = {name: value + moved + same for name, value in row["metrics"].items()}
-        write_row(path, sealed({**row, "metrics": metrics, "host": host}))
+        write_row(path, seal({**row, "metrics": metrics, "host": host}))
     done = verify(runs, results)
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
@@ -276,7 +276,7 @@ def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_setting
     paths = list(runs.glob("toy/*/row.json"))
     for path in paths:
         row = read_row(path)
-        write_row(path, sealed({**row, "git": {**row["git"], "dirty": False}}))
+        write_row(path, seal({**row, "git": {**row["git"], "dirty": False}}))
     toy = papers.paper("toy")
     rows = shipping.promotable_rows(gather(toy, runs, results))
     assert len(paths) == 8
@@ -285,7 +285,7 @@ def test_rows_of_more_seeds_than_declared_are_shipped_and_those_of_other_setting
     assert not shipping.ship(toy, {}, results), "again, with nothing new: all of them stay"
     assert [row["seed"] for row in rows_shipped(results, "toy")] == [0, 1, 2, 3, 4]
     changed = next(path for path in paths if path.parent.name in rows)
-    write_row(changed, sealed({**read_row(changed), "git": {"commit": "c0ffee", "dirty": True}}))
+    write_row(changed, seal({**read_row(changed), "git": {"commit": "c0ffee", "dirty": True}}))
     with pytest.raises(ValueError, match="1 rows of toy come from a changed checkout"):
         shipping.promotable_rows(gather(toy, runs, results))
 

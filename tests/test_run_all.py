@@ -19,7 +19,7 @@ from contrastbench.cli.launch import with_data
 from contrastbench.cli.plan import planned_runs
 from contrastbench.cli.reproduce import first_part
 from contrastbench.evidence import gather
-from contrastbench.runner.rows import read_row, sealed, write_shipped
+from contrastbench.runner.rows import read_row, seal, write_shipped
 from contrastbench.runner.vocabulary import chain
 from contrastbench.selection import read_targets
 from contrastbench.verdicts.verdict import JUDGED
@@ -77,7 +77,7 @@ def test_new_rows_make_the_page_anew_and_the_screen_says_why_some_are_not_the_sh
         row["metrics"] = {name: value + 1 for name, value in row["metrics"].items()}
     for row in rows[2:]:
         row["host"] = {**row["host"], "cpu": "another"}
-    write_shipped(folder / "results", "toy", map(sealed, rows))
+    write_shipped(folder / "results", "toy", map(seal, rows))
     page = folder / "results/report/index.html"
     written = page.stat().st_mtime_ns
     told = again(folder, seeds=2).stdout

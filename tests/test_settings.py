@@ -8,7 +8,7 @@ from contrastbench import papers
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.vocabulary import SCALES, chain
 from contrastbench.selection import select
-from contrastbench.settings import allowed_values, fields_of, is_in, unused, used_where
+from contrastbench.settings import allowed_values, fields_not_read, fields_of, is_in, used_where
 
 SUITE = [name for name in papers.names() if papers.paper(name).folder.parent == PROJECT / "benchmarks"]
 
@@ -86,7 +86,7 @@ def test_every_number_of_a_config_has_a_range_and_no_declared_run_is_outside(nam
             allowed, value = allowed_values(run.config, field), getattr(run.config, field)
             if allowed is None:
                 assert kind in (str, bool) or typing.get_args(kind)[:1] == (str,), f"{field} of {name} has no range"
-            elif not unused(run, [field]) and value != ():
+            elif not fields_not_read(run, [field]) and value != ():
                 items = value if isinstance(value, tuple) else (value,)
                 assert all(is_in(item, allowed) for item in items), (field, value, allowed)
 
@@ -148,7 +148,7 @@ def test_a_data_set_of_ones_own_inherits_one_cell_a_method():
     assert [cell.method for _, cell in whole.cells() if cell.metric.startswith("test_linear")] == [
         *("untrained", "SimCLR", "DCL", "HCL", "BCL", "supervised")
     ]
-    assert whole.inherited() == (["CIFAR10"], ["CIFAR100"])
+    assert whole.data_sets_inherited() == (["CIFAR10"], ["CIFAR100"])
     of_the_other = select("hard_negatives/main/CIFAR100", "lite", settings={"dataset": "mine"})
     assert "HCL [tau_plus=0.05]" in {cell.method for _, cell in of_the_other.cells()}
     assert {cell.runs[0].method for _, cell in of_the_other.cells()} == {

@@ -163,11 +163,11 @@ def test_doctor_imports_every_dependency(monkeypatch):
         raise ImportError("numpy.core.multiarray failed to import")
 
     monkeypatch.setattr(machine.importlib, "import_module", broken)
-    good, name, said = machine._imported("numpy")
+    good, name, said = machine._check_package("numpy")
     assert (good, name) == (False, "numpy") and said.endswith(
         "cannot be imported: numpy.core.multiarray failed to import"
     )
-    assert machine._imported("no-such-package") == (False, "no-such-package", "missing: pip install -e .")
+    assert machine._check_package("no-such-package") == (False, "no-such-package", "missing: pip install -e .")
 
 
 @pytest.mark.parametrize(("version", "fits"), [((3, 10), False), ((3, 11), True), ((3, 14), True), ((3, 15), False)])

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.model import infomax, train_epoch
-from benchmarks.graph_contrastive.splits import evaluated_epochs, folds_of, shuffled
+from benchmarks.graph_contrastive.splits import evaluated_epochs, folds_of, shuffle
 from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet
 from contrastbench.evaluation.svm import Fold, cross_validate, rbf_kernels
@@ -38,7 +38,7 @@ def train_clean(
 
 def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, device: str) -> Found:
     """One fold's encoder, from the same initial weights as every other fold's and as the published protocol's."""
-    order = shuffled(graphs, seed)
+    order = shuffle(graphs, seed)
     labels = graphs.labels.numpy()[order]
     everything = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
     seen = batches(graphs, order[fold[0]], config.batch, depth=config.layers)
@@ -50,7 +50,7 @@ def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, de
             x = model.encoder.embed(everything).cpu().numpy().astype(np.float64)
             scaled, plain = (
                 cross_validate(rbf_kernels(features), labels, [fold], inner_folds=config.inner_folds)
-                for features in (standardised(x, fold[0]), x)
+                for features in (standardise(x, fold[0]), x)
             )
             found.append([float(epoch), scaled.test_accuracy, scaled.inner_accuracy, plain.test_accuracy])
         if epoch < config.epochs:
@@ -58,7 +58,7 @@ def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, de
     return found
 
 
-def standardised(x: np.ndarray, training: np.ndarray) -> np.ndarray:
+def standardise(x: np.ndarray, training: np.ndarray) -> np.ndarray:
     """Mean 0 and standard deviation 1 over the training items; a constant column becomes 0 there."""
     sd = x[training].std(axis=0)
     return (x - x[training].mean(axis=0)) / np.where(sd > 0, sd, 1.0)

@@ -13,7 +13,7 @@ from contrastbench.randomness import generator, random_state
 FOLD_DRAWS = 10  # per embedding, in the stage that measures what the draw of the folds is worth
 
 
-def shuffled(graphs: GraphSet, seed: int) -> np.ndarray:
+def shuffle(graphs: GraphSet, seed: int) -> np.ndarray:
     """The one order in which a run reads its graphs."""
     return torch.randperm(len(graphs), generator=generator(seed, "order")).numpy()
 
@@ -24,7 +24,7 @@ def folds_of(config: Config, graphs: GraphSet, seed: int, draw: int = 0) -> list
     Args:
         draw: 0 for the folds of every run of the seed; further ones only measure what the draw is worth.
     """
-    labels = graphs.labels.numpy()[shuffled(graphs, seed)]
+    labels = graphs.labels.numpy()[shuffle(graphs, seed)]
     return stratified_folds(labels, config.folds, random_state(seed, "split", draw or None))
 
 

@@ -10,7 +10,7 @@ import torch
 
 from baselines.supervised_gin import Classifier, accuracies_along_training, classifier_step
 from benchmarks.graph_contrastive.config import Config
-from benchmarks.graph_contrastive.splits import folds_of, shuffled
+from benchmarks.graph_contrastive.splits import folds_of, shuffle
 from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet
 from contrastbench.evaluation.svm import stratified_folds
@@ -32,7 +32,7 @@ def train_supervised(
             best on the test folds' mean; leaks.
     """
     log.selected_by("epoch by accuracy on training graphs held out in each fold")
-    order, folds = shuffled(graphs, seed), folds_of(config, graphs, seed)
+    order, folds = shuffle(graphs, seed), folds_of(config, graphs, seed)
     log.total(len(folds), "folds")
     curves: dict[str, list[list[float]]] = {}  # fold -> per epoch: validation and test accuracy in percent
     for number in range(checkpoint.restore(curves=curves), len(folds)):
@@ -75,6 +75,6 @@ def supervised_step(
     rng = generator(seed, "weights")
     model = Classifier(graphs, hidden=config.hidden, layers=config.layers, dropout=config.dropout, rng=rng).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    learnt = [part.to(device) for part in batches(graphs, shuffled(graphs, seed), config.batch, depth=config.layers)]
+    learnt = [part.to(device) for part in batches(graphs, shuffle(graphs, seed), config.batch, depth=config.layers)]
     step = classifier_step(model, optimizer, learnt, graphs.labels.to(device), device)
     return step, [{"batch": number, **model.draw_dropout(len(part), rng)} for number, part in enumerate(learnt)]

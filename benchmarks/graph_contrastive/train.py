@@ -9,10 +9,10 @@ import numpy as np
 
 from baselines import graph_kernels as baselines
 from benchmarks.graph_contrastive import graphcl
-from benchmarks.graph_contrastive.clean import standardised, train_clean
+from benchmarks.graph_contrastive.clean import standardise, train_clean
 from benchmarks.graph_contrastive.config import METHODS, Config
 from benchmarks.graph_contrastive.model import Learner, infomax, train_epoch
-from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffled
+from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffle
 from benchmarks.graph_contrastive.supervised import supervised_step, train_supervised
 from contrastbench.data.graph_batches import GraphBatch, batches
 from contrastbench.data.graphs import GraphSet, load_graphs
@@ -47,7 +47,7 @@ def train_published(
     config: Config, graphs: GraphSet, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
 ) -> Metrics:
     """The papers' protocol: one encoder sees all graphs; its embeddings are cross-validated as they are."""
-    order, folds = shuffled(graphs, seed), folds_of(config, graphs, seed)
+    order, folds = shuffle(graphs, seed), folds_of(config, graphs, seed)
     labels = graphs.labels.numpy()[order]
     fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
     learner = learner_of(config, graphs, fixed_batches, seed, device)
@@ -102,7 +102,7 @@ def scaling(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, l
     plain = cross_validate(rbf_kernels(embeddings), labels, folds, inner_folds=config.inner_folds)
     x = embeddings.astype(np.float64)
     scaled = [
-        cross_validate(rbf_kernels(standardised(x, fold[0])), labels, [fold], inner_folds=config.inner_folds)
+        cross_validate(rbf_kernels(standardise(x, fold[0])), labels, [fold], inner_folds=config.inner_folds)
         for fold in folds
     ]
     return {
@@ -118,7 +118,7 @@ def last_embeddings(
     graphs = load_graphs(config.dataset, features=config.features)
     log.data(config.dataset, graphs.sha256)
     log.selected_by("last epoch; C by cross-validation inside the training folds")
-    order = shuffled(graphs, seed)
+    order = shuffle(graphs, seed)
     fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
     learner = learner_of(config, graphs, fixed_batches, seed, device)
     model, step = learner.model, learner.step(config, device)
@@ -157,7 +157,7 @@ def training_step(config: Config, device: str, seed: int = 0) -> tuple[TrainingS
         return None
     if config.method == "supervised":
         return supervised_step(config, graphs, seed, device)
-    order = shuffled(graphs, seed)
+    order = shuffle(graphs, seed)
     fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
     learner = learner_of(config, graphs, fixed_batches, seed, device)
     return learner.step(config, device), learner.inputs_of(0)
@@ -177,7 +177,7 @@ BASELINES: dict[str, Callable[[Config, GraphSet, int], np.ndarray]] = {
 
 def evaluate_baseline(config: Config, graphs: GraphSet, seed: int) -> Metrics:
     """A baseline that is not trained, under the same folds as the encoders."""
-    order = shuffled(graphs, seed)
+    order = shuffle(graphs, seed)
     values = BASELINES[config.method](config, graphs, seed)
     if config.method == "feature_sum":
         kernel_of = rbf_kernels(values[order])

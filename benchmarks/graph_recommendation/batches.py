@@ -23,12 +23,12 @@ from contrastbench.data.pairs import Pairs, load_pairs
 from contrastbench.encoders.bipartite import (
     Adjacency,
     Layers,
+    adjacency_of,
+    drop_edges,
     edge_dropped,
     node_dropped,
     noise,
-    normalised,
     reversal,
-    thinned,
 )
 from contrastbench.losses import concentrations
 from contrastbench.randomness import generator, random_state
@@ -48,7 +48,7 @@ class Task:
 
     @functools.cached_property
     def graph(self) -> Adjacency:
-        return normalised(self.data.train, self.data.users, self.data.items)
+        return adjacency_of(self.data.train, self.data.users, self.data.items)
 
     @functools.cached_property
     def _reverse(self) -> Tensor:
@@ -103,10 +103,10 @@ class Task:
     def drawn_each_step(self, step: int, rng: torch.Generator) -> dict[str, Any]:
         config, made = self.config, {}
         if config.keep < 1:
-            made["graph"] = Layers([thinned(self.graph, self._reverse, config.keep, rng)] * config.layers)
+            made["graph"] = Layers([drop_edges(self.graph, self._reverse, config.keep, rng)] * config.layers)
         if config.method == "sgl" and config.redrawn == "step":
             if config.keep < 1:  # SSLRec's views are thinned graphs too, and its main pass has the whole one
-                graphs = (thinned(self.graph, self._reverse, config.keep, rng) for _ in range(2))
+                graphs = (drop_edges(self.graph, self._reverse, config.keep, rng) for _ in range(2))
                 return {name: Layers([graph] * config.layers) for name, graph in zip("ab", graphs, strict=True)}
             return made | self.two_graphs(step)
         if config.method in NOISY_PASSES and config.layers:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.graph_recommendation.config import Train
 from contrastbench.data.pairs import Pairs
-from contrastbench.encoders.bipartite import Adjacency, Layers, propagated
+from contrastbench.encoders.bipartite import Adjacency, Layers, propagate
 from contrastbench.losses.parts import unit
 
 
@@ -61,7 +61,7 @@ class Recommender(nn.Module):
     @torch.no_grad()
     def final(self) -> tuple[Tensor, Tensor]:
         """What the test ranks by: no noise, the whole graph."""
-        (outputs,) = propagated(self.ego, self.layers)
+        (outputs,) = propagate(self.ego, self.layers)
         z = self.readout(outputs)
         return self.sides(unit(z) if self.config.similarity == "cosine" else z)
 

@@ -15,7 +15,7 @@ from benchmarks.graph_recommendation.batches import NOISY_PASSES, Task, load_tas
 from benchmarks.graph_recommendation.config import Count, Train
 from benchmarks.graph_recommendation.model import Recommender
 from contrastbench.data.pairs import Pairs, in_order
-from contrastbench.encoders.bipartite import propagated
+from contrastbench.encoders.bipartite import propagate
 from contrastbench.evaluation.recommendation import recommendation_metrics
 from contrastbench.losses import triplet
 from contrastbench.randomness import generator
@@ -111,7 +111,7 @@ def loss_of(config: Train, model: Recommender) -> Callable[..., Tensor]:
     def loss(users: Tensor, items: Tensor, negatives: Tensor, **more: Any) -> Tensor:
         ego = model.ego
         noises = [more.get(f"noise{number}") for number in range(len(passes))]
-        outputs = propagated(ego, more.get("graph", model.layers), noises, config.eps)
+        outputs = propagate(ego, more.get("graph", model.layers), noises, config.eps)
         z = model.readout(outputs[0])
         total = z.new_zeros(())
         if config.loss != "none":
@@ -146,7 +146,7 @@ def contrast_of(
         user, item = (model.sides(model.readout(each))[side] for side, each in enumerate(outputs))
         return config.weight * losses.in_batch(config, user[inputs["users"]], item[inputs["items"]])
     if config.method == "sgl":
-        a, b = (model.readout(propagated(ego, inputs[view])[0]) for view in "ab")
+        a, b = (model.readout(propagate(ego, inputs[view])[0]) for view in "ab")
     elif config.method == "simgcl":
         a, b = (model.readout(each) for each in outputs[1:])
     else:

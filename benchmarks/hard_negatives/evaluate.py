@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import resize
 
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import Prepared, chosen, precision
+from benchmarks.hard_negatives.prepare import Prepared, look_up, precision
 from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.features import image_features
@@ -81,7 +81,7 @@ def probe_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> It
 
 def probe_mode(config: Config, encoder: ImageEncoder) -> None:
     """Puts the "frozen" encoder into the mode that the config's probe has it in."""
-    encoder.train(chosen("probe_batchnorm", config.probe_batchnorm, {"train": True, "eval": False}))
+    encoder.train(look_up("probe_batchnorm", config.probe_batchnorm, {"train": True, "eval": False}))
 
 
 def features_of(config: Config, encoder: ImageEncoder, images: Tensor, data: Prepared) -> Tensor:
@@ -106,4 +106,4 @@ def knn(config: Config, bank: Tensor, queries: Tensor, data: Prepared) -> float:
 
 def probe_epochs(config: Config) -> int:
     """How many epochs the config's probe trains for: none where it is exact."""
-    return chosen("probe", config.probe, {"adam": config.probe_epochs, "logistic": 0})
+    return look_up("probe", config.probe, {"adam": config.probe_epochs, "logistic": 0})

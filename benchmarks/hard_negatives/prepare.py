@@ -37,7 +37,7 @@ class Prepared:
     recipe: Recipe
 
 
-def prepared(config: Config, seed: int, device: str, log: Log) -> Prepared:
+def prepare_data(config: Config, seed: int, device: str, log: Log) -> Prepared:
     """Loads the data set and cuts it to what the config asks for."""
     images = load_images(config.dataset)
     log.data(config.dataset, images.sha256)
@@ -49,7 +49,7 @@ def prepared(config: Config, seed: int, device: str, log: Log) -> Prepared:
         raise ValueError(f"batch must be 2 to {len(train)}, the number of training images; got {config.batch}")
     mean, std = _statistics(config, images)
     pretrain = train.images if images.unlabelled is None else torch.cat([train.images, images.unlabelled])
-    recipe = chosen("augmentation", config.augmentation, RECIPES)(config.view_size)
+    recipe = look_up("augmentation", config.augmentation, RECIPES)(config.view_size)
     labels, train, test = train.labels, _on(device, train), _on(device, test)
     return Prepared(pretrain.to(device), train, labels, test, split, images.classes, mean, std, recipe)
 
@@ -74,14 +74,14 @@ def views_of(
 
 def encoder_of(config: Config, data: Prepared, seed: int, device: str) -> ImageEncoder:
     """The config's encoder with the seed's weights, on the device."""
-    build = chosen("encoder", config.encoder, ENCODERS)
+    build = look_up("encoder", config.encoder, ENCODERS)
     encoder = build(channels=data.pretrain.shape[1], rng=generator(seed, "weights"))
     return encoder.to(device, memory_format=torch.channels_last)
 
 
 def precision(config: Config, beside: Tensor) -> AbstractContextManager[object]:
     """Autocast as the config asks for it, on the device of the tensor ``beside``."""
-    low = chosen("precision", config.precision, {"float32": False, "bf16": True})
+    low = look_up("precision", config.precision, {"float32": False, "bf16": True})
     if beside.device.type == "meta":  # where autocast is not known
         return nullcontext()
     return torch.autocast(beside.device.type, torch.bfloat16, enabled=low, cache_enabled=False)  # for graph capture
@@ -89,7 +89,7 @@ def precision(config: Config, beside: Tensor) -> AbstractContextManager[object]:
 
 def _statistics(config: Config, images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     possible = {"cifar10": (CIFAR10_MEAN, CIFAR10_STD), "own": (images.mean, images.std)}
-    mean, std = chosen("statistics", config.statistics, possible)
+    mean, std = look_up("statistics", config.statistics, possible)
     if len(mean) != images.train.images.shape[1]:
         raise ValueError(
             f"statistics={config.statistics} are of images with {len(mean)} channels; for {config.dataset} use own"
@@ -106,7 +106,7 @@ def check_one_process(config: Config, what: str) -> None:
         raise ValueError(f"{what} is trained in one process and with batchnorm_groups=1; two-view losses in several")
 
 
-def chosen(what: str, name: str, possible: dict[str, Any]) -> Any:
+def look_up(what: str, name: str, possible: dict[str, Any]) -> Any:
     """What a setting's value stands for.
 
     Raises:

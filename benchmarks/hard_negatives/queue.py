@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from baselines.moco import KeyQueue
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import Prepared, check_one_process, chosen, precision, views_of
+from benchmarks.hard_negatives.prepare import Prepared, check_one_process, look_up, precision, views_of
 from contrastbench import losses
 from contrastbench.encoders.resnets import HEAD_OUTPUT, ImageEncoder
 from contrastbench.randomness import generator
@@ -30,7 +30,7 @@ def queue_step(
     """MoCo: one view's query must find the other view's key among the keys of the queue."""
     check_one_process(config, "a queue")
     loss_by_name: dict[str, Callable[..., Tensor]] = {"nt_xent": _plain_queue_loss, "dcl": _hard, "hcl": _hard}
-    queue_loss = chosen("loss with a queue", config.loss, loss_by_name)
+    queue_loss = look_up("loss with a queue", config.loss, loss_by_name)
     if config.mochi and (config.loss != "nt_xent" or len(config.mochi) != 3):
         raise ValueError(f"mochi is three numbers and goes with loss nt_xent, got {config.mochi} and {config.loss!r}")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from baselines.pixels import raw_pixels
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import features_of, knn
-from benchmarks.hard_negatives.prepare import Prepared, check_one_process, encoder_of, precision, prepared
+from benchmarks.hard_negatives.prepare import Prepared, check_one_process, encoder_of, precision, prepare_data
 from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
@@ -25,7 +25,7 @@ def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
 
     ``linear`` is here the classifier that was trained with the encoder, ``knn`` the features before it.
     """
-    data = prepared(config, seed, device, log)
+    data = prepare_data(config, seed, device, log)
     encoder = encoder_of(config, data, seed, device)
     classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
     trained = [*encoder.backbone.parameters(), *classifier.parameters()]
@@ -73,7 +73,7 @@ def first_supervised_steps(
     config: Config, device: str, seed: int = 0
 ) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
     """A run's step and the inputs of its first epoch, for tests on any device."""
-    data = prepared(config, seed, device, Log())
+    data = prepare_data(config, seed, device, Log())
     encoder = encoder_of(config, data, seed, device)
     classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
     optimizer = torch.optim.Adam([*encoder.backbone.parameters(), *classifier.parameters()])
@@ -83,7 +83,7 @@ def first_supervised_steps(
 
 def raw_pixels_knn(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
     """kNN on the pixels: what an encoder must beat. Nothing in it is random."""
-    data = prepared(config, seed, device, log)
+    data = prepare_data(config, seed, device, log)
     log.selected_by("nothing to select")
     bank, queries = raw_pixels(data.train.images), raw_pixels(data.test.images)
     return {f"{data.split}_knn_top1_percent": knn(config, bank, queries, data)}

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import features_of, knn
-from benchmarks.hard_negatives.prepare import Prepared, encoder_of, prepared
+from benchmarks.hard_negatives.prepare import Prepared, encoder_of, prepare_data
 from benchmarks.hard_negatives.speed import published_steps
 from benchmarks.hard_negatives.tables import PHOTOGRAPHS, hcl
 from benchmarks.hard_negatives.train import contrastive_inputs, contrastive_step
@@ -38,7 +38,7 @@ def lines(
     config = hcl(base, "CIFAR10")
     facts = {"encoder": encoder, "images": images, "batch": config.batch, "epochs": epochs}
     for seed in range(seeds):
-        data = prepared(config, seed, device, Log())
+        data = prepare_data(config, seed, device, Log())
         trained = {"published": published(config, data, seed, workers), "ours": ours(config, data, seed)}
         for pipeline, model in trained.items():
             bank, queries = (features_of(config, model, split.images, data) for split in (data.train, data.test))

@@ -23,7 +23,7 @@ from benchmarks.hard_negatives.evaluate import (
     probe_mode,
     probe_step,
 )
-from benchmarks.hard_negatives.prepare import Prepared, chosen, encoder_of, precision, prepared, views_of
+from benchmarks.hard_negatives.prepare import Prepared, encoder_of, look_up, precision, prepare_data, views_of
 from benchmarks.hard_negatives.queue import MOCHI_DRAWS, key_queue, queue_step
 from benchmarks.hard_negatives.schedules import hardness_of_epoch
 from contrastbench import distributed, losses
@@ -41,7 +41,7 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
 
     Epochs from ``config.epochs`` on are the linear probe's, so that a run that is killed there resumes there.
     """
-    data = prepared(config, seed, device, log)
+    data = prepare_data(config, seed, device, log)
     encoder = encoder_of(config, data, seed, device)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
@@ -110,7 +110,7 @@ def contrastive_step(
         views = views_of(data, index, index if partner is None else partner, draws, make_views)
         with precision(config, index):
             own = [full_precision(model(view.contiguous(memory_format=torch.channels_last))) for view in views]
-            z_a, z_b, *more = map(distributed.gathered, own)
+            z_a, z_b, *more = map(distributed.gather_rows, own)
         if more:
             more_positives = torch.stack(more)
             return losses.dcl_many_positives(
@@ -150,7 +150,7 @@ def _batch_dim(name: str) -> int:
 
 def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor | None:
     """For each training image one of its class, itself among them: the paper's oracle (image/utils.py of its code)."""
-    if not chosen("positives", config.positives, {"views": False, "labels": True}):
+    if not look_up("positives", config.positives, {"views": False, "labels": True}):
         return None
     labels = data.labels
     if len(labels) != len(data.pretrain):
@@ -166,13 +166,13 @@ def step_of(
     config: Config, encoder: ImageEncoder, queue: KeyQueue | None, optimizer: torch.optim.Optimizer, data: Prepared
 ) -> TrainingStep:
     """The config's step, with a queue or without."""
-    make_views = compiled(config, encoder, data.pretrain.device)
+    make_views = compile_encoder(config, encoder, data.pretrain.device)
     if queue is None:
         return contrastive_step(config, encoder, optimizer, data, make_views)
     return queue_step(config, encoder, queue, optimizer, data, make_views)
 
 
-def compiled(config: Config, encoder: ImageEncoder, device: torch.device) -> Callable[..., list[Tensor]]:
+def compile_encoder(config: Config, encoder: ImageEncoder, device: torch.device) -> Callable[..., list[Tensor]]:
     """What makes the views; it and the encoder go through torch.compile if the config asks for it.
 
     On a CPU the encoder alone: there only some images' hue is turned, and each number of them would be compiled anew.
@@ -192,7 +192,7 @@ def first_steps(config: Config, device: str, seed: int = 0) -> Steps | None:
     """A run's step and the inputs of its first epoch; None for the untrained encoder."""
     if not config.epochs:
         return None
-    data = prepared(config, seed, device, Log())
+    data = prepare_data(config, seed, device, Log())
     encoder = encoder_of(config, data, seed, device)
     queue = key_queue(config, encoder, seed) if config.queue else None
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -204,7 +204,7 @@ def first_probe_steps(config: Config, device: str, seed: int = 0) -> Steps | Non
     """The same for the linear probe, on the untrained encoder; None where the probe is exact."""
     if not probe_epochs(config):
         return None
-    data = prepared(config, seed, device, Log())
+    data = prepare_data(config, seed, device, Log())
     encoder = encoder_of(config, data, seed, device)
     probe_mode(config, encoder)
     classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)

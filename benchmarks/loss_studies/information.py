@@ -30,7 +30,7 @@ def information(config: Information, *, seed: int, device: str, checkpoint: Chec
         critic = _optimal(r)
         log.selected_by("nothing to select")
     elif config.critic == "trained":
-        critic = _trained(config, r, seed, checkpoint, log)
+        critic = _train_critic(config, r, seed, checkpoint, log)
     else:
         raise ValueError(f"unknown critic {config.critic!r}; the study has: optimal, trained")
     bound = _bound(config, critic, r, generator(seed, "evaluation"))
@@ -64,7 +64,7 @@ def _bound(config: Information, critic: Critic, r: float, rng: torch.Generator) 
     return math.log(config.size) - float(torch.stack(values).mean())
 
 
-def _trained(config: Information, r: float, seed: int, checkpoint: Checkpoint, log: Log) -> Critic:
+def _train_critic(config: Information, r: float, seed: int, checkpoint: Checkpoint, log: Log) -> Critic:
     """A critic g(x) . h(y) trained by InfoNCE on fresh pairs."""
     rng = generator(seed, "weights")
     sides = nn.ModuleList(_side(config, rng) for _ in range(2))

@@ -41,7 +41,7 @@ def limit(config: Limit, *, seed: int, device: str, checkpoint: Checkpoint, log:
         checkpoint.save(epoch + 1, **state)
     log.selected_by("start of least loss")
     best = min(points.detach(), key=lambda start: float(_loss(config, start[None], labels)))
-    return _measured(config, normalize(best, dim=1), labels)
+    return _measure(config, normalize(best, dim=1), labels)
 
 
 def _starts(config: Limit, labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -76,7 +76,7 @@ def _loss(config: Limit, points: Tensor, labels: Tensor) -> Tensor:
     )
 
 
-def _measured(config: Limit, u: Tensor, labels: Tensor) -> dict:
+def _measure(config: Limit, u: Tensor, labels: Tensor) -> dict:
     classes = len(config.sizes)
     centres = normalize(torch.stack([u[labels == c].mean(dim=0) for c in range(classes)]), dim=1)
     cosines = centres @ centres.T

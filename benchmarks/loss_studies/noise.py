@@ -78,11 +78,11 @@ def noise_training(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
         set_cosine_rate(optimizer, config.learning_rate, epoch, config.epochs)
         rng = generator(seed, "noise", epoch)
         for index in batches(config.words, config.batch, generator(seed, "order", epoch), drop_last=False):
-            noise = {"drawn": _drawn(unigram, len(index), config.samples, rng)} if config.samples else {}
+            noise = {"drawn": _draw(unigram, len(index), config.samples, rng)} if config.samples else {}
             step(index=index, **noise)
         log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, model=model, optimizer=optimizer)
-    return _tested(model, test)
+    return _test(model, test)
 
 
 def noise_gradient(config: Noise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict:
@@ -103,7 +103,7 @@ def noise_gradient(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
     expected = _gradient(model, _expected_nce(normalised(), text.words, unigram, config.samples))
     rng = generator(seed, "noise")
     draws = [
-        _gradient(model, _nce(normalised(), text.words, unigram, _drawn(unigram, len(text.words), config.samples, rng)))
+        _gradient(model, _nce(normalised(), text.words, unigram, _draw(unigram, len(text.words), config.samples, rng)))
         for _ in range(config.repeats)
     ]
     spread = torch.stack([(draw - expected).square().sum() for draw in draws]).mean().sqrt()
@@ -118,7 +118,7 @@ def noise_gradient(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
     }
 
 
-def _drawn(unigram: Tensor, count: int, k: int, rng: torch.Generator) -> Tensor:
+def _draw(unigram: Tensor, count: int, k: int, rng: torch.Generator) -> Tensor:
     """[count, k] noise words."""
     return torch.multinomial(unigram, count * k, replacement=True, generator=rng).view(count, k)
 
@@ -152,7 +152,7 @@ def _unigram(text: Text, config: Noise) -> Tensor:
 
 
 @torch.no_grad()
-def _tested(model: LogBilinear, test: Text) -> dict[str, float | list[float]]:
+def _test(model: LogBilinear, test: Text) -> dict[str, float | list[float]]:
     scores = model(test.contexts)
     log_z = scores.logsumexp(dim=1)
     edges = torch.linspace(-2, 2, 41)

@@ -41,7 +41,7 @@ def mining(config: Mining, *, seed: int, device: str, checkpoint: Checkpoint, lo
     for epoch in range(start, config.epochs):
         rng = generator(seed, "order", epoch)
         for _ in range(EPOCH_BATCHES):
-            step(index=_balanced(train.labels, config, rng))
+            step(index=_draw_balanced(train.labels, config, rng))
         step.mean_loss(epoch)
         measured = {"loss": step.last_loss, "spread": _spread(model, test)}
         curve = {name: [*values, measured[name]] for name, values in curve.items()}
@@ -101,7 +101,7 @@ def _mlp(inputs: int, hidden: int, outputs: int, rng: torch.Generator) -> nn.Seq
     return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
 
 
-def _balanced(labels: Tensor, config: Mining, rng: torch.Generator) -> Tensor:
+def _draw_balanced(labels: Tensor, config: Mining, rng: torch.Generator) -> Tensor:
     """``members`` random images of each of ``classes`` random classes."""
     chosen = torch.randperm(int(labels.max()) + 1, generator=rng)[: config.classes]
     groups = []

@@ -14,11 +14,11 @@ from baselines.pixels import raw_pixels
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.config import Cluster, Estimate
 from benchmarks.novel_class_discovery.model import load_encoder
-from benchmarks.novel_class_discovery.outcome import by_k_means, mapped
-from benchmarks.novel_class_discovery.stages import built
+from benchmarks.novel_class_discovery.outcome import by_k_means, draw_map
+from benchmarks.novel_class_discovery.stages import build_network
 from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks, load_task
 from benchmarks.novel_class_discovery.views import Seen
-from contrastbench.evaluation.clustering import clustering_accuracy_percent, collapsed, effective_clusters
+from contrastbench.evaluation.clustering import clustering_accuracy_percent, effective_clusters, has_collapsed
 from contrastbench.randomness import generator, random_state
 from contrastbench.runner import Checkpoint, Log
 
@@ -36,8 +36,8 @@ def cluster(config: Cluster, *, seed: int, device: str, checkpoint: Checkpoint, 
     return {
         **metrics,
         "train_effective_clusters": effective_clusters(clusters),
-        "collapsed_percent": 100.0 * collapsed(clusters, task.novel),
-        **mapped(test, task),
+        "collapsed_percent": 100.0 * has_collapsed(clusters, task.novel),
+        **draw_map(test, task),
     }
 
 
@@ -49,7 +49,7 @@ class Features:
         if self.source not in ("stage", "untrained", "pixels"):
             raise ValueError(f"unknown source {self.source!r}; novel_class_discovery has: stage, untrained, pixels")
         if self.source != "pixels":
-            self.seen, self.model = Seen(config, task), built(config, task, {}, seed, device)
+            self.seen, self.model = Seen(config, task), build_network(config, task, {}, seed, device)
         if self.source == "stage":
             load_encoder(self.model, checkpoint.needed("features"), task.about, "features")
 
@@ -82,7 +82,7 @@ def estimate(
     most = min(config.most, task.unlabelled // 2)
     log.selected_by("mean of the best number by hidden known classes and by silhouette")
     log.total(most - 1, unit="numbers of classes")
-    features, labels = gathered(config, task, seed, device, checkpoint)
+    features, labels = gather(config, task, seed, device, checkpoint)
     unlabelled = labels < 0
     found: dict[int, tuple[float, float]] = {}
     for number in range(2, most + 1):
@@ -113,7 +113,7 @@ def novel_clusters(config: Estimate, clusters: Tensor, unlabelled: Tensor) -> in
     return int(((inside > others) & (inside >= config.least_share * inside.max())).sum())
 
 
-def gathered(config: Estimate, task: Task, seed: int, device: str, checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
+def gather(config: Estimate, task: Task, seed: int, device: str, checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     """Features of the probe classes' images and of the unlabelled ones, and labels: -1 where there is none.
 
     The probe classes are the last known ones, numbered from 0 on.

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, mse_loss, normalize
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
-from benchmarks.novel_class_discovery.stages import Steps, Training, built, set_rate
+from benchmarks.novel_class_discovery.stages import Steps, Training, build_network, set_rate
 from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, load_task, mixed_batches
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench import losses
@@ -33,8 +33,8 @@ TINY = 1e-7  # inside the pairs' logarithms, as in the authors' code
 def discover(config: Discover, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Trains the last part of stage 2's encoder and both heads; the last epoch counts."""
     task = load_task(config, device, log)
-    config = counted(config, task, checkpoint)
-    model = built(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
+    config = with_estimated_classes(config, task, checkpoint)
+    model = build_network(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
     start_from(model, checkpoint.needed("supervise"), task)
     training = discovering(config, task, model, seed, device)
     start = checkpoint.restore(parts=training.model, optimizer=training.optimizer)
@@ -53,7 +53,7 @@ def discover(config: Discover, *, seed: int, device: str, checkpoint: Checkpoint
     return outcome(predict, task, seed if config.kmeans_on_features else None)
 
 
-def counted(config: Discover, task: Task, checkpoint: Checkpoint) -> Discover:
+def with_estimated_classes(config: Discover, task: Task, checkpoint: Checkpoint) -> Discover:
     """The config with the numbers of clusters and neighbours that it leaves open.
 
     Raises:
@@ -80,7 +80,7 @@ def discovering(config: Discover, task: Task, model: Network, seed: int, device:
     """The training of the parts ``model`` and ``queues``."""
     if config.frozen:
         model.freeze_below()
-    optimizer = torch.optim.SGD(model.trained(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    optimizer = torch.optim.SGD(model.trained_parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
     rng = generator(seed, "queue")
     queues = nn.ModuleDict(
         {
@@ -116,8 +116,8 @@ def discovering(config: Discover, task: Task, model: Network, seed: int, device:
 def discovering_step(config: Discover, device: str, seed: int = 0) -> Steps:
     """Steps with all losses that the run ever has: those of its last epoch."""
     task = load_task(config, device, Log())
-    config = counted(replace(config, clusters=max(config.clusters, 0)), task, Checkpoint())
-    model = built(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
+    config = with_estimated_classes(replace(config, clusters=max(config.clusters, 0)), task, Checkpoint())
+    model = build_network(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
     return discovering(config, task, model, seed, device).steps(config.epochs - 1)
 
 

@@ -53,7 +53,7 @@ class Network(nn.Module):
         """All but ``last`` and the heads keep their weights; the running statistics of batch norms still move."""
         self.below.requires_grad_(False)
 
-    def trained(self) -> Iterator[nn.Parameter]:
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def encoder_state(self) -> dict[str, Tensor]:
@@ -61,7 +61,7 @@ class Network(nn.Module):
         return {name: value for name, value in self.state_dict().items() if name.startswith(("below.", "last."))}
 
 
-def _staged(
+def _resnet(
     widths: tuple[int, ...], blocks: int, stem: list[nn.Module], first_stride: int
 ) -> tuple[nn.Module, nn.Module]:
     """Stem and all stages but the last, and the last stage: for each width but the first ``blocks`` blocks."""
@@ -79,12 +79,12 @@ def _stem(channels: int, width: int, stride: int) -> list[nn.Module]:
 
 def _small(channels: int) -> tuple[nn.Module, nn.Module, int]:
     """Two blocks of 32 and 64 channels: 1.6 million multiplications for a 28x28 digit."""
-    return *_staged((16, 32, 64), 1, _stem(channels, 16, 2), 2), 64
+    return *_resnet((16, 32, 64), 1, _stem(channels, 16, 2), 2), 64
 
 
 def _resnet18_cifar(channels: int) -> tuple[nn.Module, nn.Module, int]:
     """AutoNovel's ResNet-18 for 32x32 images (models/resnet.py)."""
-    return *_staged((64, 64, 128, 256, 512), 2, _stem(channels, 64, 1), 1), 512
+    return *_resnet((64, 64, 128, 256, 512), 2, _stem(channels, 64, 1), 1), 512
 
 
 def _resnet18(channels: int) -> tuple[nn.Module, nn.Module, int]:

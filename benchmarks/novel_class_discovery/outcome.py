@@ -12,9 +12,9 @@ from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task
 from contrastbench.evaluation.clustering import (
     agreement,
     best_matching,
-    collapsed,
     contingency,
     effective_clusters,
+    has_collapsed,
     kmeans,
 )
 from contrastbench.evaluation.maps import principal_map
@@ -49,8 +49,8 @@ def outcome(predict: Predict, task: Task, k_means_seed: int | None = None) -> di
     if k_means_seed is not None:
         metrics |= by_k_means(train_features.cpu(), features.cpu(), task, k_means_seed, 10)[0]
     metrics["train_effective_clusters"] = effective_clusters(clusters)
-    metrics["collapsed_percent"] = 100.0 * collapsed(clusters, task.novel)
-    return {**metrics, **mapped(features, task)}
+    metrics["collapsed_percent"] = 100.0 * has_collapsed(clusters, task.novel)
+    return {**metrics, **draw_map(features, task)}
 
 
 def by_k_means(
@@ -93,7 +93,7 @@ def agnostic(known: Tensor, novel: Tensor, task: Task) -> dict[str, float]:
     }
 
 
-def mapped(features: Tensor, task: Task) -> dict[str, list[float]]:
+def draw_map(features: Tensor, task: Task) -> dict[str, list[float]]:
     """A map of some test images of the novel classes, for the paper's own figure."""
     return {f"map_{name}": values for name, values in principal_map(features.cpu(), task.test_novel_labels).items()}
 

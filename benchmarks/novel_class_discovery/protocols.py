@@ -31,7 +31,7 @@ class Protocol:
 Settings = dict[str, Any]
 
 
-def settled(
+def protocol_of(
     task: Settings, novel: int, ks: tuple[int, ...], *, shortened: bool = False, **stages: Settings
 ) -> Protocol:
     """The papers' settings but for those given.
@@ -69,7 +69,7 @@ DIGITS_UNO = {
     **{"epochs": 4, "batch": 128, "warm_up_epochs": 1, "heads": 1, "overcluster": 3, "hidden": 128, "projection": 64}
 }
 SMOKE_QUEUES = {"queue": 128, "labelled_queue": 200, "neighbours": 30, "safe": 5, "keep": 40}
-SMOKE = settled(
+SMOKE = protocol_of(
     {**DIGITS, "known": "0-2", "novel": "3-4"},
     shortened=True,
     novel=2,
@@ -81,7 +81,7 @@ SMOKE = settled(
     estimate={"probe": 3, "anchors": 1, "most": 3, "images_per_class": 20, "silhouette_images": 100, "starts": 1},
     pixels={"starts": 1},
 )
-QUICK = settled(
+QUICK = protocol_of(
     DIGITS,
     shortened=True,
     novel=5,
@@ -96,7 +96,7 @@ QUICK = settled(
 CIFAR10 = {"dataset": "cifar10"}
 CIFAR_KS = (10, 50, 100, 200, 400, 1000)
 OF_THE_CODE = {"statistics": "code"}
-LITE = settled(
+LITE = protocol_of(
     {**CIFAR10, "precision": "bf16"},
     novel=5,
     ks=CIFAR_KS,
@@ -109,7 +109,7 @@ LITE = settled(
 # Photographs within an hour of one CPU core. All settings were fixed before any accuracy was seen and none was tuned:
 # the papers' for CIFAR-10, with the small network, UNO's sizes and k-means of the digits, a fifth of the images, and
 # the schedule of ``lite`` cut to fewer epochs: 6 of 15 in stage 1, all 10 in stage 2, 5 of 20 in stage 3.
-PHOTOGRAPHS = settled(
+PHOTOGRAPHS = protocol_of(
     {**CIFAR10, "encoder": "small", "train_images": 10_000},
     shortened=True,
     novel=5,
@@ -143,7 +143,7 @@ PHOTOGRAPHS_30 = replace(
 # schedule above. MiniLM takes the place of stage 1 and is frozen; the one layer on it is the part that learns.
 TREC = replace(
     with_k_means(
-        settled(
+        protocol_of(
             {"dataset": "TREC", "encoder": "linear", "views": "dropout", "statistics": "own"}
             | {"known": "0-2", "novel": "3-5"},
             shortened=True,
@@ -156,14 +156,14 @@ TREC = replace(
     ),
     hard_from=3,
 )
-PAPER_CIFAR10 = settled(
+PAPER_CIFAR10 = protocol_of(
     CIFAR10, novel=5, ks=CIFAR_KS, pretrain={}, supervise=OF_THE_CODE, discover={}, estimate={"most": 10}
 )
 
 
 def cifar100(known: str, novel: str, classes: int, overcluster: int) -> Protocol:
     k = int(2000 / classes / 2)
-    return settled(
+    return protocol_of(
         {"dataset": "cifar100", "known": known, "novel": novel},
         novel=classes,
         ks=tuple(sorted({5, 10, 25, 50, 100, 200, 400, k})),
@@ -177,7 +177,7 @@ def cifar100(known: str, novel: str, classes: int, overcluster: int) -> Protocol
 
 def imagenet(subset: str) -> Protocol:
     names = {"dataset": f"imagenet_{subset}", "known": "0-881", "novel": "882-911"}
-    return settled(
+    return protocol_of(
         {**names, "encoder": "resnet18", "views": "imagenet", "statistics": "own"},
         novel=30,
         ks=(10, 25, 50, 100, 200),

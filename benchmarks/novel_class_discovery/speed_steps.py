@@ -17,7 +17,7 @@ import torch
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.discover import discovering
 from benchmarks.novel_class_discovery.protocols import PAPER_CIFAR10
-from benchmarks.novel_class_discovery.stages import built
+from benchmarks.novel_class_discovery.stages import build_network
 from benchmarks.novel_class_discovery.tables import BASELINE, METHODS
 from benchmarks.novel_class_discovery.task import CODE_STATISTICS, InMemory, Task
 from contrastbench.randomness import generator
@@ -47,7 +47,7 @@ def lines(
 
 
 def _turn(config: Discover, task: Task, steps: int, device: str) -> Callable[[], None]:
-    model = built(config, task, {"known": task.known, "novel": task.novel}, 0, device)
+    model = build_network(config, task, {"known": task.known, "novel": task.novel}, 0, device)
     training = discovering(config, task, model, 0, device)
     training.model.train()
 

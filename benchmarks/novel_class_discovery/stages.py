@@ -13,7 +13,7 @@ from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.config import Pretrain, Supervise
 from benchmarks.novel_class_discovery.model import Network, load_encoder, network
 from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks, load_task
-from benchmarks.novel_class_discovery.views import Seen, rotated
+from benchmarks.novel_class_discovery.views import Seen, rotate
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep, batches
@@ -46,7 +46,7 @@ class Training:
 def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
     """Stage 1: by how many quarters is an image turned? All images, no labels; the last epoch is kept."""
     task = load_task(config, device, log)
-    model = built(config, task, {"rotation": 4}, seed, device)
+    model = build_network(config, task, {"rotation": 4}, seed, device)
     training = pretraining(config, task, model, seed, device)
     start = checkpoint.restore(model=model, optimizer=training.optimizer)
     for epoch in range(start, config.epochs):
@@ -70,7 +70,7 @@ def pretraining(config: Pretrain, task: Task, model: Network, seed: int, device:
     )
 
     def loss_of(**given: Tensor) -> Tensor:
-        turned = rotated(seen.view(given))
+        turned = rotate(seen.view(given))
         logits = model.heads["rotation"](seen.features(model, turned))
         return torch.nn.functional.cross_entropy(logits, quarters(len(turned), logits.device))
 
@@ -84,7 +84,7 @@ def pretraining(config: Pretrain, task: Task, model: Network, seed: int, device:
 
 def pretraining_step(config: Pretrain, device: str, seed: int = 0) -> Steps:
     task = load_task(config, device, Log())
-    return pretraining(config, task, built(config, task, {"rotation": 4}, seed, device), seed, device).steps()
+    return pretraining(config, task, build_network(config, task, {"rotation": 4}, seed, device), seed, device).steps()
 
 
 def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
@@ -92,7 +92,7 @@ def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoi
     if config.start not in ("pretrain", "nothing"):
         raise ValueError(f"unknown start {config.start!r}; novel_class_discovery has: pretrain, nothing")
     task = load_task(config, device, log)
-    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     if config.start == "pretrain":
         load_encoder(model, checkpoint.needed("pretrain"), task.about, "pretrain")
     training = supervising(config, task, model, seed, device)
@@ -113,7 +113,7 @@ def supervising(config: Supervise, task: Task, model: Network, seed: int, device
     seen = Seen(config, task)
     if config.frozen:
         model.freeze_below()
-    optimizer = torch.optim.SGD(model.trained(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    optimizer = torch.optim.SGD(model.trained_parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
 
     def loss_of(labels: Tensor, **given: Tensor) -> Tensor:
         logits = model.heads["known"](seen.features(model, seen.view(given)))
@@ -129,11 +129,11 @@ def supervising(config: Supervise, task: Task, model: Network, seed: int, device
 
 def supervising_step(config: Supervise, device: str, seed: int = 0) -> Steps:
     task = load_task(config, device, Log())
-    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     return supervising(config, task, model, seed, device).steps()
 
 
-def built(config: settings.Task, task: Task, heads: dict[str, int], seed: int, device: str) -> Network:
+def build_network(config: settings.Task, task: Task, heads: dict[str, int], seed: int, device: str) -> Network:
     model = network(config.encoder, channels=task.channels, heads=heads, rng=generator(seed, "weights"))
     return model.to(device, memory_format=torch.channels_last)
 
@@ -149,7 +149,7 @@ def rotation_accuracy(seen: Seen, model: Network, source: InMemory | Pictures) -
     right = torch.zeros((), device=next(model.parameters()).device)
     with torch.no_grad():
         for pixels in chunks(source):
-            turned = rotated(seen.plain(pixels))
+            turned = rotate(seen.plain(pixels))
             told = model.heads["rotation"](seen.features(model, turned)).argmax(dim=1)
             right += (told == quarters(len(turned), told.device)).sum()
     return 100 * float(right) / (4 * len(source))

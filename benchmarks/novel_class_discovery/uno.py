@@ -16,7 +16,7 @@ from torch.nn.functional import normalize, one_hot
 from benchmarks.novel_class_discovery.config import Uno
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
-from benchmarks.novel_class_discovery.stages import Steps, Training, built, set_rate
+from benchmarks.novel_class_discovery.stages import Steps, Training, build_network, set_rate
 from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, load_task, mixed_batches
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench.randomness import generator
@@ -28,7 +28,7 @@ from contrastbench.weights import seeded_module
 def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Trains encoder and heads; evaluates the head with the least training loss in the last epoch. No label chooses."""
     task = load_task(config, device, log)
-    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     load_encoder(model, checkpoint.needed("supervise"), task.about, "supervise")
     training = classifying(config, task, model, seed, device)
     heads, tally = training.model["heads"], training.model["tally"]
@@ -76,7 +76,7 @@ def classifying(config: Uno, task: Task, model: Network, seed: int, device: str)
 
 def classifying_step(config: Uno, device: str, seed: int = 0) -> Steps:
     task = load_task(config, device, Log())
-    model = built(config, task, {"known": task.known, "novel": task.novel}, seed, device)
+    model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     return classifying(config, task, model, seed, device).steps()
 
 

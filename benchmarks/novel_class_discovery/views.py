@@ -96,7 +96,7 @@ VIEWS: dict[str, Shifts | Crops | Dropout] = {
 }
 
 
-def rotated(images: Tensor) -> Tensor:
+def rotate(images: Tensor) -> Tensor:
     """[N, C, S, S] -> [4N, C, S, S]: all images as they are, then all turned by a quarter, a half, three quarters."""
     return torch.cat([torch.rot90(images, turns, (2, 3)) for turns in range(4)])
 
@@ -121,7 +121,7 @@ class Seen:
         """One normalised view of the images that a step was given."""
         pixels = self.task.train.pixels(**{name: given[name] for name in SOURCES if name in given})
         draws = {name: value[number] for name, value in given.items() if name not in SOURCES}
-        return self.normalised(self.views.view(pixels, draws))
+        return self.normalise(self.views.view(pixels, draws))
 
     def features(self, model: Network, images: Tensor) -> Tensor:
         """float32 [N, width] of normalised images."""
@@ -141,8 +141,8 @@ class Seen:
         if isinstance(self.views, Crops):
             margin = (pixels.shape[-1] - self.views.size) // 2
             pixels = pixels[..., margin : margin + self.views.size, margin : margin + self.views.size]
-        return self.normalised(pixels)
+        return self.normalise(pixels)
 
-    def normalised(self, pixels: Tensor) -> Tensor:
+    def normalise(self, pixels: Tensor) -> Tensor:
         """Features of another network stay as they are."""
         return normalise(pixels, self.task.mean, self.task.std) if self.task.mean else pixels

@@ -26,7 +26,7 @@ from contrastbench.encoders.sequences import PADDING, SequenceEncoder, draw_weig
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep, batches
-from contrastbench.weights import undrawn
+from contrastbench.weights import build_undrawn
 
 
 class Pretraining(nn.Module):
@@ -40,8 +40,8 @@ class Pretraining(nn.Module):
         super().__init__()
         width = encoder.width
         names = ("aap", "mip", "map", "sp")
-        self.maps = undrawn(lambda: nn.ModuleDict({name: nn.Linear(width, width) for name in names}))
-        self.attributes = None if has is None else undrawn(lambda: nn.Embedding(has.shape[1], width))
+        self.maps = build_undrawn(lambda: nn.ModuleDict({name: nn.Linear(width, width) for name in names}))
+        self.attributes = None if has is None else build_undrawn(lambda: nn.Embedding(has.shape[1], width))
         draw_weights(self, rng)
         self.encoder = encoder  # its weights are drawn already
         self.register_buffer("has", has, persistent=False)

@@ -85,7 +85,7 @@ def _start(jobs: Sequence[Job], how: How, watch: Watch, runs_folder: Path) -> Ou
     if how.launcher == "inline":
         return inline.launch(jobs, watch=watch, device=device, threads=threads)
     if how.launcher == "local":
-        return local.launch(*local.placed(jobs, device, how.slots, threads, how.runs_per_gpu or 1), watch=watch)
+        return local.launch(*local.place_jobs(jobs, device, how.slots, threads, how.runs_per_gpu or 1), watch=watch)
     from contrastbench.runner.launchers import slurm
 
     return slurm.launch(jobs, how.site, runs_folder, watch=watch, detach=how.detach)
@@ -182,18 +182,18 @@ class Display:
 
     def watch(self, job: Job, event: dict[str, Any]) -> None:
         if "status" in event:
-            self._ended(job, event)
+            self._show_end(job, event)
         elif "waits" in event:
             self._waiting[job.folder] = event["waits"]
         else:
-            self._advanced(job, event)
+            self._show_progress(job, event)
         if not self.console.is_terminal and time.monotonic() - self._last_line > self.seconds_between_lines:
             self._last_line = time.monotonic()
             self.console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _line(self) -> str:
         """``6/37 runs: 6 done; MUTAG InfoGraph seed 3 1a2b3c4d: epoch 120 of 200``."""
-        ended = f"{self.counts.total()}/{self.total} runs: {counted(self.counts) if self.counts else 'none ended yet'}"
+        ended = f"{self.counts.total()}/{self.total} runs: {in_words(self.counts) if self.counts else 'none ended yet'}"
         at_work = [
             task.description
             + (f": {task.fields['unit']} {task.completed:.0f} of {task.total:.0f}" if task.total else "")
@@ -204,7 +204,7 @@ class Display:
         waiting = [f"{count} wait ({reason})" for reason, count in reasons]
         return "; ".join([ended, *waiting, *at_work])
 
-    def _advanced(self, job: Job, event: dict[str, Any]) -> None:
+    def _show_progress(self, job: Job, event: dict[str, Any]) -> None:
         self._waiting.pop(job.folder, None)
         line, epochs = event["line"], getattr(job.run.config, "epochs", None)
         if job.folder not in self._tasks:
@@ -221,7 +221,7 @@ class Display:
                 self._told.add((job.folder, problem))
                 self.console.print(Text(f"{_label(job)}: {problem}", style="yellow"), soft_wrap=True)
 
-    def _ended(self, job: Job, event: dict[str, Any]) -> None:
+    def _show_end(self, job: Job, event: dict[str, Any]) -> None:
         self._waiting.pop(job.folder, None)
         self.counts[event["status"]] += 1
         self._progress.advance(self._all)
@@ -241,7 +241,7 @@ def _label(job: Job) -> str:
     return f"{job.run.paper} {job.run.dataset} {job.run.method} seed {job.run.seed} {job.run.key[:8]}"
 
 
-def counted(states: Counter[str]) -> str:
+def in_words(states: Counter[str]) -> str:
     """``12 done, 1 failed``: the counts in a fixed order, empty ones left out."""
     known = [*FINISHED, *UNFINISHED]
     ordered = sorted(states, key=lambda name: known.index(name) if name in known else len(known))

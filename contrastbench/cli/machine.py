@@ -67,10 +67,10 @@ MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch
 def _packages() -> list[Check]:
     """Imports every dependency of the suite: an installed package may still not fit the others."""
     wanted = map(Requirement, metadata.requires("contrastbench") or ())
-    return [_imported(each.name) for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return [_check_package(each.name) for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
 
 
-def _imported(package: str) -> Check:
+def _check_package(package: str) -> Check:
     try:
         found = metadata.version(package)
         with warnings.catch_warnings():

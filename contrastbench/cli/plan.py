@@ -120,7 +120,7 @@ def say_what_is_left_out(asked: AskedFor) -> None:
     if methods := dict.fromkeys(method for each in asked.selections for method in each.methods_left_out()):
         console.print(f"left out, since they do not use the settings: {', '.join(methods)}", soft_wrap=True)
     for selection in asked.selections:
-        taken, others = selection.inherited()
+        taken, others = selection.data_sets_inherited()
         if others:
             named = f"{selection.paper.name}/{selection.tables[0]}/{others[0]}"
             console.print(

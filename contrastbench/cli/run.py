@@ -13,14 +13,14 @@ import typer
 from rich.text import Text
 
 from contrastbench.cli.app import Folders, command, complain, complain_of, console, grid_of, note
-from contrastbench.cli.launch import check_options, counted, fetch_missing_data, launch
+from contrastbench.cli.launch import check_options, fetch_missing_data, in_words, launch
 from contrastbench.cli.options import How, LogTo, Which
 from contrastbench.cli.plan import duration, planned_runs, say_what_is_left_out
 from contrastbench.dashboard import Dashboard
 from contrastbench.planning import check_own_data, metrics_missing, prices, rows_of, seconds_by_key
 from contrastbench.runner import states
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
-from contrastbench.runner.code import changed_since, describe, named, rows_of_other_code
+from contrastbench.runner.code import changed_since, describe, list_some, rows_of_other_code
 from contrastbench.runner.launchers import Outcome, job_of
 from contrastbench.runner.plan import Planned, seconds_of, within
 from contrastbench.runner.states import folder_of
@@ -66,7 +66,7 @@ def run_tables(
         return
     counts = Counter(each.state.name for each in planned)
     to_start = sum(each.is_to_run for each in wanted)
-    console.print(f"{len(planned)} runs planned: {counted(counts)}; {to_start} to start")
+    console.print(f"{len(planned)} runs planned: {in_words(counts)}; {to_start} to start")
     complain_of(each.state.problem for each in planned if each.state.problem)
     for line in describe({} if changed else of_other_code):
         note(line)
@@ -142,7 +142,7 @@ def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
         if os.path.exists(folder / "checkpoint.pt"):  # which says no where nobody may look
             changed.append(changed_since(folder, each.run.paper, each.run.stage) or [])
     if count := sum(map(bool, changed)):
-        some = named(name for names in changed for name in names)
+        some = list_some(name for names in changed for name in names)
         complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
 
 
@@ -160,7 +160,7 @@ def say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
 
 def say_what_became(planned: Sequence[Planned]) -> None:
     """Counts the states and lists what failed. The exit code is 1 unless everything is done."""
-    console.print(f"now: {counted(Counter(each.state.name for each in planned))}")
+    console.print(f"now: {in_words(Counter(each.state.name for each in planned))}")
     failed = [each for each in planned if each.state.name in states.FAILURES]
     alike: dict[tuple[str, str], list[Planned]] = defaultdict(list)
     for each in failed:

@@ -258,10 +258,10 @@ def _metric_grid(a: dict[int, Row], b: dict[int, Row]) -> Grid:
 
 def _difference_texts(pairs: dict[int, float], means: Sequence[float]) -> list[str]:
     """The mean difference, over the pairs if there are any, with its interval and p; rounding errors are 0."""
-    from contrastbench.verdicts.statistics import paired
+    from contrastbench.verdicts.statistics import compare_pairs
 
     smallest = 1e-12 * max(map(abs, means))
-    found = paired({seed: 0.0 if abs(pair) <= smallest else pair for seed, pair in pairs.items()})
+    found = compare_pairs({seed: 0.0 if abs(pair) <= smallest else pair for seed, pair in pairs.items()})
     mean = found.mean if pairs else means[1] - means[0]
     texts = ["0" if abs(mean) <= smallest else f"{mean:+.4g}"]
     if found.interval:

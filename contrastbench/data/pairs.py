@@ -99,7 +99,7 @@ def load_pairs(
     users, items = (np.unique(column) for column in ids.T)
     if len(users) < 2 or len(items) < 2:
         raise ValueError(f"{name} has {len(users)} users and {len(items)} items; at least 2 of each are needed")
-    numbered = {part: _numbered(rows, users, items) for part, rows in kept.items()}
+    numbered = {part: _renumber(rows, users, items) for part, rows in kept.items()}
     _check_apart(name, numbered)
     nothing = np.empty((0, 2), dtype=np.int64)
     train = numbered.get("whole", numbered.get("train", nothing))
@@ -107,7 +107,7 @@ def load_pairs(
     return Pairs(name, len(users), len(items), train, validation, test, sha256, origin)
 
 
-def _numbered(rows: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+def _renumber(rows: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
     columns = (np.searchsorted(numbers, rows[:, at].astype(np.int64)) for at, numbers in enumerate((users, items)))
     return np.unique(np.stack([*columns], axis=1), axis=0)
 
@@ -132,7 +132,7 @@ def _raw_parts(
 ) -> tuple[dict[str, np.ndarray], str]:
     """Of each part float64 [n, 3]: user, item and rating as the files have them; no rating is NaN."""
     if name == EXAMPLE:
-        return {"whole": _unrated(_example())}, "embedded"
+        return {"whole": _drop_ratings(_example())}, "embedded"
     if name == MOVIELENS:
         return {"whole": _recbole_table(movielens(folder, download=download), f"{MOVIELENS}.inter")}, "package"
     there = files(name, folder)
@@ -140,7 +140,7 @@ def _raw_parts(
         sequences = load_interactions(name, root).sequences
         users = np.repeat(np.arange(len(sequences)), [len(each) for each in sequences])
         pairs = np.unique(np.column_stack([users, np.concatenate(sequences)]), axis=0)
-        return {"whole": _unrated(pairs)}, "data root"
+        return {"whole": _drop_ratings(pairs)}, "data root"
     there = {"whole": there["whole"]} if "whole" in there else there
     if "whole" not in there and not there.keys() >= {"train", "test"}:
         described = catalogue.DATA_SETS[name].origin if name in catalogue.DATA_SETS else "a set of your own"
@@ -205,10 +205,10 @@ def _lines(path: Path) -> np.ndarray:
                 f"{path}: line {number} must be {fields} fields, user and item first as whole numbers; "
                 f"got {' '.join(row)[:40]!r}"
             )
-    return _unrated(np.array([row[:2] for row in rows], dtype=np.float64))
+    return _drop_ratings(np.array([row[:2] for row in rows], dtype=np.float64))
 
 
-def _unrated(pairs: np.ndarray) -> np.ndarray:
+def _drop_ratings(pairs: np.ndarray) -> np.ndarray:
     return np.column_stack([pairs, np.full(len(pairs), np.nan)])
 
 
@@ -227,7 +227,7 @@ def _recbole_table(text: str, where: object) -> np.ndarray:
             raise ValueError(
                 f"{where}: line {number} must have numbers for {', '.join(columns)}; got {line[:40]!r}"
             ) from None
-    return np.array(rows) if len(places) == 3 else _unrated(np.array(rows))
+    return np.array(rows) if len(places) == 3 else _drop_ratings(np.array(rows))
 
 
 def _matrix(path: Path) -> np.ndarray:
@@ -238,4 +238,4 @@ def _matrix(path: Path) -> np.ndarray:
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is not a sparse matrix of SciPy in CSR ({error})") from None
     users = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    return _unrated(np.column_stack([users, columns])[values != 0])
+    return _drop_ratings(np.column_stack([users, columns])[values != 0])

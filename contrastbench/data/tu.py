@@ -78,7 +78,7 @@ def _in_zip(name: str, archive: Path) -> Files:
     return Files(name, archive, {PurePosixPath(each).name: each for each in members(archive)})
 
 
-def present(root: Path) -> dict[str, Path]:
+def folders(root: Path) -> dict[str, Path]:
     """The data sets under ``root`` by name, with the folder or zip that each is in. No file is read.
 
     A damaged zip file is among them, since it may be one: loading it says what is wrong.

@@ -42,7 +42,7 @@ class Adjacency:
         return embedding_bag(self.columns, x, self.starts, mode="sum", per_sample_weights=self.transposed)
 
 
-def normalised(pairs: np.ndarray, users: int, items: int) -> Adjacency:
+def adjacency_of(pairs: np.ndarray, users: int, items: int) -> Adjacency:
     """A of the graph whose edges are ``pairs`` [n, 2]; the rows of nodes without an edge are 0."""
     rows = np.concatenate([pairs[:, 0], pairs[:, 1] + users])
     columns = np.concatenate([pairs[:, 1] + users, pairs[:, 0]])
@@ -61,7 +61,7 @@ def reversal(adjacency: Adjacency) -> Tensor:
     return torch.from_numpy(np.lexsort((rows.numpy(), adjacency.columns.numpy())))
 
 
-def thinned(adjacency: Adjacency, reverse: Tensor, share: float, rng: torch.Generator) -> Adjacency:
+def drop_edges(adjacency: Adjacency, reverse: Tensor, share: float, rng: torch.Generator) -> Adjacency:
     """A with each directed edge kept with probability ``share``, on its own; values stay as they are (SSLRec)."""
     kept = torch.rand(len(adjacency.values), generator=rng) < share
     values = adjacency.values * kept
@@ -71,7 +71,7 @@ def thinned(adjacency: Adjacency, reverse: Tensor, share: float, rng: torch.Gene
 def edge_dropped(pairs: np.ndarray, users: int, items: int, share: float, rng: np.random.Generator) -> Adjacency:
     """A of the graph that keeps int((1 - share) n) edges, normalised by its own degrees (SGL's ED)."""
     kept = rng.permutation(len(pairs))[: int(len(pairs) * (1 - share))]
-    return normalised(_some_left(pairs[np.sort(kept)], share), users, items)
+    return adjacency_of(_some_left(pairs[np.sort(kept)], share), users, items)
 
 
 def node_dropped(pairs: np.ndarray, users: int, items: int, share: float, rng: np.random.Generator) -> Adjacency:
@@ -79,7 +79,7 @@ def node_dropped(pairs: np.ndarray, users: int, items: int, share: float, rng: n
     kept_users, kept_items = np.ones(users, dtype=bool), np.ones(items, dtype=bool)
     kept_users[rng.permutation(users)[: int(share * users)]] = False
     kept_items[rng.permutation(items)[: int(share * items)]] = False
-    return normalised(_some_left(pairs[kept_users[pairs[:, 0]] & kept_items[pairs[:, 1]]], share), users, items)
+    return adjacency_of(_some_left(pairs[kept_users[pairs[:, 0]] & kept_items[pairs[:, 1]]], share), users, items)
 
 
 def _some_left(pairs: np.ndarray, share: float) -> np.ndarray:
@@ -101,7 +101,7 @@ class Layers(tuple[Adjacency, ...]):
         return Layers(each.to(device) for each in self)
 
 
-def propagated(
+def propagate(
     ego: Tensor, layers: Layers, noises: Sequence[Tensor | None] = (None,), eps: float = 0.0
 ) -> list[list[Tensor]]:
     """E_0 to E_L of one or more passes over the same layers, each [N, D]. Once differentiable.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, gelu, softmax
 
-from contrastbench.weights import undrawn
+from contrastbench.weights import build_undrawn
 
 PADDING = 0
 SPREAD = 0.02  # standard deviation of the initial weights
@@ -59,7 +59,7 @@ class SequenceEncoder(nn.Module):
         count = sequences.shape[1]
         x = self.items(sequences) + self.places.weight[self.longest - count :]
         x = self.dropout(self.norm(x))
-        hidden = _hidden(sequences, causal, x.dtype)
+        hidden = _hide(sequences, causal, x.dtype)
         for number, layer in enumerate(self.layers, start=1):
             x = layer(x, hidden, only_last and number == len(self.layers))
         return x
@@ -79,8 +79,8 @@ class SequenceEncoder(nn.Module):
         x = self.items(sequences.flatten()[at]) + self.places.weight[self.longest - count :][at % count]
         x = self.dropout(self.norm(x))
         blocks = [
-            _Block(rows, where, _hidden(rows, causal, x.dtype))
-            for rows, where in map(_trimmed, sequences.split(BLOCK), there.split(BLOCK))
+            _Block(rows, where, _hide(rows, causal, x.dtype))
+            for rows, where in map(_trim, sequences.split(BLOCK), there.split(BLOCK))
         ]
         for number, layer in enumerate(self.layers, start=1):
             assert isinstance(layer, _Layer)
@@ -98,7 +98,7 @@ class SequenceEncoder(nn.Module):
         return states @ self.items.weight.T
 
 
-def _hidden(sequences: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
+def _hide(sequences: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
     """[B, 1, 1 or T, T]: what is added to the scores of places that a place must not see, and 0 elsewhere."""
     count = sequences.shape[1]
     visible = (sequences != PADDING)[:, None, None, :]
@@ -107,7 +107,7 @@ def _hidden(sequences: Tensor, causal: bool, dtype: torch.dtype) -> Tensor:
     return torch.zeros(visible.shape, dtype=dtype, device=sequences.device).masked_fill_(~visible, HIDDEN)
 
 
-def _trimmed(rows: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+def _trim(rows: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
     """Both without the leading places that no row needs."""
     first = int(there.any(dim=0).int().argmax())
     return rows[:, first:], there[:, first:]
@@ -121,11 +121,11 @@ class _Block:
         self.at = there.flatten().nonzero().squeeze(1)  # int64 [N], of the b * T places
         self.lengths = there.sum(dim=1)
 
-    def padded(self, x: Tensor) -> Tensor:
+    def pad(self, x: Tensor) -> Tensor:
         """[N, D] -> [b, T, D]."""
         return x.new_zeros(self.shape.numel(), x.shape[1]).index_copy(0, self.at, x).unflatten(0, self.shape)
 
-    def packed(self, x: Tensor) -> Tensor:
+    def pack(self, x: Tensor) -> Tensor:
         """[b, T, D] -> [N, D]."""
         return x.flatten(0, 1)[self.at]
 
@@ -147,13 +147,12 @@ class _Layer(nn.Module):
         """[N, D] -> [N, D], or [B, D]."""
         parts = self.query_key_value(x).split([len(block.at) for block in blocks])
         seen = [
-            self.attention(block.padded(part), block.hidden, only_last)
-            for block, part in zip(blocks, parts, strict=True)
+            self.attention(block.pad(part), block.hidden, only_last) for block, part in zip(blocks, parts, strict=True)
         ]
         if only_last:
             last = torch.cat([block.lengths for block in blocks]).cumsum(0) - 1
             return self.after(x[last], torch.cat(seen)[:, 0])
-        return self.after(x, torch.cat([block.packed(each) for block, each in zip(blocks, seen, strict=True)]))
+        return self.after(x, torch.cat([block.pack(each) for block, each in zip(blocks, seen, strict=True)]))
 
     def attention(self, everything: Tensor, hidden: Tensor, only_last: bool) -> Tensor:
         """Queries, keys and values [B, T, 3D] -> the values that each place sees [B, T, D]."""
@@ -182,7 +181,7 @@ def sequence_encoder(
 ) -> SequenceEncoder:
     """An encoder with weights from ``rng``: normal with a spread of 0.02, padding's embedding too; biases 0."""
     sizes = {"width": width, "layers": layers, "heads": heads}
-    encoder = undrawn(lambda: SequenceEncoder(items, longest, dropout=dropout, **sizes))
+    encoder = build_undrawn(lambda: SequenceEncoder(items, longest, dropout=dropout, **sizes))
     draw_weights(encoder, rng)
     return encoder
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from contrastbench.weights import undrawn
+from contrastbench.weights import build_undrawn
 
 HEADS = 4
 LAYERS = 2
@@ -150,9 +150,9 @@ def two_encoders(name: str, words: int, word_width: int, width: int, *, rng: tor
         ValueError: unknown name, or widths that do not fit.
     """
     if name == "gru":
-        encoder: TextEncoder = undrawn(lambda: GruEncoder(words, word_width, width, copies=2))
+        encoder: TextEncoder = build_undrawn(lambda: GruEncoder(words, word_width, width, copies=2))
     elif name == "transformer":
-        encoder = undrawn(lambda: TwoEncoders(lambda: SmallTransformer(words, word_width, width)))
+        encoder = build_undrawn(lambda: TwoEncoders(lambda: SmallTransformer(words, word_width, width)))
     else:
         raise ValueError(f"unknown text encoder {name!r}; there are: gru, transformer")
     draw_weights(encoder, rng)

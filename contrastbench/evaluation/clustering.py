@@ -68,7 +68,7 @@ def effective_clusters(clusters: Tensor) -> float:
     return float(torch.exp(-(shares * shares.clamp_min(1e-300).log()).sum()))
 
 
-def collapsed(clusters: Tensor, wanted: int) -> bool:
+def has_collapsed(clusters: Tensor, wanted: int) -> bool:
     """Whether the items fell into fewer than half as many (effective) clusters as wanted. Needs no labels."""
     return effective_clusters(clusters) < wanted / 2
 

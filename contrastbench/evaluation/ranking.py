@@ -81,7 +81,7 @@ def ranking_metrics(
     for users in np.split(order, range(batch, len(order), batch)):
         scores = scores_of(users)
         size = scores.shape[1]
-        seen = _seen([histories[user] for user in users], scores)
+        seen = _seen_items([histories[user] for user in users], scores)
         wanted = torch.from_numpy(targets[users]).to(scores.device)
         for rule, counts in _better_and_equal(scores, *seen, wanted, rules).items():
             found[rule].append(counts)
@@ -114,7 +114,7 @@ def gains_of_ranks(better: Tensor, equal: Tensor, size: int) -> dict[str, Tensor
     return {name: (each[better + equal + 1] - each[better]) / (equal + 1) for name, each in sums.items()}
 
 
-def _seen(histories: Sequence[np.ndarray], scores: Tensor) -> tuple[Tensor, Tensor]:
+def _seen_items(histories: Sequence[np.ndarray], scores: Tensor) -> tuple[Tensor, Tensor]:
     """The users, as rows of the scores, and the numbers that they have seen; each pair once."""
     users = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
     pairs = torch.from_numpy(np.unique(users * scores.shape[1] + np.concatenate(histories))).to(scores.device)
@@ -136,21 +136,21 @@ def _better_and_equal(
     if set(rules) - {"zeroed"}:
         ends = _counts(scores[:, [0, -1]], own)
         others = seen != wanted[users]
-        higher_seen = _by_user(_compared(scores[users, seen], own[users]) & others, users, len(own))
+        higher_seen = _by_user(_compare(scores[users, seen], own[users]) & others, users, len(own))
         found["unmasked"] = everything - ends
         found["excluded"] = found["unmasked"] - higher_seen
     if "zeroed" in rules:
         again = users[seen == wanted[users]]  # a target that was seen is zeroed, too
         own = own.index_fill(0, again, 0.0)
         everything[:, again] = _counts(scores[again], own[again])
-        change = _compared(torch.zeros_like(users, dtype=own.dtype), own[users]).long()
-        change -= _compared(scores[users, seen], own[users]).long()
+        change = _compare(torch.zeros_like(users, dtype=own.dtype), own[users]).long()
+        change -= _compare(scores[users, seen], own[users]).long()
         found["zeroed"] = everything + _by_user(change, users, len(own))
     itself = torch.tensor([[0], [1]], device=scores.device)
     return {rule: found[rule] - itself for rule in rules}
 
 
-def _compared(scores: Tensor, own: Tensor) -> Tensor:
+def _compare(scores: Tensor, own: Tensor) -> Tensor:
     """Boolean [2, n]: whether a score is higher than the target's, and whether it is equal."""
     return torch.stack([scores > own, scores == own])
 

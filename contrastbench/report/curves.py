@@ -16,9 +16,17 @@ from matplotlib.figure import Figure
 
 from contrastbench.report.layout import words
 from contrastbench.report.style import INK, Look, looks, new_panels, styled
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, counts_runs, grouped, setting_of, without_setting
+from contrastbench.verdicts.cells import (
+    JoinedCell,
+    JoinedTable,
+    Row,
+    counts_runs,
+    group_by,
+    setting_of,
+    without_setting,
+)
 from contrastbench.verdicts.gains import counterpart, gain_by_seed
-from contrastbench.verdicts.statistics import Interval, stratified, summarise, t_interval, wilson_interval
+from contrastbench.verdicts.statistics import Interval, stratified_test, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import is_finite
 
 Points = Mapping[float, Mapping[int, float]]  # x -> seed -> value
@@ -182,7 +190,7 @@ def ablation(table: JoinedTable, x: str, marks: Mapping[str, Sequence[float]] | 
 
 def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
     """The table's cells by metric and data set, in the order declared."""
-    return list(grouped(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
+    return list(group_by(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
 
 
 def panel_of(cells: Sequence[JoinedCell], x: str, marks: Sequence[float] = ()) -> Panel:
@@ -227,7 +235,7 @@ def pooled_panel(title: str, panels: Sequence[Panel]) -> Panel:
         for at in sorted(common):
             strata = [list(panel.lines[name][at].values()) for panel in panels]
             if all(len(values) > 1 for values in strata):
-                mean, interval, _ = stratified(strata)
+                mean, interval, _ = stratified_test(strata)
                 pooled.setdefault(name, {})[at] = mean, interval
     return Panel(title, first.y, {}, baseline=first.baseline, marks=first.marks, pooled=pooled, ticks=first.ticks)
 
@@ -295,14 +303,14 @@ def lines_of(cells: Iterable[JoinedCell], x: str) -> dict[str, list[JoinedCell]]
     several lines.
     """
     points = [cell for cell in cells if setting_of(cell, x) is not None]
-    kinds = grouped({(_bare(c, c.method, x), c.variant, c.protocol) for c in points}, lambda kind: kind[0])
+    kinds = group_by({(_bare(c, c.method, x), c.variant, c.protocol) for c in points}, lambda kind: kind[0])
     several = {name for name, alike in kinds.items() if len(alike) > 1}
 
     def name(cell: JoinedCell) -> str:
         plain = _bare(cell, cell.method, x)
         return _bare(cell, cell.label, x) if plain in several else plain
 
-    return grouped(points, name)
+    return group_by(points, name)
 
 
 def _bare(cell: JoinedCell, name: str, x: str) -> str:

@@ -32,7 +32,7 @@ def _order_and_signs(table: JoinedTable) -> list[str]:
         f"Kendall's tau {order.tau:+.2f}."
         for order in orders(table)
     ]
-    if kept := [gain.kept for gain in gains(table) if gain.kept is not None]:
+    if kept := [gain.share_kept for gain in gains(table) if gain.share_kept is not None]:
         held = sum(share > 0 for share in kept)
         sentences.append(f"{held} of {len(kept)} published differences to the baseline have the published sign.")
     return sentences
@@ -64,7 +64,7 @@ def _gain_sentence(gain: Gain, grid: Grid) -> str:
     """One line: who over whom and where, published, measured and kept."""
     pair = gain.paired
     who = f"{grid.row_label(gain.cell)} over {grid.row_label(gain.baseline)}, {grid.column_label(gain.cell)}"
-    kept = f" ({gain.kept:.0%} of it)" if gain.kept is not None else ""
+    kept = f" ({gain.share_kept:.0%} of it)" if gain.share_kept is not None else ""
     interval = f" [{pair.interval.low:+.3g}, {pair.interval.high:+.3g}]" if pair.interval else ""
     parts = [f"published {gain.published:+.3g}"] if gain.published else []
     parts += [f"measured {pair.mean:+.3g}{interval} over {pair.n} paired seed{'s' * (pair.n != 1)}{kept}"]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, counts_runs, grouped
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, counts_runs, group_by
 from contrastbench.verdicts.published import Published
 
 MISSING = "–"
@@ -73,7 +73,7 @@ class Grid:
     @cached_property
     def _settings_shown(self) -> dict[str, list[str]]:
         """Per method, the settings that must be shown, because without them two cells would stand in one place."""
-        places = grouped(self.table.cells, lambda cell: (self._plain_row(cell), self.column_label(cell)))
+        places = group_by(self.table.cells, lambda cell: (self._plain_row(cell), self.column_label(cell)))
         shown: dict[str, list[str]] = {}
         for cells in places.values():
             names = dict.fromkeys(name for cell in cells for name in cell.settings)

@@ -36,7 +36,7 @@ from contrastbench.report.layout import (
 )
 from contrastbench.report.style import GRID, INK, look, looks
 from contrastbench.runner.vocabulary import code_text
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, count_numbers, grouped
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, count_numbers, group_by
 from contrastbench.verdicts.claims import Judged, count_outcomes
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import summarise, t_interval
@@ -294,7 +294,7 @@ def table_view(table: JoinedTable, details: Details) -> View:
         printed = [f"{c.dataset} / {grid.row_label(c)}: {numbers_text(c)}" for c in table.cells if c.published]
         return {**common, "lines": [], "printed": printed}
     # The strips of one column and one data set share an axis.
-    places = grouped(table.cells, lambda cell: (grid.column_label(cell), cell.dataset))
+    places = group_by(table.cells, lambda cell: (grid.column_label(cell), cell.dataset))
     axes = {place: axis_of(cells) for place, cells in places.items()}
 
     def cell_view(row: str, column: str) -> View | None:
@@ -435,7 +435,7 @@ class Details:
     def add_chart(self, table: JoinedTable) -> int | None:
         """Registers the table's ablation curves; None where no setting takes three values or more."""
         found = [(name, value) for cell in table.cells for name, value in cell.settings.items() if is_finite(value)]
-        swept = [name for name, seen in grouped(found, itemgetter(0)).items() if len(set(seen)) >= 3]
+        swept = [name for name, seen in group_by(found, itemgetter(0)).items() if len(set(seen)) >= 3]
         charts = [made for x in swept for cells in panels_of(table) if (made := _chart(cells, x))]
         if not charts:
             return None

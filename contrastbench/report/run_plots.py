@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from contrastbench.report.style import MARKERS, PALETTE, looks, new_figure, styled
-from contrastbench.verdicts.cells import Row, grouped
+from contrastbench.verdicts.cells import Row, group_by
 
 POSITIVE, NEGATIVE = PALETTE[0], PALETTE[3]
 
@@ -38,14 +38,14 @@ def run_figures(
     figures: dict[str, Figure] = {}
     by_method = itemgetter("method")
     finished = (row for row in rows if row["status"] == "done")
-    for (dataset, scale, stage), group in grouped(finished, itemgetter("dataset", "scale", "stage")).items():
+    for (dataset, scale, stage), group in group_by(finished, itemgetter("dataset", "scale", "stage")).items():
         place = re.sub(r"[^A-Za-z0-9_]+", "-", f"{stage}-{dataset}-{scale}")
-        curves = {method: [curve_of(row) for row in own] for method, own in grouped(group, by_method).items()}
+        curves = {method: [curve_of(row) for row in own] for method, own in group_by(group, by_method).items()}
         if any(sum("loss" in line for line in curve) > 1 for seeds in curves.values() for curve in seeds):
             figures[f"training-{place}"] = training_curves(curves)
         if any("positive_density" in row["series"] for row in group):
             figures[f"similarities-{place}"] = similarity_histograms(group)
-        mapped = grouped((row for row in group if "x" in row["series"] and "y" in row["series"]), by_method)
+        mapped = group_by((row for row in group if "x" in row["series"] and "y" in row["series"]), by_method)
         for method, own in mapped.items():
             if not every_map and any(method.startswith((f"{other} ", f"{other},")) for other in mapped):
                 continue
@@ -91,7 +91,7 @@ def _mean(seeds: Sequence[Mapping[int, float]]) -> dict[int, float]:
 
 def similarity_histograms(rows: Iterable[Row]) -> Figure:
     """Cosines of positives against negatives, one panel a method, the mean density of its rows that keep them."""
-    panels = grouped((row for row in rows if "positive_density" in row["series"]), itemgetter("method"))
+    panels = group_by((row for row in rows if "positive_density" in row["series"]), itemgetter("method"))
     with styled():
         figure, axes = new_figure(2.6 * len(panels) + 0.6, 2.6, ncols=len(panels), sharey=True, squeeze=False)
         for panel, (method, kept) in zip(axes.flat, panels.items(), strict=True):

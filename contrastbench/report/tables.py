@@ -21,7 +21,7 @@ from contrastbench.report.layout import (
 )
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample
 from contrastbench.verdicts.gains import counterpart, gain_by_seed
-from contrastbench.verdicts.statistics import Interval, paired
+from contrastbench.verdicts.statistics import Interval, compare_pairs
 from contrastbench.verdicts.verdict import Kind
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _difference_text(cell: JoinedCell, table: JoinedTable) -> str:
         return ""
     if cell.deterministic or baseline.deterministic:  # one number is that of every seed
         return ""
-    pairs = paired(gain_by_seed(cell, baseline))
+    pairs = compare_pairs(gain_by_seed(cell, baseline))
     return f"; by seed {'+' if pairs.mean > 0 else ''}{number_text(pairs.mean, cell.metric)}" if pairs.n > 1 else ""
 
 

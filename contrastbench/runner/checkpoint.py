@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.runner import files, rows
-from contrastbench.runner.code import Code, differing, named
+from contrastbench.runner.code import Code, differing, list_some
 from contrastbench.runner.code import sha256_of as sha256_of_code
 from contrastbench.runner.log import Log
 
@@ -73,7 +73,7 @@ class Checkpoint:
 
     def restore(self, **parts: Any) -> int:
         """Loads the last save into ``parts`` and returns the epoch to go on from; 0 where there is none."""
-        saved = self._saved()
+        saved = self._read_save()
         if saved and set(saved["parts"]) != set(parts):
             raise ValueError(
                 f"{self._file} holds {sorted(saved['parts'])}, the run has {sorted(parts)}; "
@@ -89,7 +89,7 @@ class Checkpoint:
     def _file(self) -> Path | None:
         return self.folder and self.folder / "checkpoint.pt"
 
-    def _saved(self) -> dict[str, Any]:
+    def _read_save(self) -> dict[str, Any]:
         """The last save; empty where there is none, or a damaged one or one of other code, which is put aside."""
         if not self._file or not self._file.exists():
             return {}
@@ -102,7 +102,7 @@ class Checkpoint:
         before = saved.get("code")  # None: an earlier version of this file saved it
         self.code_before = saved.get("code_before", [])
         if before != self.code:
-            some = named(differing(before, self.code)) if before is not None else "an earlier version"
+            some = list_some(differing(before, self.code)) if before is not None else "an earlier version"
             if not self.resume_anyway:
                 return self._put_aside("other_code", f"{self._file} was saved by other code ({some})")
             self.log.note(f"goes on from what other code saved ({some})")

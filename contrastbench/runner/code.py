@@ -94,7 +94,7 @@ def _changed_since_row(row: Row, folder: Path) -> list[str]:
         return []
 
 
-def named(paths: Iterable[str]) -> str:
+def list_some(paths: Iterable[str]) -> str:
     """``a.py, b.py, c.py and 2 more``."""
     each = sorted(set(paths))
     return ", ".join(each[:3]) + f" and {len(each) - 3} more" * (len(each) > 3)
@@ -105,7 +105,7 @@ def describe(changed: Mapping[str, Iterable[str]]) -> list[str]:
     if not changed:
         return []
     rows = "1 row here was" if len(changed) == 1 else f"{len(changed)} rows here were"
-    files_changed = named(name for names in changed.values() for name in names)
+    files_changed = list_some(name for names in changed.values() for name in names)
     return [f"{rows} made by other code than now ({files_changed} changed since); `run --changed` does such runs again"]
 
 

@@ -171,7 +171,7 @@ def _log_file(folder: Path) -> Iterator[TextIO]:
 def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """What the paper's function returns, or what it raises, as fields of a row."""
     try:
-        return {**_checked(_result(ticket, host, checkpoint, log)), "status": "done", "error": None}
+        return {**_check_result(_result(ticket, host, checkpoint, log)), "status": "done", "error": None}
     except (Exception, SystemExit) as error:
         if files.is_full_disk(error):  # not the run's fault, and its row could not be written
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(checkpoint.folder)) from error
@@ -181,7 +181,7 @@ def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Lo
 
             if distributed.is_lost_process(error):  # no fault of the run's either: it goes on from its checkpoint
                 raise Interrupted from error
-        message = _shortened(files.message_of(error), MESSAGE_CHARACTERS)
+        message = _shorten(files.message_of(error), MESSAGE_CHARACTERS)
         described = {"type": type(error).__name__, "message": message}
         return {"metrics": {}, "series": {}, "status": _status_of(error), "error": described}
 
@@ -225,7 +225,7 @@ def _status_of(error: BaseException) -> str:
     return "failed"
 
 
-def _checked(result: Any) -> dict[str, dict[str, Any]]:
+def _check_result(result: Any) -> dict[str, dict[str, Any]]:
     """What a stage returned, as plain numbers: single ones are metrics, lists of them series.
 
     Raises:
@@ -252,7 +252,7 @@ def _number(name: str, value: Any) -> int | float:
         number = value if type(value) in (int, float) else float(value)
         is_finite = math.isfinite(number)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise TypeError(f"metric {name} must be one number, got {_shortened(repr(value), 200)}") from None
+        raise TypeError(f"metric {name} must be one number, got {_shorten(repr(value), 200)}") from None
     if isinstance(value, str):
         raise TypeError(f"metric {name} must be one number, got {value[:200]!r}")
     if not is_finite:
@@ -287,7 +287,7 @@ def _write_row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Cl
         "processes": host.processes,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    rows.write_row(claim.folder / "row.json", rows.sealed(row))
+    rows.write_row(claim.folder / "row.json", rows.seal(row))
 
 
 def _log_tail(folder: Path) -> list[str]:
@@ -295,10 +295,10 @@ def _log_tail(folder: Path) -> list[str]:
         lines = (folder / "log.txt").read_text(errors="replace").splitlines()
     except OSError:  # somebody took it away
         return []
-    return [_shortened(line, LOG_LINE_CHARACTERS) for line in lines[-LOG_TAIL_LINES:]]
+    return [_shorten(line, LOG_LINE_CHARACTERS) for line in lines[-LOG_TAIL_LINES:]]
 
 
-def _shortened(text: str, characters: int) -> str:
+def _shorten(text: str, characters: int) -> str:
     """The text as a row keeps it: its middle left out where it is long, and no character that moves a cursor."""
     if len(text) > characters:
         half = characters // 2

@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
     Raises:
         ValueError: the file is cut off or is not JSON; the message names it.
     """
-    return parsed(path.read_bytes(), str(path))
+    return parse_json(path.read_bytes(), str(path))
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def object_or_empty(path: Path) -> dict[str, Any]:
         return {}
 
 
-def parsed(text: bytes, where: str) -> Any:
+def parse_json(text: bytes, where: str) -> Any:
     """The JSON value of a text that was read from ``where``, which an error names."""
     try:
         return json.loads(text, parse_constant=_finite, parse_float=_finite if LARGE.search(text) else None)

@@ -68,7 +68,7 @@ def read_profile(name: str | None, folder: Path = PROFILES) -> Profile:
     if not path.is_file():
         raise ValueError(f"unknown profile {name!r}; {folder} has: {', '.join(profile_names(folder)) or 'none'}")
     try:
-        return _checked(path.stem, tomllib.loads(path.read_text()))
+        return _profile_of(path.stem, tomllib.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path}: {'not TOML: ' * isinstance(error, tomllib.TOMLDecodeError)}{error}") from None
 
@@ -77,7 +77,7 @@ def profile_names(folder: Path = PROFILES) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
-def _checked(name: str, values: dict[str, Any]) -> Profile:
+def _profile_of(name: str, values: dict[str, Any]) -> Profile:
     from submitit import SlurmExecutor
 
     kinds = {key: type(value) for key, value in vars(Profile()).items() if key != "name"}

@@ -49,7 +49,7 @@ def content_sha256(row: Row) -> str:
     return hashlib.sha256(canonical_json({k: v for k, v in row.items() if k != "sha256"}).encode()).hexdigest()
 
 
-def sealed(row: Row) -> Row:
+def seal(row: Row) -> Row:
     return {**row, "sha256": content_sha256(row)}
 
 
@@ -59,7 +59,7 @@ def read_row(path: Path) -> Row:
     Raises:
         ValueError: it is cut off, of another schema, or its content is not what its sha256 says.
     """
-    return _checked(path.read_bytes(), str(path))
+    return _parse_row(path.read_bytes(), str(path))
 
 
 def write_row(path: Path, row: Row) -> None:
@@ -67,8 +67,8 @@ def write_row(path: Path, row: Row) -> None:
     files.write_text(path, canonical_json(row) + "\n")
 
 
-def _checked(line: bytes, where: str) -> Row:
-    row = files.parsed(line, where)
+def _parse_row(line: bytes, where: str) -> Row:
+    row = files.parse_json(line, where)
     if not isinstance(row, dict) or row.get("schema") != SCHEMA:
         raise ValueError(f"{where} is not a row of schema {SCHEMA}; move it away and the run is done again")
     # In a canonical line the sealed content is the line without its "sha256"; any other spelling is spelt anew.
@@ -118,7 +118,7 @@ def rows_in(path: Path) -> list[Row]:
     lines = [(each, line) for each in files_of_rows for line in enumerate(each.read_bytes().splitlines(), start=1)]
     if not lines:
         raise ValueError(f"there are no rows in {path}; give a file that `export` wrote, a rows.jsonl or a runs folder")
-    return [_checked(line, f"{each}:{number}") for each, (number, line) in lines]
+    return [_parse_row(line, f"{each}:{number}") for each, (number, line) in lines]
 
 
 def run_folders(runs_folder: Path, paper: str | None = None) -> Iterable[Path]:
@@ -152,7 +152,7 @@ def rows_shipped(results_folder: Path, paper: str) -> list[Row]:
         return []
     lines = path.read_bytes().splitlines()
     try:
-        return [_checked(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+        return [_parse_row(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
     except ValueError as error:
         damage = str(error).split("; ")[0]
         raise ValueError(f"{damage}; shipped rows come back with `git checkout -- {path}`") from error

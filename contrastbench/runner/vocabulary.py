@@ -24,7 +24,7 @@ def product(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
-def resolved(config: Any) -> dict[str, Any]:
+def config_values(config: Any) -> dict[str, Any]:
     """A frozen config dataclass as plain JSON values; an int in a float field counts as that float, so 1 is 1.0.
 
     Fields declared as ``added`` are left out at their default.
@@ -113,7 +113,7 @@ class Run:
         return {
             "paper": self.paper,
             "stage": self.stage,
-            "config": resolved(self.config),
+            "config": config_values(self.config),
             "seed": self.seed,
             "scale": self.scale,
             "variant": self.variant,
@@ -136,12 +136,12 @@ class Run:
             self,
             config=dataclasses.replace(self.config, **changes),
             dataset=changes.get("dataset", self.dataset),
-            method=labelled(self.method, {k: v for k, v in changes.items() if v != getattr(self.config, k)}),
+            method=label_with(self.method, {k: v for k, v in changes.items() if v != getattr(self.config, k)}),
             **{name: changes[name] for name in ("variant", "protocol") if name in changes},
         )
 
 
-def labelled(method: str, changes: Mapping[str, Any]) -> str:
+def label_with(method: str, changes: Mapping[str, Any]) -> str:
     """The method's name with what is set anew: ``HCL [temperature=0.2]``. A dataset has a label of its own."""
     said = [
         f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
@@ -188,13 +188,13 @@ def seeded(run: Run, seeds: Sequence[int], shared: Sequence[str] = ()) -> tuple[
                 f"shared need {name!r} is not needed here; there are: {', '.join(sorted(names)) or 'none'}"
             )
     kept = dataclasses.replace(run, shared=tuple(dict.fromkeys((*run.shared, *shared))))
-    return tuple(reseeded(kept, seed) for seed in seeds)
+    return tuple(with_seed(kept, seed) for seed in seeds)
 
 
-def reseeded(run: Run, seed: int, shared: tuple[str, ...] = ()) -> Run:
+def with_seed(run: Run, seed: int, shared: tuple[str, ...] = ()) -> Run:
     """The run and all that it needs under another seed, but for the needs that it shares between seeds."""
     shared = (*shared, *run.shared)
-    needs = {name: need if name in shared else reseeded(need, seed, shared) for name, need in run.needs.items()}
+    needs = {name: need if name in shared else with_seed(need, seed, shared) for name, need in run.needs.items()}
     return dataclasses.replace(run, seed=seed, needs=needs)
 
 

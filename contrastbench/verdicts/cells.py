@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from contrastbench.data.catalogue import copy_of
 from contrastbench.runner.studies import Line, On, Study
-from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, reseeded
+from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, with_seed
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import JUDGED, Kind, Verdict, is_finite, verdict
@@ -182,7 +182,7 @@ Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
 
-def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
     """Groups items by key, in the order met. ``itertools.groupby`` would want them sorted."""
     groups: dict[Key, list[Item]] = {}
     for item in items:
@@ -238,15 +238,15 @@ def join(
     seeds than the table asks for are used, all of them).
     """
     here, shipped = _by_group(rows_here), _by_group(rows_shipped)
-    numbers = grouped(published, lambda number: number.place)
+    numbers = group_by(published, lambda number: number.place)
     joined = []
     for name, table in tables.items():
-        kept = [dataclasses.replace(c, baseline=c.baseline or table.baseline) for c in _merged(cells.get(name, ()))]
+        kept = [dataclasses.replace(c, baseline=c.baseline or table.baseline) for c in _merge(cells.get(name, ()))]
         named = {(name, cell.dataset, cell.method, cell.metric) for cell in kept}
         unmatched = tuple(number for number in published if number.table == name and number.place not in named)
         ambiguous = _ambiguous(kept)
-        made = [_joined(paper, name, cell, here, shipped, numbers, ambiguous.get(_place(cell), "")) for cell in kept]
-        by_scale = grouped(made, lambda cell: cell.scale)
+        made = [_join_cell(paper, name, cell, here, shipped, numbers, ambiguous.get(_place(cell), "")) for cell in kept]
+        by_scale = group_by(made, lambda cell: cell.scale)
         for scale in sorted(by_scale, key=SCALES.index):
             words = dataclasses.replace(table, methods=_no_lines, scales={})  # what it runs cannot be pickled
             joined.append(JoinedTable(paper, name, scale, words, by_scale[scale], unmatched))
@@ -257,7 +257,7 @@ def _no_lines(on: On) -> tuple[Line, ...]:
     return ()
 
 
-def _joined(
+def _join_cell(
     paper: str,
     table: str,
     cell: Cell,
@@ -279,12 +279,12 @@ def _joined(
         here=_sample(cell, here),
         shipped=_sample(cell, shipped),
         published=tuple(own),
-        claimed=_claimed(own, numbers.get((table, cell.dataset, cell.baseline, cell.metric), ())),
+        claimed=_claimed_gain(own, numbers.get((table, cell.dataset, cell.baseline, cell.metric), ())),
         ambiguous=ambiguous,
     )
 
 
-def _claimed(own: Sequence[Published], baseline: Sequence[Published]) -> float | None:
+def _claimed_gain(own: Sequence[Published], baseline: Sequence[Published]) -> float | None:
     """The first number minus the baseline's of the same source; None if no source prints both, or for the baseline."""
     for number in own:
         for other in baseline:
@@ -304,7 +304,7 @@ def _sample(cell: Cell, rows: RowsByGroup) -> Sample:
 
 def _by_group(rows: Iterable[Row]) -> RowsByGroup:
     """Groups the rows, each key once, by all that a run is except its seed."""
-    return grouped({row["key"]: row for row in rows}.values(), _group)
+    return group_by({row["key"]: row for row in rows}.values(), _group)
 
 
 def _rows_of(cell: Cell, rows: RowsByGroup) -> Sequence[Row]:
@@ -315,7 +315,7 @@ def _rows_of(cell: Cell, rows: RowsByGroup) -> Sequence[Row]:
     # A row names the runs it needed by key, so its own key is proof. It must be that of a run which the cell asks
     # for or, for one more seed, of the cell's first run under that seed.
     keys = {run.key for run in cell.runs}
-    return [row for row in found if row["key"] in keys or row["key"] == reseeded(first, row["seed"]).key]
+    return [row for row in found if row["key"] in keys or row["key"] == with_seed(first, row["seed"]).key]
 
 
 def _group(identity: Mapping[str, Any]) -> str:
@@ -324,14 +324,14 @@ def _group(identity: Mapping[str, Any]) -> str:
     return canonical_json([needs, *(identity[name] for name in IDENTITY if name not in ("seed", "needs"))])
 
 
-def _merged(cells: Iterable[Cell]) -> list[Cell]:
+def _merge(cells: Iterable[Cell]) -> list[Cell]:
     """The cells of all scales; one that is declared twice is one cell with the runs of both."""
     merged: dict[tuple[str, ...], Cell] = {}
     for cell in cells:
         kinds = {(run.scale, run.variant, run.protocol) for run in cell.runs}
         if len(kinds) != 1:
             raise ValueError(f"cell {cell.name} mixes scales, variants or protocols: {sorted(kinds)}; it must have one")
-        same = (cell.name, cell.metric, canonical_json(cell.settings), reseeded(cell.runs[0], 0).key)
+        same = (cell.name, cell.metric, canonical_json(cell.settings), with_seed(cell.runs[0], 0).key)
         if same in merged:
             runs = {run.key: run for run in (*merged[same].runs, *cell.runs)}
             cell = dataclasses.replace(cell, runs=tuple(runs.values()))
@@ -346,7 +346,7 @@ def _place(cell: Cell) -> tuple[str, ...]:
 
 def _ambiguous(cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
     """Finds cells of one place: place -> the settings in which they differ. No published number is surely theirs."""
-    return {place: _differing(alike) for place, alike in grouped(cells, _place).items() if len(alike) > 1}
+    return {place: _differing(alike) for place, alike in group_by(cells, _place).items() if len(alike) > 1}
 
 
 def _differing(cells: Sequence[Cell]) -> str:
@@ -361,7 +361,7 @@ def count_numbers(published: Sequence[Published], tables: Sequence[JoinedTable])
     A number that several cells claim has the best verdict of them. All numbers of a run in which nothing is random are
     one comparison, with the verdict that is worst.
     """
-    cells = grouped((cell for table in tables for cell in table.cells), _printed_place)
+    cells = group_by((cell for table in tables for cell in table.cells), _printed_place)
     counts: Counter[str] = Counter(printed=len(published))
     exact: dict[tuple[str, ...], list[Kind]] = {}
     for number in published:

@@ -115,7 +115,7 @@ class Greater(Claim):
     def differences(self, data: Data) -> Strata:
         terms = self.terms or ((1, self.method, self.metric), (-1, self.over, self.metric))
         parts = [(sign, data.of(method, metric, as_measured=bool(self.terms))) for sign, method, metric in terms]
-        return _combined(parts)
+        return _combine(parts)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Equal(Greater):
     def test(self, data: Data) -> Test | None:
         strata = self.differences(data)
         off = {name: [value - self.target for value in values] for name, values in strata.by_set.items()}
-        return _moved(_test_of(strata._replace(by_set=off), self.smallest, equal=True), self.target)
+        return _shift(_test_of(strata._replace(by_set=off), self.smallest, equal=True), self.target)
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,13 @@ class Curve(Claim):
         if self.shape in ("rises", "falls"):
             ends = [(1, points[last]), (-1, points[first])]
             turned = [(-sign, samples) for sign, samples in ends] if self.shape == "falls" else ends
-            return _test_of(_combined(turned), self.smallest)
+            return _test_of(_combine(turned), self.smallest)
         if self.shape == "flat":
-            tests = [_test_of(_combined([(1, points[x]), (-1, points[first])]), self.smallest, equal=True)
+            tests = [_test_of(_combine([(1, points[x]), (-1, points[first])]), self.smallest, equal=True)
                      for x in (*inner, last)]  # fmt: skip
             return _all_of(tests, largest=True)
         peaks = [x for x in self.best or inner if x in inner]
-        tests = [_all_of([_test_of(_combined([(1, points[x]), (-1, points[end])]), self.smallest)
+        tests = [_all_of([_test_of(_combine([(1, points[x]), (-1, points[end])]), self.smallest)
                           for end in (first, last)]) for x in peaks]  # fmt: skip
         return _any_of(tests)
 
@@ -166,7 +166,7 @@ class Order(Claim):
 
     def test(self, data: Data) -> Test | None:
         samples = [data.of(method, self.metric) for method in self.methods]
-        pairs = [_combined([(1, better), (-1, worse)]) for better, worse in pairwise(samples)]
+        pairs = [_combine([(1, better), (-1, worse)]) for better, worse in pairwise(samples)]
         return _all_of([_test_of(strata, self.smallest) for strata in pairs])
 
 
@@ -191,7 +191,7 @@ class Rate(Claim):
             logs = [[math.log(abs(sample[seed]) or math.nan) for sample in samples] for seed in seeds]
             off[dataset] = [_slope([math.log(x) for x in xs], values) - self.slope for values in logs]
         exact = all(EVERY in samples for x in xs for samples in points[x].values())
-        return _moved(_test_of(Strata(off, exact), self.smallest, equal=True), self.slope)
+        return _shift(_test_of(Strata(off, exact), self.smallest, equal=True), self.slope)
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Bound(Claim):
                 values, limit = data.values(cell, as_measured=True), self.at_most[cell.method] + self.smallest
                 room = {cell.dataset: [limit - value for value in values.values()]}
                 tests.append(_test_of(Strata(room, EVERY in values), 0.0) if values else None)
-        return _moved(_all_of(tests), -self.smallest)
+        return _shift(_all_of(tests), -self.smallest)
 
 
 class Data(NamedTuple):
@@ -240,7 +240,7 @@ class Data(NamedTuple):
         return dict(points)
 
 
-def _combined(terms: Sequence[tuple[int, Samples]]) -> Strata:
+def _combine(terms: Sequence[tuple[int, Samples]]) -> Strata:
     """The signed sum of samples for each data set and seed that all have; what is not random has every seed."""
     strata: dict[str, list[float]] = {}
     exact = all(EVERY in values for _, samples in terms for values in samples.values())
@@ -282,7 +282,7 @@ def _p_values(mean: Estimate, smallest: float, *, equal: bool) -> tuple[float, f
     return mean.p_above(0.0), mean.p_below(smallest)
 
 
-def _moved(test: Test | None, by: float) -> Test | None:
+def _shift(test: Test | None, by: float) -> Test | None:
     """The test with its effect said as measured, where it was tested as a distance from something."""
     if test is None:
         return None

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, grouped
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, group_by
 from contrastbench.verdicts.published import Published
-from contrastbench.verdicts.statistics import Interval, Paired, holm, paired, stratified
+from contrastbench.verdicts.statistics import Interval, Paired, compare_pairs, holm, stratified_test
 
 
 class Order(NamedTuple):
@@ -36,7 +36,7 @@ class Gain:
     paired: Paired
 
     @property
-    def kept(self) -> float | None:
+    def share_kept(self) -> float | None:
         """Ours over published: 1 all of it, 0 none, below 0 the other way round."""
         return self.paired.mean / self.published if self.published else None
 
@@ -60,7 +60,7 @@ class Pooled:
 
 def orders(table: JoinedTable) -> list[Order]:
     """The order of methods on each data set and metric with three confirmed numbers or more; ties have none."""
-    groups = grouped(table.cells, lambda cell: (cell.dataset, cell.metric))
+    groups = group_by(table.cells, lambda cell: (cell.dataset, cell.metric))
     found = [order for place, cells in groups.items() if (order := _order(*place, cells))]
     return [order for order in found if not math.isnan(order.tau)]
 
@@ -90,7 +90,7 @@ def _measured_and_confirmed(cell: JoinedCell) -> Published | None:
 
 def gains(table: JoinedTable) -> list[Gain]:
     """Each method against its baseline, on each data set and metric."""
-    groups = grouped(table.cells, lambda cell: (cell.dataset, cell.metric))
+    groups = group_by(table.cells, lambda cell: (cell.dataset, cell.metric))
     return [
         _gain(cell, baseline)
         for cells in groups.values()
@@ -109,7 +109,7 @@ def counterpart(cell: JoinedCell, method: str, cells: Sequence[JoinedCell]) -> J
 
 
 def _gain(cell: JoinedCell, baseline: JoinedCell) -> Gain:
-    pairs = paired(gain_by_seed(cell, baseline))
+    pairs = compare_pairs(gain_by_seed(cell, baseline))
     number, other = _measured_and_confirmed(cell), _measured_and_confirmed(baseline)
     published = _sign(cell) * (number.value - other.value) if number and other and pairs.n else None
     return Gain(cell, baseline, published or None, pairs)
@@ -143,18 +143,18 @@ def pooled_gains(table: JoinedTable) -> tuple[Pooled, ...]:
     """
     cells = [cell for cell in table.cells if cell.metric == table.cells[0].metric]
     wanted = [(cell.method, cell.baseline) for cell in cells if cell.method != cell.baseline]
-    found = [pooled for pair in dict.fromkeys([*wanted, *table.table.claims]) if (pooled := _pooled(*pair, cells))]
+    found = [pooled for pair in dict.fromkeys([*wanted, *table.table.claims]) if (pooled := _pool(*pair, cells))]
     adjusted = holm([pooled.p for pooled in found])
     return tuple(replace(pooled, p_holm=p) for pooled, p in zip(found, adjusted, strict=True))
 
 
-def _pooled(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | None:
-    by_dataset = grouped(cells, lambda cell: cell.dataset)
+def _pool(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | None:
+    by_dataset = group_by(cells, lambda cell: cell.dataset)
     strata = {name: tuple(gains_of(method, other, there).values()) for name, there in by_dataset.items()}
     strata = {name: differences for name, differences in strata.items() if len(differences) >= 2}
     if len(strata) < 2:
         return None
-    mean, interval, p = stratified(list(strata.values()))
+    mean, interval, p = stratified_test(list(strata.values()))
     return Pooled(method, other, cells[0].metric, mean, interval, p, {name: len(d) for name, d in strata.items()})
 
 

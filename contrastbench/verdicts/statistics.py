@@ -32,7 +32,7 @@ class Interval(NamedTuple):
     def excludes_zero(self) -> bool:
         return self.low > 0 or self.high < 0
 
-    def widened(self, by: float) -> Interval:
+    def widen(self, by: float) -> Interval:
         return Interval(self.low - by, self.high + by)
 
 
@@ -172,9 +172,9 @@ def decision(difference: Difference, margin: float, rounding: float = 0.0, matte
         rounding: half a unit of the last printed digit; added at both ends of the intervals.
         matters: the gap that must not have been overlooked; 0 where nothing is called consistent.
     """
-    if equivalence_interval(difference).widened(rounding).within(margin):
+    if equivalence_interval(difference).widen(rounding).within(margin):
         return "reproduced"
-    if difference_interval(difference).widened(rounding).excludes_zero():
+    if difference_interval(difference).widen(rounding).excludes_zero():
         return "differs"
     return "consistent" if gap_found(difference) + rounding <= matters else ""
 
@@ -225,7 +225,7 @@ class Paired(NamedTuple):
     p: float  # two-sided sign-flip test
 
 
-def paired(differences: Mapping[int, float]) -> Paired:
+def compare_pairs(differences: Mapping[int, float]) -> Paired:
     """The differences by seed as one comparison: their mean with its interval, and the sign-flip test of it."""
     values = tuple(differences.values())
     summary = summarise(values)
@@ -320,7 +320,7 @@ def over_sets(strata: Sequence[Sequence[float]]) -> Estimate | None:
     return Estimate(means.mean, means.sd / means.n**0.5, means.n - 1, int(means.n)) if means.n > 1 else None
 
 
-def stratified(strata: Sequence[Sequence[float]]) -> tuple[float, Interval, float]:
+def stratified_test(strata: Sequence[Sequence[float]]) -> tuple[float, Interval, float]:
     """Mean over strata of the strata's means, its 95 % interval (Welch) and the p of the stratified sign-flip test.
 
     Args:

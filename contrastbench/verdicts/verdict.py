@@ -96,7 +96,7 @@ def verdict(
     if here.sd == 0 and not printed_number(published).sd:
         reason = f"no variation measured: {here.n} equal values have no interval, and the paper printed one number"
         return Verdict(Kind.UNDECIDED, reason, "no variation measured", difference=off)
-    return _judged(here, published, matters)
+    return _judge(here, published, matters)
 
 
 def _why_not_judged(published: Published) -> str:
@@ -130,11 +130,11 @@ def _judged_exactly(here: Summary, published: Published, matters: float) -> Verd
     if published.spread_kind == "folds":
         reason = f"{NOTHING_RANDOM} in ours, and the published number is a mean over folds that its authors drew"
         return Verdict(Kind.UNDECIDED, reason, "the published folds were drawn", difference=off)
-    found = _judged(Summary(math.inf, here.mean, 0.0), published, matters)
+    found = _judge(Summary(math.inf, here.mean, 0.0), published, matters)
     return replace(found, hint=", ".join(filter(None, (found.hint, NOTHING_RANDOM))))
 
 
-def _judged(here: Summary, published: Published, matters: float) -> Verdict:
+def _judge(here: Summary, published: Published, matters: float) -> Verdict:
     if published.spread_kind == "seeds" and published.spread and not published.n:
         return _for_any_number_of_seeds(here, published, matters)
     return _against(here, printed_number(published), published, matters)
@@ -164,7 +164,7 @@ def _for_any_number_of_seeds(here: Summary, published: Published, matters: float
 def _against(here: Summary, printed: Printed, published: Published, matters: float) -> Verdict:
     assert published.margin is not None
     off, rounding, margin = difference(here, printed), published.rounding, published.margin
-    interval = difference_interval(off).widened(rounding)
+    interval = difference_interval(off).widen(rounding)
     half, method = (interval.high - interval.low) / 2, _method(published, printed, here)
     kind = Kind(decision(off, margin, rounding, matters) or Kind.UNDECIDED)
     found = Verdict(kind, "", interval=interval, difference=off.estimate)

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.datasets import STL10
 
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import prepared
+from benchmarks.hard_negatives.prepare import prepare_data
 from contrastbench.data import catalogue, sources
 from contrastbench.data.images import load_images
 from contrastbench.runner import Log
@@ -99,7 +99,7 @@ def test_unlabelled_images_are_trained_on_and_nothing_is_tested_on_them(
     stl10: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTRASTBENCH_DATA", str(stl10))
-    data = prepared(Config(dataset="stl10", batch=2), 0, "cpu", Log())
+    data = prepare_data(Config(dataset="stl10", batch=2), 0, "cpu", Log())
     assert (len(data.pretrain), len(data.train), len(data.test)) == (3 + 4, 3, 2)
 
 

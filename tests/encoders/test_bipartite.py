@@ -6,13 +6,13 @@ import torch
 
 from contrastbench.encoders.bipartite import (
     Layers,
+    adjacency_of,
+    drop_edges,
     edge_dropped,
     node_dropped,
     noise,
-    normalised,
-    propagated,
+    propagate,
     reversal,
-    thinned,
 )
 from contrastbench.randomness import generator
 
@@ -43,12 +43,12 @@ def in_float64(adjacency):
 
 
 def test_the_product_is_the_formulas():
-    assert torch.allclose(as_dense(normalised(PAIRS, USERS, ITEMS)).double(), dense(PAIRS), atol=1e-7)
+    assert torch.allclose(as_dense(adjacency_of(PAIRS, USERS, ITEMS)).double(), dense(PAIRS), atol=1e-7)
 
 
 def test_a_thinned_graph_is_neither_symmetric_nor_normalised_anew_and_its_transpose_is_right():
-    whole = normalised(PAIRS, USERS, ITEMS)
-    some = thinned(whole, reversal(whole), 0.5, generator(0, "graph"))
+    whole = adjacency_of(PAIRS, USERS, ITEMS)
+    some = drop_edges(whole, reversal(whole), 0.5, generator(0, "graph"))
     matrix = as_dense(some)
     kept = matrix != 0
     assert 0 < kept.sum() < 2 * len(PAIRS) and not torch.equal(matrix, matrix.T)
@@ -59,11 +59,11 @@ def test_a_thinned_graph_is_neither_symmetric_nor_normalised_anew_and_its_transp
 @pytest.mark.parametrize("noisy", [(False,), (True,), (False, True, True)])
 def test_outputs_and_gradients_equal_dense_autograd(noisy):
     rng = generator(0, "test")
-    whole = normalised(PAIRS, USERS, ITEMS)
-    layers = Layers(in_float64(thinned(whole, reversal(whole), 0.7, rng)) for _ in range(3))
+    whole = adjacency_of(PAIRS, USERS, ITEMS)
+    layers = Layers(in_float64(drop_edges(whole, reversal(whole), 0.7, rng)) for _ in range(3))
     ego = torch.randn(USERS + ITEMS, WIDTH, generator=rng, dtype=torch.float64, requires_grad=True)
     noises = [noise((3, USERS + ITEMS, WIDTH), np.random.default_rng(1)).double() if each else None for each in noisy]
-    passes = propagated(ego, layers, noises, eps=0.1)
+    passes = propagate(ego, layers, noises, eps=0.1)
     weights = [torch.randn(USERS + ITEMS, WIDTH, generator=rng, dtype=torch.float64) for _ in range(4 * len(noisy))]
     (gradient,) = torch.autograd.grad(
         sum((out * w).sum() for out, w in zip([e for p in passes for e in p], weights, strict=True)), ego
@@ -83,9 +83,9 @@ def test_outputs_and_gradients_equal_dense_autograd(noisy):
 
 
 def test_the_gradient_of_one_layer_alone_is_right_too():
-    layers = Layers([in_float64(normalised(PAIRS, USERS, ITEMS))] * 3)
+    layers = Layers([in_float64(adjacency_of(PAIRS, USERS, ITEMS))] * 3)
     ego = torch.randn(USERS + ITEMS, WIDTH, dtype=torch.float64, requires_grad=True)
-    ((_, first, _, _),) = propagated(ego, layers)
+    ((_, first, _, _),) = propagate(ego, layers)
     (gradient,) = torch.autograd.grad(first.square().sum(), ego)
     assert torch.allclose(gradient, 2 * dense(PAIRS).T @ dense(PAIRS) @ ego.detach(), atol=1e-6)
 
@@ -93,9 +93,9 @@ def test_the_gradient_of_one_layer_alone_is_right_too():
 def test_noise_has_length_one_and_keeps_signs():
     drawn = noise((2, USERS + ITEMS, WIDTH), np.random.default_rng(0))
     assert torch.allclose(drawn.norm(dim=-1), torch.ones(2, USERS + ITEMS)) and (drawn >= 0).all()
-    layers = Layers([normalised(PAIRS, USERS, ITEMS)] * 2)
+    layers = Layers([adjacency_of(PAIRS, USERS, ITEMS)] * 2)
     ego = torch.randn(USERS + ITEMS, WIDTH, generator=generator(0, "test"))
-    clean, noisy = propagated(ego, layers, [None, drawn], eps=0.3)
+    clean, noisy = propagate(ego, layers, [None, drawn], eps=0.3)
     moved = (noisy[1] - clean[1]).norm(dim=1)
     connected = clean[1].abs().sum(dim=1) > 0
     assert torch.allclose(moved[connected], torch.full((int(connected.sum()),), 0.3), atol=1e-6)
@@ -109,7 +109,7 @@ def test_edge_dropout_keeps_the_exact_count_and_node_dropout_whole_nodes():
     kept = edges[:USERS, USERS:].nonzero().numpy()
     assert torch.allclose(edges.double(), dense(kept), atol=1e-7)  # normalised by its own degrees
     nodes = as_dense(node_dropped(PAIRS, USERS, ITEMS, 0.4, rng))[:USERS, USERS:] != 0
-    before = as_dense(normalised(PAIRS, USERS, ITEMS))[:USERS, USERS:] != 0
+    before = as_dense(adjacency_of(PAIRS, USERS, ITEMS))[:USERS, USERS:] != 0
     lost_users = [u for u in range(USERS) if not nodes[u].any()]
     lost_items = [i for i in range(ITEMS) if not nodes[:, i].any()]
     for user in set(range(USERS)) - set(lost_users):
@@ -121,7 +121,7 @@ def test_edge_dropout_keeps_the_exact_count_and_node_dropout_whole_nodes():
 def test_a_graph_that_falls_apart_has_zeros_and_one_without_edges_is_refused():
     rng = np.random.default_rng(0)
     some = edge_dropped(PAIRS, USERS, ITEMS, 0.85, rng)
-    out = propagated(torch.randn(USERS + ITEMS, WIDTH), Layers([some]))[0][1]
+    out = propagate(torch.randn(USERS + ITEMS, WIDTH), Layers([some]))[0][1]
     assert out.isfinite().all() and (out == 0).all(dim=1).any()
     with pytest.raises(ValueError, match="dropping a share of 0.95 leaves the graph no edge; choose a smaller one"):
         edge_dropped(PAIRS, USERS, ITEMS, 0.95, rng)

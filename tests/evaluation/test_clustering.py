@@ -8,9 +8,9 @@ import torch
 from contrastbench.evaluation.clustering import (
     agreement,
     clustering_accuracy_percent,
-    collapsed,
     contingency,
     effective_clusters,
+    has_collapsed,
     kmeans,
 )
 from contrastbench.randomness import generator
@@ -50,10 +50,10 @@ def test_contingency_counts_pairs():
 def test_effective_clusters_and_collapse():
     assert effective_clusters(torch.arange(20) % 5) == pytest.approx(5.0)
     assert effective_clusters(torch.zeros(9, dtype=torch.long)) == pytest.approx(1.0)
-    assert not collapsed(torch.arange(20) % 3, wanted=5)
-    assert collapsed(torch.arange(20) % 2, wanted=5)
+    assert not has_collapsed(torch.arange(20) % 3, wanted=5)
+    assert has_collapsed(torch.arange(20) % 2, wanted=5)
     mostly_one = torch.cat([torch.zeros(96, dtype=torch.long), torch.arange(1, 5)])
-    assert collapsed(mostly_one, wanted=5)
+    assert has_collapsed(mostly_one, wanted=5)
 
 
 def test_kmeans_finds_what_is_apart_and_places_other_features_at_the_nearest_centre():

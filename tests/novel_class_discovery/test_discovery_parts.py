@@ -19,7 +19,7 @@ from benchmarks.novel_class_discovery.protocols import SMOKE, TREC
 from benchmarks.novel_class_discovery.tables import METHODS
 from benchmarks.novel_class_discovery.task import class_numbers, load_task
 from benchmarks.novel_class_discovery.uno import sinkhorn
-from benchmarks.novel_class_discovery.views import VIEWS, rotated
+from benchmarks.novel_class_discovery.views import VIEWS, rotate
 from contrastbench.data.images import Images, Split
 from contrastbench.randomness import generator
 from contrastbench.runner import Log
@@ -77,7 +77,7 @@ def test_questions_go_through_both_stages_with_one_layer_that_learns(monkeypatch
 
 def test_images_are_turned_four_ways() -> None:
     image = torch.arange(4.0).view(1, 1, 2, 2)
-    assert rotated(image).flatten(1).tolist() == [[0, 1, 2, 3], [1, 3, 0, 2], [3, 2, 1, 0], [2, 0, 3, 1]]
+    assert rotate(image).flatten(1).tolist() == [[0, 1, 2, 3], [1, 3, 0, 2], [3, 2, 1, 0], [2, 0, 3, 1]]
 
 
 def test_the_cifar_network_is_a_resnet18_without_convolutions_in_its_shortcuts() -> None:
@@ -123,7 +123,7 @@ def test_the_estimate_finds_the_number_of_classes_that_lie_apart(monkeypatch: py
 def test_a_number_that_was_estimated_decides_clusters_and_neighbours(artefacts: dict[str, Any]) -> None:
     config = dataclasses.replace(SMOKE.discover, clusters=-1, neighbours=0)
     task = load_task(config, "cpu", Log())
-    settled = stage3.counted(config, task, Handed({"estimate": {"estimated_classes": 4.0}}))
+    settled = stage3.with_estimated_classes(config, task, Handed({"estimate": {"estimated_classes": 4.0}}))
     assert (settled.clusters, settled.neighbours) == (4, config.queue // 8)
     handed = Handed({**artefacts, "estimate": {"estimated_classes": 4.0}})
     assert 0 <= result("discover", config, handed)[tables.TRAIN] <= 100

@@ -46,8 +46,8 @@ def test_half_precision_is_the_encoders_alone(artefacts: dict[str, Any]) -> None
 
 def test_stage_3_leaves_the_frozen_part_alone(artefacts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     models = []
-    original = stage3.built
-    monkeypatch.setattr(stage3, "built", lambda *args: models.append(original(*args)) or models[0])
+    original = stage3.build_network
+    monkeypatch.setattr(stage3, "build_network", lambda *args: models.append(original(*args)) or models[0])
     result("discover", THREE_EPOCHS["discover"], Handed(artefacts))
     before, after = artefacts["supervise"]["encoder"], models[0].encoder_state()
     frozen = [name for name in after if name.startswith("below.") and "running" not in name and "tracked" not in name]

@@ -6,7 +6,7 @@ import pytest
 
 from contrastbench import evidence, shipping, verifying
 from contrastbench.runner import provenance
-from contrastbench.runner.rows import rows_digest, sealed
+from contrastbench.runner.rows import rows_digest, seal
 from contrastbench.verdicts.cells import join
 
 
@@ -38,7 +38,7 @@ def test_the_digest_of_rows_knows_no_order(synthetic):
 def test_a_row_under_another_runs_key_is_named(synthetic):
     """Somebody gives a good seed's row another seed, and seals it anew: its key tells."""
     row = synthetic.rows(synthetic.cell("SimCLR", seeds=range(1)), 80.0)[0]
-    forged = sealed({**row, "seed": 7})
+    forged = seal({**row, "seed": 7})
     (problem,) = verifying.check_rows([forged], "rows.jsonl")
     assert "is not the run that its key names" in problem
 

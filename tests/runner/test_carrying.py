@@ -11,7 +11,7 @@ from contrastbench.cli import maintain
 from contrastbench.cli.app import console
 from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
-from contrastbench.runner.rows import read_row, rows_in, rows_shipped, sealed, write_row, write_shipped
+from contrastbench.runner.rows import read_row, rows_in, rows_shipped, seal, write_row, write_shipped
 from contrastbench.runner.vocabulary import canonical_json, key_of
 
 COMMIT = provenance.git()["commit"]
@@ -26,7 +26,7 @@ def elsewhere(bench_type, tmp_path_factory):
     bench.run_inline("toy/faults", seeds=[0])
     for path in bench.folder.glob("*/*/row.json"):
         git = {"commit": COMMIT, "dirty": False}
-        write_row(path, sealed({**read_row(path), "git": git, "device": "GPU A"}))
+        write_row(path, seal({**read_row(path), "git": git, "device": "GPU A"}))
     done = bench.command("export", str(bench.folder.parent / "carried.jsonl"))
     assert done.returncode == 0 and "carried.jsonl: 15 rows" in done.stdout, done.stdout + done.stderr
     return bench
@@ -75,7 +75,7 @@ def test_what_was_exported_is_collected_with_the_rows_it_needs(elsewhere, carrie
 
 def test_a_shipped_row_is_not_replaced_by_one_from_elsewhere(elsewhere, carried, tmp_path, command):
     (row,) = [row for row in rows_in(carried) if row["stage"] == "mean" and row["seed"] == 0]
-    own = sealed({**row, "device": "cpu", "metrics": {"test_mean_percent": 1.0}})
+    own = seal({**row, "device": "cpu", "metrics": {"test_mean_percent": 1.0}})
     others = [row for row in rows_in(carried) if row["paper"] == "staged" and row["key"] != own["key"]]
     write_shipped(tmp_path / "results", "staged", [own, *others])
     done = command("collect", carried, "--into", tmp_path / "results")
@@ -87,20 +87,20 @@ def spoilt(row, how):
     if how == "changed":
         return {**row, "metrics": {"test_mean_percent": 99.0}}
     if how == "another seed":
-        return sealed({**row, "seed": 77})
+        return seal({**row, "seed": 77})
     if how == "lacking":
-        return sealed({name: value for name, value in row.items() if name != "selection"})
+        return seal({name: value for name, value in row.items() if name != "selection"})
     if how == "no number":
-        return sealed({**row, "metrics": {"test_mean_percent": "x"}})
+        return seal({**row, "metrics": {"test_mean_percent": "x"}})
     if how == "no commit":
-        return sealed({**row, "git": None})
+        return seal({**row, "git": None})
     if how == "twice":
-        return sealed({**row, "seconds": 0.5})
+        return seal({**row, "seconds": 0.5})
     if how == "unknown paper":
         row = {**row, "paper": "nothing"}
-        return sealed({**row, "key": key_of(row)})
+        return seal({**row, "key": key_of(row)})
     git = {"dirty": {"commit": COMMIT, "dirty": True}, "foreign": {"commit": "c0ffee" * 6, "dirty": False}}[how]
-    return sealed({**row, "git": git})
+    return seal({**row, "git": git})
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_folder_without_rows_and_a_name_that_is_neither_are_told(tmp_path, com
 def test_export_says_what_collect_will_refuse(elsewhere, tmp_path, command):
     bench = type(elsewhere)(shutil.copytree(elsewhere.folder, tmp_path / "runs"))
     path = next(bench.folder.glob("staged/*/row.json"))
-    write_row(path, sealed({**read_row(path), "git": {"commit": COMMIT, "dirty": True}}))
+    write_row(path, seal({**read_row(path), "git": {"commit": COMMIT, "dirty": True}}))
     done = command("export", tmp_path / "out.jsonl", "staged", runs="runs")
     assert "11 rows; 1 come from a changed checkout, which `collect` refuses" in done.stdout
     lines = (tmp_path / "out.jsonl").read_text().splitlines()

@@ -16,7 +16,7 @@ from contrastbench.evidence import gather
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.plan import Slots, plan
-from contrastbench.runner.rows import read_row, result_of, rows_shipped, sealed, write_row
+from contrastbench.runner.rows import read_row, result_of, rows_shipped, seal, write_row
 from contrastbench.runner.states import folder_of, spare_files
 from contrastbench.runner.vocabulary import chain
 from contrastbench.selection import select
@@ -324,7 +324,7 @@ def here(bench):
     bench.run_inline("staged/main", seeds=[0, 1, 2])
     for path in bench.folder.glob("*/*/row.json"):
         row = read_row(path)
-        write_row(path, sealed({**row, "git": {**row["git"], "dirty": False}}))
+        write_row(path, seal({**row, "git": {**row["git"], "dirty": False}}))
     return papers.paper("staged")
 
 

@@ -15,7 +15,7 @@ import torch
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
-from contrastbench.runner.rows import read_row, sealed, write_row
+from contrastbench.runner.rows import read_row, seal, write_row
 from contrastbench.runner.states import run_of
 
 
@@ -258,7 +258,7 @@ def test_a_row_with_a_value_that_no_run_writes_is_named_and_its_run_done_again(b
     jobs = bench.jobs("toy/many", range(len(WRONG_VALUES) + 1))
     for said, job in zip(WRONG_VALUES, jobs, strict=False):
         execute(job.folder, Host())
-        write_row(job.folder / "row.json", sealed({**read_row(job.folder / "row.json"), **WRONG_VALUES[said]}))
+        write_row(job.folder / "row.json", seal({**read_row(job.folder / "row.json"), **WRONG_VALUES[said]}))
         state = states.state_of(job.folder)
         assert state.name == "killed" and f"row.json has {said}" in state.problem
     execute(jobs[-1].folder, Host())

@@ -10,7 +10,7 @@ from contrastbench.runner import Cell, Run, added, product, seeded, states
 from contrastbench.runner.plan import plan, write_tickets
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import rows_shipped
-from contrastbench.runner.vocabulary import chain, key_of, reseeded, resolved
+from contrastbench.runner.vocabulary import chain, config_values, key_of, with_seed
 from contrastbench.selection import select
 
 RUN = Run("toy", Config(), 0, "quick", "Noise8", "Plain")
@@ -65,13 +65,13 @@ class Grown(Config):
 
 def test_a_config_can_grow_without_a_new_key_for_the_runs_it_had():
     grown = Run("toy", Grown(), 0, "quick", "Noise8", "Plain")
-    assert grown.key == RUN.key and resolved(Grown()) == resolved(Config())
+    assert grown.key == RUN.key and config_values(Grown()) == config_values(Config())
     assert grown.with_config(momentum=0.9).key != RUN.key
-    assert resolved(Grown(curve_epochs=(1, 2)))["curve_epochs"] == [1, 2]
+    assert config_values(Grown(curve_epochs=(1, 2)))["curve_epochs"] == [1, 2]
 
 
 def test_a_ticket_from_before_a_config_grew_is_still_read(monkeypatch):
-    ticket = {"paper": "toy", "config_type": "benchmarks.toy.config:Config", "config": resolved(Config(epochs=7))}
+    ticket = {"paper": "toy", "config_type": "benchmarks.toy.config:Config", "config": config_values(Config(epochs=7))}
     monkeypatch.setattr("benchmarks.toy.config.Config", Grown)
     assert states.config_of(ticket) == Grown(epochs=7)
     with pytest.raises(ValueError, match=r"differs from benchmarks.toy.config:Config in \['speed'\]"):
@@ -117,7 +117,7 @@ def test_a_need_that_is_shared_keeps_its_seed_at_any_depth():
     assert [run.needs["probe"].seed for run in runs] == [0, 1]
     assert [run.needs["probe"].needs["walk"].seed for run in runs] == [0, 0]
     assert [run.needs["other"].seed for run in runs] == [0, 1]
-    assert reseeded(runs[0], 7).needs["probe"].needs["walk"].seed == 0, "it is remembered"
+    assert with_seed(runs[0], 7).needs["probe"].needs["walk"].seed == 0, "it is remembered"
     with pytest.raises(ValueError, match="shared need 'strol' is not needed here; there are: other, probe, walk"):
         seeded(TOP, (0, 1), shared=("strol",))
 

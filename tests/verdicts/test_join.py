@@ -221,7 +221,7 @@ def test_order_gain_and_paired_test_of_a_table(synthetic):
     numbers = [number("SimCLR", 80.0), number("DCL", 82.0), number("HCL", 85.0)]
     (table,) = joined(synthetic, cells, rows, published=numbers)
     assert [(order.tau, order.methods) for order in orders(table)] == [(1.0, 3)]
-    assert [gain.kept for gain in gains(table)] == pytest.approx([0.5, 0.8])
+    assert [gain.share_kept for gain in gains(table)] == pytest.approx([0.5, 0.8])
     said = findings(table)
     assert "2 of 2 published differences to the baseline have the published sign." in said
     assert any("Gain of HCL over SimCLR, Alpha: published +5; measured +4 [" in sentence for sentence in said)

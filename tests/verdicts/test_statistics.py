@@ -14,17 +14,17 @@ from contrastbench.verdicts.statistics import (
     Interval,
     Printed,
     Summary,
+    compare_pairs,
     difference,
     difference_interval,
     equivalence_interval,
     gap_found,
     holm,
-    paired,
     seeds_range,
     seeds_to_decide,
     sign_flip_p,
     spread_ratio,
-    stratified,
+    stratified_test,
     summarise,
     t_interval,
 )
@@ -126,7 +126,7 @@ def test_interval_words():
     assert Interval(0.1, 2.0).excludes_zero()
     assert Interval(-2.0, -0.1).excludes_zero()
     assert not Interval(-0.1, 2.0).excludes_zero()
-    assert Interval(0.1, 2.0).widened(0.2) == pytest.approx((-0.1, 2.2))
+    assert Interval(0.1, 2.0).widen(0.2) == pytest.approx((-0.1, 2.2))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_holm_by_hand():
 def test_a_pooled_claim_weighs_every_data_set_alike():
     """Against loops: every pattern of signs of two data sets with 4 and 3 pairs."""
     strata = [[1.0, 2.0, 0.5, 1.5], [-0.3, 0.9, 0.6]]
-    mean, interval, p = stratified(strata)
+    mean, interval, p = stratified_test(strata)
     assert mean == pytest.approx((1.25 + 0.4) / 2)
     means = []
     for signs in itertools.product((1, -1), repeat=7):
@@ -173,5 +173,7 @@ def test_a_pooled_claim_weighs_every_data_set_alike():
 
 
 def test_a_claim_keeps_sign_and_share():
-    ours = {published: Gain(None, None, published, paired({0: 1.0})).kept for published in (2.0, -2.0, None)}
+    ours = {
+        published: Gain(None, None, published, compare_pairs({0: 1.0})).share_kept for published in (2.0, -2.0, None)
+    }
     assert ours == {2.0: 0.5, -2.0: -0.5, None: None}

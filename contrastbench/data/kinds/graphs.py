@@ -77,17 +77,17 @@ def own_graphs(root: Path) -> list[DataSet]:
     from contrastbench.data import tu  # imports NumPy, which the catalogue does without
 
     return [
-        DataSet(name, "graphs", "your own", str(place), "yours to know") for name, place in tu.present(root).items()
+        DataSet(name, "graphs", "your own", str(place), "yours to know") for name, place in tu.folders(root).items()
     ]
 
 
 def is_here(name: str, root: Path) -> bool:
     from contrastbench.data import tu
 
-    return name in tu.present(root)
+    return name in tu.folders(root)
 
 
-def _declared(name: str, size: str, sha256: str, copy: str) -> DataSet:
+def _declare(name: str, size: str, sha256: str, copy: str) -> DataSet:
     known = {sha256: Copy(copy)} if sha256 else {}
     embedded = name == "MUTAG"
     return DataSet(
@@ -95,6 +95,6 @@ def _declared(name: str, size: str, sha256: str, copy: str) -> DataSet:
     )
 
 
-DATA_SETS = tuple(_declared(name, *described) for name, described in TU_SETS.items())
+DATA_SETS = tuple(_declare(name, *described) for name, described in TU_SETS.items())
 
 KIND = Kind("graphs", "contrastbench.data.graphs:load_graphs", DATA_SETS, find_own=own_graphs, is_here=is_here)

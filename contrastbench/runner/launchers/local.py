@@ -52,7 +52,7 @@ def slots_here(device: str, count: int | None, threads: int, runs_per_gpu: int) 
     return slots[:count]
 
 
-def placed(
+def place_jobs(
     jobs: Sequence[Job], device: str, count: int | None, threads: int, runs_per_gpu: int
 ) -> tuple[list[Job], list[Slot]]:
     """The jobs, each with the kind of slot that it fits, and this machine's slots of these kinds.
