@@ -80,7 +80,7 @@ def discovering(config: Discover, task: Task, model: Network, seed: int, device:
     """The training of the parts ``model`` and ``queues``."""
     if config.frozen:
         model.freeze_below()
-    optimizer = torch.optim.SGD(model.trained_parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    optimizer = torch.optim.SGD(model.trainable(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
     rng = generator(seed, "queue")
     queues = nn.ModuleDict(
         {

@@ -53,7 +53,7 @@ class Network(nn.Module):
         """All but ``last`` and the heads keep their weights; the running statistics of batch norms still move."""
         self.below.requires_grad_(False)
 
-    def trained_parameters(self) -> Iterator[nn.Parameter]:
+    def trainable(self) -> Iterator[nn.Parameter]:
         return (parameter for parameter in self.parameters() if parameter.requires_grad)
 
     def encoder_state(self) -> dict[str, Tensor]:

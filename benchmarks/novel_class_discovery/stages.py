@@ -113,7 +113,7 @@ def supervising(config: Supervise, task: Task, model: Network, seed: int, device
     seen = Seen(config, task)
     if config.frozen:
         model.freeze_below()
-    optimizer = torch.optim.SGD(model.trained_parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    optimizer = torch.optim.SGD(model.trainable(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
 
     def loss_of(labels: Tensor, **given: Tensor) -> Tensor:
         logits = model.heads["known"](seen.features(model, seen.view(given)))
