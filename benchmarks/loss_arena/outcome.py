@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.loss_arena.tables import BASELINE, METRICS, metric_of
-from contrastbench.verdicts.statistics import Interval, paired, summarise, t_interval
+from contrastbench.verdicts.statistics import Interval, compare_pairs, summarise, t_interval
 
 Row = dict[str, Any]
 SCALES = ("smoke", "quick", "lite")
@@ -52,5 +52,5 @@ def _against(dataset: str, method: str, methods: Mapping[str, Mapping[int, float
     pairs = {seed: value - baseline[seed] for seed, value in own.items() if seed in baseline}
     together = t_interval(summarise([*pairs.values()]), 1 - (1 - LEVEL) / max(1, len(methods) - 1))
     is_real = method != BASELINE and together is not None and together.excludes_zero()
-    found, best = paired(pairs), max(means.values())
+    found, best = compare_pairs(pairs), max(means.values())
     return Against(dataset, method, means[method], len(own), found.mean, found.interval, means[method] == best, is_real)

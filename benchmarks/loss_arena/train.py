@@ -39,7 +39,7 @@ from contrastbench.evaluation.svm import cross_validate, rbf_kernels, stratified
 from contrastbench.randomness import generator, random_state, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep, batches
-from contrastbench.weights import undrawn
+from contrastbench.weights import build_undrawn
 
 Metrics = dict[str, Any]
 LAYERS = 3  # of GraphCL's encoder
@@ -172,7 +172,7 @@ def sentences_task(config: Config, seed: int, device: str, log: Log) -> Task:
     texts = words_of_each(corpus.sentences[: config.items or None])
     vocabulary = vocabulary_of(texts, VOCABULARY)
     rows = vocabulary.encode(texts, LONGEST_SENTENCE)
-    encoder = undrawn(lambda: SmallTransformer(len(vocabulary), config.width, config.width))
+    encoder = build_undrawn(lambda: SmallTransformer(len(vocabulary), config.width, config.width))
     draw_weights(encoder, generator(seed, "weights"))
     vectors = torch.from_numpy(word_vectors(texts, vocabulary, config.width, random_state(seed, "weights")))
     encoder.embedding.weight.data.copy_(vectors * (SPREAD / vectors.std()))
