@@ -55,6 +55,20 @@ def test_nce_and_its_gradient_are_those_of_the_formula():
     assert torch.autograd.gradcheck(lambda q, k, r: losses.nce(q, k, r, shares, 0.3), (query, key, rivals))
 
 
+def test_a_rival_with_the_bias_log_k_counts_k_times_and_blocks_of_rows_change_nothing(monkeypatch):
+    query, rivals, shares = drawn(5).requires_grad_(), drawn(4, 1), torch.full((5,), 0.2, dtype=torch.float64)
+    times = torch.tensor([1, 3, 0, 2])
+
+    def found(rivals, bias=None):
+        value = losses.nce(query, drawn(5, 2), rivals, shares, 0.3, bias=bias)
+        return torch.cat([value[None], *torch.autograd.grad(value, [query])[0]])
+
+    expected = found(rivals.repeat_interleave(times, dim=0))
+    torch.testing.assert_close(found(rivals, times.double().log()), expected)
+    monkeypatch.setattr(losses, "ENTRIES", 8)  # two rows at a time
+    torch.testing.assert_close(found(rivals, times.double().log()), expected)
+
+
 def test_each_rival_may_have_a_temperature_of_its_own():
     query, rivals, own = drawn(4), drawn(6, 1), torch.tensor([5, 0, 0, 2])
     temperature = torch.linspace(0.1, 0.9, 6, dtype=torch.float64)

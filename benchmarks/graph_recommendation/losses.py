@@ -36,10 +36,14 @@ def penalty(config: Train, ego: Tensor, nodes: Tensor, final_rows: Tensor) -> Te
     if config.penalty == "all":
         return config.reg * ego.square().sum()
     if config.penalty == "ego":  # a row as often as it is in the batch
-        times = torch.zeros(len(ego), dtype=ego.dtype, device=ego.device).index_add_(0, nodes, ego.new_ones(len(nodes)))
-        return config.reg / 2 / count * torch.dot(times, torch.linalg.vecdot(ego, ego))
+        return config.reg / 2 / count * torch.dot(occurrences(nodes, ego), torch.linalg.vecdot(ego, ego))
     parts = embedding(nodes, ego).chunk(3) if config.penalty == "ego_norms" else final_rows.chunk(3)[:2]
     return config.reg / count * torch.stack([torch.linalg.vector_norm(part) for part in parts]).sum()
+
+
+def occurrences(numbers: Tensor, of: Tensor) -> Tensor:
+    """[N]: how often each row number of the matrix ``of`` [N, D] is among the ``numbers``."""
+    return of.new_zeros(len(of)).index_add_(0, numbers, of.new_ones(len(numbers)))
 
 
 def in_batch(config: Train, query: Tensor, key: Tensor) -> Tensor:
@@ -71,8 +75,9 @@ def prototype(config: Train, own: Tensor, rows: Tensor, inputs: dict[str, Tensor
     centres, cluster = inputs[f"{side}_centres"], inputs[f"{side}_cluster"]
     nodes, shares = inputs[f"{side}_once"], inputs[f"{side}_share"]
     theirs = cluster[nodes]
-    if config.prototypes == "batch":
-        return nce(own[nodes], centres[theirs], centres[cluster[rows]], shares, config.temperature)
+    if config.prototypes == "batch":  # a centre that occurs k times is one rival, with log k beside its score
+        times = occurrences(cluster[rows], centres)
+        return nce(own[nodes], centres[theirs], centres, shares, config.temperature, bias=times.log())
     return nce(own[nodes], centres[theirs], centres, shares, inputs[f"{side}_temperature"], theirs)
 
 
@@ -89,39 +94,55 @@ def bayesian(config: Train, scores: Tensor) -> Tensor:
 
 
 def nce(
-    query: Tensor, key: Tensor, rivals: Tensor, shares: Tensor, temperature: float | Tensor, own: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    rivals: Tensor,
+    shares: Tensor,
+    temperature: float | Tensor,
+    own: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """sum_i share_i ( -cos(q_i, k_i) / t_i + log sum_{j of rivals} exp(cos(q_i, r_j) / t_j) ).
+    """sum_i share_i ( -cos(q_i, k_i) / t_i + log sum_{j of rivals} exp(cos(q_i, r_j) / t_j + bias_j) ).
 
     Args:
         query, key: [n, D], any norm; rivals: [N, D], the keys among them.
         shares: [n].
         temperature: t; or [N], of each rival (PCL's concentrations), and then ``own`` [n] says which rival is the key.
+        bias: [N], 0 if not given; a rival with log k counts k times.
     """
     q, r = unit(query), unit(rivals)
     own_temperature = temperature[own] if isinstance(temperature, Tensor) else temperature
     scale = temperature[:, None] if isinstance(temperature, Tensor) else temperature
     positive = (shares * row_dots(q, unit(key)) / own_temperature).sum()
-    return _LogSums.apply(q, r / scale, shares) - positive
+    return _LogSums.apply(q, r / scale, shares, bias) - positive
 
 
 class _LogSums(torch.autograd.Function):
-    """sum_i share_i log sum_j exp(q_i . r_j), some rows at a time; each block's gradient is made while it is there."""
+    """sum_i share_i log sum_j exp(q_i . r_j + bias_j), some rows at a time, each in the memory of the one before.
+
+    A block's part of the gradient is made while its scores are there; that of ``r`` only where it is asked for.
+    """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, r: Tensor, shares: Tensor) -> Tensor:
-        rows = max(1, ENTRIES // len(r)) if q.device.type == "cpu" else len(q)
-        total, to_q, to_r = q.new_zeros(()), torch.empty_like(q), torch.zeros_like(r)
+    def forward(ctx: Any, q: Tensor, r: Tensor, shares: Tensor, bias: Tensor | None) -> Tensor:
+        rows = min(len(q), max(1, ENTRIES // len(r))) if q.device.type == "cpu" else len(q)
+        memory, total = q.new_empty(rows, len(r)), q.new_zeros(())
+        to_q, to_r = torch.empty_like(q), torch.zeros_like(r) if ctx.needs_input_grad[1] else None
         for start in range(0, len(q), rows):
             part = slice(start, start + rows)
-            scores = q[part] @ r.T
+            scores = memory[: len(q[part])]
+            if bias is None:
+                torch.mm(q[part], r.T, out=scores)
+            else:
+                torch.addmm(bias, q[part], r.T, out=scores)
             top = scores.amax(dim=1, keepdim=True)
             weights = scores.sub_(top).exp_()
             sums = weights.sum(dim=1, keepdim=True)
             total += (shares[part] * (top + sums.log()).squeeze(1)).sum()
             weights.mul_(shares[part, None] / sums)
             torch.mm(weights, r, out=to_q[part])
-            to_r.addmm_(weights.T, q[part])
+            if to_r is not None:
+                to_r.addmm_(weights.T, q[part])
         ctx.save_for_backward(to_q, to_r)
         return total
 
@@ -129,7 +150,7 @@ class _LogSums(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         to_q, to_r = ctx.saved_tensors
-        return to_q * upstream, to_r * upstream, None
+        return to_q * upstream, None if to_r is None else to_r * upstream, None, None
 
 
 def hardest_in_batch(user: Tensor, item: Tensor, allowed: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 ROUNDS = 25
-ROWS = 4096  # at a time
+ROWS = 512  # at a time
 
 
 def clustered(x: Tensor, clusters: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -39,4 +39,9 @@ def clustered(x: Tensor, clusters: int, rng: torch.Generator) -> tuple[Tensor, T
 
 def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
     squares = centres.square().sum(dim=1)
-    return torch.cat([torch.addmm(squares, some, centres.T, alpha=-2).argmin(dim=1) for some in x.split(ROWS)])
+    return torch.cat([_first_smallest(torch.addmm(squares, some, centres.T, alpha=-2)) for some in x.split(ROWS)])
+
+
+def _first_smallest(rows: Tensor) -> Tensor:
+    """Each row's place of its smallest value; of equal ones the first. NumPy finds it ten times as fast on a CPU."""
+    return torch.from_numpy(rows.numpy().argmin(axis=1)) if rows.device.type == "cpu" else rows.argmin(dim=1)
