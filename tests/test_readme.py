@@ -1,5 +1,6 @@
 """The pages are true: that on adding a paper works as it stands, commands exist, links lead somewhere."""
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,8 @@ import pytest
 import typer
 
 from contrastbench.cli.commands import app
+from contrastbench.runner import studies
+from contrastbench.runner.launchers import slurm_code
 from contrastbench.selection import select
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +49,43 @@ def test_the_page_on_adding_a_paper_works_as_it_stands(checkout):
     drawn = contrastbench(checkout, "plot", "temperature", "--x", "temperature", "--out", str(checkout / "t.svg"))
     assert drawn.returncode == 0, drawn.stderr
     assert (checkout / "t.svg").read_text().count(">NT-Xent</text>") == 1, "one line over three temperatures"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The page's paper as an installed package of its own, with the entry point that the page tells."""
+    for name, content in FILE.findall(PAGE):
+        path = tmp_path / name.removeprefix("benchmarks/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content.replace("benchmarks.temperature", "temperature"))
+    (tmp_path / "temperature-1.dist-info").mkdir()
+    (line,) = re.findall(r"points.\"contrastbench.papers\".\n(\w+ = )\"(\w+)\"", PAGE)
+    entry = f"[contrastbench.papers]\n{''.join(line)}\n"
+    for name, content in {"METADATA": "Name: temperature\nVersion: 1\n", "entry_points.txt": entry}.items():
+        (tmp_path / "temperature-1.dist-info" / name).write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    studies.packages_of_others.cache_clear()
+    yield tmp_path
+    studies.packages_of_others.cache_clear()
+
+
+@pytest.mark.slow
+def test_the_pages_paper_works_as_a_package_too(package):
+    tables = package / "temperature" / "tables.py"
+    right = tables.read_text()
+    tables.write_text("import a_missing_module\n")
+    said = "paper temperature of the installed package temperature cannot be read: No module named 'a_missing_module'"
+    assert contrastbench(package, "plan", "temperature") == (2, "", f"error: {said}\n")
+    tables.write_text(right)
+    ran = contrastbench(package, "run", "temperature", "--scale", "smoke", "--seeds", "1", "--set", "temperature=0.1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    ticket, code = (
+        json.loads(next(package.glob(f"runs/temperature/*/{name}.json")).read_text()) for name in ("config", "code")
+    )
+    assert ticket["config_type"] == "temperature.config:Config"
+    assert {"temperature/train.py", "contrastbench/losses/debiased.py"} <= code.keys()
+    assert {"temperature", "hard_negatives"} <= set(contrastbench(package, "list").stdout.split())
+    assert "temperature/tables.py" in slurm_code._sources()
 
 
 PAGES = sorted(

@@ -18,10 +18,10 @@ from typing import Any
 
 from contrastbench.runner import files
 from contrastbench.runner.rows import Row
-from contrastbench.runner.studies import load_paper
+from contrastbench.runner.studies import load_paper, package_of, packages_of_others
 from contrastbench.runner.vocabulary import canonical_json
 
-PACKAGES = ("contrastbench", "baselines", "benchmarks")
+OWN_PACKAGES = ("contrastbench", "baselines", "benchmarks")
 RUNNER = "contrastbench.runner"
 
 Code = dict[str, str]  # the hash of each file, by its path in the repository
@@ -33,7 +33,7 @@ def code_of(paper: str, stage: str) -> Code:
     """The files that a stage computes with: the one its function is in, and all that this imports, however far away."""
     module, _, name = load_paper(paper).stage(stage).function.rpartition(".")
     code: Code = {}
-    to_see: list[Import] = [(f"benchmarks.{paper}.{module}", name)]
+    to_see: list[Import] = [(f"{package_of(paper)}.{module}", name)]
     seen: set[Import] = set()
     while to_see:
         here = to_see.pop()
@@ -153,11 +153,16 @@ def _imports_of(node: ast.AST, package: str) -> Iterator[tuple[Import, str]]:
 def _path_of(module: str) -> Path | None:
     """Where the module's file is, over every folder that its package is spread over; the first wins."""
     package, *rest = module.split(".")
-    for root in package_folders(package) if package in PACKAGES else ():
+    for root in package_folders(package) if package in code_packages() else ():
         for path in (root.joinpath(*rest).with_suffix(".py"), root.joinpath(*rest, "__init__.py")):
             if (rest or path.name == "__init__.py") and path.is_file():
                 return path
     return None
+
+
+def code_packages() -> list[str]:
+    """The packages whose files make rows: the suite's own, and those of papers that are plug-ins."""
+    return [*OWN_PACKAGES, *sorted({package.partition(".")[0] for package in packages_of_others().values()})]
 
 
 def package_folders(package: str) -> list[Path]:

@@ -13,7 +13,8 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Paper:
-    """A directory of ``benchmarks/``, as ``PAPER`` in its ``tables.py`` declares it: ``Paper(__package__, ...)``."""
+    """A directory of ``benchmarks/``, or another package: ``PAPER = Paper(__package__, ...)`` in its ``tables.py``."""
 
     package: str
     title: str
@@ -214,18 +215,46 @@ class Paper:
         return device(config) if callable(device) else device
 
 
-def paper_names() -> list[str]:
-    """The papers there are, sorted: directories of ``benchmarks/`` with a ``tables.py``, which is the only registry."""
+PLUG_INS = "contrastbench.papers"  # the group of entry points by which a package says that it is a paper
+
+
+@cache
+def packages_of_others() -> dict[str, str]:
+    """The papers that other installed packages are, by name: ``temperature = "temperature"`` in their metadata."""
+    return {each.name: each.value for each in metadata.entry_points(group=PLUG_INS)}
+
+
+def package_of(name: str) -> str:
+    """The package that a paper is: a directory of ``benchmarks/``, or another installed one."""
+    others = packages_of_others()
+    return others[name] if name in others and name not in _own_papers() else f"benchmarks.{name}"
+
+
+def _own_papers() -> set[str]:
     roots = importlib.import_module("benchmarks").__path__
-    return sorted({path.parent.name for root in roots for path in Path(root).glob("*/tables.py")})
+    return {path.parent.name for root in roots for path in Path(root).glob("*/tables.py")}
+
+
+def paper_names() -> list[str]:
+    """The papers there are, sorted: directories of ``benchmarks/`` with a ``tables.py``, and installed plug-ins."""
+    return sorted(_own_papers() | packages_of_others().keys())
 
 
 def load_paper(name: str) -> Paper:
     """The paper of that name.
 
     Raises:
-        ValueError: there is none; the message lists those there are.
+        ValueError: there is none, and the message lists those there are; or a plug-in is not what it should be.
     """
     if name not in paper_names():
         raise unknown("paper", name, paper_names())
-    return importlib.import_module(f"benchmarks.{name}.tables").PAPER
+    package = package_of(name)
+    if package.startswith("benchmarks."):
+        return importlib.import_module(f"{package}.tables").PAPER
+    try:
+        paper = importlib.import_module(f"{package}.tables").PAPER
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"paper {name} of the installed package {package} cannot be read: {error}") from error
+    if not isinstance(paper, Paper) or paper.name != name:
+        raise ValueError(f"the entry point {name!r} of {PLUG_INS} must be called as its package's last part, {package}")
+    return paper

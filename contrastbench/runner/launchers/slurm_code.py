@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from contrastbench.runner import provenance
-from contrastbench.runner.code import PACKAGES, package_folders
+from contrastbench.runner.code import code_packages, package_folders
 
 NETWORK_OFF = {
     **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1"),
@@ -49,7 +49,7 @@ def pin_code(folder: Path, *, copy: bool = True) -> dict[str, str]:
 def _sources() -> dict[str, Path]:
     """Path inside the snapshot -> file, over every folder that the packages are spread over; the first wins."""
     found: dict[str, Path] = {}
-    for package, root in [(name, root) for name in PACKAGES for root in package_folders(name)]:
+    for package, root in [(name, root) for name in code_packages() for root in package_folders(name)]:
         for path in sorted(root.rglob("*")):
             name = f"{package}/{path.relative_to(root)}"
             if name.startswith("contrastbench/suite/"):
