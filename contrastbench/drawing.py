@@ -40,12 +40,13 @@ def standard_figures(evidence: Evidence) -> dict[str, Figure]:
 
 def _to_draw(evidence: Evidence) -> Iterator[tuple[str, Callable[[], Figure | None], bool]]:
     """Each figure's name, the function that draws it, and whether rows made here may be in it."""
+    claims = [each.claim for each in evidence.claims]
     for table in evidence.measured:
         stem, has_here = f"{table.name}-{table.scale}", any(cell.here for cell in table.cells)
         yield stem, partial(plots.comparison, table), has_here
         yield f"{stem}-protocols", partial(plots.protocol_gap, table), has_here
         for setting in dict.fromkeys(name for cell in table.cells for name in cell.settings):
-            yield f"{stem}-over-{setting}", partial(curves.ablation, table, setting), has_here
+            yield f"{stem}-over-{setting}", partial(curves.ablation, table, setting, claims), has_here
     done = [row for row in evidence.rows if row["status"] == "done"]
     for name, draw in _own_figures(evidence.paper).items():
         yield name, partial(_draw_styled, draw, done), bool(evidence.here)
@@ -99,7 +100,10 @@ def _summary_panel(
     tables = papers[paper].measured if paper in papers else []
     cells = [cell for each in tables if (each.name, each.scale) == (name, scale) for cell in each.cells]
     cells = [cell for cell in cells if cell.metric == metric and dataset in ("", cell.dataset)]
-    panels = [curves.panel_of(own, x, marks) for own in group_by(cells, lambda cell: cell.dataset).values()]
+    panels = [
+        dataclasses.replace(curves.panel_of(own, x), marks=marks)
+        for own in group_by(cells, lambda cell: cell.dataset).values()
+    ]
     panels = [panel for panel in panels if not panel.is_empty]
     if len(panels) > 1:
         return curves.pooled_panel(f"{title}, {len(panels)} data sets", panels)
@@ -135,7 +139,13 @@ def save_standard_figures(evidence: Evidence, selection: Selection, folder: Path
 
 
 def curve_over(
-    evidence: Evidence, selection: Selection, x: str, y: str | None, group: str, scale: str | None
+    evidence: Evidence,
+    selection: Selection,
+    x: str,
+    y: str | None,
+    group: str,
+    scale: str | None,
+    gains: bool | None = None,
 ) -> tuple[Figure, str]:
     """Draws any metric over any number in the config, a line a group; also of runs made with ``--set``.
 
@@ -143,7 +153,8 @@ def curve_over(
         The figure and the metric's name.
 
     Raises:
-        ValueError: no row has ``x``, ``y`` or ``group``, or there are rows of several scales and none was chosen.
+        ValueError: no row has ``x``, ``y`` or ``group``, there are rows of several scales and none was chosen, or
+            ``gains`` are asked for and have no baseline.
     """
     tables = [*evidence.measured, *own_tables(evidence)]
     cells = [cell for table in tables if table.name in selection.tables for cell in table.cells]
@@ -159,10 +170,11 @@ def curve_over(
     of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
     curves.check_known(finished, x, y, group, of_tables)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells)) if group == "method" else [""]
-    panels = [
-        curves.panel_of_rows(name, [c for c in cells if name in ("", c.dataset)], x, y, group) for name in datasets
-    ]
-    return curves.curve_panels([panel for panel in panels if panel.lines], x), y
+    claims = [each.claim for each in evidence.claims]
+    by_panel = {name: [cell for cell in cells if name in ("", cell.dataset)] for name in datasets}
+    panels = [curves.panel_of_rows(name, own, x, y, group, gains, claims) for name, own in by_panel.items()]
+    title = f"{evidence.paper.name}/{', '.join(selection.tables)}, {scales[0]} scale"
+    return curves.curve_panels([panel for panel in panels if panel.lines], x, title=title), y
 
 
 def side_by_side(make: Callable[[Evidence], Made], papers: Sequence[Evidence]) -> list[Made]:

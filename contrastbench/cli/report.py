@@ -97,6 +97,13 @@ def plot_rows(
     group: Annotated[
         str, typer.Option(help="with --x, what has a line: method, dataset, variant or a field")
     ] = "method",
+    gains: Annotated[
+        bool | None,
+        typer.Option(
+            "--gains/--values",
+            help="with --x: gains over the baseline in pairs by seed, or the metric itself; gains if there are any",
+        ),
+    ] = None,
     scale: AnyScale = None,
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
@@ -116,7 +123,7 @@ def plot_rows(
             raise ValueError(f"nothing of {target} is measured yet, so there is nothing to draw")
         console.print(f"{len(written)} files (SVG and PDF) of {len(written) // 2} figures in {out or folder}")
         return
-    figure, metric = drawing.curve_over(evidence, selection, x, y, group, scale)
+    figure, metric = drawing.curve_over(evidence, selection, x, y, group, scale, gains)
     path = style.save(figure, out or folder / f"{metric}-over-{x}.svg")
     console.print(f"1 file: {path}", soft_wrap=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,12 +25,16 @@ from contrastbench.verdicts.cells import (
     setting_of,
     without_setting,
 )
+from contrastbench.verdicts.claims import Claim, Curve
 from contrastbench.verdicts.gains import counterpart, gain_by_seed
 from contrastbench.verdicts.statistics import Interval, stratified_test, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import is_finite
 
 Points = Mapping[float, Mapping[int, float]]  # x -> seed -> value
 LABELS = {"beta": "β", "tau_plus": "τ⁺", "alpha": "α", "lambda": "λ", "eps": "ε"}
+SAME_AT_ZERO = {("beta", "HCL"): "DCL"}  # setting and method -> what the method is where the setting is 0
+FEWEST = 3  # seeds of an interval: that of two is as wide as the figure
+MOST_DOTS = 10  # seeds of a point that are drawn one by one; more hide the interval
 GROUPS = ("method", "dataset", "variant", "protocol", "stage")
 
 
@@ -74,30 +78,43 @@ def paired_points(gains: Points) -> Points:
     return {x: {seed: by_seed[seed] for seed in sorted(common)} for x, by_seed in left.items()}
 
 
-def curve_panels(panels: Sequence[Panel], x: str, *, widest: int = 3) -> Figure:
-    """Draws the panels; lines are named once, beside them."""
+def curve_panels(panels: Sequence[Panel], x: str, *, title: str = "", widest: int = 3) -> Figure:
+    """Draws the panels; lines are named once, beside them.
+
+    Args:
+        title: of the figure; how many seeds its points have is added.
+    """
     style = looks(name for panel in panels for name in (*panel.lines, *panel.pooled, *panel.flat))
-    titles = {panel.title for panel in panels}
+    alike = len({panel.title for panel in panels}) == 1  # then said once
+    parts = [title, panels[0].title if alike else "", _seeds_text(panels) if title else ""]
     with styled():
         figure, axes = new_panels(len(panels), widest, lambda columns, lines: (3.4 * columns + 2.2, 2.9 * lines + 0.4))
         handles: dict[str, Any] = {}
         for drawn, panel in zip(axes, panels, strict=True):
             _draw(drawn, panel, x, style)
             handles.update(zip(*reversed(drawn.get_legend_handles_labels()), strict=True))
-            if len(titles) > 1:
+            if not alike:
                 drawn.set_title(textwrap.fill(panel.title, 32))
-        if len(titles) == 1:  # said once
-            figure.suptitle(panels[0].title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        if said := ", ".join(filter(None, parts)):
+            beside = int(10 * (figure.get_figwidth() - 2.2))  # characters that leave room for the legend
+            figure.suptitle(textwrap.fill(said, beside), x=0.01, ha="left", fontsize=10, fontweight="bold")
         if handles:
             figure.legend(handles.values(), handles.keys(), loc="outside right upper")
     return figure
+
+
+def _seeds_text(panels: Sequence[Panel]) -> str:
+    """``5 seeds``, or ``3 to 50 seeds`` where points differ."""
+    counts = {len(seeds) for panel in panels for points in panel.lines.values() for seeds in points.values()}
+    least, most = (min(counts), max(counts)) if counts else (0, 0)
+    return f"{f'{least} to ' * (least < most)}{most} seed{'s' * (most != 1)}" if counts else ""
 
 
 def _draw(axes: Any, panel: Panel, x: str, style: Mapping[str, Look]) -> None:
     lines = (*panel.lines.values(), *panel.pooled.values(), *panel.published.values())
     place = placing({at for points in lines for at in points} | set(panel.ticks))
     if panel.baseline:
-        axes.axhline(0.0, color=INK, linewidth=0.8)
+        axes.axhline(0.0, color=INK, linewidth=0.8, label=panel.baseline)
     shown = [name for name in panel.lines if panel.lines[name]]
     for number, name in enumerate(shown):
         aside = 0.05 * (number - (len(shown) - 1) / 2)  # lines stand side by side at each x
@@ -121,7 +138,7 @@ def _draw_line(axes: Any, panel: Panel, name: str, look: Look, place: Callable[[
         [summarise(list(seeds.values())).mean for seeds in points.values()],
     )
     seeds = [(place(at) + aside, value) for at, by_seed in points.items() for value in by_seed.values()]
-    if not counts_runs(panel.y):
+    if not counts_runs(panel.y) and len(seeds) <= MOST_DOTS * len(points):
         axes.plot(*zip(*seeds, strict=True), ".", color=look.colour, alpha=0.25, markersize=3.5)
     intervals = [_interval(list(by_seed.values()), panel) for by_seed in points.values()]
     _draw_means(axes, name, look, dict(zip(xs, zip(means, intervals, strict=True), strict=True)))
@@ -140,7 +157,7 @@ def _draw_means(axes: Any, name: str, look: Look, means: Mapping[float, tuple[fl
 def _interval(values: Sequence[float], panel: Panel) -> Interval | None:
     if counts_runs(panel.y) and not panel.baseline:
         return wilson_interval(sum(value > 50 for value in values), len(values))
-    return t_interval(summarise(values))
+    return t_interval(summarise(values)) if len(values) >= FEWEST else None
 
 
 def _open_diamond(look: Look) -> dict[str, Any]:
@@ -162,7 +179,9 @@ def placing(values: Iterable[float]) -> Callable[[float], float]:
 def _finish(axes: Any, panel: Panel, x: str, place: Callable[[float], float]) -> None:
     lines = (*panel.lines.values(), *panel.pooled.values())
     values = sorted({at for points in lines for at in points} | set(panel.ticks))
-    axes.set_xticks([place(at) for at in values], [f"{at:g}" for at in values])
+    zero = {SAME_AT_ZERO.get((x, name.split(" ")[0].split(",")[0])) for name in (*panel.lines, *panel.pooled)}
+    names = {0.0: f"0\n{only}"} if len(zero) == 1 and (only := zero.pop()) else {}
+    axes.set_xticks([place(at) for at in values], [names.get(at, f"{at:g}") for at in values])
     if 0 in values and place(2.0) - place(1.0) == place(4.0) - place(2.0):  # a logarithm has no zero: the axis breaks
         for side in {math.copysign(1.0, value) for value in values if value}:
             axes.plot(side * 0.5, 0, marker=(2, 0, -25), markersize=9, color=INK, clip_on=False,
@@ -175,17 +194,35 @@ def _finish(axes: Any, panel: Panel, x: str, place: Callable[[float], float]) ->
 # ------------------------------------------------------------------------------------------------- from a table
 
 
-def ablation(table: JoinedTable, x: str, marks: Mapping[str, Sequence[float]] | None = None) -> Figure | None:
+def ablation(table: JoinedTable, x: str, claims: Iterable[Claim] = ()) -> Figure | None:
     """Draws the table's cells over one of their settings: a panel per data set and metric, a line per method.
 
-    Args:
-        marks: data set -> where the paper claims the best value.
+    Where the paper claims the best value is marked.
 
     None if no method was measured at two values of ``x``, or if every gain is zero.
     """
-    panels = [panel_of(cells, x, (marks or {}).get(cells[0].dataset, ())) for cells in panels_of(table)]
+    panels = [panel_of(cells, x, claims) for cells in panels_of(table)]
     shown = [panel for panel in panels if not panel.is_empty]
-    return curve_panels(shown, x) if shown else None
+    if len({panel.title for panel in shown}) < len(shown):  # several metrics of a data set
+        alike = len({panel.title for panel in shown}) == 1
+        own = [words(panel.y) if alike else f"{panel.title}, {words(panel.y)}" for panel in shown]
+        shown = [replace(panel, title=title) for panel, title in zip(shown, own, strict=True)]
+    datasets = dict.fromkeys(cell.dataset for cell in table.cells)
+    parts = [f"{table.paper}/{table.name}", *(datasets if len(datasets) == 1 < len(shown) else ())]
+    title = f"{', '.join(parts)}, {table.scale} scale"
+    return curve_panels(shown, x, title=title) if shown else None
+
+
+def claimed_best(claims: Iterable[Claim], cell: JoinedCell, x: str) -> Sequence[float]:
+    """The values of ``x`` that the paper, and not this suite, says are best in the cell's table."""
+    place = f"{cell.table}/{cell.scale}"
+    fitting = (
+        claim.best
+        for claim in claims
+        if isinstance(claim, Curve) and claim.x == x and place in claim.at and claim.best and not claim.ours
+        if cell.dataset in (claim.datasets or (cell.dataset,)) and cell.better != "none"
+    )
+    return next(fitting, ())
 
 
 def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
@@ -193,7 +230,7 @@ def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
     return list(group_by(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
 
 
-def panel_of(cells: Sequence[JoinedCell], x: str, marks: Sequence[float] = ()) -> Panel:
+def panel_of(cells: Sequence[JoinedCell], x: str, claims: Iterable[Claim] = ()) -> Panel:
     """The panel of one data set and metric: gains over the cells' baseline, or values where it was not measured.
 
     A method without a value of ``x`` is a line across; the baseline itself is the line at zero.
@@ -223,6 +260,7 @@ def panel_of(cells: Sequence[JoinedCell], x: str, marks: Sequence[float] = ()) -
     own = setting_of(baseline, x) if baseline else None
     ticks = [] if own is None else [own]
     zero = baseline.method if baseline else ""
+    marks = claimed_best(claims, cells[0], x)
     return Panel(cells[0].dataset, cells[0].metric, lines, flat, published, zero, marks, ticks=ticks)
 
 
@@ -240,32 +278,51 @@ def pooled_panel(title: str, panels: Sequence[Panel]) -> Panel:
     return Panel(title, first.y, {}, baseline=first.baseline, marks=first.marks, pooled=pooled, ticks=first.ticks)
 
 
-def panel_of_rows(title: str, cells: Sequence[JoinedCell], x: str, y: str, group: str) -> Panel:
+def panel_of_rows(
+    title: str, cells: Sequence[JoinedCell], x: str, y: str, group: str, gains: bool | None, claims: Iterable[Claim]
+) -> Panel:
     """A panel of any metric over any number in the config, from the cells' rows; a row that cells share counts once.
 
-    Gains are over the cells' baseline where each line has seeds in common with it; else the values are drawn.
+    Args:
+        gains: draws gains over the cells' baseline in pairs by seed; False draws the values, and the baseline as a line
+            across; None draws gains where each line has seeds in common with the baseline.
+
+    Raises:
+        ValueError: gains are asked for and a line has no seed in common with the baseline.
     """
     several = len({(cell.variant, cell.protocol) for cell in cells}) > 1
     lines: dict[str, dict[float, dict[int, float]]] = {}
     published: dict[str, dict[float, float]] = {}
     names = {cell.baseline for cell in cells}
+    across = names - {cell.method for cell in cells if _is_swept(cell, x)}  # the baseline, if it is no point of a line
     rows = [row for cell in cells if {cell.method} == names for row in cell.best_known.done]
     zero = {row["seed"]: row["metrics"][y] for row in rows if is_finite(row["metrics"].get(y))}
     for cell in cells:
         for row in cell.best_known.done:
             at, value = cell.settings.get(x, row["config"].get(x)), row["metrics"].get(y)
-            if is_finite(at) and is_finite(value):
+            if cell.method not in across and is_finite(at) and is_finite(value):
                 name = _line_name(cell, row, x, group, several)
                 lines.setdefault(name, {}).setdefault(float(at), {})[row["seed"]] = value
                 if cell.judged and cell.metric == y and group == "method":
                     published.setdefault(name, {})[float(at)] = cell.judged.value
     sign = -1 if any(cell.better == "lower" and cell.metric == y for cell in cells) else 1
-    gains = {name: {at: {seed: sign * (value - zero[seed]) for seed, value in by_seed.items() if seed in zero}
-                    for at, by_seed in points.items()} for name, points in lines.items()}  # fmt: skip
-    if zero and all(any(points.values()) for points in gains.values()):
-        paired = {name: paired_points(points) for name, points in gains.items()}
-        return Panel(title, y, paired, baseline=names.pop())
-    return Panel(title, y, {name: paired_points(points) for name, points in lines.items()}, published=published)
+    differences = {name: {at: {seed: sign * (value - zero[seed]) for seed, value in by_seed.items() if seed in zero}
+                          for at, by_seed in points.items()} for name, points in lines.items()}  # fmt: skip
+    paired = bool(zero) and all(any(points.values()) for points in differences.values())
+    if gains and not paired:
+        raise ValueError(f"no gains of {title or y}: not every line has seeds in common with a baseline; say --values")
+    marks = claimed_best(claims, cells[0], x)
+    if paired and gains is not False:
+        shown = {name: paired_points(points) for name, points in differences.items()}
+        return Panel(title, y, shown, baseline=names.pop(), marks=marks)
+    shown = {name: paired_points(points) for name, points in lines.items()}
+    flat = {name: summarise(list(zero.values())).mean for name in across if zero}
+    return Panel(title, y, shown, flat, published, marks=marks)
+
+
+def _is_swept(cell: JoinedCell, x: str) -> bool:
+    """Whether the table names the cell's value of ``x``, by whatever word."""
+    return x in cell.settings or cell.config.get(x) in cell.settings.values()
 
 
 def _line_name(cell: JoinedCell, row: Row, x: str, group: str, several: bool) -> str:

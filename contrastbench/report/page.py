@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from contrastbench.report.curves import LABELS, panel_of, panels_of
+from contrastbench.report.curves import FEWEST, LABELS, panel_of, panels_of
 from contrastbench.report.findings import findings
 from contrastbench.report.layout import (
     MISSING,
@@ -34,10 +34,10 @@ from contrastbench.report.layout import (
     verdict_text,
     words,
 )
-from contrastbench.report.style import GRID, INK, look, looks
+from contrastbench.report.style import GRID, INK, looks
 from contrastbench.runner.vocabulary import code_text
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, count_numbers, group_by
-from contrastbench.verdicts.claims import Judged, count_outcomes
+from contrastbench.verdicts.claims import Claim, Judged, count_outcomes
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import summarise, t_interval
 from contrastbench.verdicts.verdict import JUDGED, Kind, is_finite
@@ -154,7 +154,7 @@ def index_page(report: Summary) -> str:
 def paper_page(paper: PaperInput, home: str = "index.html", reload_seconds: int | None = None) -> PaperPage:
     """A paper's page; ``home`` is the file of the summary beside it."""
     details = Details()
-    tables = [table_view(table, details) for table in paper.tables]
+    tables = [table_view(table, details, [each.claim for each in paper.claims]) for table in paper.tables]
     counts = Counter(str(cell.verdict.kind) for table in paper.tables for cell in table.cells)
     outcome = count_outcomes(paper.claims)
     claims = _claims(paper, tables)
@@ -170,7 +170,6 @@ def paper_page(paper: PaperInput, home: str = "index.html", reload_seconds: int 
         outcome=outcome,
         counts=counts,
         tables=tables,
-        look=look,
         scales=sorted({table.scale for table in paper.tables}),
         failures=[row for row in paper.rows if row["status"] != "done"],
         figures=[
@@ -281,12 +280,13 @@ def duration(seconds: float) -> str:
 # ------------------------------------------------------------------------------------------- tables and cells
 
 
-def table_view(table: JoinedTable, details: Details) -> View:
+def table_view(table: JoinedTable, details: Details, claims: Sequence[Claim]) -> View:
     """Lays out one table and registers its cells and curves with ``details``; without rows, says what is printed."""
     grid = Grid(table)
     common = {
         **{"table": table, "number": next(details.numbers), "grid": grid, "findings": [], "chart": None},
         "metrics": list(dict.fromkeys(cell.metric for cell in table.cells)),
+        "looks": looks(cell.method for cell in table.cells),
         "measured": sum(bool(cell.best_known.done) for cell in table.cells),
         "unmatched": [f"{n.dataset} / {n.method}: {published_text(n)}" for n in table.unmatched],
     }
@@ -302,7 +302,7 @@ def table_view(table: JoinedTable, details: Details) -> View:
         return _cell_view(cell, f"{row}, {column}", axes[column, cell.dataset], details) if cell else None
 
     lines = [(row, [cell_view(row, column) for column in grid.columns]) for row in grid.rows]
-    return {**common, "lines": lines, "findings": findings(table), "chart": details.add_chart(table)}
+    return {**common, "lines": lines, "findings": findings(table), "chart": details.add_chart(table, claims)}
 
 
 def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details) -> View:
@@ -432,11 +432,11 @@ class Details:
         text = "; ".join([code, f"{row.get('device')} on {host.get('cpu')} ({host.get('machine')})", versions])
         return self.origins.setdefault(text, len(self.origins))
 
-    def add_chart(self, table: JoinedTable) -> int | None:
+    def add_chart(self, table: JoinedTable, claims: Sequence[Claim]) -> int | None:
         """Registers the table's ablation curves; None where no setting takes three values or more."""
         found = [(name, value) for cell in table.cells for name, value in cell.settings.items() if is_finite(value)]
         swept = [name for name, seen in group_by(found, itemgetter(0)).items() if len(set(seen)) >= 3]
-        charts = [made for x in swept for cells in panels_of(table) if (made := _chart(cells, x))]
+        charts = [made for x in swept for cells in panels_of(table) if (made := _chart(cells, x, claims))]
         if not charts:
             return None
         self.charts.append({"axes": charts})
@@ -448,9 +448,9 @@ class Details:
         return {"cells": self.cells, "charts": self.charts, **known}
 
 
-def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:
+def _chart(cells: Sequence[JoinedCell], x: str, claims: Sequence[Claim]) -> dict[str, Any] | None:
     """The paired curves of one data set and metric; None where no line has two measured points."""
-    panel = panel_of(cells, x)
+    panel = panel_of(cells, x, claims)
     if panel.is_empty:
         return None
     lines = []
@@ -459,13 +459,17 @@ def _chart(cells: Sequence[JoinedCell], x: str) -> dict[str, Any] | None:
         points = [_point(at, list(seeds.values()), printed.get(at)) for at, seeds in panel.lines[name].items()]
         lines.append({"name": name, "colour": style.colour, "dash": number, "points": points})
     y = words(panel.y) + (f", gain over {panel.baseline}, in pairs by seed" if panel.baseline else "")
-    return {"x": x, "label": LABELS.get(x, x), "y": y, "dataset": panel.title, "lines": lines}
+    return {"x": x, "label": LABELS.get(x, x), "y": y, "dataset": panel.title, "lines": lines, "marks": panel.marks}
 
 
 def _point(at: float, values: Sequence[float], published: float | None) -> dict[str, Any]:
     summary = summarise(values)
     return {
-        **{"x": at, "mean": _short(summary.mean), "interval": _short(t_interval(summary))},
+        **{
+            "x": at,
+            "mean": _short(summary.mean),
+            "interval": _short(t_interval(summary) if summary.n >= FEWEST else None),
+        },
         **{"seeds": [_short(value) for value in values], "published": published},
     }
 

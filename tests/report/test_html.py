@@ -179,6 +179,14 @@ def text_of(page, end):
     return " ".join(re.sub(r"<[^>]*>", " ", page[page.index("<body") : page.index(end)]).split())
 
 
+def test_methods_that_differ_in_a_setting_differ_in_shade(synthetic):
+    cells = [synthetic.cell(f"HCL beta={beta:g}", beta=beta) for beta in (0.5, 1.0, 2.0)]
+    rows = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
+    tables = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
+    page = pages.paper_page(pages.PaperInput("toy", "Toy", tables, rows)).html
+    assert len(set(re.findall(r'class="swatch" style="background:(#\w+)"', page))) == 3
+
+
 def test_printed_numbers_are_counted_and_not_cells(synthetic):
     """Six numbers are printed: one without a cell; one at another protocol; PopRec's two are one comparison."""
     cells = [synthetic.cell("SimCLR"), synthetic.cell("HCL")]

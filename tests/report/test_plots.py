@@ -12,6 +12,7 @@ from contrastbench.report import curves, plots, run_plots, style
 from contrastbench.report.layout import sample_text
 from contrastbench.runner.log import read_curve
 from contrastbench.verdicts.cells import join
+from contrastbench.verdicts.claims import Curve
 from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"
@@ -96,8 +97,53 @@ def test_a_curve_shows_gains_over_the_baseline_others_across_and_printed_gains(s
     drawn = curves.panel_of(table.cells, "beta")
     assert {x: set(seeds.values()) for x, seeds in drawn.lines["HCL"].items()} == {0.5: {1.0}, 1.0: {3.0}}
     assert (drawn.flat, drawn.published) == ({"Raw pixels": -10.0}, {"HCL": {1.0: 2.5}})
-    shown = texts(curves.ablation(table, "beta", {"Alpha": [1.0]}))
-    assert {"HCL", "Raw pixels", "published", "claimed best", "gain over SimCLR"} <= shown
+    claims = [claim(best=(1.0,)), claim(best=(0.5,), ours=True), claim(best=(0.5,), at=("other/paper",))]
+    figure = curves.ablation(table, "beta", claims)
+    shown = texts(figure)
+    assert {"HCL", "Raw pixels", "published", "claimed best", "gain over SimCLR", "SimCLR"} <= shown
+    assert figure.get_suptitle().replace("\n", " ") == "toy/main, paper scale, Alpha, 5 seeds"
+    assert curves.panel_of(table.cells, "beta", claims).marks == (1.0,), "neither ours nor another table's"
+
+
+def claim(at=("main/paper",), **fields):
+    return Curve("beta", "HCL is best there.", "Figure 1", at, METRIC, matters=1.0, x="beta", line="HCL", **fields)
+
+
+def test_where_hardness_is_zero_the_axis_says_dcl():
+    shown = texts(curve({"HCL": {0.0: [1.0, 2.0], 1.0: [2.0, 3.0]}}))
+    assert "DCL" in shown and "DCL" not in texts(curve({"InfoGraph": {0.0: [1.0, 2.0], 1.0: [2.0, 3.0]}}))
+
+
+def test_two_seeds_are_points_without_an_interval_and_fifty_an_interval_without_points():
+    def drawn(seeds):
+        (axes,) = curve({"HCL": {x: [x + seed for seed in range(seeds)] for x in (1.0, 2.0)}}).axes
+        dots = [line for line in axes.lines if line.get_marker() == "."]
+        bars = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+        return bool(dots), bool(bars)
+
+    assert drawn(2) == (True, False) and drawn(5) == (True, True) and drawn(50) == (False, True)
+
+
+def test_several_metrics_of_a_data_set_name_their_panels(synthetic):
+    cells = [synthetic.cell("HCL", beta=beta, metric=metric) for metric in ("a_top1", "b_top1") for beta in (0.5, 1.0)]
+    rows = [synthetic.row(run, run.config.beta, metrics={"a_top1": run.config.beta, "b_top1": 1 + run.config.beta})
+            for cell in cells[:2] for run in cell.runs]  # fmt: skip
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
+    assert {"a top-1", "b top-1"} <= {axes.get_title("left") for axes in curves.ablation(table, "beta").axes}
+
+
+def test_values_are_drawn_on_request_with_the_baseline_across(synthetic):
+    cells = [synthetic.cell("SimCLR"), *(synthetic.cell("HCL", beta=beta) for beta in (0.5, 1.0))]
+    rows = [synthetic.row(run, 80.0 + run.config.beta + run.seed) for cell in cells for run in cell.runs]
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
+
+    def drawn(gains, cells=table.cells):
+        return curves.panel_of_rows("Alpha", cells, "beta", METRIC, "method", gains, [])
+
+    assert drawn(None).baseline == "SimCLR" and drawn(True).lines["HCL"][1.0] == dict.fromkeys(range(5), 1.0)
+    assert (drawn(False).flat, drawn(False).lines["HCL"][1.0][0]) == ({"SimCLR": 82.0}, 81.0)
+    with pytest.raises(ValueError, match="no gains of Alpha: .* say --values"):
+        drawn(True, table.cells[1:])
 
 
 def test_data_sets_are_pooled_with_the_interval_over_them():

@@ -30,7 +30,7 @@ function Chart(figure, data) {
       select.addEventListener("change", () => { axis = data.axes[Number(select.value)]; hidden = new Set(); drawLegend(); draw(); });
       parts.unshift(select);
     }
-    legend.replaceChildren(...parts, element("span", { class: "meta", style: "margin:0" }, "band: 95 % interval · ◇ published"));
+    legend.replaceChildren(...parts, element("span", { class: "meta", style: "margin:0" }, `band: 95 % interval · ◇ published${axis.marks.length ? " · dotted: claimed best" : ""}`));
   }
 
   function draw() {
@@ -49,6 +49,9 @@ function Chart(figure, data) {
     const y = (value) => 285 - (265 * (value - low + pad)) / (high - low + 2 * pad);
     frame(picture, width, xs, x, ticks(low - pad, high + pad, 6), y);
     if (low < 0 && high > 0) picture.append(drawn("path", { class: "frame", d: `M60 ${y(0)}H${width - 10}` }));
+    for (const mark of axis.marks.filter((value) => xs.includes(value))) {
+      picture.append(drawn("path", { class: "frame", d: `M${x(mark)} 20V289`, "stroke-dasharray": "2 3" }, drawn("title", {}, `claimed best: ${mark}`)));
+    }
     for (const line of lines) drawLine(picture, line, x, y);
   }
 
