@@ -18,8 +18,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from contrastbench.runner.vocabulary import Cell
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, label_of, setting_of, without_setting
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample, setting_of, without_setting
 from contrastbench.verdicts.statistics import Estimate, Interval, estimate, holm, over_sets, t_quantile
 
 Samples = Mapping[str, Mapping[int, float]]  # data set -> seed -> value, higher is better; EVERY seed if none is random
@@ -430,32 +429,6 @@ def _first_test(claim: Claim, tables: Sequence[JoinedTable]) -> tuple[JoinedTabl
 def named_after(commit: str, claims: Sequence[Claim]) -> list[Claim]:
     """Claims that were named after the rows of that commit had been seen."""
     return [replace(claim, seen=commit) for claim in claims]
-
-
-def check_claims(claims: Sequence[Claim], places: Mapping[str, Sequence[Cell]]) -> list[str]:
-    """One line for each claim that names a table, metric, method or data set that is not declared.
-
-    Args:
-        places: "table/scale" -> its cells.
-    """
-    problems = []
-    for claim in claims:
-        unknown = [place for place in claim.at if place not in places]
-        cells = [cell for place in claim.at if place in places for cell in places[place]]
-        named = {getattr(claim, name, "") for name in ("method", "over")} | {
-            *getattr(claim, "methods", ()),
-            *getattr(claim, "at_most", ()),
-        }
-        terms = getattr(claim, "terms", ())
-        named |= {method for _, method, _ in terms}
-        metrics = {metric for *_, metric in terms} or {claim.metric}
-        methods = {name for cell in cells for name in (cell.method, label_of(cell))}
-        unknown += sorted({name for name in named - {""} if name not in methods})
-        unknown += sorted(metrics - {cell.metric for cell in cells})
-        unknown += [name for name in claim.datasets if name not in {cell.dataset for cell in cells}]
-        if unknown:
-            problems.append(f"claim {claim.id} names {', '.join(unknown)}, which the paper does not declare")
-    return problems
 
 
 def count_outcomes(judged: Sequence[Judged]) -> str:

@@ -13,7 +13,7 @@ from scipy import stats
 from contrastbench import papers
 from contrastbench.evidence import gather
 from contrastbench.runner.vocabulary import SCALES
-from contrastbench.verdicts.cells import join
+from contrastbench.verdicts.cells import join, label_of
 from contrastbench.verdicts.claims import (
     Bound,
     Curve,
@@ -21,7 +21,6 @@ from contrastbench.verdicts.claims import (
     Greater,
     Order,
     Rate,
-    check_claims,
     count_outcomes,
     judge,
     most_telling,
@@ -271,8 +270,15 @@ def test_a_paper_of_true_or_false_claims_is_wronged_in_one_of_twenty_cases_at_mo
 def test_the_papers_claims_name_what_is_declared(name):
     paper = papers.paper(name)
     claims = paper.load("claims.CLAIMS")
-    cells = {f"{table}/{scale}": paper.cells(table, scale) for table in paper.tables for scale in SCALES}
-    assert check_claims(claims, {place: own for place, own in cells.items() if own}) == []
+    declared = {f"{table}/{scale}": paper.cells(table, scale) for table in paper.tables for scale in SCALES}
+    for claim in claims:
+        assert all(declared.get(place) for place in claim.at), claim.id
+        cells, terms = [cell for place in claim.at for cell in declared[place]], getattr(claim, "terms", ())
+        methods = {getattr(claim, "method", ""), getattr(claim, "over", ""), *(method for _, method, _ in terms)}
+        methods |= {*getattr(claim, "methods", ()), *getattr(claim, "at_most", ())}
+        assert methods - {""} <= {name for cell in cells for name in (cell.method, label_of(cell))}, claim.id
+        assert ({metric for *_, metric in terms} or {claim.metric}) <= {cell.metric for cell in cells}, claim.id
+        assert {*claim.datasets} <= {cell.dataset for cell in cells}, claim.id
     assert len({claim.id for claim in claims}) == len(claims) and all(claim.smallest > 0 for claim in claims)
 
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -105,7 +105,7 @@ def launch(
         one_at_a_time: no run has a neighbour, since together they took too much memory before.
         stopping: once it says True no run is begun and no lost worker replaced; what is at work may end.
     """
-    queue = _Queue(jobs, watch, stopping, scheduler_job, one_at_a_time)
+    queue = _Queue(list(jobs), watch, stopping, scheduler_job, one_at_a_time)
     for job in queue.waiting if not scheduler_job else ():
         mark_queued(job.folder, launcher="local")
     heard: SimpleQueue[_Heard] = SimpleQueue()
@@ -179,23 +179,18 @@ class _Worker:
 _Heard = tuple[_Worker, dict[str, Any] | None]  # a worker and a line that it said; None once its process has ended
 
 
+@dataclass
 class _Queue:
     """The jobs still to do, in order, and what is known of the others."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        watch: Watch,
-        stopping: Callable[[], bool],
-        scheduler_job: str | None,
-        one_at_a_time: bool,
-    ) -> None:
-        self.waiting = list(jobs)
-        self.watch, self.stopping, self.scheduler_job = watch, stopping, scheduler_job
-        self.one_at_a_time = one_at_a_time  # also from when a run is killed for the memory it took
-        self.attempts: Counter[Path] = Counter()
-        self.outcome = Outcome()
-        self._kills = kills_for_memory()
+    waiting: list[Job]
+    watch: Watch
+    stopping: Callable[[], bool]
+    scheduler_job: str | None
+    one_at_a_time: bool  # also from when a run is killed for the memory it took
+    attempts: Counter[Path] = field(default_factory=Counter)
+    outcome: Outcome = field(default_factory=Outcome)
+    kills: int = field(default_factory=kills_for_memory)
 
     def work(self, workers: Sequence[_Worker], heard: SimpleQueue[_Heard]) -> None:
         """Keeps the workers at work until nothing is left to do or to wait for."""
@@ -264,8 +259,8 @@ class _Queue:
         if job is None:
             return
         self.attempts[job.folder] += 1
-        if worker.process.poll() == -signal.SIGKILL and kills_for_memory() > self._kills:
-            self._kills += 1
+        if worker.process.poll() == -signal.SIGKILL and kills_for_memory() > self.kills:
+            self.kills += 1
             self.one_at_a_time = True  # it may have been its neighbours' memory too
             message = killed_for_memory()
             launcher = "slurm" if self.scheduler_job else "local"
