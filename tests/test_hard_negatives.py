@@ -35,7 +35,6 @@ VARIANTS = {
     "eight views for the class": dataclasses.replace(TINY, loss="dcl", tau_plus=0.1, positive_samples=8),
 }
 SLOW_HERE = "bf16, probe in training mode"  # ten seconds where the processor has no bf16
-SLOW = pytest.param(SLOW_HERE, marks=pytest.mark.slow)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,11 +79,6 @@ def test_every_kind_of_run_gives_the_metrics_of_its_cells(cells: list[Cell], few
     assert log.data_sha256.keys() == {run.config.dataset}
     assert all(0 <= value <= 100 for value in metrics.values() if isinstance(value, float))
     assert {cell.metric for cell in cells} <= metrics.keys()
-
-
-@pytest.mark.parametrize("name", [SLOW if name == SLOW_HERE else name for name in VARIANTS])
-def test_the_same_seed_gives_the_same_metrics(name: str, few_test_images: None) -> None:
-    assert result(VARIANTS[name]) == undisturbed(name)
 
 
 def test_another_seed_gives_another_encoder() -> None:
