@@ -60,8 +60,8 @@ def try_loss(
     given = tuple(f"{name}={text}" for name, text in settings_by_name(settings).items())
     mine = own.read(loss)
     cells, rivals = _cells(mine, given, on, scale, seed_numbers(seeds) or [])
-    function = functools.partial(mine.function(), **own.settings_of(given))
-    _check(function, mine.name)
+    function, values = mine.function(), own.settings_of(given)
+    _check(mine.name, function, values)
     planned = with_data(_planned(cells, rivals, folders))
     for each in planned:
         if each.is_to_run and each.run.config.sha256:
@@ -72,7 +72,7 @@ def try_loss(
     if how.detach:
         say_what_is_queued(outcome, to_run)
     rows = _rows([*rivals, *cells], folders)
-    _print_table(rows, cells[0].method, function, scale)
+    _print_table(rows, cells[0].method, functools.partial(function, **values), scale)
     _draw(rows, out or Path(f"{mine.name.partition(':')[2]}.svg"))
     keys = {each.run.key for each in planned}
     say_what_became([each for each in _planned(cells, rivals, folders) if each.run.key in keys])
@@ -96,7 +96,7 @@ def _cells(
     return own, rivals
 
 
-def _check(loss: Callable[..., Any], name: str) -> None:
+def _check(name: str, loss: Callable[..., Any], settings: Mapping[str, Any]) -> None:
     """Prints the checks as they are done.
 
     Raises:
@@ -105,7 +105,7 @@ def _check(loss: Callable[..., Any], name: str) -> None:
     from contrastbench.losses.checking import findings, is_usable
 
     found = []
-    for each in findings(loss):
+    for each in findings(loss, **settings):
         found.append(each)
         sign, style = SIGNS.get(each.outcome, ("–", "yellow"))
         said = ": ".join(filter(None, [each.outcome if each.outcome != "ok" else "", each.finding]))
