@@ -137,6 +137,13 @@ def test_training_stops_when_the_validation_score_stays_and_the_best_epoch_is_te
     assert {name: value for name, value in two.items() if name in metrics} == metrics
 
 
+def test_of_prefixes_the_eleventh_epoch_without_a_better_score_is_the_last_as_in_recbole():
+    for sequences, bad in (("whole", 10), ("prefixes", 11)):
+        config = dataclasses.replace(TINY, sequences=sequences, patience=10)
+        over = [sasrec.is_over(config, {"epoch": 4}, epoch) for epoch in range(5, 30)]
+        assert over.index(True) == bad
+
+
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_sasrec_learns_sequences_that_always_go_on_alike(loss, tmp_path, monkeypatch):
     """Items 1, 2, ... 40 in a circle: after some epochs the next item is found."""
@@ -330,6 +337,7 @@ def test_popularity_counts_training_items_and_transitions_come_before_it():
     [
         ({"dataset": "nowhere"}, "unknown data set of interactions 'nowhere'"),
         ({"width": 9}, "width must be a multiple of heads, got 9 and 2"),
+        ({"views": "iclrec", "clusters": 99}, "clusters must be at most the number of sequences, [0-9]+; got 99"),
         ({"dataset": "short"}, "short has nothing to train on: no user has more than 3 items"),
     ],
 )
