@@ -20,6 +20,7 @@ from contrastbench.data.text import Vocabulary
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import two_encoders
 from contrastbench.evaluation.sentences import text_features
+from contrastbench.evidence import gather
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log, Run
 from contrastbench.runner.rows import rows_shipped
@@ -110,6 +111,15 @@ def test_tables_share_runs():
     transfer = {run.key for cell in PAPER.cells("transfer", "quick") for run in cell.runs}
     beta = {run.key for cell in PAPER.cells("beta", "quick") for run in cell.runs}
     assert beta < transfer
+
+
+def test_no_printed_number_of_all_triplets_is_judged():
+    """Paper scale has SNLI's dev and test triplets: 5,883 of the paper's 314,000."""
+    evidence = gather(PAPER)
+    cells = [cell for table in evidence.tables if table.scale == "paper" for cell in table.cells if cell.published]
+    ours = [cell for cell in cells if getattr(cell.runs[0].config, "data", "") == "SNLI"]
+    why = "print has triplets 314,000 of SNLI and MultiNLI; ours triplets 5,883 of SNLI"
+    assert len(ours) > 15 and {cell.why_not_comparable(cell.judged) for cell in ours} == {why}
 
 
 def test_all_the_text_has_the_losses_and_the_seeds_of_the_comparison_and_every_transfer_test():
