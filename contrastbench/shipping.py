@@ -15,7 +15,7 @@ from contrastbench.report.style import svg_bytes
 from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet
 from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import Row, rows_digest, rows_in, rows_shipped, write_shipped
+from contrastbench.runner.rows import MADE_AGAIN, Row, rows_digest, rows_in, rows_shipped, write_shipped
 from contrastbench.runner.vocabulary import key_of
 from contrastbench.verdicts.cells import JoinedTable
 from contrastbench.verdicts.claims import Judged
@@ -23,6 +23,7 @@ from contrastbench.verdicts.claims import Judged
 # What a run's settings brought about, failures too. Memory and time are limits of a machine: such a run is run again.
 SHIPPED = ("done", "failed", "diverged")
 TAKEN = "new and in a table or needed by one"
+AGAIN = "shipped already, made elsewhere"
 
 
 def promotable_rows(evidence: Evidence) -> dict[str, Row]:
@@ -41,8 +42,11 @@ def promotable_rows(evidence: Evidence) -> dict[str, Row]:
     return rows
 
 
-def ship(paper: Paper, rows: Mapping[str, Row], results: Path) -> bool:
+def ship(paper: Paper, rows: Mapping[str, Row], results: Path, made_again: Sequence[Row] = ()) -> bool:
     """Adds the rows to the shipped ones. Rows of the same key are replaced; rows that stand in no table are dropped.
+
+    Args:
+        made_again: shipped runs as another machine made them. Those stay beside the others whose artefact a row read.
 
     Returns:
         Whether the shipped rows changed.
@@ -54,10 +58,28 @@ def ship(paper: Paper, rows: Mapping[str, Row], results: Path) -> bool:
     together = {**before, **rows}
     shown = standing(Evidence(paper, list(together.values())))
     kept = [row for key, row in together.items() if key in shown]
-    if problems := verifying.check_needs(kept, paper.name):
+    beside = _read_by(kept, [*rows_shipped(results, paper.name, MADE_AGAIN), *made_again])
+    if problems := verifying.check_needs(kept, paper.name, beside):
         raise ValueError(f"{problems[0]}, so nothing was shipped; do the needed run here, or collect its row too")
     write_shipped(results, paper.name, kept)
+    if beside:
+        write_shipped(results, paper.name, beside, MADE_AGAIN)
     return {row["key"]: row for row in kept} != before
+
+
+def _read_by(rows: Sequence[Row], made_again: Iterable[Row]) -> list[Row]:
+    """Those whose artefact one of the rows read, and what these read in turn."""
+    own = {(row["key"], row["artefact_sha256"]) for row in rows}
+    others = {(row["key"], row["artefact_sha256"]): row for row in made_again}
+    waiting, found = list(rows), {}
+    while waiting:
+        row = waiting.pop()
+        for name, key in row["needs"]:
+            read = key, row.get("artefacts_read", {}).get(name)
+            if read in others and read not in own and read not in found:
+                found[read] = others[read]
+                waiting.append(others[read])
+    return list(found.values())
 
 
 def standing(evidence: Evidence) -> set[str]:
@@ -108,7 +130,7 @@ def sort_rows(paper: Paper, rows: Mapping[str, Row], results: Path) -> dict[str,
     reasons: dict[str, list[Row]] = defaultdict(list)
     for key, row in rows.items():
         if key in shipped:
-            reasons["already shipped" if shipped[key] == row else "shipped already, made elsewhere"].append(row)
+            reasons["already shipped" if shipped[key] == row else AGAIN].append(row)
         elif row["scale"] == "smoke":
             reasons["at smoke scale, whose numbers mean nothing"].append(row)
         elif row["status"] not in SHIPPED:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from contrastbench.evidence import Evidence
 from contrastbench.runner.provenance import PROJECT
-from contrastbench.runner.rows import Row, content_sha256, result_of
+from contrastbench.runner.rows import MADE_AGAIN, Row, content_sha256, result_of, rows_shipped
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, canonical_json, chain, key_of
 from contrastbench.verdicts.cells import group_by
 
@@ -37,8 +37,11 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
     """
     where, rows = f"results/{evidence.paper.name}/rows.jsonl", evidence.shipped
     folder = evidence.results / evidence.paper.name
-    problems = [*check_rows(rows, where), *check_seeds(rows, where), *check_needs(rows, where)]
-    problems += [*check_shown(rows, standing, where), *check_times(rows, where), *check_measurements(folder)]
+    made_again = rows_shipped(evidence.results, evidence.paper.name, MADE_AGAIN)
+    problems = [*check_rows(rows, where), *check_seeds(rows, where), *check_needs(rows, where, made_again)]
+    problems += check_rows(made_again, str(folder / MADE_AGAIN)) + check_shown(made_again, standing, where)
+    problems += [*check_shown(rows, standing, where), *check_times([*rows, *made_again], where)]
+    problems += check_measurements(folder)
     if history:
         problems += check_more_seeds(evidence, read_lines(folder / MORE_SEEDS), where)
     if history and history_is_here():
@@ -86,16 +89,21 @@ def check_rows(rows: Iterable[Row], where: str) -> list[str]:
     return problems
 
 
-def check_needs(rows: Sequence[Row], where: str) -> list[str]:
-    """One line for each row that needs a missing row, or that read another artefact than the needed row kept."""
-    known = {row["key"]: row for row in rows}
+def check_needs(rows: Sequence[Row], where: str, made_again: Sequence[Row] = ()) -> list[str]:
+    """One line for each row that needs a missing row, or that read another artefact than the needed row kept.
+
+    Args:
+        made_again: needed runs that another kind of machine made again: their artefacts may be read as well.
+    """
+    known = {row["key"] for row in rows}
+    kept = {(row["key"], row["artefact_sha256"]) for row in (*rows, *made_again)}
     problems = []
-    for row in rows:
+    for row in (*rows, *made_again):
         for name, key in row["needs"]:
-            needed, read = known.get(key), row.get("artefacts_read", {}).get(name)
-            if needed is None:
+            read = row.get("artefacts_read", {}).get(name)
+            if key not in known:
                 problems.append(f"{_name_of(row, where)} needs {name!r}, row {key[:12]}, which is not there")
-            elif read and read != needed["artefact_sha256"]:
+            elif read and (key, read) not in kept:
                 problems.append(f"{_name_of(row, where)} read another artefact {name!r} than row {key[:12]} kept")
     return problems
 

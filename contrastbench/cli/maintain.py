@@ -80,7 +80,8 @@ def _collect_files(paths: Sequence[Path], into: Path | None, results: Path) -> s
             console.print(f"  {shipping.reason_text(reason, alike)}", soft_wrap=True)
         if into and (new := {row["key"]: row for row in reasons.get(shipping.TAKEN, ())}):
             console.print(str(into / name / "rows.jsonl"), soft_wrap=True)
-            changed |= {name} if shipping.ship(papers.paper(name), new, into) else set()
+            again = reasons.get(shipping.AGAIN, ())
+            changed |= {name} if shipping.ship(papers.paper(name), new, into, again) else set()
     return changed
 
 

@@ -24,6 +24,9 @@ RESULT_FIELDS = (
     *("seed", "metrics", "series", "selection", "epoch", "status", "data"),
 )
 # The fields that every row has, and what may stand there: types, a list of them, or an object; "*" is any name.
+SHIPPED = "rows.jsonl"
+# Beside it: shipped runs that another kind of machine made again, whose artefact a shipped row read.
+MADE_AGAIN = "made_again.jsonl"
 # Some rows have more: gpu, code, artefacts_read.
 TEXT, WHOLE, NUMBER = (str,), (int,), (float, int)
 FIELDS: dict[str, Any] = {
@@ -145,9 +148,9 @@ def sort_key(row: Row) -> tuple[Any, ...]:
     return (row["paper"], row["scale"], row["dataset"], row["method"], row["variant"], row["seed"], row["key"])
 
 
-def rows_shipped(results_folder: Path, paper: str) -> list[Row]:
+def rows_shipped(results_folder: Path, paper: str, file: str = SHIPPED) -> list[Row]:
     """The rows that came with the suite, from ``results/<paper>/rows.jsonl``; none where there is no such file."""
-    path = results_folder / paper / "rows.jsonl"
+    path = results_folder / paper / file
     if not path.exists():
         return []
     lines = path.read_bytes().splitlines()
@@ -158,9 +161,9 @@ def rows_shipped(results_folder: Path, paper: str) -> list[Row]:
         raise ValueError(f"{damage}; shipped rows come back with `git checkout -- {path}`") from error
 
 
-def write_shipped(results_folder: Path, paper: str, rows: Iterable[Row]) -> Path:
+def write_shipped(results_folder: Path, paper: str, rows: Iterable[Row], file: str = SHIPPED) -> Path:
     """Writes ``results/<paper>/rows.jsonl``: sorted, one canonical line a row, the same bytes for the same rows."""
-    path = results_folder / paper / "rows.jsonl"
+    path = results_folder / paper / file
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, "".join(canonical_json(row) + "\n" for row in sorted(rows, key=sort_key)))
     return path

@@ -16,7 +16,7 @@ from contrastbench.evidence import gather
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.plan import Slots, plan
-from contrastbench.runner.rows import read_row, result_of, rows_shipped, seal, write_row
+from contrastbench.runner.rows import MADE_AGAIN, read_row, result_of, rows_shipped, seal, write_row
 from contrastbench.runner.states import folder_of, spare_files
 from contrastbench.runner.vocabulary import chain
 from contrastbench.selection import select
@@ -337,6 +337,31 @@ def test_needed_rows_are_shipped_with_those_of_tables(here, bench, tmp_path):
     assert check_needs(shipped, "rows") == []
     planned = plan(select("staged/main", "quick").cells(), bench.folder, frozenset(rows))
     assert all(each.shipped for each in planned)
+
+
+def test_a_row_may_rest_on_a_needed_run_that_another_machine_made_again(here, bench, tmp_path):
+    """All rows but a mean and those that it needs came from another machine, whose pre-training ended in other bits."""
+    rows = shipping.promotable_rows(gather(here, bench.folder, tmp_path))
+    mean = min(key for key, row in rows.items() if row["stage"] == "mean")
+    late = {key: rows[key] for key in (mean, *(key for _, key in rows[mean]["needs"]))}
+    (first,) = {key for row in late.values() for _, key in row["needs"]} - late.keys()
+    shipped = {key: seal(elsewhere(row, first)) for key, row in rows.items() if key not in late}
+    shipping.ship(here, shipped, tmp_path)
+    with pytest.raises(ValueError, match="read another artefact 'pretrain' than row"):
+        shipping.ship(here, late, tmp_path)
+    shipping.ship(here, late, tmp_path, [rows[first]])
+    assert rows_shipped(tmp_path, "staged", MADE_AGAIN) == [rows[first]]
+    evidence = gather(here, None, tmp_path)
+    assert {row["key"]: row for row in evidence.shipped} == {**shipped, **late}
+    assert check_needs(evidence.shipped, "rows", [rows[first]]) == []
+    problems = check_needs(evidence.shipped, "rows")
+    assert len(problems) == 3 and all("read another artefact 'pretrain' than row" in problem for problem in problems)
+
+
+def elsewhere(row, first):
+    """The row as a machine would have made it that keeps another artefact of one run."""
+    read = {name: "0" * 64 if [name, first] in row["needs"] else sha for name, sha in row["artefacts_read"].items()}
+    return {**row, "artefacts_read": read} | ({"artefact_sha256": "0" * 64} if row["key"] == first else {})
 
 
 def test_more_seeds_of_a_chain_than_declared_stand_in_the_table(here, bench, tmp_path):
