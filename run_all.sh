@@ -41,6 +41,18 @@ quietly() {
   return "$code"
 }
 
+# Without a GPU, takes the wheels of torch that have no CUDA, which is most of the download. Only PyTorch's own index has
+# them; where it cannot be reached, pip takes the usual ones.
+take_cpu_torch() {
+  local wanted
+  wanted=$(sed -nE 's/^(torch|torchvision)==([^ ;+]+).*/\1==\2+cpu/p' constraints.txt)
+  if [ -z "$wanted" ] || [ "$(uname -s)" != Linux ] || nvidia-smi -L > /dev/null 2>&1; then return; fi
+  # shellcheck disable=SC2086  # one argument a package
+  quietly .venv/bin/python -m pip install --no-compile --no-deps --disable-pip-version-check --root-user-action ignore \
+    --retries 1 --timeout 15 --index-url "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}" $wanted ||
+    printf 'No wheels of torch without CUDA could be had (.venv/install.log tells why); the usual ones are taken\n'
+}
+
 install() {
   local extra=$1 versions=(--constraint constraints.txt) wanted free_gb python
   [ -z "$latest" ] || versions=(--upgrade --upgrade-strategy eager)
@@ -52,6 +64,7 @@ install() {
   [ "$free_gb" -ge "${NEEDED_GB:-8}" ] || explain "$free_gb GB free here, the installation needs ${NEEDED_GB:-8}"
   [ -t 1 ] || printf 'Installing into .venv, once, a few minutes (.venv/install.log tells more)\n'
   [ -x .venv/bin/python ] || "$python" -m venv .venv || explain "could not make .venv (is the disk full?)"
+  [ -n "$latest" ] || take_cpu_torch
   # Python compiles what it imports; compiling all that is installed would take a minute more.
   quietly .venv/bin/python -m pip install --no-compile --disable-pip-version-check --root-user-action ignore \
     "${versions[@]}" --editable ".$extra" || {

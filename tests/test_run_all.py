@@ -206,6 +206,23 @@ def test_pip_says_nothing_unless_it_fails(checkout):
     assert "WARNING: Running pip as root" in complaint and "run_all.sh: pip could not install" in complaint
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no wheel of torch has CUDA")
+@pytest.mark.parametrize(("gpu", "has_them"), [(False, True), (False, False), (True, True)])
+def test_without_a_gpu_torch_comes_without_cuda_where_it_can_be_had(checkout, tmp_path, gpu, has_them):
+    (checkout / ".venv/installed").unlink()
+    (checkout / "constraints.txt").write_text("torch==2.14.1\ntorch-geometric==2.8.1\ntorchvision==0.29.1\n")
+    script(checkout / ".venv/bin/python", f'case "$*" in *+cpu*) echo "$@" > cpu; exit {int(not has_them)};; esac')
+    (checkout / "tools").mkdir()
+    script(checkout / "tools/nvidia-smi", f"exit {int(not gpu)}")
+    found = {"PATH": f"{checkout / 'tools'}:{os.environ['PATH']}", "TORCH_INDEX": "file:///nowhere"}
+    said, complaint = start(checkout, NEEDED_GB="0", PYTHON=sys.executable, **found).communicate(timeout=240)
+    assert (checkout / "cpu").exists() is not gpu and complaint == ""
+    if not gpu:
+        assert (checkout / "cpu").read_text().endswith("file:///nowhere torch==2.14.1+cpu torchvision==0.29.1+cpu\n")
+    assert ("the usual ones are taken" in said) is not has_them
+    assert said.splitlines()[-1] == "reproduce", "the installation goes on"
+
+
 def test_without_movielens_the_installation_goes_on_and_says_so(checkout):
     (checkout / ".venv/installed").unlink()
     script(checkout / ".venv/bin/python", "exit 0")
