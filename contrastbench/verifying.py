@@ -45,7 +45,7 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
     if history:
         problems += check_more_seeds(evidence, read_lines(folder / MORE_SEEDS), where)
     if history and history_is_here():
-        earlier = list(_earlier(where))
+        earlier = dict.fromkeys(line for blob in _blobs(where) for line in blob.splitlines())  # most stand in many
         problems += check_history(rows, map(json.loads, earlier), read_lines(folder / REPLACED), where)
         problems += _published_problems(evidence)
     return problems
@@ -298,11 +298,6 @@ def _blobs(path: str) -> Iterator[bytes]:
     log = _git("log", "--format=", "--raw", "--no-abbrev", "--no-renames", "HEAD", "--", path).decode().split("\n")
     for blob in dict.fromkeys(line.split()[3] for line in log if line and line.split()[3].strip("0")):
         yield _git("cat-file", "blob", blob)
-
-
-def _earlier(path: str) -> Iterator[bytes]:
-    """Every line of any version of a file."""
-    return (line for blob in _blobs(path) for line in blob.splitlines())
 
 
 def _git(*arguments: str) -> bytes:
