@@ -153,7 +153,7 @@ class _Known:
 
     def claims_in_short(self) -> str:
         """A line a paper: how many of its claims hold."""
-        return "\n".join(f"- `{paper}`: {count_outcomes(judged)}" for paper, judged in self.judged.items())
+        return "\n".join(f"- `{paper}`: {count_outcomes(judged)}" for paper, judged in self.judged.items() if judged)
 
     def telling_claims(self, count: int) -> str:
         """The claims of all papers that tell a reader most, each with its outcome."""

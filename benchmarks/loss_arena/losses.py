@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 from collections.abc import Callable
 
 import torch
@@ -45,7 +47,8 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 def milliseconds(**yours: Loss) -> dict[str, float]:
     """How long every rival, and losses of your own, take on this machine: a batch forward and backward, by method."""
     named = {method: functools.partial(LOSSES[r.loss], **own.settings_of(r.settings)) for method, r in RIVALS.items()}
-    return {name: cost.milliseconds for name, cost in costs_of({**named, **yours}).items()}
+    with contextlib.redirect_stdout(io.StringIO()):
+        return {name: cost.milliseconds for name, cost in costs_of({**named, **yours}).items()}
 
 
 def loss_of(config: Config, checkpoint: Checkpoint) -> Loss | None:

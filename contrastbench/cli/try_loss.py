@@ -143,13 +143,14 @@ def _print_table(rows: Sequence[Row], yours: str, function: Callable[..., Any], 
     found = paper.load("outcome.against_baseline")(rows)
     times = paper.load("losses.milliseconds")(**{yours: function})
     places = {(each.method, each.dataset): each for each in found}
+    statuses = {(row["method"], row["dataset"]): row["status"] for row in rows}
     datasets = list(dict.fromkeys(each.dataset for each in found))
     at_once = max(1, (console.width - WIDTH_OF_NAMES) // WIDTH_OF_COLUMN)
     for start in range(0, len(datasets), at_once):
         some = datasets[start : start + at_once]
         grid = grid_of("", *some, "ms", right=("ms",))
-        for method in dict.fromkeys(each.method for each in found):
-            texts = [_cell_text(places.get((method, name))) for name in some]
+        for method in dict.fromkeys([*(each.method for each in found), yours]):
+            texts = [_cell_text(places.get((method, name)), statuses.get((method, name), "not run")) for name in some]
             time = f"{times[method]:.1f}" if method in times else ""
             grid.add_row(Text(method, "bold cyan" if method == yours else ""), *texts, time)
         console.print(grid)
@@ -158,9 +159,9 @@ def _print_table(rows: Sequence[Row], yours: str, function: Callable[..., Any], 
     console.print(NOTE.format(scale=scale, metrics=", ".join(metrics)), style="dim")
 
 
-def _cell_text(each: Any) -> Text:
+def _cell_text(each: Any, status: str) -> Text:
     if each is None:
-        return Text("not run", "dim")
+        return Text(status, "dim" if status == "not run" else "red")
     text = Text(f"{each.mean:.2f} ({each.seeds})", "bold" if each.is_best and each.is_real else "")
     if each.interval and not math.isnan(each.difference) and each.interval.low != each.interval.high:
         text.append(f"\n{each.difference:+.2f} [{each.interval.low:+.2f}, {each.interval.high:+.2f}]", "not bold dim")

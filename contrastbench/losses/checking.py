@@ -32,6 +32,7 @@ HUGE, TINY = 1e15, 1e-15  # norms whose squares float32 still holds
 TIMED, REPEATS = (256, 128), 7
 OK, FAILS, REFUSED, NOT_TRIED = "ok", "fails", "refuses", "not tried"
 YES, NO = "yes", "no"  # of what a loss may do either way
+NEEDED = ("one number", "gradient")  # without these nothing can be trained, and no further check is tried
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -68,27 +69,19 @@ def findings(loss: Callable[..., Tensor], device: str = "cpu", **settings: Any) 
     check_settings(loss, settings)
     printed = io.StringIO()
     probe = _Probe(functools.partial(loss, **settings), device, _folder_of(loss))
-    basic = [("one number", probe.is_one_number), ("gradient", probe.has_gradient)]
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        first = [probe.checked(*each) for each in basic]
-    yield from first
-    usable = all(each.outcome == OK for each in first)
-    others = probe.others("temperature" in _names(loss))
-    for name, check in others:
+    usable = True
+    for name, check in probe.checks("temperature" in inspect.signature(loss).parameters):
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             found = probe.checked(name, check) if usable else Finding(name, NOT_TRIED)
+        usable &= name not in NEEDED or found.outcome == OK
         yield found
-    said = " ".join(printed.getvalue().split())
+    said = printed.getvalue().strip().partition("\n")[0]
     yield Finding("prints nothing", FAILS if said else OK, f"it prints {said[:60]!r} at every step" if said else "")
 
 
 def is_usable(found: Sequence[Finding]) -> bool:
     """Whether an encoder can be trained by the loss: it gives one number and a gradient."""
-    return all(each.outcome == OK for each in found if each.check in ("one number", "gradient"))
-
-
-def _names(loss: Callable[..., Tensor]) -> list[str]:
-    return list(inspect.signature(loss).parameters)
+    return all(each.outcome == OK for each in found if each.check in NEEDED)
 
 
 def _folder_of(loss: Callable[..., Tensor]) -> Path | None:
@@ -116,13 +109,15 @@ class _Probe:
             return found._replace(check=name)
         return Finding(name, FAILS if found else OK, found or "")
 
-    def others(self, has_temperature: bool) -> list[tuple[str, Callable[[], Finding | str | None]]]:
-        """The checks of a loss that gives a number and a gradient."""
+    def checks(self, has_temperature: bool) -> list[tuple[str, Callable[[], Finding | str | None]]]:
+        """Every check by its name, in the order in which they are done."""
         finite = functools.partial
         cold = [("t = 0.01", finite(self.is_finite, temperature=0.01))] if has_temperature else []
         return [
-            ("same result twice", self.is_deterministic),
+            ("one number", self.is_one_number),
             ("input unchanged", self.leaves_input_alone),
+            ("gradient", self.has_gradient),
+            ("same result twice", self.is_deterministic),
             ("equal items", finite(self.is_finite, change=lambda z: z[:1].expand_as(z))),
             ("zero vectors", finite(self.is_finite, change=torch.zeros_like)),
             ("one item", finite(self.is_finite, shapes=((1, 4),))),
@@ -168,7 +163,13 @@ class _Probe:
             raise WrongLossError(
                 f"the result is detached from both views at {list(z_a.shape)}: nothing can be learned from it"
             )
-        return value.detach(), list(torch.autograd.grad(value, leaves, allow_unused=True))
+        try:
+            return value.detach(), list(torch.autograd.grad(value, leaves, allow_unused=True))
+        except RuntimeError as error:
+            if "inplace operation" not in str(error):
+                raise
+            at = list(z_a.shape)
+            raise WrongLossError(f"it writes over what its own gradient needs at {at}; work on a copy") from None
 
     def is_one_number(self) -> None:
         for shape in SHAPES[:2]:
@@ -220,7 +221,7 @@ class _Probe:
             if not value.isfinite():
                 return f"the loss is {value.item()} at [{items}, 32]"
             seconds, following = time.perf_counter() - began, BATCHES[place + 1 : place + 2]
-            growth = (following[0] / items) ** 2 if following and items > 3 else 0
+            growth = (following[0] / items) ** 2 if following and items >= 256 else 0
             if seconds * growth > LONGEST_SECONDS or saved[0] * growth > MOST_BYTES:
                 cost = f"{seconds:.1f} s and {saved[0] / 1e6:.0f} MB at {items} items"
                 return Finding("", NOT_TRIED, f"{cost}: {following[0]:,} would cost some {growth:.0f} times as much")

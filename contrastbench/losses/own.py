@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+LONGEST = 160  # characters of an error
 FOLDER = "loss"  # of a run's folder: where the copy is
 
 
@@ -55,6 +56,8 @@ class OwnLoss:
             raise ValueError(f"{file} cannot be imported: {described(error, self.folder)}") from None
         finally:
             sys.dont_write_bytecode = writes
+            sys.path.remove(str(self.folder))
+            sys.path.append(str(self.folder))  # for what the function imports when it is called; it hides no package
         found = getattr(module, function, None)
         if not callable(found):
             there = [name for name, each in vars(module).items() if inspect.isfunction(each)]
@@ -79,6 +82,8 @@ def read(text: str) -> OwnLoss:
         raise ValueError(f"a loss is FILE.py:FUNCTION, as my_loss.py:my_loss; there is no file {name!r}")
     if not path.stem.isidentifier():
         raise ValueError(f"{name} cannot be imported: its name must be a word, without spaces or hyphens")
+    if path.stem in sys.stdlib_module_names:
+        raise ValueError(f"{name} has the name of a module of Python itself; give the file another one")
     files = tuple(sorted(_with_imports(path.name, path.parent)))
     if not colon:
         tree = ast.parse(path.read_bytes())
@@ -109,6 +114,8 @@ def _with_imports(name: str, folder: Path, known: frozenset[str] = frozenset()) 
     known |= {name}
     for module in _imported(folder / name):
         first = module.partition(".")[0]
+        if first in sys.stdlib_module_names:
+            continue
         if (folder / f"{first}.py").is_file():
             known = _with_imports(f"{first}.py", folder, known)
         elif (folder / first / "__init__.py").is_file():
@@ -133,6 +140,7 @@ def _imported(path: Path) -> Iterator[str]:
 def described(error: BaseException, folder: Path | None = None) -> str:
     """``ValueError: what it says (my_loss.py line 7)``, in one line; the line is the last one below the folder."""
     told = " ".join(str(error).split()) or "without a word"
+    told = told if len(told) <= LONGEST else f"{told[:LONGEST]} ..."
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if folder and Path(frame.filename).is_relative_to(folder)]
     where = f" ({Path(own[-1].filename).name} line {own[-1].lineno})" if own else ""

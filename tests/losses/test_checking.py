@@ -46,6 +46,11 @@ def writes_over_its_input(z_a, z_b):
     return plain(z_a.mul_(2), z_b)
 
 
+def writes_late(z_a, z_b):
+    z_a /= z_a.norm(dim=1, keepdim=True)
+    return plain(z_a, z_b)
+
+
 def reads_a_missing_gpu(z_a, z_b):
     raise AssertionError("Torch not compiled with CUDA enabled")
 
@@ -86,8 +91,12 @@ WRONG = {
         lambda a, b: plain(a, b) + torch.rand(()),
         {"same result twice": "for the same views at [2, 4]"},
     ),
+    "in place, so that no gradient comes back": (
+        writes_late,
+        {"gradient": "it writes over what its own gradient needs at [8, 16]; work on a copy"},
+    ),
     "in place": (writes_over_its_input, {"input unchanged": "it writes over z_a at [2, 4]; work on a copy"}),
-    "prints": (prints, {"prints nothing": "it prints 'loss called "}),
+    "prints": (prints, {"prints nothing": "it prints 'loss called' at every step"}),
     "NaN at equal items": (nan_for_equal_items, {"equal items": "the loss is nan at [2, 4]"}),
     "no normalisation": (
         lambda a, b: torch.nn.functional.cross_entropy((a @ b.T).exp(), torch.arange(len(a))),
@@ -179,9 +188,11 @@ def test_a_copy_that_was_changed_is_refused(folder, tmp_path):
         ("def loss(a, b): pass\n", "wrong.py:lost", "wrong.py has no function 'lost'; it has: loss"),
         ("raise SystemExit(3)\n", "wrong.py:loss", "wrong.py cannot be imported: SystemExit: 3 .wrong.py line 1"),
         ("a = b = 1\n", "wrong.py", "wrong.py has 0 functions; name one"),
+        (None, "random.py:loss", "random.py has the name of a module of Python itself"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_in_one_line(tmp_path, text, name, message):
+    (tmp_path / "random.py").write_text("def loss(a, b): pass\n")
     if text:
         (tmp_path / "wrong.py").write_text(text)
     with pytest.raises(ValueError, match=message) as error:
