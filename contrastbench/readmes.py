@@ -27,8 +27,8 @@ from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable
 from contrastbench.verdicts.claims import Judged, count_outcomes, most_telling
-from contrastbench.verdicts.gains import Pooled, gain_by_seed, pooled_gains
-from contrastbench.verdicts.statistics import Interval, compare_pairs, spread_ratio
+from contrastbench.verdicts.gains import Pooled, gain_by_seed, gains, pooled_gains
+from contrastbench.verdicts.statistics import Interval, compare_pairs, differs_among, spread_ratio
 
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
 Lines = Sequence[Mapping[str, str]]  # of a CSV file
@@ -236,6 +236,21 @@ def _spread(table: JoinedTable, parts: Sequence[str]) -> Values:
     return _ends(*spread_ratio(one, two))
 
 
+def _gains_on(table: JoinedTable, parts: Sequence[str]) -> list[list[float]]:
+    """Of each method on (data set) the differences to the baseline by seed."""
+    (dataset,) = parts
+    found = [gain for gain in gains(table) if gain.cell.dataset == dataset]
+    by_seed = [list(gain_by_seed(gain.cell, gain.baseline).values()) for gain in found]
+    if not any(by_seed):
+        raise ValueError(f"nothing on {dataset} is compared in {table.paper}/{table.name}/{table.scale}")
+    return [values for values in by_seed if values]
+
+
+def _differing(table: JoinedTable, parts: Sequence[str]) -> Values:
+    found = _gains_on(table, parts)
+    return (float(sum(differs_among(values, len(found)) for values in found)),)
+
+
 def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
     found = [claim for claim in pooled_gains(table) if [claim.method, claim.other] == list(parts)]
     if not found:
@@ -254,6 +269,8 @@ OF_TABLES: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "off": _off,  # ours minus published, with its interval
     "gain": _gain,  # table | data set | method | other [| metric], in pairs by seed, with its interval
     "between": _between,  # table | data set | method | metric | other metric: of the same runs, with its interval
+    "compared": lambda table, parts: (float(len(_gains_on(table, parts))),),  # table | data set: methods with a gain
+    "differing": _differing,  # table | data set: those whose gain is not 0, corrected for all of the data set
     "spread": _spread,  # table | data set | method | other [| metric]: sd over the other's sd, with its interval
     # table | method | other: over all data sets, with its interval, and the p of the same claim
     "pooled": lambda table, parts: _ends((claim := _pooled(table, parts)).mean, claim.interval),

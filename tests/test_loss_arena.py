@@ -10,6 +10,7 @@ from benchmarks.loss_arena import outcome, tables, train
 from benchmarks.loss_arena.losses import LOSSES, loss_of
 from contrastbench.cli import try_loss
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.selection import select
 
 TEXT = """import torch
 from torch.nn.functional import cross_entropy, normalize
@@ -138,6 +139,13 @@ def test_each_loss_trains_another_encoder(kind):
 def test_the_ten_rivals_are_the_catalogues_losses_of_two_views():
     assert {rival.loss for rival in tables.RIVALS.values()} == LOSSES.keys()
     assert len(tables.RIVALS) == 10
+
+
+def test_a_command_for_the_whole_paper_does_a_glance_and_the_arena_needs_its_name():
+    assert {table for table, _ in select("loss_arena", "quick").cells()} == {"glance"}
+    keys = {run.key for _, cell in select("loss_arena/arena", "quick").cells() for run in cell.runs}
+    glance = {run.key for _, cell in select("loss_arena", "quick").cells() for run in cell.runs}
+    assert len(glance) == 8 and glance < keys, "its runs are the arena's"
 
 
 def row(method, seed, value, dataset="MUTAG"):

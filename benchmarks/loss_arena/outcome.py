@@ -8,11 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.loss_arena.tables import BASELINE, METRICS, metric_of
-from contrastbench.verdicts.statistics import Interval, compare_pairs, summarise, t_interval
+from contrastbench.verdicts.statistics import Interval, compare_pairs, differs_among
 
 Row = dict[str, Any]
 SCALES = ("smoke", "quick", "lite")
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,6 @@ def _against(dataset: str, method: str, methods: Mapping[str, Mapping[int, float
     means = {name: fmean(by_seed.values()) for name, by_seed in methods.items()}
     baseline, own = methods[BASELINE], methods[method]
     pairs = {seed: value - baseline[seed] for seed, value in own.items() if seed in baseline}
-    together = t_interval(summarise([*pairs.values()]), 1 - (1 - LEVEL) / max(1, len(methods) - 1))
-    is_real = method != BASELINE and together is not None and together.excludes_zero()
+    is_real = method != BASELINE and differs_among([*pairs.values()], len(methods) - 1)
     found, best = compare_pairs(pairs), max(means.values())
     return Against(dataset, method, means[method], len(own), found.mean, found.interval, means[method] == best, is_real)

@@ -89,6 +89,12 @@ def t_interval(summary: Summary, level: float = LEVEL) -> Interval | None:
     return Interval(summary.mean - half, summary.mean + half)
 
 
+def differs_among(values: Sequence[float], comparisons: int) -> bool:
+    """Whether the interval of the mean leaves 0 out, widened for so many comparisons (Bonferroni)."""
+    interval = t_interval(summarise(values), 1 - (1 - LEVEL) / max(1, comparisons))
+    return interval is not None and interval.excludes_zero()
+
+
 def wilson_interval(hits: int, of: int, level: float = LEVEL) -> Interval:
     """Wilson's interval for a share, in percent: that ``hits`` of ``of`` runs did something."""
     z = t_quantile(0.5 + level / 2, math.inf)

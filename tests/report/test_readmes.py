@@ -54,6 +54,7 @@ def rendered(tmp_path, table):
         ('{{ gain("main", "Alpha", "DCL", "SimCLR", sign=False, interval=False) }}', "2.5"),
         ('{{ pooled("toy/main", "DCL", "SimCLR", interval=False) }}', "+2.5"),
         ('{{ claim("gain") }}, {{ claim("gain", digits=2) }}', "+2.5 [1.1, 3.9], +2.50 [1.12, 3.88]"),
+        ('{{ differing("main", "Alpha", digits=0) }} of {{ compared("main", "Alpha", digits=0) }}', "1 of 1"),
         ('{{ first("main", "Alpha", "SimCLR", "1") }}', "80.5"),
         ('{{ read("speed.csv", "milliseconds", "loss=hcl; batch=256", digits=0) }} ms', "10 ms"),
         (

@@ -17,6 +17,7 @@ from contrastbench.verdicts.statistics import (
     compare_pairs,
     difference,
     difference_interval,
+    differs_among,
     equivalence_interval,
     gap_found,
     holm,
@@ -36,6 +37,12 @@ def test_summary_is_mean_sd_n():
     assert summarise(HERE) == pytest.approx((5, np.mean(HERE), np.std(HERE, ddof=1)))
     assert math.isnan(summarise([1.0]).sd)
     assert math.isnan(summarise([]).mean)
+
+
+def test_a_difference_that_is_clear_alone_may_not_be_among_many():
+    values = [1.0, 2.0, 3.0, 4.0]
+    assert differs_among(values, 1) and not differs_among(values, 10)
+    assert not differs_among([1.0], 1)
 
 
 def test_t_interval_is_scipys():
