@@ -74,15 +74,10 @@ BCL_TAU_PLUS = 0.1  # the default of BCL's code; its README names no other
 
 
 def line(
-    on: On,
-    method: str,
-    config: Config,
-    settings: dict[str, Any],
-    *,
-    stage: str = "train",
-    variant: str = "",
-    **more: Any,
+    on: On, method: str, config: Config, *, stage: str = "train", variant: str = "", more: Any = None, **settings: Any
 ) -> Line:
+    """A line that is known by the settings and variant, or by its method; ``more`` are further fields of it."""
+    settings |= {"variant": variant} if variant else {}
     digits = on.dataset == "MNIST-5k"
     run = Run(
         "hard_negatives",
@@ -98,7 +93,7 @@ def line(
         protocol_version=PROTOCOL_VERSIONS[config.loss if stage == "train" else stage],
         stage=stage,
     )
-    return Line(run, settings, **more)
+    return Line(run, settings or {"method": method}, **(more or {}))
 
 
 def untrained(base: Config) -> Config:
@@ -136,42 +131,37 @@ def simclr_and_hcl(base: Config, dataset: str) -> dict[str, Config]:
 
 def raw_pixels(on: On) -> Line:
     """What has neither an encoder nor anything random."""
-    method, config = "raw pixels (kNN)", untrained(on.base)
-    return line(
-        on, method, config, {"method": method}, stage="raw_pixels_knn", metrics=[KNN], seeds=1, deterministic=True
-    )
+    more = {"metrics": [KNN], "seeds": 1, "deterministic": True}
+    return line(on, "raw pixels (kNN)", untrained(on.base), stage="raw_pixels_knn", more=more)
 
 
 def losses_and_floors(on: On) -> list[Line]:
     configs = {"untrained": untrained(on.base), **published_losses(on.base, on.dataset)}
-    return [raw_pixels(on), *(line(on, method, config, {"method": method}) for method, config in configs.items())]
+    return [raw_pixels(on), *(line(on, method, config) for method, config in configs.items())]
 
 
 def main(on: On) -> list[Line]:
     lines = losses_and_floors(on)
     if on.scale != "quick":
-        upper = replace(on.base, curve_epochs=())
-        lines.append(line(on, "supervised", upper, {"method": "supervised"}, stage="supervised"))
+        lines.append(line(on, "supervised", replace(on.base, curve_epochs=()), stage="supervised"))
     return lines
 
 
 def two_losses(on: On) -> list[Line]:
     """The two methods whose difference is hardness and debiasing together."""
-    return [
-        line(on, method, config, {"method": method}) for method, config in simclr_and_hcl(on.base, on.dataset).items()
-    ]
+    return [line(on, method, config) for method, config in simclr_and_hcl(on.base, on.dataset).items()]
 
 
 def hardness(on: On) -> list[Line]:
     betas = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
     if on.dataset == "STL10":
         betas = (*betas, 6.0)  # 6 is printed, 0.25 and 5 are ours
-    return [line(on, f"HCL beta={beta:g}", hcl(on.base, on.dataset, beta=beta), {"beta": beta}) for beta in betas]
+    return [line(on, f"HCL beta={beta:g}", hcl(on.base, on.dataset, beta=beta), beta=beta) for beta in betas]
 
 
 def length(on: On) -> list[Line]:
     return [
-        line(on, f"{method} epochs={epochs}", replace(config, epochs=epochs), {"epochs": epochs})
+        line(on, f"{method} epochs={epochs}", replace(config, epochs=epochs), epochs=epochs)
         for epochs in (on.base.epochs, 4 * on.base.epochs)
         for method, config in published_losses(on.base, on.dataset).items()
     ]
@@ -179,25 +169,25 @@ def length(on: On) -> list[Line]:
 
 def early(on: On) -> list[Line]:
     """All losses and betas at the base's epochs; all losses and two betas, with one seed, at ten times as many."""
-    lines = [raw_pixels(on), line(on, "untrained", untrained(on.base), {"epochs": 0})]
+    lines = [raw_pixels(on), line(on, "untrained", untrained(on.base), epochs=0)]
     for times, betas, seeds in ((1, (0.25, 0.5, 1.0, 2.0, 5.0), None), (10, (0.5, 1.0), 1)):
-        base = replace(on.base, epochs=times * on.base.epochs)
+        base, more = replace(on.base, epochs=times * on.base.epochs), {"seeds": seeds}
         epochs = base.epochs
         for method, config in published_losses(base, on.dataset).items():
             if method != "HCL":
-                lines.append(line(on, f"{method} epochs={epochs}", config, {"epochs": epochs}, seeds=seeds))
+                lines.append(line(on, f"{method} epochs={epochs}", config, more=more, epochs=epochs))
         for beta in betas:
-            settings, config = {"beta": beta, "epochs": epochs}, hcl(base, on.dataset, beta=beta)
-            lines.append(line(on, f"HCL beta={beta:g} epochs={epochs}", config, settings, seeds=seeds))
+            config, name = hcl(base, on.dataset, beta=beta), f"HCL beta={beta:g} epochs={epochs}"
+            lines.append(line(on, name, config, more=more, beta=beta, epochs=epochs))
     return lines
 
 
 def tau_plus(on: On) -> list[Line]:
-    lines = [line(on, "SimCLR", on.base, {"tau_plus": 0.0})]
+    lines = [line(on, "SimCLR", on.base, tau_plus=0.0)]
     for value in (0.01, 0.05, 0.1, 0.2):
         for method, beta in (("DCL", 0.0), ("HCL", HCL_BETA)):
             config = replace(hcl(on.base, on.dataset, beta=beta), tau_plus=value)
-            lines.append(line(on, f"{method} tau_plus={value:g}", config, {"tau_plus": value}))
+            lines.append(line(on, f"{method} tau_plus={value:g}", config, tau_plus=value))
     return lines
 
 
@@ -207,7 +197,7 @@ def batch(on: On) -> list[Line]:
     configs["HCL"] = hcl(on.base, on.dataset, beta=0.5 if on.dataset == "STL10" else HCL_BETA)
     sizes = (64, 128, 256, 512) if on.dataset == "MNIST-5k" else (16, 32, 64, 128, 256, 512)
     return [
-        line(on, f"{method} B={size}", replace(config, batch=size), {"B": size})
+        line(on, f"{method} B={size}", replace(config, batch=size), B=size)
         for method, config in configs.items()
         for size in sizes
         if size <= (on.base.train_images or size)
@@ -216,7 +206,7 @@ def batch(on: On) -> list[Line]:
 
 def temperature(on: On) -> list[Line]:
     return [
-        line(on, f"{method} t={value:g}", replace(config, temperature=value), {"t": value})
+        line(on, f"{method} t={value:g}", replace(config, temperature=value), t=value)
         for method, config in simclr_and_hcl(on.base, on.dataset).items()
         for value in (0.1, 0.2, 0.3, 0.5, 1.0)
     ]
@@ -226,22 +216,19 @@ def annealing(on: On) -> list[Line]:
     lines = []
     for beta in (1.0, 2.0, 5.0):
         fixed = hcl(on.base, on.dataset, beta=beta)
-        lines.append(line(on, f"HCL beta={beta:g}", fixed, {"beta": beta, "anneal": "none"}))
+        lines.append(line(on, f"HCL beta={beta:g}", fixed, beta=beta, anneal="none"))
         for anneal in ("as_code", "as_paper"):
-            method, settings = (
-                f"HCL beta={beta:g}, annealed {anneal.replace('_', ' ')}",
-                {"beta": beta, "anneal": anneal},
-            )
-            lines.append(line(on, method, replace(fixed, anneal=anneal), settings))
+            method = f"HCL beta={beta:g}, annealed {anneal.replace('_', ' ')}"
+            lines.append(line(on, method, replace(fixed, anneal=anneal), beta=beta, anneal=anneal))
     return lines
 
 
 def positives(on: On) -> list[Line]:
     lines = []
     for method, config in published_losses(on.base, on.dataset).items():
+        lines.append(line(on, method, config, positives="views"))
         by_label = replace(config, positives="labels")
-        lines.append(line(on, method, config, {"positives": "views"}))
-        lines.append(line(on, f"{method}, positives by label", by_label, {"positives": "labels"}))
+        lines.append(line(on, f"{method}, positives by label", by_label, positives="labels"))
     return lines
 
 
@@ -253,15 +240,13 @@ def alpha(on: On) -> list[Line]:
     configs = {f"{value:g}": (replace(published, alpha=value), value) for value in values}
     configs[f"0.501 to {published.alpha:g}"] = linear, "linear"
     configs["estimated with labels"] = labels, "estimated with labels"
-    return [
-        line(on, f"BCL alpha={name}", config, {"alpha": value}, baseline=f"BCL alpha={published.alpha:g}")
-        for name, (config, value) in configs.items()
-    ]
+    more = {"baseline": f"BCL alpha={published.alpha:g}"}
+    return [line(on, f"BCL alpha={name}", config, more=more, alpha=value) for name, (config, value) in configs.items()]
 
 
 def many_positives(on: On) -> list[Line]:
     debiased = hcl(on.base, on.dataset, beta=0.0)
-    return [line(on, f"DCL M={m}", replace(debiased, positive_samples=m), {"M": m}) for m in (1, 2, 4, 8)]
+    return [line(on, f"DCL M={m}", replace(debiased, positive_samples=m), M=m) for m in (1, 2, 4, 8)]
 
 
 def queue(on: On) -> list[Line]:
@@ -270,11 +255,11 @@ def queue(on: On) -> list[Line]:
     if 0 < on.base.train_images < keys:
         keys, mochi = on.base.train_images // 2, (16, 16, 4)
     moco = replace(on.base, queue=keys, temperature=0.2)
-    lines = [line(on, "MoCo-v2", moco, {"loss": "nt_xent"})]
+    lines = [line(on, "MoCo-v2", moco, loss="nt_xent")]
     for beta in (0.5, 1.0):
         hard = hcl(moco, on.dataset, beta=beta)
-        lines.append(line(on, f"MoCo-v2 + hard negatives, beta={beta:g}", hard, {"beta": beta}))
-    return [*lines, line(on, "MoCHi", replace(moco, mochi=mochi), {"loss": "mochi"})]
+        lines.append(line(on, f"MoCo-v2 + hard negatives, beta={beta:g}", hard, beta=beta))
+    return [*lines, line(on, "MoCHi", replace(moco, mochi=mochi), loss="mochi")]
 
 
 def variants(on: On) -> list[Line]:
@@ -285,14 +270,14 @@ def variants(on: On) -> list[Line]:
     for method, config in simclr_and_hcl(base, on.dataset).items():
         described = replace(config, probe_batchnorm="eval", statistics="own", evaluation_size=config.view_size)
         for variant, settled in (("as_paper", described), ("as_code", config)):
-            lines.append(line(on, method, settled, {"variant": variant}, variant=variant))
+            lines.append(line(on, method, settled, variant=variant))
     return lines
 
 
 def copy(on: On) -> list[Line]:
     encoded = replace(on.base, dataset=f"{on.base.dataset}_reencoded")
     return [
-        line(on, f"{method}{suffix}", config, {"data": base.dataset})
+        line(on, f"{method}{suffix}", config, data=base.dataset)
         for base, suffix in ((on.base, ""), (encoded, ", encoded once more"))
         for method, config in simclr_and_hcl(base, on.dataset).items()
     ]
