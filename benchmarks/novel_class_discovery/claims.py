@@ -56,4 +56,9 @@ CLAIMS = named_after("3ccc134", [
             TRAIN, matters=5.0, method=f"{WHOLE}, k=50", over=f"{WHOLE}, k=300", ours=True),
     Greater("uno_known", "UNO tells known classes apart better than NCL.", "this suite", MAIN, KNOWN, matters=0.3,
             method="UNO", over="NCL", ours=True),
+    Greater("ncl_features", "On photographs NCL makes better features than its baseline: k-means finds more in them.",
+            "this suite", ("photographs_30/quick",), "train_novel_kmeans_accuracy_percent", matters=1.0, method="NCL",
+            over="BCE", ours=True),
+    Greater("neighbours_of_one_class", "Where neighbours are of one class (TREC on MiniLM), learning from them helps.",
+            "this suite", ("questions/quick",), TRAIN, matters=2.0, method="BCE + NCL", over="BCE", ours=True),
 ])
