@@ -235,7 +235,7 @@ def _paper_input(evidence: Evidence, figures: dict[str, bytes], links: dict[str,
     """The page's view of a paper: the measured tables, and those at paper scale even if nothing of them was run."""
     paper = evidence.paper
     shown = [table for table in evidence.tables if table.scale == "paper" or table in evidence.measured]
-    shown += own_tables(evidence)
+    shown = [*own_tables(evidence), *shown]  # what a user made is what a user looks for
     shown.sort(key=lambda table: (not table.has_rows, table.scale == "smoke"))  # a smoke run's numbers mean nothing
     return page.PaperInput(
         *(paper.name, paper.title, shown, evidence.here),

@@ -16,6 +16,7 @@ from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, result_of, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import run_of, state_of
+from contrastbench.runner.studies import Study
 from contrastbench.runner.vocabulary import SCALES, Cell, Run
 from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, join
@@ -119,16 +120,37 @@ def gather(paper: Paper, runs: Path | None = None, results: Path = PROJECT / "re
 
 
 def own_tables(evidence: Evidence) -> list[JoinedTable]:
-    """A table of the runs made here with ``--set``, for each declared table and scale that they belong to."""
+    """A table of the runs made here with ``--set``, for each declared table and scale that they belong to.
+
+    Each is compared with the table's baseline under the same settings, else with the baseline as it is declared.
+    """
     standing = {row["key"] for table in evidence.tables for cell in table.cells for row in cell.here.done}
     others = [row for row in evidence.here if row["key"] not in standing and row["status"] == "done"]
     made = []
     for name, runs in _runs_by_table(others, evidence.runs).items():
         if name in evidence.paper.tables:
-            cells = _own_cells(evidence, name, runs)
-            table = dataclasses.replace(evidence.paper.tables[name], title=OWN_TITLE, baseline="")
-            made += join(evidence.paper.name, {name: table}, {name: cells}, [row for _, row in runs.values()])
+            study = evidence.paper.tables[name]
+            own = _own_cells(evidence, name, runs)
+            cells = [dataclasses.replace(cell, baseline=_own_baseline(cell, study.baseline, own)) for cell in own]
+            cells += _declared_baselines(evidence.paper, study, cells)
+            table = dataclasses.replace(study, title=OWN_TITLE)
+            made += join(evidence.paper.name, {name: table}, {name: cells}, evidence.here, evidence.shipped)
     return made
+
+
+def _own_baseline(cell: Cell, baseline: str, own: Iterable[Cell]) -> str:
+    """The baseline's name in the user's own cells on this data set: with the same settings, else as it is."""
+    there = {each.method for each in own if each.dataset == cell.dataset}
+    same_settings = baseline + cell.method.removeprefix(cell.method.split(" [")[0])
+    return same_settings if same_settings in there - {cell.method} else baseline
+
+
+def _declared_baselines(paper: Paper, study: Study, own: Sequence[Cell]) -> list[Cell]:
+    """The declared cells that the user's own are compared with and that are not among them."""
+    needed = {(each.dataset, each.baseline, each.metric, each.runs[0].scale) for each in own}
+    declared = [cell for scale in SCALES for cell in paper.cells(study.name, scale)]
+    there = {(cell.dataset, cell.method, cell.metric, cell.runs[0].scale): cell for cell in declared}
+    return [there[place] for place in needed & there.keys()]
 
 
 def _runs_by_table(rows: Iterable[Row], folder: Path) -> dict[str, dict[tuple[str, str], tuple[Run, Row]]]:

@@ -35,13 +35,20 @@ def test_run_with_a_setting_ends_with_its_metrics(invoke):
     assert told.stdout.splitlines()[-1] == "now: 4 done"
 
 
-def test_a_table_shows_the_users_own_runs_as_rows_of_their_own(invoke):
-    run(invoke, "toy/main", "--seeds", "1")
-    run(invoke, "toy/main/Plain", "--seeds", "1", "--set", "gain=2.5")
+def test_a_table_begins_with_the_users_own_runs_compared_with_the_baseline(invoke):
+    run(invoke, "toy/main", "--seeds", "2")
+    run(invoke, "toy/main/Plain", "--seeds", "2", "--set", "gain=2.5")
     told = invoke("table", "toy/main").stdout
-    own = told[told.index("yours: settings and data sets that the paper's table does not have") :]
-    assert "Plain [gain=2.5]" in own and "Noise16" in own
-    assert "Plain [gain=2.5]" not in told[: told.index("yours:")]
+    title, own = told[: told.index("toy / main", 1)].split("\n", 1)
+    assert title.endswith("yours: settings and data sets that the paper's table does not have")
+    assert "Plain [gain=2.5]" in own and "Noise16" in own and "Better" not in own
+    assert re.search(r"Gain of Plain \[gain=2.5\] over Plain, Noise8.*: measured \+\S+ \[.*\] over 2 paired seeds", own)
+
+
+def test_under_the_same_settings_the_users_own_baseline_is_the_one(invoke):
+    run(invoke, "toy/main/Noise8", "--seeds", "2", "--set", "size=5")
+    told = invoke("table", "toy/main").stdout
+    assert "Gain of Better [size=5] over Plain [size=5]" in told
 
 
 def test_a_table_keeps_to_its_cell_and_to_the_largest_scale(invoke):

@@ -33,7 +33,7 @@ def show_tables(
         str, typer.Option(help="long (a line a cell), grid (as the paper prints it), brief or auto")
     ] = "auto",
 ) -> None:
-    """Prints measured cells at the largest scale with rows: published | shipped | here | verdict; then your own."""
+    """Prints measured cells at the largest scale with rows: published | shipped | here | verdict; yours first."""
     from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet, terminal
 
     if format not in FORMATS:
@@ -56,7 +56,7 @@ def show_tables(
 
 
 def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, bool]]:
-    """The selected tables, then the user's own, each with whether it has all its cells. Says other scales on stderr.
+    """The user's own tables, then the selected; each with whether it has all its cells. Says other scales on stderr.
 
     A table with a part of its cells is not tested: Holm's correction is over all claims of a table.
     """
@@ -77,7 +77,7 @@ def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, b
         complaints.print(f"{selection.paper.name} is also measured at: {', '.join(other_scales)} (see --scale)")
     cells = {(table.name, table.scale): len(table.cells) for table in evidence.tables}
     whole = [len(table.cells) == cells[table.name, table.scale] for table in declared]
-    return [*zip(declared, whole, strict=True), *((table, True) for table in own)]
+    return [*((table, True) for table in own), *zip(declared, whole, strict=True)]
 
 
 def _is_shown(table: JoinedTable, selection: Selection) -> bool:
