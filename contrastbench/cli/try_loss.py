@@ -72,7 +72,7 @@ def try_loss(
     if how.detach:
         say_what_is_queued(outcome, to_run)
     rows = _rows([*rivals, *cells], folders)
-    _print_table(rows, cells[0].method, functools.partial(function, **values), scale)
+    _print_table([*rivals, *cells], rows, functools.partial(function, **values), scale)
     _draw(rows, out or Path(f"{mine.name.partition(':')[2]}.svg"))
     keys = {each.run.key for each in planned}
     say_what_became([each for each in _planned(cells, rivals, folders) if each.run.key in keys])
@@ -137,20 +137,21 @@ def _rows(cells: Iterable[Cell], folders: Folders) -> list[Row]:
 # ------------------------------------------------------------------------------------------------- what is shown of it
 
 
-def _print_table(rows: Sequence[Row], yours: str, function: Callable[..., Any], scale: str) -> None:
-    """A line for each loss, a column for each data set: the mean, and the difference to NT-Xent by seed."""
-    paper = papers.paper(PAPER)
+def _print_table(cells: Sequence[Cell], rows: Sequence[Row], function: Callable[..., Any], scale: str) -> None:
+    """A line for each loss, the user's last, and a column for each data set: the mean, the difference to NT-Xent."""
+    paper, yours = papers.paper(PAPER), cells[-1].method
     found = paper.load("outcome.against_baseline")(rows)
     times = paper.load("losses.milliseconds")(**{yours: function})
     places = {(each.method, each.dataset): each for each in found}
-    statuses = {(row["method"], row["dataset"]): row["status"] for row in rows}
+    statuses = {(cell.method, cell.dataset): "not run" for cell in cells}
+    statuses |= {(row["method"], row["dataset"]): row["status"] for row in rows}
     datasets = list(dict.fromkeys(each.dataset for each in found))
     at_once = max(1, (console.width - WIDTH_OF_NAMES) // WIDTH_OF_COLUMN)
     for start in range(0, len(datasets), at_once):
         some = datasets[start : start + at_once]
         grid = grid_of("", *some, "ms", right=("ms",))
-        for method in dict.fromkeys([*(each.method for each in found), yours]):
-            texts = [_cell_text(places.get((method, name)), statuses.get((method, name), "not run")) for name in some]
+        for method in dict.fromkeys(cell.method for cell in sorted(cells, key=lambda cell: cell.method == yours)):
+            texts = [_cell_text(places.get((method, name)), statuses.get((method, name), "")) for name in some]
             time = f"{times[method]:.1f}" if method in times else ""
             grid.add_row(Text(method, "bold cyan" if method == yours else ""), *texts, time)
         console.print(grid)
