@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.loss_arena.outcome import Against, against_baseline
-from benchmarks.loss_arena.tables import BASELINE
+from benchmarks.loss_arena.tables import BASELINE, UNTRAINED
 from contrastbench.report.style import INK, new_figure
 
 Row = dict[str, Any]
@@ -17,8 +17,8 @@ YOURS, BETTER, WORSE, UNDECIDED = "#d55e00", "#117733", "#882255", "#777777"
 
 
 def figure_arena(rows: Sequence[Row]) -> Figure | None:
-    """The paired difference to NT-Xent with its interval, at the greatest scale that has rows of two seeds."""
-    found = [each for each in against_baseline(rows) if each.method != BASELINE]
+    """Each loss's paired difference to NT-Xent with its interval, at the greatest scale that has rows."""
+    found = [each for each in against_baseline(rows) if each.method not in (BASELINE, UNTRAINED)]
     if not found:
         return None
     methods = list(dict.fromkeys(each.method for each in found))
