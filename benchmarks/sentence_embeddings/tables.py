@@ -161,7 +161,8 @@ def _keys_of_more_seeds() -> set[str]:
     on = replace(EVERYWHERE["lite"][0], scale="lite")
     weights = [simcse(on, "", replace(on.base.supervised, hard_weight=value)) for value in HARD_WEIGHTS]
     curves = [run for run, _, _ in over_beta(on)]
-    return {run.key for run in (*starts(on), *(run for _, _, run in of_gain(on)), *curves, *weights)}
+    compared = [run for _, _, run in of_gain(on)]
+    return {run.key for run in (*starts(on), *compared, *curves, *weights, words_of_similar_sentences(on))}
 
 
 # ------------------------------------------------------------------------------------------- what each study compares
