@@ -29,7 +29,7 @@ from contrastbench.verdicts.cells import group_by
 from contrastbench.verdicts.verdict import is_finite
 
 Made = TypeVar("Made")
-MOST_BYTES = 100_000  # of a figure on the page; a larger one is a file that it links to
+MOST_BYTES = 60_000  # of a figure on the page; a larger one is a file that it links to
 
 
 def standard_figures(evidence: Evidence) -> dict[str, Figure]:
