@@ -18,12 +18,13 @@
 
 # %%
 import torch
-from IPython.display import display
+from IPython.display import SVG, display
 
 import contrastbench
 from contrastbench import papers
 from contrastbench.evidence import gather
 from contrastbench.losses import nt_xent
+from contrastbench.report import style
 
 # %% [markdown]
 # ## 1. A loss is a function of embeddings
@@ -56,7 +57,8 @@ def top_negatives(z_a, z_b, *, temperature=0.5, keep=8):
 
 # %%
 checks = contrastbench.check_loss(top_negatives, temperature=0.5)
-display(checks)
+on_every_machine = ~checks["check"].isin(["batch of 2 to 4,096", "time and memory"])  # those depend on its speed
+display(checks[on_every_machine])
 assert not (checks["outcome"] == "fails").any()
 
 # %% [markdown]
@@ -90,8 +92,9 @@ rows["score"] = [row[metric[row["stage"]]] for _, row in rows.iterrows()]
 display(rows.pivot_table(index="method", columns="dataset", values="score").round(2))
 
 # %%
-paper = papers.paper("loss_arena")
-display(paper.load("figures.FIGURES")["arena"](gather(paper).shipped))
+with style.styled():
+    figure = papers.paper("loss_arena").load("figures.FIGURES")["arena"](gather(papers.paper("loss_arena")).shipped)
+    display(SVG(style.svg_bytes(figure)))
 
 # %% [markdown]
 # ## 4. Yours among them
