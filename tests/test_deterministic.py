@@ -26,7 +26,7 @@ def test_counts_bags_of_words_pixels_and_pretrained_encoders_have_nothing_random
             *("cls_before_pooler, start", "avg, start", "avg_first_last, start"),
         },
         "sequential_recommendation": {
-            *("PopRec", "PopRec, all actions", "Transitions"),
+            *("PopRec", "PopRec, all actions", "PopRec, training and validation", "Transitions"),
             *("CoSeRec, the authors' weights", "ICLRec, the authors' weights"),
         },
     }
