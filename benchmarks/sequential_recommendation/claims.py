@@ -41,4 +41,7 @@ CLAIMS = named_after("3ccc134", [
             method="CL4SRec", over="PopRec"),
     Greater("cl4srec_over_transitions", "CL4SRec beats counting what came right after the last item.", "this suite",
             MAIN, HR, matters=1.0, method="CL4SRec", over="Transitions", ours=True),
+]) + named_after("1f69733", [
+    Greater("patience", "SASRec waits too short: a patience of 30 epochs in place of 10 improves it.", "this suite",
+            ("main/paper",), HR, matters=0.5, method="SASRec, patience 30", over="SASRec", ours=True),
 ])
