@@ -207,7 +207,7 @@ def test_ctrl_c_while_python_imports_ends_as_quietly_as_later():
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        *((["list"], 12), (["plan"], 50), (["data", "list"], 70), (["status"], 70)),
+        *((["list"], 14), (["plan"], 50), (["data", "list"], 70), (["status"], 80)),
         (["plan", "graph_contrastive", "--scale", "paper"], 50),
     ],
     ids=str,

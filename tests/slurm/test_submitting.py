@@ -78,7 +78,7 @@ def test_queued_jobs_run_the_code_they_were_submitted_with_and_reach_no_network(
     (row,) = (lab.row_of(path.parent) for path in site.folder.glob("pinned/*/row.json"))
     copies = site.folder / ".snapshots" / row["git"]["snapshot_sha256"][:16]
     assert row["status"] == "done" and (copies / "benchmarks" / "pinned" / "train.py").read_text() == text
-    lab.wait_until(lambda: "Connection refused" in said.read_text(), said.read_text)
+    lab.wait_until(lambda: said.exists() and "Connection refused" in said.read_text(), "the teardown's word")
     server.shutdown()
 
 

@@ -16,7 +16,7 @@ from contrastbench import papers
 from contrastbench.evidence import gather
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import t_quantile
-from contrastbench.verdicts.verdict import JUDGED, MARGINS, verdict
+from contrastbench.verdicts.verdict import JUDGED, MARGINS, Verdict, verdict
 
 SEEDS = (3, 5, 10, 50)
 LOOKS = (3, 5, 10)  # of somebody who adds seeds until a cell is decided
@@ -166,30 +166,33 @@ def real_cells() -> list[RealCell]:
     ]
 
 
-def real_rates(cell: RealCell, replications: int, seed: int = 0) -> tuple[float, float, float]:
+def real_rates(cell: RealCell, replications: int, seed: int = 0) -> tuple[float, float, float, float]:
     """Of the cell's perfect reruns and of misses as large as the gap: how often it says what, in percent.
 
     Returns:
-        Perfect reruns that are reproduced or consistent; perfect reruns that differ; misses that differ.
+        Perfect reruns that are reproduced or consistent; perfect reruns that differ; misses that differ; perfect
+        reruns that are undecided and name the gap that would not show.
     """
     rng = np.random.default_rng(seed)
-    kinds: dict[float, list[str]] = {0.0: [], cell.gap: []}
-    for shift, found in kinds.items():
+    verdicts: dict[float, list[Verdict]] = {0.0: [], cell.gap: []}
+    for shift, found in verdicts.items():
         for _ in range(replications):
             runs = rng.normal(shift, cell.sd, cell.printed.n or (5 if cell.printed.spread is not None else 1))
             spread = float(runs.std(ddof=1)) if cell.printed.spread is not None else None
             printed = replace(cell.printed, value=float(runs.mean()), spread=spread, value_text="")
             ours = rng.normal(0.0, cell.sd, cell.seeds).tolist()
-            found.append(verdict(ours, printed, claimed=cell.claimed).kind)
-    perfect, missed = kinds.values()
-    good = sum(kind in GOOD for kind in perfect)
-    return tuple(100.0 * count / replications for count in (good, perfect.count("differs"), missed.count("differs")))
+            found.append(verdict(ours, printed, claimed=cell.claimed))
+    perfect, missed = verdicts.values()
+    good = sum(each.kind in GOOD for each in perfect)
+    unsure = sum(each.kind == "undecided" and "would not show" in each.reason for each in perfect)
+    differ, found_out = (sum(each.kind == "differs" for each in some) for some in (perfect, missed))
+    return tuple(100.0 * count / replications for count in (good, differ, found_out, unsure))
 
 
 def real_lines(replications: int) -> Iterator[str]:
     """The table of real cells, in Markdown."""
-    yield "| cell | seeds | our sd | gap | perfect rerun reproduced or consistent | differs | miss of the gap differs |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield "| cell | seeds | our sd | gap | perfect rerun good | differs | miss differs | says it cannot tell |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for cell in real_cells():
         rates = " | ".join(f"{rate:.1f}" for rate in real_rates(cell, replications))
         yield f"| {cell.name} | {cell.seeds} | {cell.sd:.2f} | {cell.gap:.2g} | {rates} |"

@@ -194,15 +194,17 @@ def test_usual_rules_err_as_often_as_said():
 
 
 def test_the_suites_own_cells_call_a_perfect_rerun_good_and_find_a_miss_or_say_what_they_cannot():
-    """With five seeds or more. A cell that is too wide for its gap says so: undecided, with the gap that would show."""
+    """With five seeds or more. A cell that is too wide for its gap is undecided and names the gap that would not show.
+
+    Where the gap is near what the seeds can show, some perfect reruns are undecided; then those say it.
+    """
     cells = real_cells()
     assert len(cells) > 10
     for cell in cells:
-        good, differs, found = real_rates(cell, 300)
+        good, differs, found, unsure = real_rates(cell, 300)
         assert differs <= 10, cell.name
-        assert good >= 90 and found >= 80 or "would not show" in wide(cell) or "printed seeds" in wide(cell), (
-            *(cell.name, good, found, wide(cell)),
-        )
+        says_so = "would not show" in wide(cell) or "printed seeds" in wide(cell)
+        assert says_so or good >= 75 and good + unsure >= 90 and found >= 80, (cell.name, good, found, wide(cell))
 
 
 def wide(cell: RealCell) -> str:
