@@ -106,7 +106,7 @@ def choose_folders(
 
 def grid_of(*columns: str | Text, right: Container[str | Text] = ()) -> Grid:
     """A grid without lines, whose long words fold; the columns in ``right`` are numbers."""
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for column in columns:
         grid.add_column(column, overflow="fold", justify="right" if column in right else "left")
     return grid

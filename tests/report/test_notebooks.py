@@ -44,11 +44,11 @@ def shown(notebook, pictures):
     """The sources with the outputs as text; numbers to four digits, since the last depend on the machine."""
     parts = []
     for cell in notebook.cells:
-        parts.append(cell.source)
-        for output in cell.get("outputs", ()):
+        texts = []
+        for output in cell.get("outputs", ()):  # printed lines come in as many pieces as the kernel likes
             data = output.get("data", {"text/plain": output.get("text", "")})
-            texts = [text for kind, text in data.items() if pictures or kind != "image/svg+xml"]
-            parts += [re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.4g}", text) for text in texts]
+            texts += [text for kind, text in sorted(data.items()) if pictures or kind != "image/svg+xml"]
+        parts += [cell.source, re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.4g}", "".join(texts))]
     return parts
 
 
