@@ -41,16 +41,16 @@ quietly() {
   return "$code"
 }
 
-# Without a GPU, takes the wheels of torch that have no CUDA, which is most of the download. Only PyTorch's own index has
-# them; where it cannot be reached, pip takes the usual ones.
+# Without a GPU, takes the wheels of torch that have no CUDA, which is most of the download, if pip's index has them or
+# TORCH_INDEX names one that has.
 take_cpu_torch() {
   local wanted
   wanted=$(sed -nE 's/^(torch|torchvision)==([^ ;+]+).*/\1==\2+cpu/p' constraints.txt)
   if [ -z "$wanted" ] || [ "$(uname -s)" != Linux ] || nvidia-smi -L > /dev/null 2>&1; then return; fi
   # shellcheck disable=SC2086  # one argument a package
   quietly .venv/bin/python -m pip install --no-compile --no-deps --disable-pip-version-check --root-user-action ignore \
-    --retries 1 --timeout 15 --index-url "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}" $wanted ||
-    printf 'No wheels of torch without CUDA could be had (.venv/install.log tells why); the usual ones are taken\n'
+    --retries 1 --timeout 15 ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} $wanted ||
+    printf 'The index has no torch without CUDA, so the larger wheels are taken (TORCH_INDEX names another index)\n'
 }
 
 install() {

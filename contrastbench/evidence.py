@@ -20,7 +20,7 @@ from contrastbench.runner.studies import Study
 from contrastbench.runner.vocabulary import SCALES, Cell, Run
 from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, join
-from contrastbench.verdicts.claims import Judged, judge
+from contrastbench.verdicts.judging import Judged, judge
 from contrastbench.verdicts.published import Published, read_published
 from contrastbench.verdicts.statistics import LEVEL, Printed, difference, difference_interval
 

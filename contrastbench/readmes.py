@@ -26,8 +26,8 @@ from contrastbench.report.tables import LAYOUTS, markdown, sheet
 from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable
-from contrastbench.verdicts.claims import Judged, count_outcomes, most_telling
 from contrastbench.verdicts.gains import Pooled, gain_by_seed, gains, pooled_gains
+from contrastbench.verdicts.judging import Judged, count_outcomes, most_telling
 from contrastbench.verdicts.statistics import Interval, compare_pairs, differs_among, spread_ratio
 
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval

@@ -18,7 +18,7 @@ from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import MADE_AGAIN, Row, rows_digest, rows_in, rows_shipped, write_shipped
 from contrastbench.runner.vocabulary import key_of
 from contrastbench.verdicts.cells import JoinedTable
-from contrastbench.verdicts.claims import Judged
+from contrastbench.verdicts.judging import Judged
 
 # What a run's settings brought about, failures too. Memory and time are limits of a machine: such a run is run again.
 SHIPPED = ("done", "failed", "diverged")

@@ -45,8 +45,10 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
     if history:
         problems += check_more_seeds(evidence, read_lines(folder / MORE_SEEDS), where)
     if history and history_is_here():
-        earlier = dict.fromkeys(line for blob in _blobs(where) for line in blob.splitlines())  # most stand in many
-        problems += check_history(rows, map(json.loads, earlier), read_lines(folder / REPLACED), where)
+        replaced = read_lines(folder / REPLACED)
+        for place, now in ((where, rows), (where.replace("rows.jsonl", MADE_AGAIN), made_again)):
+            earlier = dict.fromkeys(line for blob in _blobs(place) for line in blob.splitlines())  # most stand in many
+            problems += check_history(now, map(json.loads, earlier), replaced, place, others=rows)
         problems += _published_problems(evidence)
     return problems
 
@@ -186,15 +188,22 @@ def check_measurements(folder: Path) -> list[str]:
 
 
 def check_history(
-    rows: Iterable[Row], earlier: Iterable[Row], replaced: Iterable[Mapping[str, str]], where: str
+    rows: Iterable[Row],
+    earlier: Iterable[Row],
+    replaced: Iterable[Mapping[str, str]],
+    where: str,
+    others: Sequence[Row] = (),
 ) -> list[str]:
     """One line for each row that was shipped once and is gone or changed.
 
     A row may go if its protocol version was raised since. It may be run again, which its start tells: then all that a
     rerun must repeat is equal, or a line of ``REPLACED`` names the old and the new sha256 and the reason.
+
+    Args:
+        others: rows of another file that tell of raised versions too.
     """
     rows = list(rows)
-    known, versions = {row["key"]: row for row in rows}, latest_versions(rows)
+    known, versions = {row["key"]: row for row in rows}, latest_versions([*rows, *others])
     excused = {(line["key"], line["old"], line["new"]) for line in replaced}
     problems: dict[str, str] = {}
     for row in earlier:

@@ -1,5 +1,6 @@
 """What is committed in results/ and inside Markdown files follows from the shipped rows, and `verify` would notice."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ from contrastbench import drawing, papers, readmes, shipping, verifying
 from contrastbench.evidence import Evidence, gather
 from contrastbench.report import style
 from contrastbench.report.style import new_figure
-from contrastbench.runner.rows import read_row, rows_digest, rows_shipped, seal, write_row, write_shipped
+from contrastbench.runner.rows import MADE_AGAIN, read_row, rows_digest, rows_shipped, seal, write_row, write_shipped
 from contrastbench.runner.vocabulary import key_of
 
 PROJECT = Path(__file__).parents[1]
@@ -108,6 +109,16 @@ def test_seeds_that_were_shipped_once_cannot_be_left_out(rows, results):
     found = problems([row for row in rows if row["seed"] != last], results)
     assert len(found) == sum(row["seed"] == last for row in rows)
     assert all("was shipped once and is gone" in problem for problem in found)
+
+
+def test_the_second_row_of_a_needed_run_cannot_go_either(rows, tmp_path):
+    """Those of novel_class_discovery, in a folder of results that has none."""
+    evidence = gather(papers.paper("novel_class_discovery"))
+    shown = shipping.standing(evidence)
+    found = verifying.problems_of_rows(dataclasses.replace(evidence, results=tmp_path), shown, history=True)
+    again = rows_shipped(evidence.results, "novel_class_discovery", MADE_AGAIN)
+    gone = [problem for problem in found if "made_again.jsonl" in problem and "was shipped once and is gone" in problem]
+    assert again and len(gone) == len(again)
 
 
 def replaced(results, *lines):

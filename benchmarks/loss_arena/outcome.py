@@ -29,7 +29,7 @@ class Against:
 
 
 def against_baseline(rows: Iterable[Row]) -> list[Against]:
-    """Every loss on every data set, NT-Xent too, whose difference is 0; of rows of one scale, the greatest there is."""
+    """Compares every loss on every data set with NT-Xent, from rows of the largest scale that has any."""
     done = [row for row in rows if row["status"] == "done" and row["scale"] in SCALES]
     scale = max((row["scale"] for row in done), key=SCALES.index, default="")
     values: dict[str, dict[str, dict[int, float]]] = {}  # data set -> method -> seed -> value

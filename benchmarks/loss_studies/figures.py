@@ -20,7 +20,7 @@ ENCODERS = {("nt_xent", 0.0): "SimCLR", ("dcl", 0.0): "DCL", ("hcl", 1.0): "HCL"
 
 
 def draws(stage: str, where: Callable[[Row], bool] = lambda row: True) -> Callable[..., Callable[..., Figure]]:
-    """Makes a function a figure of its own name, drawn from a stage's finished rows of the greatest scale there is."""
+    """Registers a function as a figure. It draws a stage's finished rows, of the largest scale that has any."""
 
     def add(draw: Callable[[list[Row]], Figure]) -> Callable[[list[Row]], Figure]:
         def figure(rows: list[Row]) -> Figure | None:

@@ -294,7 +294,7 @@ def temperature(on: On) -> list[Line]:
 
 
 def temperature_without_labels(on: On) -> list[Line]:
-    """Does a lower temperature do what hardness does? From starts of these runs' own, clipped as the authors' code."""
+    """Does a lower temperature do what hardness does? These runs train their own starts and clip as the code does."""
     base = replace(on.base.unsupervised, tests=STS)
     configs = {"start": replace(base, epochs=0), "t=0.05": base, "t=0.01": replace(base, temperature=0.01)}
     configs["t=0.05, HCL beta=1"] = replace(base, **hcl(1.0))

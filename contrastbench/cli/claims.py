@@ -32,7 +32,7 @@ def show_claims(
 ) -> None:
     """Shows what the papers claim and whether it holds: with PAPER every claim of it, with its effect and interval."""
     from contrastbench.evidence import gather
-    from contrastbench.verdicts.claims import count_outcomes, most_telling
+    from contrastbench.verdicts.judging import count_outcomes, most_telling
 
     judged = {}
     for name in [paper] if paper else papers.names():

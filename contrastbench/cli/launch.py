@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from contrastbench.cli.app import complain, complain_of, console, in_one_line
+from contrastbench.cli.app import complain, complain_of, console, in_one_line, note
 from contrastbench.cli.options import LAUNCHERS, How
 from contrastbench.dashboard import Dashboard, both
 from contrastbench.data import catalogue
@@ -121,7 +121,7 @@ def with_data(planned: Sequence[Planned]) -> list[Planned]:
         return list(planned)
     kept = [each for each in planned if not each.is_to_run or not data_missing([each.run])]
     names, count = " ".join(missing), len(planned) - len(kept)
-    complain(f"{count} runs are left out, since {names} is not here: contrastbench data fetch {names}")
+    note(f"{count} runs are left out, since {names} is not here: contrastbench data fetch {names}")
     return kept
 
 

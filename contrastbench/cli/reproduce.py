@@ -76,10 +76,10 @@ Place = tuple[str, str, str]  # paper, table and the scale of its runs
 
 
 def first_part(planned: Sequence[Planned], folders: Folders) -> tuple[Place, dict[str, list[Run]]] | None:
-    """The table with the most judged cells; of these and its cheap cells the runs, by name. None if no cell is judged.
+    """Chooses the runs that come first, so that there are verdicts to read while the rest runs.
 
-    They are verdicts to read while the rest is at work. A cell is judged if its rows, from here or shipped, have a
-    verdict against a printed number. It is cheap if its first run costs little beside the dearest judged cell's.
+    Takes the table with the most cells that have a verdict against a printed number, by rows from here or shipped. It
+    gives those cells, and others whose first run costs little beside the dearest of them. None if there is no verdict.
     """
     from contrastbench.verdicts.verdict import JUDGED
 
@@ -161,7 +161,7 @@ def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Pa
     from contrastbench.drawing import write_page
     from contrastbench.evidence import EQUAL, OTHER_MACHINE, agreement, gather
     from contrastbench.verdicts.cells import count_numbers
-    from contrastbench.verdicts.claims import most_telling
+    from contrastbench.verdicts.judging import most_telling
 
     evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
     write_page(list(evidence.values()), page)

@@ -31,9 +31,9 @@ PAPER, TABLE, BASELINE = "loss_arena", "arena", "NT-Xent"
 SIGNS = {"ok": ("✓", "green"), "yes": ("·", ""), "no": ("·", ""), "fails": ("✗", "red")}
 WIDTH_OF_NAMES, WIDTH_OF_COLUMN = 34, 24  # characters
 NOTE = (
-    "Mean (seeds); below it the difference to NT-Xent in pairs by seed, with its 95 % interval. Bold: the best of a "
-    "column, if its interval leaves 0 out even when corrected for all losses of the column (Bonferroni). ms: the "
-    "loss alone, forward and backward, of 256 items in 128 dimensions, on this machine. {scale} scale; {metrics}."
+    "Each cell has the mean (seeds), and below it the paired difference to NT-Xent with its 95 % interval. Bold marks "
+    "the best of a column if it differs from NT-Xent even after Bonferroni's correction over the column. ms is one "
+    "forward and backward pass of the loss alone, at 256 x 128, on this machine. {scale} scale: {metrics}."
 )
 
 

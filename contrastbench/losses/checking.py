@@ -8,11 +8,11 @@ assert not (checks["outcome"] == "fails").any(), checks.to_string()
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,7 +68,7 @@ def findings(loss: Callable[..., Tensor], device: str = "cpu", **settings: Any) 
     """The checks one after the other, as they are done."""
     check_settings(loss, settings)
     printed = io.StringIO()
-    probe = _Probe(functools.partial(loss, **settings), device, _folder_of(loss))
+    probe = _Probe(partial(loss, **settings), device, _folder_of(loss))
     usable = True
     for name, check in probe.checks("temperature" in inspect.signature(loss).parameters):
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -111,26 +111,25 @@ class _Probe:
 
     def checks(self, has_temperature: bool) -> list[tuple[str, Callable[[], Finding | str | None]]]:
         """Every check by its name, in the order in which they are done."""
-        finite = functools.partial
-        cold = [("t = 0.01", finite(self.is_finite, temperature=0.01))] if has_temperature else []
+        cold = [("t = 0.01", partial(self.is_finite, temperature=0.01))] if has_temperature else []
         return [
             ("one number", self.is_one_number),
             ("input unchanged", self.leaves_input_alone),
             ("gradient", self.has_gradient),
             ("same result twice", self.is_deterministic),
-            ("equal items", finite(self.is_finite, change=lambda z: z[:1].expand_as(z))),
-            ("zero vectors", finite(self.is_finite, change=torch.zeros_like)),
-            ("one item", finite(self.is_finite, shapes=((1, 4),))),
-            ("huge norms", finite(self.is_finite, change=lambda z: z * HUGE)),
-            ("tiny norms", finite(self.is_finite, change=lambda z: z * TINY)),
+            ("equal items", partial(self.is_finite, change=lambda z: z[:1].expand_as(z))),
+            ("zero vectors", partial(self.is_finite, change=torch.zeros_like)),
+            ("one item", partial(self.is_finite, shapes=((1, 4),))),
+            ("huge norms", partial(self.is_finite, change=lambda z: z * HUGE)),
+            ("tiny norms", partial(self.is_finite, change=lambda z: z * TINY)),
             *cold,
-            ("bf16", finite(self.is_finite, change=Tensor.bfloat16)),
+            ("bf16", partial(self.is_finite, change=Tensor.bfloat16)),
             ("batch of 2 to 4,096", self.takes_any_batch),
             ("mean over the batch", self.is_a_mean),
             ("gradient in float64", self.passes_gradcheck),
-            ("same for swapped views", functools.partial(self.stays, lambda a, b: (b, a))),
-            ("same for other norms", functools.partial(self.stays, lambda a, b: (3 * a, b / 2))),
-            ("same in another order", functools.partial(self.stays, lambda a, b: (a.flip(0), b.flip(0)))),
+            ("same for swapped views", partial(self.stays, lambda a, b: (b, a))),
+            ("same for other norms", partial(self.stays, lambda a, b: (3 * a, b / 2))),
+            ("same in another order", partial(self.stays, lambda a, b: (a.flip(0), b.flip(0)))),
             ("time and memory", self.costs),
         ]
 
@@ -255,10 +254,10 @@ class _Probe:
         return Finding("", NO, f"{before:.6g}, then {after:.6g} at {list(z_a.shape)}")
 
     def costs(self) -> Finding:
-        theirs = functools.partial(nt_xent, temperature=0.5)
+        theirs = partial(nt_xent, temperature=0.5)
         own, other = costs_of({"own": self.loss, "other": theirs}, self.device).values()
         words = f"{own} and {own.kept_mb:.2f} MB kept for the gradient at {list(TIMED)}"
-        return Finding("", YES, f"{words}; NT-Xent {other} and {other.kept_mb:.2f} MB")
+        return Finding("", OK, f"{words}; NT-Xent {other} and {other.kept_mb:.2f} MB")
 
 
 class Cost(NamedTuple):

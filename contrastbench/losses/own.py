@@ -1,7 +1,7 @@
-"""A loss of the user's own: the function in a file, told apart from every other by the sha256 of what it is made of.
+"""A loss of the user's own: a function in a file. The sha256 of its files is part of each run's identity.
 
-The file, and the modules that it imports from beside it, are copied into the folder of each run: a run that waits in a
-queue computes what was asked for, whatever becomes of the file.
+The file, and the modules that it imports from beside it, are copied into the folder of each run. A run that waits in a
+queue therefore computes what was asked for, even if the file is edited meanwhile.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def load(folder: Path, name: str, sha256: str) -> Callable[..., Any]:
     files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py")))
     loss = OwnLoss(name, folder, files)
     if not files or loss.sha256 != sha256:
-        raise ValueError(f"{folder} does not hold the {name} that this run is of; `contrastbench try` brings it again")
+        raise ValueError(f"{folder} no longer holds the {name} of this run; `contrastbench try` copies it again")
     return loss.function()
 
 

@@ -310,7 +310,7 @@ def panel_of_rows(
                           for at, by_seed in points.items()} for name, points in lines.items()}  # fmt: skip
     paired = bool(zero) and all(any(points.values()) for points in differences.values())
     if gains and not paired:
-        raise ValueError(f"no gains of {title or y}: not every line has seeds in common with a baseline; say --values")
+        raise ValueError(f"cannot draw gains of {title or y}: a line shares no seed with the baseline; use --values")
     marks = claimed_best(claims, cells[0], x)
     if paired and gains is not False:
         shown = {name: paired_points(points) for name, points in differences.items()}

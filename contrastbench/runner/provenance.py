@@ -18,9 +18,9 @@ PROJECT = SUITE if SUITE.is_dir() else SUITE.parents[1]
 
 
 def home() -> Path:
-    """The folder that runs/ and results/report/ are written in: CONTRASTBENCH_HOME, the checkout, or where one works.
+    """The folder for runs/ and results/report/: CONTRASTBENCH_HOME, else the checkout, else the working directory.
 
-    What a wheel installed is not written to.
+    An installed package is never written to.
     """
     return Path(os.environ.get("CONTRASTBENCH_HOME") or (Path() if PROJECT == SUITE else PROJECT)).absolute()
 

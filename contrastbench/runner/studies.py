@@ -256,5 +256,6 @@ def load_paper(name: str) -> Paper:
     except (ImportError, AttributeError) as error:
         raise ValueError(f"paper {name} of the installed package {package} cannot be read: {error}") from error
     if not isinstance(paper, Paper) or paper.name != name:
-        raise ValueError(f"the entry point {name!r} of {PLUG_INS} must be called as its package's last part, {package}")
+        last = package.rpartition(".")[2]
+        raise ValueError(f"{package}.tables needs PAPER = Paper(__package__, ...), and its entry point the name {last}")
     return paper

@@ -171,7 +171,7 @@ def test_a_copy_that_was_changed_is_refused(folder, tmp_path):
     sha256 = loss.sha256
     loss.copy_to(tmp_path / "copy")
     (tmp_path / "copy" / "helpers.py").write_text("def double(x):\n    return 3 * x\n")
-    with pytest.raises(ValueError, match="does not hold the my_loss.py:loss that this run is of"):
+    with pytest.raises(ValueError, match="no longer holds the my_loss.py:loss of this run"):
         own.load(tmp_path / "copy", loss.name, sha256)
 
 

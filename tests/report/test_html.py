@@ -14,7 +14,8 @@ from contrastbench.report import style
 from contrastbench.report.curves import Panel, curve_panels
 from contrastbench.report.page import inline_svg
 from contrastbench.verdicts.cells import count_numbers, join
-from contrastbench.verdicts.claims import Greater, Judged, Outcome, judge
+from contrastbench.verdicts.claims import Greater
+from contrastbench.verdicts.judging import Judged, Outcome, judge
 from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"

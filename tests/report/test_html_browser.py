@@ -11,7 +11,8 @@ from contrastbench.report import page as pages
 from contrastbench.report import style  # noqa: E402
 from contrastbench.report.plots import comparison  # noqa: E402
 from contrastbench.verdicts.cells import join  # noqa: E402
-from contrastbench.verdicts.claims import Greater, judge  # noqa: E402
+from contrastbench.verdicts.claims import Greater  # noqa: E402
+from contrastbench.verdicts.judging import judge  # noqa: E402
 from contrastbench.verdicts.published import Published  # noqa: E402
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium in PATH")

@@ -142,7 +142,7 @@ def test_values_are_drawn_on_request_with_the_baseline_across(synthetic):
 
     assert drawn(None).baseline == "SimCLR" and drawn(True).lines["HCL"][1.0] == dict.fromkeys(range(5), 1.0)
     assert (drawn(False).flat, drawn(False).lines["HCL"][1.0][0]) == ({"SimCLR": 82.0}, 81.0)
-    with pytest.raises(ValueError, match="no gains of Alpha: .* say --values"):
+    with pytest.raises(ValueError, match="cannot draw gains of Alpha: .* use --values"):
         drawn(True, table.cells[1:])
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from contrastbench import readmes
 from contrastbench.verdicts.cells import join
-from contrastbench.verdicts.claims import Greater, judge
+from contrastbench.verdicts.claims import Greater
+from contrastbench.verdicts.judging import judge
 
 SPEED = """loss,batch,contender,milliseconds
 hcl,64,ours,2.0

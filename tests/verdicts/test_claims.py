@@ -14,18 +14,8 @@ from contrastbench import papers
 from contrastbench.evidence import gather
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import join, label_of
-from contrastbench.verdicts.claims import (
-    Bound,
-    Curve,
-    Equal,
-    Greater,
-    Order,
-    Rate,
-    count_outcomes,
-    judge,
-    most_telling,
-    named_after,
-)
+from contrastbench.verdicts.claims import Bound, Curve, Equal, Greater, Order, Rate, named_after
+from contrastbench.verdicts.judging import count_outcomes, judge, most_telling
 
 METRIC = "test_top1_percent"
 PLACE = {"where": "Table 1", "at": ("main/paper",), "metric": METRIC}

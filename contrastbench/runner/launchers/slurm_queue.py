@@ -66,7 +66,7 @@ def read_queue(*more: str) -> Queue | None:
 
 
 def still_queued(queue: Queue | None = None) -> StillQueued:
-    """Tells of a mark whether its job may still start the run. While no controller answers all may: none runs twice."""
+    """Whether the job of a mark may still start its run. While no controller answers, all may: none runs twice."""
     known = functools.cache(lambda: read_queue() if queue is None else queue)
 
     def answer(mark: dict[str, Any]) -> bool | None:
