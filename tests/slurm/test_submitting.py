@@ -183,3 +183,31 @@ def test_slurms_reason_is_shown_while_a_run_waits_whatever_else_squeue_prints(si
     front.look()
     assert seen == [{"waits": "JobHeldUser"}]
     assert "1 wait in Slurm's queue: JobHeldUser" in site.say("status", ONE_RUN[0], "--seeds", "1")[0]
+
+
+@pytest.mark.slow
+def test_a_loss_of_ones_own_is_computed_as_it_was_when_its_job_was_queued(site, tmp_path, monkeypatch):
+    """``contrastbench try`` on the cluster; the file and what it imports are gone before the first job starts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CONTRASTBENCH_RESULTS", str(tmp_path / "results"))
+    (tmp_path / "scores.py").write_text(
+        "from torch.nn.functional import normalize\n\ndef cosines(a, b):\n"
+        "    return normalize(a, dim=1, eps=1e-20) @ normalize(b, dim=1, eps=1e-20).T\n"
+    )
+    (tmp_path / "my_loss.py").write_text(
+        "import torch\nfrom scores import cosines\n\ndef mine(z_a, z_b, *, temperature=0.5):\n"
+        "    where = torch.arange(len(z_a), device=z_a.device)\n"
+        "    return torch.nn.functional.cross_entropy(cosines(z_a, z_b) / temperature, where)\n"
+    )
+    arguments = ("try", "my_loss.py:mine", "--on", "graphs", "--scale", "smoke", "--seeds", "1")
+    site.cluster.command("scontrol", "update", "PartitionName=main", "State=DOWN")
+    front = site.front(*arguments, profile="[sbatch]\ntime = 60")
+    lab.wait_until(lambda: "[0-1" in site.squeue("%i"), lambda: site.squeue("%i %T %r"))
+    (tmp_path / "my_loss.py").unlink()
+    (tmp_path / "scores.py").unlink()
+    site.cluster.command("scontrol", "update", "PartitionName=main", "State=UP")
+    told = front.communicate(timeout=lab.PATIENCE_SECONDS)[0]
+    assert front.returncode == 0, told
+    rows = [json.loads(path.read_text()) for path in site.folder.glob("loss_arena/*/row.json")]
+    assert [row["status"] for row in rows] == ["done"] * 2 and all(row["job"] for row in rows), told
+    assert any(row["method"].startswith("yours: mine ") for row in rows) and "yours: mine" in told
