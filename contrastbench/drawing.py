@@ -200,48 +200,42 @@ def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | Non
     """Writes the report's summary, and beside it a page a paper with its figures; returns the summary's path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pages = side_by_side(partial(_write_paper, path=path, reload_seconds=reload_seconds), papers)
-    code = code_text(git(), versions())
-    notes = [line for each in papers for line in (*each.problems, *(f"{each.paper.name}: {n}" for n in each.notes))]
-    summary = page.Summary(
-        papers=pages,
+    code, figures = code_text(git(), versions()), summary_figures({each.paper.name: each for each in papers})
+    summary = page.index_page(
+        pages,
         provenance={"code": code, "machine": f"{host()['machine']}, {host()['cpu']}", **versions()},
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
-        figures={
-            name: style.svg_bytes(figure)
-            for name, figure in summary_figures({each.paper.name: each for each in papers}).items()
-        },
-        problems=notes,
+        figures={name: style.svg_bytes(figure) for name, figure in figures.items()},
+        problems=[line for e in papers for line in (*e.problems, *(f"{e.paper.name}: {n}" for n in e.notes))],
         reload_seconds=reload_seconds,
     )
-    files.write_text(path, page.index_page(summary))
+    files.write_text(path, summary)
     return path
 
 
 def _write_paper(evidence: Evidence, path: Path, reload_seconds: int | None) -> page.PaperPage:
-    """Writes a paper's page beside ``path``; a figure of a table is a file that the page links to."""
-    figures = _figures_of_page(evidence)
-    own = [name for name in _own_figures(evidence.paper) if len(figures.get(name, b"")) in range(1, MOST_BYTES)]
-    links = {name: f"figures/{evidence.paper.name}/{name}.svg" for name in figures if name not in own}
-    (path.parent / "figures" / evidence.paper.name).mkdir(parents=True, exist_ok=True)
+    """Writes a paper's page beside ``path``; a figure of a table is a file that the page links to.
+
+    The page shows the measured tables, and those at paper scale even if nothing of them was run.
+    """
+    paper, figures = evidence.paper, _figures_of_page(evidence)
+    own = [name for name in _own_figures(paper) if len(figures.get(name, b"")) in range(1, MOST_BYTES)]
+    links = {name: f"figures/{paper.name}/{name}.svg" for name in figures if name not in own}
+    (path.parent / "figures" / paper.name).mkdir(parents=True, exist_ok=True)
     for name, address in links.items():
         files.write_bytes(path.parent / address, figures[name])
-    shown = _paper_input(evidence, {name: figures[name] for name in own}, links)
-    made = page.paper_page(shown, path.name, reload_seconds)
-    files.write_text(path.parent / made.address, made.html)
-    return dataclasses.replace(made, html="")  # it is written; another process need not carry it here
-
-
-def _paper_input(evidence: Evidence, figures: dict[str, bytes], links: dict[str, str]) -> page.PaperInput:
-    """The page's view of a paper: the measured tables, and those at paper scale even if nothing of them was run."""
-    paper = evidence.paper
     shown = [table for table in evidence.tables if table.scale == "paper" or table in evidence.measured]
     shown = [*own_tables(evidence), *shown]  # what a user made is what a user looks for
     shown.sort(key=lambda table: (not table.has_rows, table.scale == "smoke"))  # a smoke run's numbers mean nothing
-    return page.PaperInput(
+    made = page.paper_page(
         *(paper.name, paper.title, shown, evidence.here),
         states=evidence.states,
-        figures=figures,
-        links=links,
+        figures={name: figures[name] for name in own},
         claims=evidence.claims,
+        links=links,
         published=evidence.published,
+        home=path.name,
+        reload_seconds=reload_seconds,
     )
+    files.write_text(path.parent / made.address, made.html)
+    return dataclasses.replace(made, html="")  # it is written; another process need not carry it here

@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,39 +28,11 @@ from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.verdict import JUDGED, Kind
 
 TEMPLATES = Path(__file__).parent / "templates"
-INDEX_SCRIPTS = ("page.js", "search.js")
-PAPER_SCRIPTS = ("page.js", "tables.js", "details.js", "chart.js")
-
-
-@dataclass(frozen=True)
-class PaperInput:
-    """One paper of the report.
-
-    Attributes:
-        name, title: as its ``tables.py`` says.
-        tables: what ``join`` returned, at every scale to be shown.
-        rows: those of this machine.
-        states: status -> number of runs on this machine (queued, running, done, ...); else counted in ``rows``.
-        figures: name -> what ``style.svg_bytes`` made.
-        claims: what the paper claims, judged.
-        links: name -> the file of a figure that is not on the page, relative to it.
-        published: everything in its ``published.csv``; numbers of tables that the paper does not declare are listed.
-    """
-
-    name: str
-    title: str
-    tables: Sequence[JoinedTable]
-    rows: Sequence[Row]
-    states: Mapping[str, int] = field(default_factory=dict)
-    figures: Mapping[str, bytes] = field(default_factory=dict)
-    claims: Sequence[Judged] = ()
-    links: Mapping[str, str] = field(default_factory=dict)
-    published: Sequence[Published] = ()
-
-    @property
-    def address(self) -> str:
-        """The file of the paper's page, in the folder of the summary."""
-        return f"{self.name}.html"
+SCRIPTS = {
+    "index.html": ("page.js", "search.js"),
+    "paper.html": ("page.js", "tables.js", "details.js", "chart.js"),
+}
+NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -68,6 +40,7 @@ class PaperPage:
     """A paper's page, and what the summary says of the paper.
 
     Attributes:
+        address: the page's file, in the folder of the summary.
         html: the page.
         claims: the table of its claims.
         outcomes, outcome: of the claims, counted and in words.
@@ -91,103 +64,122 @@ class PaperPage:
     answers: Sequence[tuple[str, str, str]]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Everything that the summary shows.
+def index_page(
+    papers: Sequence[PaperPage],
+    *,
+    provenance: Mapping[str, str] = NOTHING,
+    generated: str = "",
+    figures: Mapping[str, bytes] = NOTHING,
+    problems: Sequence[str] = (),
+    reload_seconds: int | None = None,
+) -> str:
+    """The page that sums up all papers, in their order.
 
-    Attributes:
-        papers: in their order.
+    Args:
         provenance: label -> text: commit, machine, packages, ...
         generated: when, as text; the only thing in the report that no row says.
         figures: those of the whole suite, name -> SVG.
         problems: lines that must not be overlooked, e.g. rows that cannot be read.
         reload_seconds: the page reloads itself this often; None for never.
     """
-
-    papers: Sequence[PaperPage]
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    generated: str = ""
-    figures: Mapping[str, bytes] = field(default_factory=dict)
-    problems: Sequence[str] = ()
-    reload_seconds: int | None = None
-
-
-def index_page(report: Summary) -> str:
-    """The page that sums up all papers."""
-    counts = sum((paper.counts for paper in report.papers), Counter[str]())
+    counts = sum((paper.counts for paper in papers), Counter[str]())
     return _render(
         "index.html",
-        INDEX_SCRIPTS,
-        [answer for paper in report.papers for answer in paper.answers],
-        report.reload_seconds,
-        report=report,
-        outcomes=sum((paper.outcomes for paper in report.papers), Counter[str]()),
+        [answer for paper in papers for answer in paper.answers],
+        reload_seconds,
+        papers=papers,
+        provenance=provenance,
+        generated=generated,
+        problems=problems,
+        outcomes=sum((paper.outcomes for paper in papers), Counter[str]()),
         counts=counts,
         judged=sum(counts[str(kind)] for kind in JUDGED),
-        figures=[(name, *_drawing(svg, f"suite-{name}")) for name, svg in report.figures.items()],
+        figures=[(name, *_drawing(svg, f"suite-{name}")) for name, svg in figures.items()],
         duration=duration,
     )
 
 
-def paper_page(paper: PaperInput, home: str = "index.html", reload_seconds: int | None = None) -> PaperPage:
-    """A paper's page; ``home`` is the file of the summary beside it."""
-    details = Details()
-    tables = [table_view(table, details, [each.claim for each in paper.claims]) for table in paper.tables]
-    counts = Counter(str(cell.verdict.kind) for table in paper.tables for cell in table.cells)
-    outcome = count_outcomes(paper.claims)
-    claims = _claims(paper, tables)
-    known = {table.name for table in paper.tables}
+def paper_page(
+    name: str,
+    title: str,
+    tables: Sequence[JoinedTable],
+    rows: Sequence[Row],
+    *,
+    states: Mapping[str, int] = NOTHING,
+    figures: Mapping[str, bytes] = NOTHING,
+    claims: Sequence[Judged] = (),
+    links: Mapping[str, str] = NOTHING,
+    published: Sequence[Published] = (),
+    home: str = "index.html",
+    reload_seconds: int | None = None,
+) -> PaperPage:
+    """A paper's page.
+
+    Args:
+        name, title: as its ``tables.py`` says.
+        tables: what ``join`` returned, at every scale to be shown.
+        rows: those of this machine.
+        states: status -> number of runs on this machine (queued, running, done, ...); else counted in ``rows``.
+        figures: name -> what ``style.svg_bytes`` made.
+        claims: what the paper claims, judged.
+        links: name -> the file of a figure that is not on the page, relative to it.
+        published: everything in its ``published.csv``; numbers of tables that the paper does not declare are listed.
+        home: the file of the summary beside it.
+    """
+    details, address = Details(), f"{name}.html"
+    views = [table_view(table, details, [each.claim for each in claims]) for table in tables]
+    known = {table.name for table in tables}
+    # Each claim links to the table that decides it.
+    numbers = {(view["table"].name, view["table"].scale): view["number"] for view in views}
+    seen = Counter(each.claim.seen for each in claims if each.claim.seen)
+    template = _environment().get_template("claims.html")
+    of_claims = Markup(template.render(claims=claims, address=address, numbers=numbers, seen=seen) if claims else "")
+    said: dict[str, Any] = {
+        "title": title,
+        "claims": of_claims,
+        "outcome": count_outcomes(claims),
+        "counts": Counter(str(cell.verdict.kind) for table in tables for cell in table.cells),
+    }
     html = _render(
         "paper.html",
-        PAPER_SCRIPTS,
         details.as_json(),
         reload_seconds,
-        paper=paper,
+        **said,
         home=home,
-        claims=claims,
-        outcome=outcome,
-        counts=counts,
-        tables=tables,
-        scales=sorted({table.scale for table in paper.tables}),
-        failures=[row for row in paper.rows if row["status"] != "done"],
+        tables=views,
+        scales=sorted({table.scale for table in tables}),
+        failures=[row for row in rows if row["status"] != "done"],
         figures=[
-            (_caption(name), *_drawing(svg, f"figure-{number}"))
-            for number, (name, svg) in enumerate(paper.figures.items(), start=1)
+            (_caption(figure), *_drawing(svg, f"figure-{number}"))
+            for number, (figure, svg) in enumerate(figures.items(), start=1)
         ],
-        linked=[(_caption(name), address) for name, address in paper.links.items()],
+        linked=[(_caption(figure), file) for figure, file in links.items()],
         carried=[
             f"{n.table}: {n.dataset} / {n.method}, {words(n.metric)}: {published_text(n)}"
-            for n in paper.published
+            for n in published
             if n.table not in known
         ],
     )
     return PaperPage(
-        *(paper.name, paper.title, paper.address, html, claims),
-        outcomes=Counter(str(each.outcome) for each in paper.claims),
-        outcome=outcome,
-        counts=counts,
-        numbers=count_numbers(paper.published, paper.tables),
-        runs=paper.states or Counter(str(row["status"]) for row in paper.rows),
-        seconds=sum(row["seconds"] or 0 for row in paper.rows),
-        answers=[answer for view in tables for answer in _answers(paper, view)],
+        **said,
+        name=name,
+        address=address,
+        html=html,
+        outcomes=Counter(str(each.outcome) for each in claims),
+        numbers=count_numbers(published, tables),
+        runs=states or Counter(str(row["status"]) for row in rows),
+        seconds=sum(row["seconds"] or 0 for row in rows),
+        answers=[answer for view in views for answer in _answers(address, view)],
     )
 
 
-def _claims(paper: PaperInput, tables: Sequence[View]) -> Markup:
-    """The table of the paper's claims; each links to the table that decides it."""
-    numbers = {(view["table"].name, view["table"].scale): view["number"] for view in tables}
-    seen = Counter(each.claim.seen for each in paper.claims if each.claim.seen)
-    made = _environment().get_template("claims.html").render(paper=paper, numbers=numbers, seen=seen)
-    return Markup(made) if paper.claims else Markup("")  # rendered with every text escaped
-
-
-def _answers(paper: PaperInput, view: View) -> list[tuple[str, str, str]]:
+def _answers(address: str, view: View) -> list[tuple[str, str, str]]:
     """One for each line of the table with a measured cell: the table's address, names to search, and the numbers."""
     table, found = view["table"], []
     for label, views in view["lines"]:
         numbers = [f"{words(each['cell'].metric)} {each['cell'].dataset}: {each['mean']}" for each in views if each]
-        place = f"{paper.name}/{table.name}, {table.scale} scale"
-        found.append((f"{paper.address}#table-{view['number']}", f"{label} in {place}", "; ".join(numbers)))
+        place = f"{table.paper}/{table.name}, {table.scale} scale"
+        found.append((f"{address}#table-{view['number']}", f"{label} in {place}", "; ".join(numbers)))
     return found
 
 
@@ -224,19 +216,15 @@ def inline_svg(source: bytes, prefix: str) -> Markup:
     return Markup(f"<svg {box[0] if box else ''}>{body}")
 
 
-def _render(template: str, scripts: Sequence[str], data: Any, reload_seconds: int | None, **shown: Any) -> str:
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            **shown,
-            kinds=list(Kind),
-            data=script_json(data),
-            reload_seconds=reload_seconds,
-            css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-            scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in scripts],
-        )
-    )
+def _render(template: str, data: Any, reload_seconds: int | None, **shown: Any) -> str:
+    return _environment().get_template(template).render(
+        **shown,
+        kinds=list(Kind),
+        data=script_json(data),
+        reload_seconds=reload_seconds,
+        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS[template]],
+    )  # fmt: skip
 
 
 @cache

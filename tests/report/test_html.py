@@ -36,7 +36,7 @@ def page_of(synthetic, method="SimCLR", dataset="Alpha", **fields) -> str:
     cell = synthetic.cell(method, dataset)
     rows = synthetic.rows(cell, 80.0)[:4] + [synthetic.failure(cell.runs[4], message=fields.pop("message", "nan"))]
     tables = join("toy", {"main": synthetic.table()}, {"main": [cell]}, rows)
-    return pages.paper_page(pages.PaperInput("toy", fields.pop("title", "Toy"), tables, rows, **fields)).html
+    return pages.paper_page("toy", fields.pop("title", "Toy"), tables, rows, **fields).html
 
 
 def test_nothing_comes_from_elsewhere(synthetic):
@@ -112,7 +112,7 @@ def test_a_figure_is_whole_and_takes_the_pages_colours():
 
 
 def test_an_empty_report_is_a_page():
-    text = pages.index_page(pages.Summary([], problems=["runs/toy/abc/row.json is not whole JSON"]))
+    text = pages.index_page([], problems=["runs/toy/abc/row.json is not whole JSON"])
     assert "No cell has been judged" in text
     assert "is not whole JSON" in text
 
@@ -129,9 +129,9 @@ def test_ten_thousand_rows_are_a_small_page_soon(synthetic):
     assert len(rows) == 10_000
     started = time.process_time()
     tables = join("toy", {name: synthetic.table() for name in cells}, cells, rows, rows, numbers)
-    page = pages.paper_page(pages.PaperInput("toy", "Toy", tables, rows))
+    page = pages.paper_page("toy", "Toy", tables, rows)
     assert time.process_time() - started < 10
-    assert len(page.html) + len(pages.index_page(pages.Summary([page]))) < 5_000_000
+    assert len(page.html) + len(pages.index_page([page])) < 5_000_000
 
 
 def test_published_numbers_of_other_tables_are_listed(synthetic):
@@ -161,11 +161,9 @@ def test_both_pages_begin_with_the_claims_each_with_its_effect_and_its_table(syn
             seen="c0ffee",
         ),
     ]
-    paper = pages.PaperInput(
-        "toy", "Toy", tables, rows, claims=judge(claims, tables), links={"main-paper": "figures/a.svg"}
-    )
-    page = pages.paper_page(paper)
-    summary = pages.index_page(pages.Summary([page]))
+    links = {"main-paper": "figures/a.svg"}
+    page = pages.paper_page("toy", "Toy", tables, rows, claims=judge(claims, tables), links=links)
+    summary = pages.index_page([page])
     said = text_of(summary, "</header>")
     assert "Of 2 claims 1 hold , 0 fail and 0 are undecided ; 1 were not run." in said
     assert "toy : 1 of 2 claims holds, 0 fail, 0 are undecided, 1 not run" in said
@@ -184,7 +182,7 @@ def test_methods_that_differ_in_a_setting_differ_in_shade(synthetic):
     cells = [synthetic.cell(f"HCL beta={beta:g}", beta=beta) for beta in (0.5, 1.0, 2.0)]
     rows = [row for cell in cells for row in synthetic.rows(cell, 80.0)]
     tables = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
-    page = pages.paper_page(pages.PaperInput("toy", "Toy", tables, rows)).html
+    page = pages.paper_page("toy", "Toy", tables, rows).html
     assert len(set(re.findall(r'class="swatch" style="background:(#\w+)"', page))) == 3
 
 

@@ -42,11 +42,10 @@ def report(synthetic, tmp_path_factory):
     figures = {"all-methods": style.svg_bytes(comparison(joined[1]))}
     gain = Greater("gain", "HCL beats SimCLR.", "", ("main/quick",), METRIC, matters=1.0, method="DCL", over="SimCLR")
     claims = judge([gain], joined)
-    paper = pages.PaperInput("toy", "A paper", joined, rows, figures=figures, claims=claims)
     folder = tmp_path_factory.mktemp("page")
-    made = pages.paper_page(paper)
+    made = pages.paper_page("toy", "A paper", joined, rows, figures=figures, claims=claims)
     (folder / made.address).write_text(made.html)
-    (folder / "index.html").write_text(pages.index_page(pages.Summary([made], {"commit": "c0ffee"}, "today")))
+    (folder / "index.html").write_text(pages.index_page([made], provenance={"commit": "c0ffee"}, generated="today"))
     return folder
 
 
