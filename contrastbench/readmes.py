@@ -9,6 +9,8 @@ was measured at one scale only. All show shipped rows; what was measured on the 
 and memory come from CSV files that scripts of the paper wrote beside its rows:
 
     {{ times("speed.csv", "milliseconds", "loss=hcl; batch=256", "contender=formula", "contender=ours", digits=2) }}
+    {% for line in lines("by_user.csv") %}| {{ line.method }} | {{ line.difference }} |
+    {% endfor %}
 """
 
 from __future__ import annotations
@@ -99,6 +101,7 @@ class _Known:
         made = {name: self._of_table(of, gains.get(name, False)) for name, of in OF_TABLES.items()}
         made |= {name: self._of_file(of) for name, of in OF_FILES.items()}
         return made | {
+            "lines": self.lines,
             "table": self.table_text,
             "claim": self.claim_text,
             "claims": self.claims_text,

@@ -1,10 +1,13 @@
 """The paper sequential_recommendation: tables run, runs repeat bit for bit, and a killed run ends as if it was not."""
 
 import dataclasses
+import hashlib
+import json
 import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from handed_over import Keeps, Needed
@@ -26,6 +29,7 @@ from benchmarks.sequential_recommendation.config import Count, Pretrain, Train
 from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.data import sequence_views as views
 from contrastbench.encoders.sequences import sequence_encoder
+from contrastbench.evaluation import ranking
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.runner.rows import rows_shipped
@@ -302,26 +306,98 @@ def test_a_run_keeps_its_weights_and_each_users_ranks():
     assert set(checkpoint.kept["encoder"]) == set(sequence_encoder(9, 12, width=8, rng=generator(0, "w")).state_dict())
 
 
+OURS = torch.tensor([[0] * 20 + [50] * 10, [0] * 30])  # ranks of 30 users: 20 find their item at once, 10 never
+THEIRS = torch.tensor([[9] * 10 + [50] * 10 + [9] * 10, [0] * 30])  # 20 find it in tenth place, 10 of them others
+
+
+def keep_ranks(folder, key: str, kept: dict[str, Any]) -> None:
+    (folder / key).mkdir()
+    torch.save(kept, folder / key / "artefact.pt")
+    sha256 = hashlib.sha256((folder / key / "artefact.pt").read_bytes()).hexdigest()
+    (folder / key / "row.json").write_text(json.dumps({"artefact_sha256": sha256}))
+
+
+def by_user_prints(monkeypatch, capsys, *words: str) -> str:
+    monkeypatch.setattr("sys.argv", ["by_user", *words])
+    by_user.main()
+    return capsys.readouterr().out
+
+
 def test_two_runs_are_compared_user_by_user(tmp_path, monkeypatch, capsys):
-    """Of 30 users the first run finds 20 at once and 10 never; the other finds all but ten of these, in tenth place."""
-    ours = torch.tensor([[0] * 20 + [50] * 10, [0] * 30])
-    theirs = torch.tensor([[9] * 10 + [50] * 10 + [9] * 10, [0] * 30])
-    text = by_user.compare(ours, theirs, "hr10")
-    assert text.startswith("66.67 and 66.67, difference +0.00 [-31.01, +31.01]; better for 10 users, worse for 10")
-    for name, kept in (("aa", {"ranks": {"zeroed": ours}}), ("ab", {"encoder": {}})):
-        (tmp_path / name).mkdir()
-        torch.save(kept, tmp_path / name / "artefact.pt")
-    asked = {"aa": "", "a": "2 runs in .* have a key that begins with 'a'", "b": "0 runs in", "ab": "keeps no ranks"}
-    for key, message in asked.items():
-        monkeypatch.setattr("sys.argv", ["by_user", key, "aa", "--runs", str(tmp_path)])
-        if message:
-            with pytest.raises(SystemExit, match=message):
-                by_user.main()
-        else:
-            by_user.main()
-            assert "ndcg10 zeroed, percent: 66.67 and 66.67, difference +0.00 [+0.00" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="the runs have 30 and 20 users; they must be of the same data"):
-        by_user.compare(ours, theirs[:, :20], "hr10")
+    for key, kept in (("aa", {"ranks": {"zeroed": OURS}}), ("ab", {"ranks": {"zeroed": THEIRS}})):
+        keep_ranks(tmp_path, key, kept)
+    hits, gains = by_user_prints(monkeypatch, capsys, "aa", "ab", "--runs", str(tmp_path)).splitlines()
+    assert "ours 66.6667, theirs 66.6667, difference 0.0, over_users [-31.01, +31.01], over_seeds ," in hits
+    assert "users_better 10, users_worse 10, sign_test_p 1" in hits
+    assert "metric ndcg10_zeroed" in gains and "users_better 20, users_worse 10, sign_test_p 0.099" in gains
+
+
+def test_each_method_of_a_table_is_compared_with_its_baseline_over_their_seeds(tmp_path, monkeypatch, capsys):
+    runs = {cell.method: cell.runs for cell in PAPER.cells("main", "smoke")}
+    ranks = {"SASRec": OURS, "CL4SRec": THEIRS, "PopRec": THEIRS, "DuoRec": OURS}  # DuoRec's baseline is not there
+    for method, each in ranks.items():
+        for run in runs[method]:
+            moved = each + torch.tensor([[run.seed], [0]])  # under seed 1 a tenth place becomes the eleventh
+            keep_ranks(tmp_path, run.key, {"ranks": {"zeroed": moved}})
+    file = tmp_path / "by_user.csv"
+    by_user_prints(monkeypatch, capsys, "main", "--scale", "smoke", "--runs", str(tmp_path), "--output", str(file))
+    found = pd.read_csv(file, dtype=str).set_index(["method", "metric"])
+    assert {method for method, _ in found.index} == {"CL4SRec", "PopRec"} and set(found["over"]) == {"SASRec"}
+    line = found.loc["CL4SRec", "hr10_zeroed"]
+    assert (line["seeds"], line["theirs"], line["ours"]) == ("0 1", "66.6667", "33.3333")
+    seeds = f"[{-100 / 3 - 12.7062 * 100 / 3:+.2f}, {-100 / 3 + 12.7062 * 100 / 3:+.2f}]"
+    assert line["difference"] == "-33.3333" and line["over_seeds"] == seeds
+    assert found.loc["PopRec", "hr10_zeroed"]["ours"] == "66.6667", "its one run is paired with both seeds"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a", "aa"], "2 runs that keep something have a key that begins with 'a'"),
+        (["aa", "b"], "0 runs that keep something have a key that begins with 'b'"),
+        (["aa", "ab"], "ab/artefact.pt keeps no ranks under the rule 'zeroed'"),
+        (["aa", "c"], "c/artefact.pt is not what its row recorded"),
+        (["aa", "d"], "the runs have 20 and 30 users; they must be of the same data"),
+        (["aa", "ab", "c"], "name two runs or one table, not 3 things"),
+        (["mane"], "unknown table 'mane'; there are: main, "),
+        (["main"], "no method here and its baseline keep ranks under the same seed"),
+    ],
+)
+def test_what_cannot_be_compared_gets_one_line(words, message, tmp_path, monkeypatch):
+    few = {"ranks": {"zeroed": THEIRS[:, :20]}}
+    for key, kept in (("aa", {"ranks": {"zeroed": OURS}}), ("ab", {"encoder": {}}), ("c", few), ("d", few)):
+        keep_ranks(tmp_path, key, kept)
+    (tmp_path / "c" / "row.json").write_text('{"artefact_sha256": "another"}')
+    monkeypatch.setattr("sys.argv", ["by_user", *words, "--runs", str(tmp_path)])
+    with pytest.raises(SystemExit, match=message) as caught:
+        by_user.main()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_differences_by_user_that_are_shipped_are_those_of_the_shipped_rows():
+    results = PAPER.folder.parents[1] / "results"
+    rows = {row["key"]: row["metrics"] for row in rows_shipped(results, PAPER.name)}
+    found = pd.read_csv(results / PAPER.name / "by_user.csv", dtype=str)
+    assert len(found)
+    for line in found.itertuples():
+        runs = {
+            cell.method: {run.seed: run.key for run in cell.runs}
+            for table in PAPER.tables
+            for cell in PAPER.cells(table, line.scale)
+            if cell.dataset == line.dataset and cell.method in (line.method, line.over)
+        }
+        for method, mean in ((line.method, line.ours), (line.over, line.theirs)):
+            keys = runs[method]
+            own = [rows[keys[int(seed)] if len(keys) > 1 else keys[0]] for seed in line.seeds.split()]
+            values = [each[f"test_{line.metric}_percent"] for each in own]
+            assert float(mean) == pytest.approx(sum(values) / len(values), abs=1e-4), (method, line.metric)
+
+
+def test_counting_keeps_each_users_ranks_too():
+    metrics = result(Count("gensim_sequences", 60), checkpoint=(checkpoint := Keeps()))
+    better, equal = checkpoint.kept["ranks"]["zeroed"]
+    gains = ranking.gains_of_ranks(better.long(), equal.long(), 9999)["hr10"]
+    assert metrics["test_hr10_zeroed_percent"] == pytest.approx(100 * gains.mean().item())
 
 
 def test_popularity_counts_training_items_and_transitions_come_before_it():

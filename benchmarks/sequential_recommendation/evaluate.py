@@ -34,4 +34,7 @@ def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log:
         def scores_of(users: np.ndarray) -> Tensor:
             return after.scores(np.array([histories[user][-1] for user in users]))
 
-    return ranking_metrics(scores_of, histories, targets)
+    ranks: dict[str, Tensor] = {}
+    metrics = ranking_metrics(scores_of, histories, targets, ranks=ranks)
+    checkpoint.keep(ranks=ranks)
+    return metrics

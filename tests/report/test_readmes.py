@@ -64,6 +64,7 @@ def rendered(tmp_path, table):
             "2.5 times",
         ),
         ('{{ least("speed.csv", "milliseconds", "contender=ours") }}', "2.0"),
+        ('{% for line in lines("speed.csv") if line.batch == "256" %}{{ line.loss }} {% endfor %}', "hcl bcl "),
     ],
 )
 def test_a_number_in_a_sentence_comes_from_the_rows(rendered, text, written):
