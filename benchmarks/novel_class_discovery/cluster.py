@@ -30,7 +30,7 @@ def cluster(config: Cluster, *, seed: int, device: str, checkpoint: Checkpoint, 
     task = load_task(config, device, log)
     log.selected_by("nothing to select")
     get = Features(config, task, seed, device, checkpoint)
-    train, test = get(task.train, task.labelled, len(task.train)), get(task.test_novel, 0, len(task.test_novel))
+    train, test = get(task.train, task.labelled), get(task.test_novel)
     metrics, clusters = by_k_means(train, test, task, seed, config.starts, name="")
     log(0, **metrics)
     return {
@@ -46,18 +46,16 @@ class Features:
 
     def __init__(self, config: settings.Task, task: Task, seed: int, device: str, checkpoint: Checkpoint) -> None:
         self.source = getattr(config, "source", "stage")
-        if self.source not in ("stage", "untrained", "pixels"):
-            raise ValueError(f"unknown source {self.source!r}; novel_class_discovery has: stage, untrained, pixels")
         if self.source != "pixels":
             self.seen, self.model = Seen(config, task), build_network(config, task, {}, seed, device)
-        if self.source == "stage":
+        if self.source not in ("pixels", "untrained"):
             load_encoder(self.model, checkpoint.needed("features"), task.about, "features")
 
-    def __call__(self, source: InMemory | Pictures, first: int, last: int) -> Tensor:
-        """float32 [last - first, F] on the CPU."""
+    def __call__(self, source: InMemory | Pictures, first: int = 0) -> Tensor:
+        """float32 [N, F] on the CPU, of the images from ``first`` on."""
         if self.source == "pixels":
-            return torch.cat([raw_pixels(pixels).cpu() for pixels in chunks(source, first, last)])
-        return torch.cat(self.seen.all(self.model, source, first, last)).cpu()
+            return torch.cat([raw_pixels(pixels).cpu() for pixels in chunks(source, first)])
+        return self.seen.all(self.model, source, first).cpu()
 
 
 # ------------------------------------------------------------------------------------------ the number of classes
@@ -119,7 +117,7 @@ def gather(config: Estimate, task: Task, seed: int, device: str, checkpoint: Che
     The probe classes are the last known ones, numbered from 0 on.
     """
     get = Features(config, task, seed, device, checkpoint)
-    everything = get(task.train, 0, len(task.train))
+    everything = get(task.train)
     chosen = []
     for place in range(task.known - config.probe, task.known):
         members = (task.labels == place).nonzero().squeeze(1)

@@ -18,8 +18,8 @@ from torch.nn.functional import cross_entropy, mse_loss, normalize
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
-from benchmarks.novel_class_discovery.stages import Steps, Training, build_network, set_rate
-from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, load_task, mixed_batches
+from benchmarks.novel_class_discovery.stages import Steps, Training, build_network
+from benchmarks.novel_class_discovery.task import Task, load_task, mixed_batches
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench import losses
 from contrastbench.randomness import generator
@@ -34,23 +34,14 @@ def discover(config: Discover, *, seed: int, device: str, checkpoint: Checkpoint
     """Trains the last part of stage 2's encoder and both heads; the last epoch counts."""
     task = load_task(config, device, log)
     config = with_estimated_classes(config, task, checkpoint)
-    model = build_network(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
-    start_from(model, checkpoint.needed("supervise"), task)
-    training = discovering(config, task, model, seed, device)
-    start = checkpoint.restore(parts=training.model, optimizer=training.optimizer)
-    for epoch in range(start, config.epochs):
-        set_rate(training.optimizer, config.learning_rate * 0.1 ** ((epoch + 1) // config.drop_every))
-        log(epoch, loss=training.epoch(epoch))
-        checkpoint.save(epoch + 1, parts=training.model, optimizer=training.optimizer)
+    training = discovering(config, task, seed, device)
+    start_from(training.network, checkpoint.needed("supervise"), task)
+    every = config.drop_every
+    training.run(config.epochs, lambda epoch: config.learning_rate * 0.1 ** ((epoch + 1) // every), checkpoint, log)
     log.selected_by("last epoch")
-    seen = Seen(config, task)
-
-    def predict(source: InMemory | Pictures, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
-        features = torch.cat(seen.all(model, source, first, last))
-        with torch.no_grad():
-            return model.heads["known"](features), model.heads["novel"](features), features
-
-    return outcome(predict, task, seed if config.kmeans_on_features else None)
+    known, novel = (training.network.heads[name] for name in ("known", "novel"))
+    k_means_seed = seed if config.kmeans_on_features else None
+    return outcome(training, lambda features: (known(features), novel(features)), k_means_seed)
 
 
 def with_estimated_classes(config: Discover, task: Task, checkpoint: Checkpoint) -> Discover:
@@ -76,22 +67,18 @@ def start_from(model: Network, artefact: dict[str, Any], task: Task) -> None:
     model.heads.load_state_dict({name: heads[name] if same or name.startswith("known") else own[name] for name in own})
 
 
-def discovering(config: Discover, task: Task, model: Network, seed: int, device: str) -> Training:
-    """The training of the parts ``model`` and ``queues``."""
+def discovering(config: Discover, task: Task, seed: int, device: str) -> Training:
+    """The training of the network and the queues."""
+    model = build_network(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
     if config.frozen:
         model.freeze_below()
     optimizer = torch.optim.SGD(model.trainable(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
-    rng = generator(seed, "queue")
-    queues = nn.ModuleDict(
-        {
-            "unlabelled": Queue(config.queue, model.width, rng),
-            "labelled": Queue(config.labelled_queue, model.width, rng),
-        }
-    ).to(device)
-    parts, seen = nn.ModuleDict({"model": model, "queues": queues}), Seen(config, task)
+    rng, seen = generator(seed, "queue"), Seen(config, task)
+    queue = Queue(config.queue, model.width, rng).to(device)
+    labelled_queue = Queue(config.labelled_queue, model.width, rng).to(device)
     epochs = [mixed_batches(task, config.batch, config.unlabelled_batch, seed, epoch) for epoch in range(config.epochs)]
     counts = [batch.unlabelled for epoch in epochs for batch in epoch] or [config.batch // 2]
-    joint = Joint(config, seen, model, queues, max(counts), config.batch - min(counts))
+    joint = Joint(config, seen, model, queue, labelled_queue, max(counts), config.batch - min(counts))
 
     def inputs(epoch: int) -> Iterator[dict[str, Any]]:
         rng = generator(seed, "augmentation", epoch)
@@ -110,15 +97,16 @@ def discovering(config: Discover, task: Task, model: Network, seed: int, device:
                     given["shares"] = torch.rand(partners.shape, generator=rng)
             yield given
 
-    return Training(parts, optimizer, TrainingStep(joint, optimizer, modules=[parts], device=device), inputs)
+    modules = [model, queue, labelled_queue]
+    return Training(model, seen, TrainingStep(joint, optimizer, modules=modules, device=device), inputs)
 
 
 def discovering_step(config: Discover, device: str, seed: int = 0) -> Steps:
     """Steps with all losses that the run ever has: those of its last epoch."""
     task = load_task(config, device, Log())
     config = with_estimated_classes(replace(config, clusters=max(config.clusters, 0)), task, Checkpoint())
-    model = build_network(config, task, {"known": task.known, "novel": config.clusters}, seed, device)
-    return discovering(config, task, model, seed, device).steps(config.epochs - 1)
+    training = discovering(config, task, seed, device)
+    return training.step, training.inputs(config.epochs - 1)
 
 
 class Queue(nn.Module):
@@ -164,12 +152,13 @@ class Joint:
         config: Discover,
         seen: Seen,
         model: Network,
-        queues: nn.ModuleDict,
+        queue: Queue,
+        labelled_queue: Queue,
         unlabelled_rows: int,
         labelled_rows: int,
     ) -> None:
         self.config, self.seen, self.model = config, seen, model
-        self.queue, self.labelled_queue = queues["unlabelled"], queues["labelled"]
+        self.queue, self.labelled_queue = queue, labelled_queue
         self.unlabelled_rows, self.labelled_rows = unlabelled_rows, labelled_rows
         for name, length, most in (
             ("queue", config.queue, unlabelled_rows),
@@ -181,10 +170,7 @@ class Joint:
             raise ValueError(
                 f"neighbours must be in [1, {config.queue}], the length of the queue, got {config.neighbours}"
             )
-        pairs = {"cosine": self.same_by_cosine, "ranks": self.same_by_ranks}
-        if config.pairs not in pairs:
-            raise ValueError(f"unknown pairs {config.pairs!r}; novel_class_discovery has: {', '.join(pairs)}")
-        self.same_class = pairs[config.pairs]
+        self.same_class = {"cosine": self.same_by_cosine, "ranks": self.same_by_ranks}[config.pairs]
 
     def __call__(
         self,

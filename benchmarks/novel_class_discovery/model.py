@@ -109,13 +109,7 @@ ENCODERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module, int]]] = {
 
 
 def network(encoder: str, *, channels: int, heads: Mapping[str, int], rng: torch.Generator) -> Network:
-    """A network with weights from ``rng``; ``heads`` says how many outputs each has.
-
-    Raises:
-        ValueError: no such encoder; the message lists those there are.
-    """
-    if encoder not in ENCODERS:
-        raise ValueError(f"unknown encoder {encoder!r}; novel_class_discovery has: {', '.join(ENCODERS)}")
+    """A network with weights from ``rng``; ``heads`` says how many outputs each has."""
     return seeded_module(lambda: Network(*ENCODERS[encoder](channels), heads), rng)
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.novel_class_discovery.config import SUBSETS, Mean
-from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task
+from benchmarks.novel_class_discovery.stages import Training
+from benchmarks.novel_class_discovery.task import Task
 from contrastbench.evaluation.clustering import (
     agreement,
     best_matching,
@@ -21,11 +22,12 @@ from contrastbench.evaluation.maps import principal_map
 from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log
 
-# Of some images of a source: logits of the known classes [N, C_l], logits of the clusters [N, K], features [N, F].
-Predict = Callable[[InMemory | Pictures, int, int], tuple[Tensor, Tensor, Tensor]]
+Heads = Callable[
+    [Tensor], tuple[Tensor, Tensor]
+]  # features [N, F] -> logits of known classes [N, C_l], clusters [N, K]
 
 
-def outcome(predict: Predict, task: Task, k_means_seed: int | None = None) -> dict[str, float | list[float]]:
+def outcome(training: Training, heads: Heads, k_means_seed: int | None = None) -> dict[str, float | list[float]]:
     """Metrics of the last epoch, in percent; ``train`` is the unlabelled training images, ``test`` the test images.
 
     Task-aware: images of novel classes are judged by the novel head alone, those of known classes by theirs.
@@ -35,9 +37,11 @@ def outcome(predict: Predict, task: Task, k_means_seed: int | None = None) -> di
     Args:
         k_means_seed: k-means on the features is measured too, with starts of this seed.
     """
-    _, train, train_features = predict(task.train, task.labelled, len(task.train))
-    novel_known, novel, features = predict(task.test_novel, 0, len(task.test_novel))
-    known, known_novel, _ = predict(task.test_known, 0, len(task.test_known))
+    seen, task = training.seen, training.seen.task
+    with torch.no_grad():
+        train_features = seen.all(training.network, task.train, task.labelled)
+        features, others = (seen.all(training.network, part) for part in (task.test_novel, task.test_known))
+        (_, train), (novel_known, novel), (known, known_novel) = map(heads, (train_features, features, others))
     clusters, truth = train.argmax(dim=1).cpu(), task.novel_labels_for_evaluation
     metrics = {f"train_novel_{name}": value for name, value in agreement(clusters, truth).items()}
     metrics |= {

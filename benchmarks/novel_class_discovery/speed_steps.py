@@ -9,21 +9,20 @@ method ever has. Images are noise, whose content costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import torch
 
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.discover import discovering
 from benchmarks.novel_class_discovery.protocols import PAPER_CIFAR10
-from benchmarks.novel_class_discovery.stages import build_network
 from benchmarks.novel_class_discovery.tables import BASELINE, METHODS
-from benchmarks.novel_class_discovery.task import CODE_STATISTICS, InMemory, Task
+from benchmarks.novel_class_discovery.task import CODE_STATISTICS, Task, task_in_memory
+from contrastbench.data.images import Images, Split
 from contrastbench.randomness import generator
 from contrastbench.timing import Line, measure, seconds_in_turns
-
-CLASSES = 5  # known, and as many novel ones
 
 
 def lines(
@@ -37,57 +36,31 @@ def lines(
 ) -> Iterator[Line]:
     """Milliseconds of a step for each method, and as a multiple of the baseline's; a turn has ``steps`` steps."""
     shared = {"encoder": encoder, "precision": precision, "batch": batch}
-    base = replace(PAPER_CIFAR10.discover, epochs=4, **shared)  # type: ignore[arg-type]
-    task = noise(images, device)
-    turn = {method: _turn(replace(base, **changes), task, steps, device) for method, changes in METHODS.items()}
+    base = replace(PAPER_CIFAR10.discover, epochs=4, clusters=5, **shared)  # type: ignore[arg-type]
+    task = noise(base, images, device)
+    taking = {method: taken(replace(base, **changes), task, device) for method, changes in METHODS.items()}
+    turn = {method: lambda each=each: list(islice(each, steps)) for method, each in taking.items()}
     seconds = seconds_in_turns(turn, turns, device)
     for method, each in seconds.items():
         times = {"milliseconds": round(1e3 * each / steps, 2), "times_baseline": round(each / seconds[BASELINE], 2)}
         yield {"method": method, **times, **shared}
 
 
-def _turn(config: Discover, task: Task, steps: int, device: str) -> Callable[[], None]:
-    model = build_network(config, task, {"known": task.known, "novel": task.novel}, 0, device)
-    training = discovering(config, task, model, 0, device)
-    training.model.train()
-
-    def endless() -> Iterator[None]:
-        while True:
-            for given in training.inputs(config.epochs - 1):  # its losses are all that the run ever has
-                training.step(**given)
-                yield
-            training.step.mean_loss()
-
-    taking = endless()
-
-    def turn() -> None:
-        for _ in range(steps):
-            next(taking)
-
-    return turn
+def taken(config: Discover, task: Task, device: str) -> Iterator[None]:
+    """Each ``next`` takes a step with all losses that the run ever has: those of its last epoch."""
+    training = discovering(config, task, 0, device)
+    while True:
+        for given in training.inputs(config.epochs - 1):
+            training.step(**given)
+            yield
+        training.step.mean_loss()
 
 
-def noise(images: int, device: str) -> Task:
-    """Noise in place of CIFAR-10: half of the images are of known classes."""
-    rng = generator(0, "data")
-    pixels = torch.randint(256, (images, 3, 32, 32), generator=rng, dtype=torch.uint8).to(device)
-    labels = torch.arange(images // 2) % CLASSES
-    none, (mean, std) = InMemory(pixels[:0]), CODE_STATISTICS["cifar10"]
-    return Task(
-        train=InMemory(pixels),
-        labels=labels,
-        novel_labels_for_evaluation=labels,
-        test_known=none,
-        test_known_labels=labels[:0],
-        test_novel=none,
-        test_novel_labels=labels[:0],
-        known=CLASSES,
-        novel=CLASSES,
-        channels=3,
-        mean=mean,
-        std=std,
-        about={},
-    )
+def noise(config: Discover, images: int, device: str) -> Task:
+    """Noise in place of CIFAR-10, as many images of each class."""
+    pixels = torch.randint(256, (images, 3, 32, 32), generator=generator(0, "data"), dtype=torch.uint8)
+    split = Split(pixels, torch.arange(images) % 10)
+    return task_in_memory(config, Images("cifar10", split, split, 10, "", *CODE_STATISTICS["cifar10"], ""), device)
 
 
 if __name__ == "__main__":

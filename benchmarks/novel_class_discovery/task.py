@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,9 +102,9 @@ def _read(path: Path) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(cut).transpose(2, 0, 1))
 
 
-def chunks(source: InMemory | Pictures, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
-    """The pixels of images ``first`` to ``last``, some at a time."""
-    for index in torch.arange(first, len(source) if last is None else last).split(EVALUATED):
+def chunks(source: InMemory | Pictures, first: int = 0) -> Iterator[Tensor]:
+    """The pixels of the images from ``first`` on, some at a time."""
+    for index in torch.arange(first, len(source)).split(EVALUATED):
         yield source.pixels(**source.inputs(index))
 
 
@@ -167,31 +169,54 @@ def chosen_classes(config: settings.Task, classes: int) -> tuple[list[int], list
 
 def load_task(config: settings.Task, device: str, log: Log) -> Task:
     """Loads the images of the config's classes; those in memory go to the device."""
-    if config.dataset.startswith("imagenet_"):
-        return _imagenet(config, device, log)
-    images = questions() if config.dataset == "TREC" else load_images(config.dataset)
-    log.data(config.dataset, images.sha256)
-    if config.dataset == "TREC":
-        log.data(MINILM, load_pretrained(MINILM).sha256)
-    known, novel = chosen_classes(config, images.classes)
+    if not config.dataset.startswith("imagenet_"):
+        images = questions() if config.dataset == "TREC" else load_images(config.dataset)
+        log.data(config.dataset, images.sha256)
+        if config.dataset == "TREC":
+            log.data(MINILM, load_pretrained(MINILM).sha256)
+        return task_in_memory(config, images, device)
+    if config.train_images:
+        raise ValueError(f"train_images must be 0 (all) for {config.dataset}, got {config.train_images}")
+    folder = imagenet(config.dataset)
+    log.data(config.dataset, folder.sha256)
+    both = chosen_classes(config, len(folder.classes))
+    parts = [folder.of_classes(split, classes) for split in ("train", "val") for classes in both]
+    statistics = IMAGENET_MEAN, IMAGENET_STD
+    return _task(config, both, parts, lambda *files: Pictures(list(itertools.chain(*files)), device), 3, statistics)
+
+
+def task_in_memory(config: settings.Task, images: Images, device: str) -> Task:
+    both = chosen_classes(config, images.classes)
     splits = fixed_part(images.train, config.train_images), images.test
-    parts = [_of_classes(split, classes) for split in splits for classes in (known, novel)]
-    labelled, unlabelled, test_known, test_novel = parts
-    mean, std = _statistics(config, images.mean, images.std)
+    parts = [_of_classes(split, classes) for split in splits for classes in both]
+    channels, statistics = images.train.images.shape[1], _statistics(config, images.mean, images.std)
+    return _task(config, both, parts, lambda *pixels: InMemory(torch.cat(pixels).to(device)), channels, statistics)
+
+
+def _task(
+    config: settings.Task,
+    classes: Sequence[Sequence[int]],
+    parts: Sequence[tuple[Any, Tensor]],
+    source_of: Callable[..., InMemory | Pictures],
+    channels: int,
+    statistics: Sequence[tuple[float, ...]],
+) -> Task:
+    """The task of four parts, each images and their labels: training images and test images, known and novel."""
+    (labelled, labels), (unlabelled, novel_labels), (test_known, known_labels), (test_novel, test_labels) = parts
     return Task(
-        train=InMemory(torch.cat([labelled.images, unlabelled.images]).to(device)),
-        labels=labelled.labels,
-        novel_labels_for_evaluation=unlabelled.labels,
-        test_known=InMemory(test_known.images.to(device)),
-        test_known_labels=test_known.labels,
-        test_novel=InMemory(test_novel.images.to(device)),
-        test_novel_labels=test_novel.labels,
-        known=len(known),
-        novel=len(novel),
-        channels=images.train.images.shape[1],
-        mean=mean,
-        std=std,
-        about=_about(config),
+        train=source_of(labelled, unlabelled),
+        labels=labels,
+        novel_labels_for_evaluation=novel_labels,
+        test_known=source_of(test_known),
+        test_known_labels=known_labels,
+        test_novel=source_of(test_novel),
+        test_novel_labels=test_labels,
+        known=len(classes[0]),
+        novel=len(classes[1]),
+        channels=channels,
+        mean=statistics[0],
+        std=statistics[1],
+        about={name: getattr(config, name) for name in ("encoder", "dataset", "known", "novel")},
     )
 
 
@@ -212,41 +237,12 @@ def questions() -> Images:
     return Images("TREC", train, test, int(labels.max()) + 1, found.sha256, (), (), "sentences")
 
 
-def _imagenet(config: settings.Task, device: str, log: Log) -> Task:
-    if config.train_images:
-        raise ValueError(f"train_images must be 0 (all) for {config.dataset}, got {config.train_images}")
-    folder = imagenet(config.dataset)
-    log.data(config.dataset, folder.sha256)
-    known, novel = chosen_classes(config, len(folder.classes))
-    parts = [folder.of_classes(split, classes) for split in ("train", "val") for classes in (known, novel)]
-    (labelled, labels), (unlabelled, novel_labels), (test_known, known_labels), (test_novel, test_labels) = parts
-    return Task(
-        train=Pictures(labelled + unlabelled, device),
-        labels=labels,
-        novel_labels_for_evaluation=novel_labels,
-        test_known=Pictures(test_known, device),
-        test_known_labels=known_labels,
-        test_novel=Pictures(test_novel, device),
-        test_novel_labels=test_labels,
-        known=len(known),
-        novel=len(novel),
-        channels=3,
-        mean=folder.mean,
-        std=folder.std,
-        about=_about(config),
-    )
-
-
-def _about(config: settings.Task) -> dict[str, str]:
-    return {name: getattr(config, name) for name in ("encoder", "dataset", "known", "novel")}
-
-
-def _of_classes(split: Split, classes: list[int]) -> Split:
-    """The images of these classes, labelled by their place in the list."""
+def _of_classes(split: Split, classes: list[int]) -> tuple[Tensor, Tensor]:
+    """The images of these classes, and their places in the list."""
     place = torch.full((int(split.labels.max()) + 1,), -1)
     place[torch.tensor([number for number in classes if number < len(place)])] = torch.arange(len(classes))
     index = (place[split.labels] >= 0).nonzero().squeeze(1)
-    return Split(split.images[index], place[split.labels[index]])
+    return split.images[index], place[split.labels[index]]
 
 
 def _statistics(
@@ -269,8 +265,6 @@ class ImageNet:
     folder: Path
     classes: tuple[str, ...]
     sha256: str  # of the names of classes and files, and the files' sizes: reading 150 GB at every start is too much
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
 
     def of_classes(self, split: str, numbers: list[int]) -> tuple[list[Path], Tensor]:
         """The files of these classes, and their places in the list."""

@@ -5,6 +5,7 @@ B: images of a batch, unlabelled ones first; U: the most unlabelled ones of any 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +17,8 @@ from torch.nn.functional import normalize, one_hot
 from benchmarks.novel_class_discovery.config import Uno
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
-from benchmarks.novel_class_discovery.stages import Steps, Training, build_network, set_rate
-from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, load_task, mixed_batches
+from benchmarks.novel_class_discovery.stages import Training, build_network, first_steps, set_rate
+from benchmarks.novel_class_discovery.task import Task, load_task, mixed_batches
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -28,42 +29,34 @@ from contrastbench.weights import seeded_module
 def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Trains encoder and heads; evaluates the head with the least training loss in the last epoch. No label chooses."""
     task = load_task(config, device, log)
-    model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
-    load_encoder(model, checkpoint.needed("supervise"), task.about, "supervise")
-    training = classifying(config, task, model, seed, device)
-    heads, tally = training.model["heads"], training.model["tally"]
-    start = checkpoint.restore(parts=training.model, optimizer=training.optimizer)
-    for epoch in range(start, config.epochs):
-        tally.losses.zero_()
-        log(epoch, loss=training.epoch(epoch))
-        checkpoint.save(epoch + 1, parts=training.model, optimizer=training.optimizer)
+    training = classifying(config, task, seed, device)
+    load_encoder(training.network, checkpoint.needed("supervise"), task.about, "supervise")
+    training.run(config.epochs, lambda epoch: rate(config, epoch), checkpoint, log)
     log.selected_by("last epoch; of the heads the one with the least training loss")
-    best, seen = int(tally.losses.argmin()), Seen(config, task)
+    heads = training.step.modules[1].eval()
+    best = int(heads.epoch_losses.argmin())
 
-    def predict(source: InMemory | Pictures, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
-        features = torch.cat(seen.all(model, source, first, last))
-        heads.eval()
-        with torch.no_grad():
-            known, novel, _ = heads(features)
-        return known, novel[best], features
+    def logits(features: Tensor) -> tuple[Tensor, Tensor]:
+        known, novel, _ = heads(features)
+        return known, novel[best]
 
-    return outcome(predict, task, seed if config.kmeans_on_features else None)
+    return outcome(training, logits, seed if config.kmeans_on_features else None)
 
 
-def classifying(config: Uno, task: Task, model: Network, seed: int, device: str) -> Training:
-    """The training of the parts ``below``, ``last``, ``heads`` and ``tally``."""
-    heads = seeded_module(lambda: Heads(config, model.width, task), generator(seed, "heads")).to(device)
-    tally = Tally(config.heads).to(device)
-    parts = nn.ModuleDict({"below": model.below, "last": model.last, "heads": heads, "tally": tally})
-    optimizer = torch.optim.SGD(
-        parts.parameters(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
-    )
-    seen = Seen(config, task)
+def classifying(config: Uno, task: Task, seed: int, device: str) -> Training:
+    """The training of the encoder and of UNO's own heads."""
+    model, seen = build_network(config, task, {}, seed, device), Seen(config, task)
+    heads = seeded_module(lambda: Heads(config, model.width, task), generator(seed, "heads"))
+    heads.register_buffer("epoch_losses", torch.zeros(config.heads))  # each head's, summed over the epoch
+    heads.to(device)
+    parameters = [*model.parameters(), *heads.parameters()]
+    optimizer = torch.optim.SGD(parameters, config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
     epochs = [mixed_batches(task, config.batch, 0, seed, epoch) for epoch in range(config.epochs)]
     widest = max((batch.unlabelled for epoch in epochs for batch in epoch), default=1)
-    joint = Joint(config, seen, model, heads, tally, widest)
+    joint = Joint(config, seen, model, heads, widest)
 
     def inputs(epoch: int) -> Iterator[dict[str, Any]]:
+        heads.epoch_losses.zero_()
         rng = generator(seed, "augmentation", epoch)
         for number, batch in enumerate(epochs[epoch]):
             set_rate(optimizer, rate(config, epoch + number / len(epochs[epoch])))
@@ -71,13 +64,11 @@ def classifying(config: Uno, task: Task, model: Network, seed: int, device: str)
             unlabelled = torch.tensor(batch.unlabelled)
             yield {"labels": labels, "unlabelled": unlabelled, **seen.inputs(batch.index, 2, rng)}
 
-    return Training(parts, optimizer, TrainingStep(joint, optimizer, modules=[parts], device=device), inputs)
+    step = TrainingStep(joint, optimizer, modules=[model, heads], device=device)
+    return Training(model, seen, step, inputs)
 
 
-def classifying_step(config: Uno, device: str, seed: int = 0) -> Steps:
-    task = load_task(config, device, Log())
-    model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
-    return classifying(config, task, model, seed, device).steps()
+classifying_step = functools.partial(first_steps, classifying)
 
 
 def rate(config: Uno, epoch: float) -> float:
@@ -120,20 +111,11 @@ class Heads(nn.Module):
         return known, [head(features) for head in self.novel], [head(features) for head in self.over]
 
 
-class Tally(nn.Module):
-    """Each head's loss, summed over the epoch."""
-
-    def __init__(self, heads: int) -> None:
-        super().__init__()
-        self.register_buffer("losses", torch.zeros(heads))
-
-
 class Joint:
     """The loss of one step: each view predicts the other's target, in every head."""
 
-    def __init__(self, config: Uno, seen: Seen, model: Network, heads: Heads, tally: Tally, widest: int) -> None:
-        self.config, self.seen, self.model, self.heads = config, seen, model, heads
-        self.tally, self.widest = tally, widest
+    def __init__(self, config: Uno, seen: Seen, model: Network, heads: Heads, widest: int) -> None:
+        self.config, self.seen, self.model, self.heads, self.widest = config, seen, model, heads, widest
 
     def __call__(self, *, labels: Tensor, unlabelled: Tensor, **given: Tensor) -> Tensor:
         z_a, z_b = (self.seen.features(self.model, self.seen.view(given, number)) for number in range(2))
@@ -145,7 +127,7 @@ class Joint:
             logits_a, logits_b = torch.cat([known_a, head_a], 1), torch.cat([known_b, head_b], 1)
             losses.append((self.cross_entropy(logits_a, to_b) + self.cross_entropy(logits_b, to_a)) / 2)
         with torch.no_grad():
-            self.tally.losses.add_(torch.stack(losses[: len(novel_a)]).detach())
+            self.heads.epoch_losses.add_(torch.stack(losses[: len(novel_a)]).detach())
         kinds = [torch.stack(part).mean() for part in (losses[: len(novel_a)], losses[len(novel_a) :]) if part]
         return torch.stack(kinds).mean()
 

@@ -105,12 +105,8 @@ class Seen:
     """How a run's network sees the images of a task."""
 
     def __init__(self, config: settings.Task, task: Task) -> None:
-        if config.views not in VIEWS:
-            raise ValueError(f"unknown views {config.views!r}; novel_class_discovery has: {', '.join(VIEWS)}")
-        if config.precision not in ("float32", "bf16"):
-            raise ValueError(f"unknown precision {config.precision!r}; novel_class_discovery has: float32, bf16")
-        self.task, self.low = task, config.precision == "bf16"
-        self.views = VIEWS[config.views]
+        self.task, self.views = task, VIEWS[config.views]
+        self.low = {"float32": False, "bf16": True}[config.precision]
 
     def inputs(self, index: Tensor, views: int, rng: torch.Generator) -> dict[str, Tensor]:
         """A step's inputs: which images, and the draws of so many views of each."""
@@ -131,13 +127,13 @@ class Seen:
             return model.features(images).float()
 
     @torch.no_grad()
-    def all(self, model: Network, source: InMemory | Pictures, first: int = 0, last: int | None = None) -> list[Tensor]:
-        """Features of images as they are, with the network in evaluation mode; ImageNet's are cut to the middle."""
+    def all(self, model: Network, source: InMemory | Pictures, first: int = 0) -> Tensor:
+        """[N, width] of the images from ``first`` on as they are, with the network in evaluation mode."""
         model.eval()
-        return [self.features(model, self.plain(pixels)) for pixels in chunks(source, first, last)]
+        return torch.cat([self.features(model, self.plain(pixels)) for pixels in chunks(source, first)])
 
     def plain(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels without a draw."""
+        """Normalised pixels without a draw; ImageNet's are cut to the middle."""
         if isinstance(self.views, Crops):
             margin = (pixels.shape[-1] - self.views.size) // 2
             pixels = pixels[..., margin : margin + self.views.size, margin : margin + self.views.size]

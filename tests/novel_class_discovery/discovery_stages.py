@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from torch import Tensor
-
 from benchmarks.novel_class_discovery.model import Network, network
 from benchmarks.novel_class_discovery.protocols import SMOKE
 from benchmarks.novel_class_discovery.tables import PAPER
@@ -43,13 +41,6 @@ class Handed(Checkpoint):
 def result(stage: str, config: Any, checkpoint: Checkpoint | None = None, *, log: Log | None = None, **options: Any):
     given = {"seed": 0, "device": "cpu", "checkpoint": checkpoint or Handed(), "log": log or Log(), **options}
     return PAPER.load(PAPER.stage(stage).function)(config, **given)
-
-
-def moved(artefact: Any, device: str) -> Any:
-    """An artefact with all its tensors on the device."""
-    if isinstance(artefact, Tensor):
-        return artefact.to(device)
-    return {name: moved(part, device) for name, part in artefact.items()} if isinstance(artefact, dict) else artefact
 
 
 def network_of(task: Task, clusters: int = 2) -> Network:

@@ -1,52 +1,21 @@
-"""Novel class discovery's stage 3: its step suits a GPU, and its loss is the printed one."""
+"""Novel class discovery's stage 3: its loss is the printed one."""
 
 import dataclasses
 import itertools
-import warnings
 from typing import Any
 
 import pytest
 import torch
-from discovery_stages import THREE_EPOCHS, Handed, moved, network_of, result
 from torch.nn.functional import cross_entropy, mse_loss, normalize
 
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.discover import discovering, ramp_up
 from benchmarks.novel_class_discovery.protocols import SMOKE
-from benchmarks.novel_class_discovery.tables import as_paper
 from benchmarks.novel_class_discovery.task import load_task, mixed_batches
-from benchmarks.novel_class_discovery.views import Seen
 from contrastbench import losses
 from contrastbench.runner import Log
-from contrastbench.training import TrainingStep
 
 pytestmark = pytest.mark.usefixtures("few_digits")
-
-
-class ReachedError(Exception):
-    """The epoch's steps are taken."""
-
-
-@pytest.mark.parametrize("stage", [*THREE_EPOCHS, "discover as_paper", "discover ranks"])
-def test_a_whole_epoch_of_steps_goes_through_on_the_meta_device(
-    stage: str, artefacts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a GPU would refuse inside a captured step (an input left on the CPU, a question to it) fails there too."""
-
-    def reached(*_: Any) -> None:
-        raise ReachedError
-
-    config = THREE_EPOCHS[stage.split()[0]]
-    if stage == "discover as_paper":
-        config = dataclasses.replace(config, **as_paper(SMOKE) | {"queue": 200})
-    if stage == "discover ranks":
-        config = dataclasses.replace(config, pairs="ranks")
-    if isinstance(config, Discover):
-        config = dataclasses.replace(config, ncl_from_epoch=0, hard_from_epoch=0)
-    monkeypatch.setattr(TrainingStep, "mean_loss", reached)
-    with warnings.catch_warnings(), pytest.raises(ReachedError):
-        warnings.simplefilter("error")
-        result(stage.split()[0], config, Handed(moved(artefacts, "meta")), device="meta")
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -56,15 +25,13 @@ def test_the_joint_loss_is_the_printed_one_over_three_steps(hard: bool, pairs: s
     config = dataclasses.replace(
         SMOKE.discover,
         **{"epochs": 1, "ncl_from_epoch": 0, "hard_from_epoch": 0 if hard else -1, "pairs": pairs, "threshold": 0.99},
-        **{"ncl": 0.7, "queue": 60, "labelled_queue": 70, "safe": 8},
+        **{"ncl": 0.7, "clusters": 2, "queue": 60, "labelled_queue": 70, "safe": 8},
     )
     task = load_task(config, "cpu", Log())
-    training = discovering(config, task, network_of(task), 0, "cpu")
-    parts, joint, seen = training.model, training.step.loss_of, Seen(config, task)
-    model, queues = parts["model"], parts["queues"]
-    queue, other = list(queues["unlabelled"].features.clone()), list(queues["labelled"].features.clone())
-    other_labels, written = list(queues["labelled"].labels.clone()), [0, 0]
-    parts.train()
+    training = discovering(config, task, 0, "cpu")
+    joint, model, seen = training.step.loss_of, training.network, training.seen
+    queue, other = list(joint.queue.features.clone()), list(joint.labelled_queue.features.clone())
+    other_labels, written = list(joint.labelled_queue.labels.clone()), [0, 0]
     for batch, given in itertools.islice(
         zip(mixed_batches(task, config.batch, 0, 0, 0), training.inputs(0), strict=True), 3
     ):
@@ -95,9 +62,9 @@ def test_the_joint_loss_is_the_printed_one_over_three_steps(hard: bool, pairs: s
             else:
                 other[written[1] % 70], other_labels[written[1] % 70] = row, label
             written[label is not None] += 1
-        torch.testing.assert_close(queues["unlabelled"].features, torch.stack(queue))
-        torch.testing.assert_close(queues["labelled"].features, torch.stack(other))
-        assert queues["labelled"].labels.tolist() == torch.stack(other_labels).tolist()
+        torch.testing.assert_close(joint.queue.features, torch.stack(queue))
+        torch.testing.assert_close(joint.labelled_queue.features, torch.stack(other))
+        assert joint.labelled_queue.labels.tolist() == torch.stack(other_labels).tolist()
     assert min(written) > 70, "both queues went round"
 
 
