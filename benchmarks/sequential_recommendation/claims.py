@@ -10,7 +10,7 @@ CLAIMS = named_after("3ccc134", [
     Greater("sasrec_over_poprec", "SASRec beats recommending what is popular.", "S3-Rec, full ranking", MAIN, HR,
             printed=2.48, method="SASRec", over="PopRec"),
     Greater("s3rec", "S3-Rec's pre-training with attributes improves SASRec.", "S3-Rec, full ranking",
-            ("main/paper", "pretraining/lite", "pretraining/quick"), HR, printed=0.55, method="S3-Rec",
+            ("main/paper", "pretraining/lite"), HR, printed=0.55, method="S3-Rec",
             over="SASRec"),
     Greater("cl4srec", "CL4SRec improves SASRec.", "CL4SRec", MAIN, HR, matters=0.3, method="CL4SRec", over="SASRec"),
     Greater("coserec", "CoSeRec improves SASRec.", "CoSeRec, main table", MAIN, HR, matters=0.3, method="CoSeRec",

