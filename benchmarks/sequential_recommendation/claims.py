@@ -10,8 +10,7 @@ CLAIMS = named_after("3ccc134", [
     Greater("sasrec_over_poprec", "SASRec beats recommending what is popular.", "S3-Rec, full ranking", MAIN, HR,
             printed=2.48, method="SASRec", over="PopRec"),
     Greater("s3rec", "S3-Rec's pre-training with attributes improves SASRec.", "S3-Rec, full ranking",
-            ("main/paper", "pretraining/lite"), HR, printed=0.55, method="S3-Rec",
-            over="SASRec"),
+            ("main/paper", "pretraining/lite"), HR, printed=0.55, method="S3-Rec", over="SASRec"),
     Greater("cl4srec", "CL4SRec improves SASRec.", "CL4SRec", MAIN, HR, matters=0.3, method="CL4SRec", over="SASRec"),
     Greater("coserec", "CoSeRec improves SASRec.", "CoSeRec, main table", MAIN, HR, matters=0.3, method="CoSeRec",
             over="SASRec"),
@@ -44,4 +43,14 @@ CLAIMS = named_after("3ccc134", [
 ]) + named_after("1f69733", [
     Greater("patience", "SASRec waits too short: a patience of 30 epochs in place of 10 improves it.", "this suite",
             ("main/paper",), HR, matters=0.5, method="SASRec, patience 30", over="SASRec", ours=True),
-])
+    Greater("s3rec_released", "SASRec that goes on from S3-Rec's released weights is better than SASRec.",
+            "S3-Rec, full ranking", ("pretraining/paper",), HR, printed=0.55,
+            method="S3-Rec, the authors' pre-training", over="SASRec"),
+]) + [
+    Greater("cl4srec_ce", "CL4SRec improves SASRec where both are trained over all items.", "CL4SRec",
+            ("main/paper", "loss/quick"), HR, matters=0.3, method="CL4SRec, CE", over="SASRec, CE"),
+    Greater("coserec_as_long", "CoSeRec improves SASRec that may train as long.", "CoSeRec, main table",
+            ("main/paper",), HR, matters=0.3, method="CoSeRec", over="SASRec, patience 40"),
+    Greater("iclrec_as_long", "ICLRec improves SASRec that may train as long.", "ICLRec", ("main/paper",), HR,
+            matters=0.3, method="ICLRec", over="SASRec, patience 40"),
+]
