@@ -90,8 +90,11 @@ CHANGES = [
     {"views": "cl4srec", "contrast": "hcl", "beta": 1.0},
     {"loss": "ce", "views": "duorec"},
     {"loss": "ce", "views": "duorec", "partner": "dropout"},
+    {"loss": "ce", "views": "duorec", "partner": "us"},
     {"views": "coserec", "warm_up": 0},
+    {"views": "coserec", "similar_by": "random"},
     {"views": "iclrec", "clusters": 5, "k_means": "continued"},
+    {"views": "iclrec", "clusters": 5, "false_negatives": "left_out"},
     {"loss": "ce", "sequences": "prefixes", "users": 12, "selection": "mrr10_unmasked", "epochs": 1},
 ]
 
@@ -184,6 +187,21 @@ def test_the_binary_loss_and_cross_entropy_equal_their_formulas():
     for loss, expected in (("bce", binary), ("ce", entropy)):
         found = sasrec.loss_of(dataclasses.replace(config, loss=loss), encoder)(**inputs)
         assert found.item() == pytest.approx(expected / 4)
+
+
+def test_rows_of_one_label_are_no_negatives_of_each_other():
+    rng = torch.Generator().manual_seed(0)
+    z_a, z_b = (torch.randn(5, 3, dtype=torch.float64, generator=rng) for _ in range(2))
+    labels, z, total = [7, 7, 2, 3, 7], torch.cat([z_a, z_b]), 0.0
+    for row in range(10):
+        scores = [float(z[row] @ other) for other in z]
+        others = [n for n in range(10) if labels[n % 5] != labels[row % 5]]
+        partner = scores[(row + 5) % 10]
+        total -= partner - math.log(math.exp(partner) + sum(math.exp(scores[n]) for n in others))
+    config = dataclasses.replace(TINY, views="iclrec")
+    assert float(sasrec.contrastive(config, z_a, z_b, torch.tensor(labels))) == pytest.approx(total / 10)
+    alone = sasrec.contrastive(config, z_a, z_b, torch.arange(5))
+    assert torch.equal(alone, sasrec.contrastive(config, z_a, z_b))
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
@@ -287,6 +305,23 @@ def test_duorecs_partner_has_the_same_target_and_is_another_sequence_where_there
             assert len(possible) == 1 or possible.count(items(row)) > 1  # two documents that are the same
         alone += len(possible) == 1
     assert 0 < alone < len(task.rows) / 2
+
+
+@pytest.mark.parametrize(("partner", "views"), [("un", "a"), ("su", "b"), ("us", "ab")])
+def test_duorecs_un_su_and_us_compare_the_pass_that_predicts(partner, views):
+    task = batches.load_task(dataclasses.replace(TINY, loss="ce", views="duorec", partner=partner))
+    encoder = sequence_encoder(task.items, TINY.longest, width=8, rng=generator(0, "weights")).eval()
+    inputs = task.inputs(torch.arange(24), generator(0, "augmentation"))
+    assert all(torch.equal(inputs[f"a{n}"], inputs[f"main{n}"]) for n in range(TINY.pieces))
+    z, *compared = (
+        torch.cat([encoder.last(inputs[f"{name}{n}"]) for n in range(TINY.pieces)]) for name in ("main", *views)
+    )
+    expected = sasrec.loss_of(dataclasses.replace(task.config, views="none", partner="target"), encoder)(**inputs)
+    for view in compared:
+        expected = expected + 0.1 * sasrec.contrastive(task.config, z, view)
+    assert sasrec.loss_of(task.config, encoder)(**inputs).item() == pytest.approx(expected.item(), rel=1e-5)
+    partners = torch.cat([inputs[f"b{n}"][:, -1] for n in range(TINY.pieces)])
+    assert (partners != torch.cat([inputs[f"main{n}"][:, -1] for n in range(TINY.pieces)])).any() == (partner != "un")
 
 
 def test_a_user_of_three_items_has_no_partner_and_stops_no_method(tmp_path, monkeypatch):
@@ -443,12 +478,13 @@ def test_training_and_validation_count_the_item_before_that_of_the_test(tmp_path
     assert training < 50 < before_test
 
 
-def test_similar_items_by_counts_equal_their_formula():
+@pytest.mark.parametrize("inverse_frequency", [True, False])
+def test_similar_items_by_counts_equal_their_formula(inverse_frequency):
     sequences = [np.array([1, 2, 3]), np.array([2, 3]), np.array([3, 1, 1, 4]), np.array([6])]
-    best, score = coserec.by_counts(sequences, items=6)
+    best, score = coserec.by_counts(sequences, items=6, inverse_frequency=inverse_frequency)
     users = {item: [set(each.tolist()) for each in sequences if item in each] for item in range(1, 7)}
     scores = {
-        (i, j): sum(1 / math.log(1 + len(user)) for user in users[i] if j in user)
+        (i, j): sum(1 / math.log(1 + len(user)) if inverse_frequency else 1 for user in users[i] if j in user)
         / math.sqrt(len(users[i]) * len(users[j]))
         for i in users
         for j in users
@@ -487,6 +523,14 @@ def test_substitute_replaces_a_share_and_insert_puts_similar_items_before_theirs
         assert all(longer[place + 1] == item - 100 for place, item in enumerate(longer) if item >= 100)
 
 
+def test_a_random_similar_item_is_any_of_the_training_and_another_each_time():
+    similar = coserec.SimilarItems([np.array([1, 3]), np.array([2, 3])], items=9, similar_by="random")
+    config = dataclasses.replace(TINY, views="coserec", warm_up=9)
+    found = coserec.partners(torch.full((1, 60), 8), similar.at(config, None, 0), generator(0, "augmentation"))
+    again = coserec.partners(torch.full((1, 60), 3), similar.at(config, None, 0), generator(1, "augmentation"))
+    assert set(found.flatten().tolist()) == set(again.flatten().tolist()) == {1, 2, 3}
+
+
 def test_a_short_sequence_takes_only_the_operations_for_short_ones():
     similar = torch.full((12,), 50)
     config = dataclasses.replace(
@@ -503,7 +547,9 @@ def test_a_short_sequence_takes_only_the_operations_for_short_ones():
 def test_an_intent_is_the_nearest_centre_brought_to_length_1():
     centres = torch.tensor([[10.0, 0.0], [0.0, 2.0], [-1.0, -1.0]])
     states = torch.tensor([[[3.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [18.0, 2.0]], [[-9.0, 0.0], [0.0, -9.0]]])
-    assert iclrec.intents(states, centres).tolist() == [[0, 1], [1, 0], pytest.approx([-math.sqrt(0.5)] * 2)]
+    own, intents = iclrec.intents(states, centres)
+    assert own.tolist() == [1, 0, 2]
+    assert intents.tolist() == [[0, 1], [1, 0], pytest.approx([-math.sqrt(0.5)] * 2)]
 
 
 def test_centres_are_those_of_the_mean_outputs():
@@ -532,19 +578,31 @@ def test_centres_go_on_from_the_last_ones():
     assert not torch.allclose(epochs["anew"][1], epochs["continued"][1])
 
 
-def test_iclrecs_loss_is_the_sum_of_its_three_parts():
-    task = batches.load_task(dataclasses.replace(TINY, views="iclrec", clusters=4, crop=0.2, mask=0.7, reorder=0.2))
+@pytest.mark.parametrize("false_negatives", ["kept", "left_out"])
+def test_iclrecs_loss_is_the_sum_of_its_three_parts(false_negatives):
+    config = dataclasses.replace(TINY, views="iclrec", clusters=4, crop=0.2, mask=0.7, reorder=0.2)
+    task = batches.load_task(dataclasses.replace(config, false_negatives=false_negatives))
     encoder = sequence_encoder(task.items, TINY.longest, width=8, rng=generator(0, "weights")).eval()
     inputs = next(task.epoch(0, 0, encoder))
     config = dataclasses.replace(task.config, weight=0.3, intent_weight=0.2)
     z_a, z_b = (torch.cat([encoder(inputs[f"{view}{n}"]) for n in range(config.pieces)]) for view in "ab")
     main = torch.cat([encoder(inputs[f"main{n}"]) for n in range(config.pieces)])
     assert z_a.shape[1] == main.shape[1] == config.longest
-    intents = iclrec.intents(main, inputs["centres"])
+    labels, (own, intents) = None, iclrec.intents(main, inputs["centres"])
+    if false_negatives == "left_out":
+        labels = torch.cat([inputs[f"label{n}"][:, 0] for n in range(config.pieces)])
+        users = {tuple(row.tolist()): user for user, row in enumerate(task.rows)}
+        rows = [
+            row for n in range(config.pieces) for row in torch.nn.functional.pad(inputs[f"main{n}"], (12, 0))[:, -12:]
+        ]
+        validation = task.split.questions("validation")[1]
+        assert labels.tolist() == [validation[users[tuple(row.tolist())]] for row in rows]
+    else:
+        own = None
     alone = sasrec.loss_of(dataclasses.replace(config, views="none"), encoder)(**inputs)
-    expected = alone + 0.3 * sasrec.contrastive(config, z_a.flatten(1), z_b.flatten(1))
+    expected = alone + 0.3 * sasrec.contrastive(config, z_a.flatten(1), z_b.flatten(1), labels)
     for z in (z_a, z_b):
-        expected = expected + 0.2 * sasrec.contrastive(config, z.mean(dim=1), intents) / 2
+        expected = expected + 0.2 * sasrec.contrastive(config, z.mean(dim=1), intents, own) / 2
     assert sasrec.loss_of(config, encoder)(**inputs).item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -77,6 +77,8 @@ class Task:
         columns = {"main": self.rows[index], "target": self.targets[index]}
         if self.config.loss == "bce":
             columns["negative"] = self.avoided.draw(self.users[index], columns["target"].shape[1], rng)
+        if self.config.false_negatives == "left_out":
+            columns["label"] = self.validation_items[self.users[index], None]
         if self.config.views != "none":
             columns |= dict(zip(VIEWS, self.views(index, rng, similar), strict=True))
         return in_pieces(columns, self.config.pieces, whole=WHOLE.get(self.config.views, ()))
@@ -88,7 +90,7 @@ class Task:
             return coserec.two_views(self.whole[index, -max(longest, 1) :], config, similar, rng)
         if config.views == "duorec":
             rows = self.rows[index]
-            return rows, self.rows_of_same_target(index, rng) if config.partner == "target" else rows
+            return rows, rows if config.partner in ("dropout", "un") else self.rows_of_same_target(index, rng)
         shares = {"crop_share": config.crop, "mask_share": config.mask, "reorder_share": config.reorder}
         return two_views(self.rows[index], **shares, number=self.items + 1, rng=rng)
 
@@ -120,7 +122,13 @@ class Task:
 
     @functools.cached_property
     def similar(self) -> coserec.SimilarItems:
-        return coserec.SimilarItems([sequence[:-1] for sequence in self.split.training], self.items)
+        sequences = [sequence[:-1] for sequence in self.split.training]
+        return coserec.SimilarItems(sequences, self.items, self.config.similar_by)
+
+    @functools.cached_property
+    def validation_items(self) -> Tensor:
+        """int64 [U]: ICLRec's code takes a sequence's next item, that of validation, for what the sequence is about."""
+        return torch.from_numpy(self.split.questions("validation")[1])
 
     @functools.cached_property
     def avoided(self) -> Avoided:

@@ -11,6 +11,7 @@ SELECTED = ("ndcg20_zeroed", "mrr10_unmasked")  # validation scores
 COMPARED = {"views": ("cl4srec", "coserec", "duorec", "iclrec")}
 CUT = {"views": ("cl4srec", "coserec", "iclrec")}
 COSEREC, ICLREC = {"views": ("coserec",)}, {"views": ("iclrec",)}
+WITH_PREDICTION = {"un": "a", "su": "b", "us": "ab"}  # DuoRec: views that the pass that predicts is compared with
 OPERATIONS = ("SI", "SIM", "SIR", "SIC", "SIMR", "SIMC", "SIRC", "SIMRC")  # see ``short_operations``
 
 
@@ -61,13 +62,18 @@ class Train(Network):
     # Sequences of at most so many items take these operations alone: S(ubstitute), I(nsert), M(ask), C(rop), R(eorder).
     short: int = added(4, "[0, inf)", **COSEREC)
     short_operations: str = added("SIM", OPERATIONS, **COSEREC)
+    # Which item is most similar to another: by counts with or without inverse user frequency, or a random one.
+    similar_by: str = added("itemcf_iuf", ("itemcf_iuf", "itemcf", "random"), **COSEREC)
     warm_up: int = added(160, "[0, inf)", **COSEREC)  # epochs until learned embeddings have a say in what is similar
     clusters: int = added(256, "[2, inf)", **ICLREC)  # intents
     # Each epoch from random points, or from the last epoch's centres, as the authors' code does.
     k_means: str = added("anew", ("anew", "continued"), **ICLREC)
     intent_weight: float = added(0.1, "[0, inf)", **ICLREC)  # of the loss between views and intents
-    # What a sequence and its copy under other dropout are compared with: a sequence of the same target, or each other.
-    partner: str = added("target", ("target", "dropout"), views=("duorec",))
+    # Whether sequences of one intent, and of one item of validation, are negatives of each other; its ``--de_noise``.
+    false_negatives: str = added("kept", ("kept", "left_out"), **ICLREC)
+    # Two passes that are compared: a copy of the sequence under other dropout and a sequence of the same target, or two
+    # such copies; or the pass that predicts and a copy ("un"), a sequence of the same target ("su"), either ("us").
+    partner: str = added("target", ("target", "dropout", *WITH_PREDICTION), views=("duorec",))
     start: str = added("random", ("random", "pretrain"))  # first weights: drawn, or of the run needed by this name
 
 

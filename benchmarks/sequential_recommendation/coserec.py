@@ -21,14 +21,18 @@ from contrastbench.data import sequence_views as views
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder
 
 BLOCK = 1024  # items whose scores with all others are held at a time
+RANDOM = -1  # in place of an item's most similar one: one that is drawn anew each time
 LETTERS = "SIMCR"  # substitute, insert, mask, crop, reorder
 
 
 class SimilarItems:
-    """The item most similar to each: by counts (ItemCF-IUF), after the warm-up also by the learned embeddings."""
+    """The item most similar to each: by counts or a random one, after the warm-up also by the learned embeddings."""
 
-    def __init__(self, sequences: Sequence[np.ndarray], items: int) -> None:
-        self.best, self.score = by_counts(sequences, items)
+    def __init__(self, sequences: Sequence[np.ndarray], items: int, similar_by: str = "itemcf_iuf") -> None:
+        self.best, self.score = by_counts(sequences, items, inverse_frequency=similar_by == "itemcf_iuf")
+        if similar_by == "random":
+            self.best[np.unique(np.concatenate(sequences))] = RANDOM
+            self.score = torch.zeros_like(self.score)
 
     def at(self, config: Train, encoder: SequenceEncoder, epoch: int) -> Tensor:
         """int64 [I + 2] for an epoch: whichever of the two has the higher score; 0 where an item has none."""
@@ -38,18 +42,19 @@ class SimilarItems:
         return torch.where(self.score >= score, self.best, best)
 
 
-def by_counts(sequences: Sequence[np.ndarray], items: int) -> tuple[Tensor, Tensor]:
+def by_counts(sequences: Sequence[np.ndarray], items: int, *, inverse_frequency: bool = True) -> tuple[Tensor, Tensor]:
     """ItemCF with inverse user frequency: the best partner of each item [I + 2], and its score scaled to [0, 1].
 
         s(i, j) = sum over users with both of 1 / log(1 + items of the user) / sqrt(users of i * users of j)
 
-    Items without a partner have 0 and the score 0. Of equal scores the lowest number.
+    Without it a user counts 1. Items without a partner have 0 and the score 0. Of equal scores the lowest number.
     """
     taken = [np.unique(sequence) for sequence in sequences]
     users = np.repeat(np.arange(len(taken)), [len(each) for each in taken])
     shape = (len(taken), items + 2)
     has = sparse.csr_array((np.ones(len(users)), (users, np.concatenate(taken))), shape=shape)
     weight = np.array([1 / np.log(1 + len(each)) if len(each) else 0.0 for each in taken])
+    weight = weight if inverse_frequency else np.ones(len(taken))
     together = (has.T @ sparse.diags_array(weight) @ has).tocsr()
     norm = 1 / np.sqrt(np.maximum(has.sum(axis=0), 1))
     scores = (sparse.diags_array(norm) @ together @ sparse.diags_array(norm)).tolil()
@@ -94,13 +99,13 @@ def insert(rows: Tensor, share: float, similar: Tensor, rng: torch.Generator) ->
 
 
 def partners(rows: Tensor, similar: Tensor, rng: torch.Generator) -> Tensor:
-    """Each item's similar one; for an item without one a random one of those that have one."""
+    """Each item's similar one; for an item without one, or with ``RANDOM``, any of those that have one."""
     known = torch.nonzero(similar).flatten()
     if not len(known):
         return rows
     drawn = known[torch.randint(len(known), rows.shape, generator=rng)]
     found = similar[rows]
-    return torch.where(found == PADDING, drawn, found)
+    return torch.where(found <= PADDING, drawn, found)
 
 
 def two_views(rows: Tensor, config: Train, similar: Tensor, rng: torch.Generator) -> list[Tensor]:

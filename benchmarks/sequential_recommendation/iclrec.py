@@ -44,8 +44,12 @@ def centres(
     return torch.from_numpy(k_means.fit(means.numpy()).cluster_centers_).float()
 
 
-def intents(states: Tensor, centres: Tensor) -> Tensor:
-    """[B, D]: for outputs [B, T, D] the centre next to their mean, brought to length 1. No gradient."""
+def intents(states: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """The number of the centre [B] next to the mean of outputs [B, T, D], and that centre brought to length 1 [B, D].
+
+    No gradient.
+    """
     means = states.detach().mean(dim=1)
     distances = centres.square().sum(dim=1) - 2 * means @ centres.T
-    return normalize(centres, dim=1)[distances.argmin(dim=1)]
+    own = distances.argmin(dim=1)
+    return own, normalize(centres, dim=1)[own]

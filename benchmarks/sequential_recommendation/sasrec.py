@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
 from benchmarks.sequential_recommendation import iclrec
 from benchmarks.sequential_recommendation.batches import VIEWS, WHOLE, Task, load_task
-from benchmarks.sequential_recommendation.config import Train
+from benchmarks.sequential_recommendation.config import WITH_PREDICTION, Train
 from contrastbench import losses
 from contrastbench.encoders.sequences import PADDING, SequenceEncoder, sequence_encoder
 from contrastbench.evaluation.ranking import RULES, rank_next_items
@@ -103,7 +103,7 @@ def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
         for number in pieces:
             rows, targets, negatives = (inputs.get(f"{name}{number}") for name in ("main", "target", "negative"))
             assert rows is not None and targets is not None
-            if config.views == "iclrec":
+            if config.views == "iclrec" or config.partner in WITH_PREDICTION:
                 everything.append(encoder(rows))
                 states = everything[-1][:, -targets.shape[1] :].flatten(0, 1)
             else:
@@ -113,13 +113,20 @@ def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:
         total = torch.stack(sums).sum() / torch.stack(counts).sum()
         if config.views == "none":
             return total
+        if config.partner in WITH_PREDICTION:
+            z = torch.cat([states[:, -1] for states in everything])
+            views = (torch.cat([compared(inputs[f"{v}{n}"]) for n in pieces]) for v in WITH_PREDICTION[config.partner])
+            return total + config.weight * torch.stack([contrastive(config, z, z_v) for z_v in views]).sum()
         z_a, z_b = (torch.cat([compared(inputs[f"{view}{n}"]) for n in pieces]) for view in VIEWS)
-        total = total + config.weight * contrastive(config, z_a, z_b)
+        left_out = config.false_negatives == "left_out"
+        labels = torch.cat([inputs[f"label{n}"][:, 0] for n in pieces]) if left_out else None
+        total = total + config.weight * contrastive(config, z_a, z_b, labels)
         if config.views != "iclrec":
             return total
-        intents = iclrec.intents(torch.cat(everything), inputs["centres"])
+        own, intents = iclrec.intents(torch.cat(everything), inputs["centres"])
         views = (torch.cat([encoder(inputs[f"{view}{n}"]).mean(dim=1) for n in pieces]) for view in VIEWS)
-        return total + config.intent_weight * sum(contrastive(config, z, intents) for z in views) / 2
+        labels = own if left_out else None
+        return total + config.intent_weight * sum(contrastive(config, z, intents, labels) for z in views) / 2
 
     return loss
 
@@ -153,15 +160,19 @@ def among_all(encoder: SequenceEncoder, states: Tensor, targets: Tensor, negativ
     return cross_entropy(scores, targets, ignore_index=PADDING, reduction="sum")
 
 
-def contrastive(config: Train, z_a: Tensor, z_b: Tensor) -> Tensor:
-    """NT-Xent, DCL or HCL between two views [B, D], by dot product or cosine."""
+def contrastive(config: Train, z_a: Tensor, z_b: Tensor, labels: Tensor | None = None) -> Tensor:
+    """NT-Xent, DCL or HCL between two views [B, D], by dot product or cosine.
+
+    Rows of one of the ``labels`` [B] are no negatives of each other.
+    """
     z = torch.cat([z_a, z_b])
     if config.similarity == "cosine":
         z = normalize(z, dim=1)
-    rows, items = len(z), len(z_a)
+    items = len(z_a)
     scores = z @ (z / config.temperature).T
-    places = torch.arange(rows, device=z.device)
-    keep = (places[:, None] - places) % items != 0
+    labels = torch.arange(items, device=z.device) if labels is None else labels
+    labels = labels.repeat(2)
+    keep = labels[:, None] != labels
     return losses.hard_info_nce(
         scores.diagonal(items).repeat(2),
         scores,

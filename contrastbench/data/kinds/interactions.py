@@ -8,8 +8,13 @@ from pathlib import Path
 from contrastbench.data.kinds import GENSIM, Copy, DataSet, Kind
 
 LAYOUT = "RUCAIBox/CIKM2020-S3Rec at 2a81540, as recsys/seq/{file}.txt or {file}.txt in the data root"
+ML_1M = "salesforce/ICLRec at 2890e6c, data/ml-1m.txt as recsys/seq/ml-1m.txt, or RecBole's ml-1m.inter there"
 TERMS = "none stated; the data come from {source}"
-FILES = {"Sports": "Sports_and_Outdoors", "Toys": "Toys_and_Games"}  # the other files are called like their sets
+FILES = {
+    "Sports": "Sports_and_Outdoors",
+    "Toys": "Toys_and_Games",
+    "ML-1M": "ml-1m",
+}  # the other files are called like their sets
 
 _SETS = {  # name -> size, source, content sha256
     "LastFM": (
@@ -61,6 +66,14 @@ DATA_SETS = (
         )
         for name, (size, source, sha256) in _SETS.items()
     ),
+    DataSet(
+        "ML-1M",
+        "interactions",
+        "6,040 users, some 3,400 films, a million ratings",
+        ML_1M,
+        "research only, no redistribution, no commercial use; cite Harper and Konstan 2015",
+        downloaded=False,
+    ),
 )
 
 
@@ -75,7 +88,7 @@ def own_interactions(root: Path) -> list[DataSet]:
     """Every file of the two layouts in the data root, told by its first line."""
     files = [path for folder in (root / "recsys" / "seq", root) for path in sorted(folder.glob("*.txt"))]
     files += [path for pattern in ("*.inter", "recsys/seq/*.inter", "*/*.inter") for path in root.glob(pattern)]
-    known = {FILES.get(name, name) for name in _SETS}
+    known = {FILES.get(name, name) for name in (*_SETS, "ML-1M")}
     mine = {path.stem: path for path in files if path.stem not in known and _looks_right(path)}
     return [DataSet(name, "interactions", "your own", str(path), "yours to know") for name, path in mine.items()]
 
