@@ -65,7 +65,8 @@ def test_a_rival_with_the_bias_log_k_counts_k_times_and_blocks_of_rows_change_no
 
     expected = found(rivals.repeat_interleave(times, dim=0))
     torch.testing.assert_close(found(rivals, times.double().log()), expected)
-    monkeypatch.setattr(losses, "ENTRIES", 8)  # two rows at a time
+    monkeypatch.setattr(losses, "ENTRIES", 8)
+    monkeypatch.setattr(losses, "ROWS", 2)
     torch.testing.assert_close(found(rivals, times.double().log()), expected)
 
 
@@ -250,6 +251,7 @@ def test_clusters_are_where_the_points_are_and_every_row_has_the_nearest():
     points = torch.cat([drawn(30, 1) / 20 + offset for offset in (5.0, -5.0)]).float()
     centres, cluster = clustered(points, 2, generator(4, "clusters"))
     assert torch.equal(cluster, torch.cdist(points, centres).argmin(dim=1))
+    torch.testing.assert_close(centres, torch.stack([points[cluster == each].mean(dim=0) for each in range(2)]))
     assert sorted([set(cluster[:30].tolist()), set(cluster[30:].tolist())], key=min) == [{0}, {1}]
     _, cluster = clustered(
         points[:1].repeat(9, 1), 4, generator(4, "clusters")

@@ -23,8 +23,11 @@ def clustered(x: Tensor, clusters: int, rng: torch.Generator) -> tuple[Tensor, T
     if not 1 <= clusters <= len(x):
         raise ValueError(f"clusters must be in [1, {len(x)}], the number of nodes of one side; got {clusters}")
     centres = x[torch.randperm(len(x), generator=rng)[:clusters].to(x.device)]
+    before = nearest = None
     for _ in range(ROUNDS):
-        nearest = nearest_centre(x, centres)
+        before, nearest = nearest, nearest_centre(x, centres)
+        if before is not None and torch.equal(nearest, before):  # and so will it be in all rounds that are left
+            return centres, nearest
         counts = torch.bincount(nearest, minlength=clusters)
         sums = torch.zeros_like(centres).index_add_(0, nearest, x)
         empty = (counts == 0).nonzero().squeeze(1)
