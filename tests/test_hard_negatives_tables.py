@@ -135,7 +135,8 @@ def test_the_gain_over_the_length_is_paired_by_seed_and_comes_from_the_curves() 
         curve = {"curve_epochs": [10, 100], f"curve_{tables.KNN}": values}
         rows.append(row_of(run, {tables.KNN: values[-1], **curve}))
     gains = figures.gains_over_simclr(rows, tables.KNN)
-    assert gains["HCL beta=1"] == {10: [2.0] * 3, 100: [4.0] * 3} and gains["BCL"][10] == [3.0] * 3
+    assert gains["HCL beta=1"] == {10: dict.fromkeys(range(3), 2.0), 100: dict.fromkeys(range(3), 4.0)}
+    assert gains["BCL"][10] == dict.fromkeys(range(3), 3.0)
     (other,) = [row for row in rows if row["method"] == "HCL" and row["seed"] == 0]
     config = {**other["config"], "tau_plus": 0.01}
     rows.append({**other, "config": config, "metrics": {tables.KNN: 99.0}, "series": {}})

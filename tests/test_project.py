@@ -57,7 +57,7 @@ ARROWS = {
 RUNNER_FOR_PAPERS = {"contrastbench.runner"}
 RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabulary", ".studies", ".files")}
 DATA_FOR_VERDICTS = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
-REPORT_FOR_PAPERS = {"contrastbench.report.style"}
+REPORT_FOR_PAPERS = {"contrastbench.report.style", "contrastbench.report.curves"}
 VERDICTS_FOR_PAPERS = {"contrastbench.verdicts.claims", "contrastbench.verdicts.statistics"}  # words, and numbers
 NO_TORCH = (
     *("verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "shipping"),

@@ -4,8 +4,10 @@ import typing
 
 import pytest
 
+from benchmarks.hard_negatives.config import Config
 from contrastbench import papers
 from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.studies import check_choices
 from contrastbench.runner.vocabulary import SCALES, chain
 from contrastbench.selection import select
 from contrastbench.settings import allowed_values, fields_not_read, fields_of, is_in, used_where
@@ -154,3 +156,8 @@ def test_a_data_set_of_ones_own_inherits_one_cell_a_method():
     assert {cell.runs[0].method for _, cell in of_the_other.cells()} == {
         cell.method for _, cell in of_the_other.cells()
     }
+
+
+def test_a_config_made_in_python_is_refused_where_a_field_has_none_of_its_possible_values():
+    with pytest.raises(ValueError, match="unknown encoder 'vgg'; there are: small_resnet, resnet18, resnet50"):
+        check_choices(Config(encoder="vgg"))

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import resize
 
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import Prepared, look_up, precision
+from benchmarks.hard_negatives.prepare import Prepared, precision
 from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.features import image_features
-from contrastbench.evaluation.linear import logistic_top1_percent, probe_loss
+from contrastbench.evaluation.linear import linear_classifier, logistic_top1_percent, probe_loss
 from contrastbench.evaluation.maps import principal_map
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
@@ -47,21 +47,27 @@ def curve_point(config: Config, encoder: ImageEncoder, data: Prepared, epochs: i
     return accuracies(config, bank, queries, data)
 
 
-def add_to_curve(curve: dict[str, list[float]], epochs: int, point: dict[str, float]) -> None:
-    """Adds a point to the series that the row keeps: ``curve_epochs`` and one for each accuracy, ``curve_...``."""
-    if point:
-        curve.setdefault("curve_epochs", []).append(epochs)
-        for name, value in point.items():
-            curve.setdefault(f"curve_{name}", []).append(value)
+def curve_series(points: dict[str, dict[str, float]]) -> dict[str, list[float]]:
+    """The series that a row keeps of a curve: ``curve_epochs``, and ``curve_...`` for each accuracy of the first point.
+
+    Args:
+        points: epochs done -> accuracies.
+    """
+    first = next(iter(points.values()))
+    series = {f"curve_{name}": [point[name] for point in points.values()] for name in first}
+    return {"curve_epochs": [int(epochs) for epochs in points], **series}
 
 
-def probe_step(
-    config: Config, encoder: ImageEncoder, classifier: nn.Linear, optimizer: torch.optim.Optimizer, data: Prepared
-) -> TrainingStep:
-    """The papers' probe: a linear layer on the features of freshly augmented training images.
+def linear_probe(config: Config, encoder: ImageEncoder, data: Prepared, seed: int) -> tuple[nn.Linear, TrainingStep]:
+    """The papers' probe: a linear layer, and its step on the features of freshly augmented training images.
 
     With ``probe_batchnorm="train"`` the running statistics of the "frozen" encoder move.
     """
+    device = data.train.images.device
+    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
+    optimizer = torch.optim.Adam(
+        classifier.parameters(), lr=config.probe_learning_rate, weight_decay=config.probe_weight_decay
+    )
 
     def loss_of(index: Tensor, **draws: Tensor) -> Tensor:
         (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
@@ -69,19 +75,16 @@ def probe_step(
             features = encoder.features(view.contiguous(memory_format=torch.channels_last))
         return probe_loss(classifier, features, data.train.labels[index])
 
-    return TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(data.train.images.device))
+    return classifier, TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(device))
 
 
-def probe_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
-    """The inputs of an epoch's steps of the probe; the last batch may be smaller."""
+def labelled_inputs(
+    data: Prepared, batch: int, *, seed: int, epoch: int, drop_last: bool
+) -> Iterator[dict[str, Tensor]]:
+    """The inputs of an epoch's steps that see one view of each labelled image."""
     rng = generator(seed, "augmentation", epoch)
-    for index in batches(len(data.train), config.probe_batch, generator(seed, "order", epoch), drop_last=False):
+    for index in batches(len(data.train), batch, generator(seed, "order", epoch), drop_last):
         yield {"index": index, **draw_views(1, (len(index), *data.train.images.shape[1:]), data.recipe, rng)}
-
-
-def probe_mode(config: Config, encoder: ImageEncoder) -> None:
-    """Puts the "frozen" encoder into the mode that the config's probe has it in."""
-    encoder.train(look_up("probe_batchnorm", config.probe_batchnorm, {"train": True, "eval": False}))
 
 
 def features_of(config: Config, encoder: ImageEncoder, images: Tensor, data: Prepared) -> Tensor:
@@ -106,4 +109,4 @@ def knn(config: Config, bank: Tensor, queries: Tensor, data: Prepared) -> float:
 
 def probe_epochs(config: Config) -> int:
     """How many epochs the config's probe trains for: none where it is exact."""
-    return look_up("probe", config.probe, {"adam": config.probe_epochs, "logistic": 0})
+    return config.probe_epochs if config.probe == "adam" else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +48,7 @@ def prepare_data(config: Config, seed: int, device: str, log: Log) -> Prepared:
         raise ValueError(f"batch must be 2 to {len(train)}, the number of training images; got {config.batch}")
     mean, std = _statistics(config, images)
     pretrain = train.images if images.unlabelled is None else torch.cat([train.images, images.unlabelled])
-    recipe = look_up("augmentation", config.augmentation, RECIPES)(config.view_size)
+    recipe = RECIPES[config.augmentation](config.view_size)
     labels, train, test = train.labels, _on(device, train), _on(device, test)
     return Prepared(pretrain.to(device), train, labels, test, split, images.classes, mean, std, recipe)
 
@@ -74,22 +73,20 @@ def views_of(
 
 def encoder_of(config: Config, data: Prepared, seed: int, device: str) -> ImageEncoder:
     """The config's encoder with the seed's weights, on the device."""
-    build = look_up("encoder", config.encoder, ENCODERS)
-    encoder = build(channels=data.pretrain.shape[1], rng=generator(seed, "weights"))
+    encoder = ENCODERS[config.encoder](channels=data.pretrain.shape[1], rng=generator(seed, "weights"))
     return encoder.to(device, memory_format=torch.channels_last)
 
 
 def precision(config: Config, beside: Tensor) -> AbstractContextManager[object]:
     """Autocast as the config asks for it, on the device of the tensor ``beside``."""
-    low = look_up("precision", config.precision, {"float32": False, "bf16": True})
     if beside.device.type == "meta":  # where autocast is not known
         return nullcontext()
+    low = config.precision == "bf16"
     return torch.autocast(beside.device.type, torch.bfloat16, enabled=low, cache_enabled=False)  # for graph capture
 
 
 def _statistics(config: Config, images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    possible = {"cifar10": (CIFAR10_MEAN, CIFAR10_STD), "own": (images.mean, images.std)}
-    mean, std = look_up("statistics", config.statistics, possible)
+    mean, std = (images.mean, images.std) if config.statistics == "own" else (CIFAR10_MEAN, CIFAR10_STD)
     if len(mean) != images.train.images.shape[1]:
         raise ValueError(
             f"statistics={config.statistics} are of images with {len(mean)} channels; for {config.dataset} use own"
@@ -104,14 +101,3 @@ def _on(device: str, split: Split) -> Split:
 def check_one_process(config: Config, what: str) -> None:
     if distributed.processes() > 1 or config.batchnorm_groups > 1:
         raise ValueError(f"{what} is trained in one process and with batchnorm_groups=1; two-view losses in several")
-
-
-def look_up(what: str, name: str, possible: dict[str, Any]) -> Any:
-    """What a setting's value stands for.
-
-    Raises:
-        ValueError: it stands for nothing; the message lists the possible values.
-    """
-    if name not in possible:
-        raise ValueError(f"unknown {what} {name!r}; hard_negatives has: {', '.join(possible)}")
-    return possible[name]

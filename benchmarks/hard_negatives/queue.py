@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from baselines.moco import KeyQueue
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import Prepared, check_one_process, look_up, precision, views_of
+from benchmarks.hard_negatives.prepare import Prepared, check_one_process, precision, views_of
 from contrastbench import losses
 from contrastbench.encoders.resnets import HEAD_OUTPUT, ImageEncoder
 from contrastbench.randomness import generator
@@ -20,19 +20,21 @@ MOCHI_DRAWS = ("mochi_a", "mochi_b", "mochi_first", "mochi_second", "mochi_with_
 
 
 def queue_step(
-    config: Config,
-    encoder: ImageEncoder,
-    queue: KeyQueue,
-    optimizer: torch.optim.Optimizer,
-    data: Prepared,
-    make_views: Callable[..., list[Tensor]],
+    config: Config, encoder: ImageEncoder, data: Prepared, seed: int, make_views: Callable[..., list[Tensor]]
 ) -> TrainingStep:
     """MoCo: one view's query must find the other view's key among the keys of the queue."""
     check_one_process(config, "a queue")
     loss_by_name: dict[str, Callable[..., Tensor]] = {"nt_xent": _plain_queue_loss, "dcl": _hard, "hcl": _hard}
-    queue_loss = look_up("loss with a queue", config.loss, loss_by_name)
+    if config.loss not in loss_by_name:
+        raise ValueError(f"a queue goes with the losses {', '.join(loss_by_name)}, got {config.loss!r}")
     if config.mochi and (config.loss != "nt_xent" or len(config.mochi) != 3):
         raise ValueError(f"mochi is three numbers and goes with loss nt_xent, got {config.mochi} and {config.loss!r}")
+
+    if config.positives != "views" or config.positive_samples != 1:
+        raise ValueError("a queue takes positives from the views of an image, one for each")
+    rng = generator(seed, "queue")
+    queue = KeyQueue(encoder, keys=config.queue, width=HEAD_OUTPUT, momentum=config.key_momentum, rng=rng)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
 
     def loss_of(index: Tensor, beta: float = config.beta, **draws: Any) -> Tensor:
         mixing = {name: draws.pop(name) for name in MOCHI_DRAWS if name in draws}
@@ -40,7 +42,7 @@ def queue_step(
         view_a, view_b = (view.contiguous(memory_format=torch.channels_last) for view in views)
         with precision(config, index):
             query, key = encoder(view_a).float(), queue.keys_of(view_b)
-        return queue_loss(config, query, key, queue.queue, beta, mixing)
+        return loss_by_name[config.loss](config, query, key, queue.queue, beta, mixing)
 
     return TrainingStep(
         loss_of,
@@ -49,14 +51,6 @@ def queue_step(
         device=str(data.pretrain.device),
         after_update=lambda: queue.advance(encoder),
     )
-
-
-def key_queue(config: Config, encoder: ImageEncoder, seed: int) -> KeyQueue:
-    """The config's queue, its first keys drawn from the seed."""
-    if config.positives != "views" or config.positive_samples != 1:
-        raise ValueError("a queue takes positives from the views of an image, one for each")
-    rng = generator(seed, "queue")
-    return KeyQueue(encoder, keys=config.queue, width=HEAD_OUTPUT, momentum=config.key_momentum, rng=rng)
 
 
 def _plain_queue_loss(

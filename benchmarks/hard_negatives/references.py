@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from baselines.pixels import raw_pixels
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.evaluate import features_of, knn
+from benchmarks.hard_negatives.evaluate import features_of, knn, labelled_inputs
 from benchmarks.hard_negatives.prepare import Prepared, check_one_process, encoder_of, precision, prepare_data
-from contrastbench.data.augmentation import draw_views, normalised_views
+from contrastbench.data.augmentation import normalised_views
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep, batches
+from contrastbench.training import TrainingStep
 
 
 def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
@@ -27,15 +27,11 @@ def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
     """
     data = prepare_data(config, seed, device, log)
     encoder = encoder_of(config, data, seed, device)
-    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
-    trained = [*encoder.backbone.parameters(), *classifier.parameters()]
-    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-    parts = {"encoder": encoder, "classifier": classifier, "optimizer": optimizer}
-    start = checkpoint.restore(**parts)
-    step = supervised_step(config, encoder, classifier, optimizer, data)
-    for epoch in range(start, config.epochs):
+    classifier, step = supervised_step(config, encoder, data, seed)
+    parts = {"encoder": encoder, "classifier": classifier, "optimizer": step.optimizer}
+    for epoch in range(checkpoint.restore(**parts), config.epochs):
         encoder.train()
-        for inputs in supervised_inputs(config, data, seed=seed, epoch=epoch):
+        for inputs in labelled_inputs(data, config.batch, seed=seed, epoch=epoch, drop_last=True):
             step(**inputs)
         log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, **parts)
@@ -47,11 +43,13 @@ def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
     }
 
 
-def supervised_step(
-    config: Config, encoder: ImageEncoder, classifier: nn.Linear, optimizer: torch.optim.Optimizer, data: Prepared
-) -> TrainingStep:
-    """Cross-entropy of one view of each labelled image."""
+def supervised_step(config: Config, encoder: ImageEncoder, data: Prepared, seed: int) -> tuple[nn.Linear, TrainingStep]:
+    """A classifier, and the step that trains encoder and classifier by cross-entropy."""
     check_one_process(config, "the supervised reference")
+    device = data.pretrain.device
+    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
+    trained = [*encoder.backbone.parameters(), *classifier.parameters()]
+    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
 
     def loss_of(index: Tensor, **draws: Any) -> Tensor:
         (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
@@ -59,14 +57,7 @@ def supervised_step(
             features = encoder.features(view.contiguous(memory_format=torch.channels_last))
         return nn.functional.cross_entropy(classifier(features.float()), data.train.labels[index])
 
-    return TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(data.pretrain.device))
-
-
-def supervised_inputs(config: Config, data: Prepared, *, seed: int, epoch: int) -> Iterator[dict[str, Tensor]]:
-    """As ``contrastive_inputs``, of the labelled images and one view of each."""
-    rng = generator(seed, "augmentation", epoch)
-    for index in batches(len(data.train), config.batch, generator(seed, "order", epoch)):
-        yield {"index": index, **draw_views(1, (len(index), *data.train.images.shape[1:]), data.recipe, rng)}
+    return classifier, TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(device))
 
 
 def first_supervised_steps(
@@ -74,11 +65,8 @@ def first_supervised_steps(
 ) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
     """A run's step and the inputs of its first epoch, for tests on any device."""
     data = prepare_data(config, seed, device, Log())
-    encoder = encoder_of(config, data, seed, device)
-    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
-    optimizer = torch.optim.Adam([*encoder.backbone.parameters(), *classifier.parameters()])
-    step = supervised_step(config, encoder, classifier, optimizer, data)
-    return step, supervised_inputs(config, data, seed=seed, epoch=0)
+    _, step = supervised_step(config, encoder_of(config, data, seed, device), data, seed)
+    return step, labelled_inputs(data, config.batch, seed=seed, epoch=0, drop_last=True)
 
 
 def raw_pixels_knn(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:

@@ -57,8 +57,7 @@ def published(config: Config, data: Prepared, seed: int, workers: int) -> ImageE
 
 def ours(config: Config, data: Prepared, seed: int) -> ImageEncoder:
     encoder = encoder_of(config, data, seed, str(data.pretrain.device))
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    step = contrastive_step(config, encoder, optimizer, data)
+    step = contrastive_step(config, encoder, data)
     encoder.train()
     for epoch in range(config.epochs):
         for inputs in contrastive_inputs(config, data, seed=seed, epoch=epoch):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import features_of
-from benchmarks.hard_negatives.prepare import Prepared, look_up
+from benchmarks.hard_negatives.prepare import Prepared
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.randomness import generator
 
@@ -21,12 +21,11 @@ def hardness_of_epoch(
 ) -> dict[str, float]:
     """The beta or alpha that the config's schedule has for an epoch; nothing where the last value goes on."""
     changed: dict[str, float] = {}
-    if look_up("anneal", config.anneal, {"none": False, "as_code": True, "as_paper": True}):
+    if config.anneal != "none":
         changed["beta"] = beta_of_epoch(config, epoch)
-    from_where = look_up("alpha_from", config.alpha_from, {"fixed": "", "linear": "epoch", "labels": "labels"})
-    if from_where == "epoch":
+    if config.alpha_from == "linear":
         changed["alpha"] = linear_alpha(config, epoch)
-    elif from_where and (epoch == 0 or alpha_step(config, epoch) > alpha_step(config, epoch - 1)):
+    elif config.alpha_from == "labels" and (epoch == 0 or alpha_step(config, epoch) > alpha_step(config, epoch - 1)):
         features = features_of(config, encoder, data.train.images, data)
         labels = data.train.labels
         drawn = torch.randperm(len(labels), generator=generator(seed, "alpha", epoch))[: 2 * config.batch]

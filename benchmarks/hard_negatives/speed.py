@@ -13,8 +13,9 @@ after every step, as the authors' progress bar does. "reduce-overhead" is our st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count, islice
 
 import torch
 from PIL import Image
@@ -24,7 +25,7 @@ from torchvision import transforms
 
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import CIFAR10_MEAN, CIFAR10_STD, Prepared
-from benchmarks.hard_negatives.train import contrastive_inputs, contrastive_step
+from benchmarks.hard_negatives.train import contrastive_inputs, step_of
 from contrastbench.data.augmentation import natural_recipe
 from contrastbench.data.images import Split
 from contrastbench.encoders.resnets import ENCODERS
@@ -69,7 +70,7 @@ def lines(
                     taking[name] = published_steps(config, _encoder(config).to(device), pixels, workers)
                 elif name != "published" and not (name in ONLY_ON_A_GPU and device == "cpu"):
                     taking[name] = our_steps(config, without_labels(config, pixels.to(device)), name)
-            turn = {name: _turn(each, steps) for name, each in taking.items()}
+            turn = {name: lambda each=each: list(islice(each, steps)) for name, each in taking.items()}
             for name, seconds in seconds_in_turns(turn, turns, device).items():
                 milliseconds = round(1000 * seconds / steps, 2)
                 yield {"contender": name, "milliseconds": milliseconds, **shared, "workers": workers}
@@ -79,18 +80,15 @@ def our_steps(config: Config, data: Prepared, name: str) -> Iterator[None]:
     """Each ``next`` takes a step of the suite; "compiled" on a GPU is captured too."""
     config = replace(config, compile=name == "compiled")
     encoder = _encoder(config).to(data.pretrain.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    step = contrastive_step(config, encoder, optimizer, data)
+    step = step_of(config, encoder, data, seed=0)
     step.capture = name in ("captured", "compiled")
     if name == "reduce-overhead":
         step.loss_of = torch.compile(step.loss_of, mode="reduce-overhead", dynamic=False)
-    epoch = 0
-    while True:
+    for epoch in count():
         for inputs in contrastive_inputs(config, data, seed=0, epoch=epoch):
             step(**inputs)
             yield
         step.mean_loss(epoch)
-        epoch += 1
 
 
 def without_labels(config: Config, images: Tensor) -> Prepared:
@@ -176,14 +174,6 @@ def printed_hcl(z_a: Tensor, z_b: Tensor, temperature: float, tau_plus: float, b
 
 def _encoder(config: Config) -> nn.Module:
     return ENCODERS[config.encoder](channels=3, rng=generator(0, "weights"))
-
-
-def _turn(steps: Iterator[None], count: int) -> Callable[[], None]:
-    def turn() -> None:
-        for _ in range(count):
-            next(steps)
-
-    return turn
 
 
 if __name__ == "__main__":

@@ -9,27 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from baselines.moco import KeyQueue
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import (
-    add_to_curve,
     curve_point,
+    curve_series,
     features_of,
     frozen_metrics,
+    labelled_inputs,
+    linear_probe,
     probe_epochs,
-    probe_inputs,
-    probe_mode,
-    probe_step,
 )
-from benchmarks.hard_negatives.prepare import Prepared, encoder_of, look_up, precision, prepare_data, views_of
-from benchmarks.hard_negatives.queue import MOCHI_DRAWS, key_queue, queue_step
+from benchmarks.hard_negatives.prepare import Prepared, encoder_of, precision, prepare_data, views_of
+from benchmarks.hard_negatives.queue import MOCHI_DRAWS, queue_step
 from benchmarks.hard_negatives.schedules import hardness_of_epoch
 from contrastbench import distributed, losses
 from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.resnets import ImageEncoder
-from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
+from contrastbench.evaluation.linear import linear_top1_percent
 from contrastbench.losses.parts import full_precision
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -43,20 +41,14 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     """
     data = prepare_data(config, seed, device, log)
     encoder = encoder_of(config, data, seed, device)
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
-    probe_optimizer = torch.optim.Adam(
-        classifier.parameters(), lr=config.probe_learning_rate, weight_decay=config.probe_weight_decay
-    )
+    step = step_of(config, encoder, data, seed)
+    classifier, probing = linear_probe(config, encoder, data, seed)
     metrics: dict[str, Any] = {}
-    curve: dict[str, list[float]] = {}
+    curve: dict[str, dict[str, float]] = {}  # epochs done -> accuracies
     hardness: dict[str, float] = {}  # what a schedule sets anew: beta, alpha
-    parts: dict[str, Any] = {"encoder": encoder, "optimizer": optimizer, "classifier": classifier}
-    parts |= {"probe_optimizer": probe_optimizer, "metrics": metrics, "curve": curve, "hardness": hardness}
-    if config.queue:
-        parts["queue"] = key_queue(config, encoder, seed)
+    parts: dict[str, Any] = {"modules": nn.ModuleList([*step.modules, classifier]), "metrics": metrics, "curve": curve}
+    parts |= {"optimizer": step.optimizer, "probe_optimizer": probing.optimizer, "hardness": hardness}
     start = checkpoint.restore(**parts)
-    step = step_of(config, encoder, parts.get("queue"), optimizer, data)
     log.total(config.epochs + probe_epochs(config))
     for epoch in range(start, config.epochs):
         hardness.update(hardness_of_epoch(config, encoder, data, seed=seed, epoch=epoch))
@@ -65,36 +57,27 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
             step(**inputs, **hardness)
         loss = step.mean_loss(epoch)
         point = curve_point(config, encoder, data, epoch + 1)
-        add_to_curve(curve, epoch + 1, point)
+        curve |= {str(epoch + 1): point} if point else {}
         log(epoch, loss=loss, **point)
         checkpoint.save(epoch + 1, **parts)
     if not metrics:
         metrics.update(frozen_metrics(config, encoder, data))
-    probing = probe_step(config, encoder, classifier, probe_optimizer, data)
     for epoch in range(max(start, config.epochs), config.epochs + probe_epochs(config)):
-        probe_mode(config, encoder)
-        for inputs in probe_inputs(config, data, seed=seed, epoch=epoch):
+        encoder.train(config.probe_batchnorm == "train")
+        for inputs in labelled_inputs(data, config.probe_batch, seed=seed, epoch=epoch, drop_last=False):
             probing(**inputs)
         log(epoch, probe_loss=probing.mean_loss(epoch))
         checkpoint.save(epoch + 1, **parts)
-    if curve:
-        last = {
-            name.removeprefix("curve_"): metrics[name.removeprefix("curve_")] for name in curve if "percent" in name
-        }
-        add_to_curve(curve, config.epochs, last)
+    series = curve_series({**curve, str(config.epochs): metrics}) if curve else {}
     if config.probe == "adam":
         features = features_of(config, encoder, data.test.images, data)
         metrics[f"{data.split}_linear_top1_percent"] = linear_top1_percent(classifier, features, data.test.labels)
     log.selected_by("last epoch")
-    return {**metrics, **curve}
+    return {**metrics, **series}
 
 
 def contrastive_step(
-    config: Config,
-    encoder: ImageEncoder,
-    optimizer: torch.optim.Optimizer,
-    data: Prepared,
-    make_views: Callable[..., list[Tensor]] = normalised_views,
+    config: Config, encoder: ImageEncoder, data: Prepared, make_views: Callable[..., list[Tensor]] = normalised_views
 ) -> TrainingStep:
     """Two views of a batch (more with DCL's M), the encoder on one after the other (batch norm sees one at a time, as
     in the authors' code), the loss and an update. Processes that share the run have a part of each batch."""
@@ -121,6 +104,7 @@ def contrastive_step(
 
     if config.positive_samples > 1 and config.loss != "dcl":
         raise ValueError(f"positive_samples above 1 are DCL's; loss is {config.loss!r}")
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     alone = distributed.processes() == 1  # a step is captured only then
     return TrainingStep(loss_of, optimizer, modules=[encoder], device=str(data.pretrain.device), capture=alone)
 
@@ -150,7 +134,7 @@ def _batch_dim(name: str) -> int:
 
 def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor | None:
     """For each training image one of its class, itself among them: the paper's oracle (image/utils.py of its code)."""
-    if not look_up("positives", config.positives, {"views": False, "labels": True}):
+    if config.positives == "views":
         return None
     labels = data.labels
     if len(labels) != len(data.pretrain):
@@ -162,14 +146,12 @@ def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor |
     return by_class[first[labels] + (share * counts[labels]).long()]
 
 
-def step_of(
-    config: Config, encoder: ImageEncoder, queue: KeyQueue | None, optimizer: torch.optim.Optimizer, data: Prepared
-) -> TrainingStep:
+def step_of(config: Config, encoder: ImageEncoder, data: Prepared, seed: int) -> TrainingStep:
     """The config's step, with a queue or without."""
     make_views = compile_encoder(config, encoder, data.pretrain.device)
-    if queue is None:
-        return contrastive_step(config, encoder, optimizer, data, make_views)
-    return queue_step(config, encoder, queue, optimizer, data, make_views)
+    if config.queue:
+        return queue_step(config, encoder, data, seed, make_views)
+    return contrastive_step(config, encoder, data, make_views)
 
 
 def compile_encoder(config: Config, encoder: ImageEncoder, device: torch.device) -> Callable[..., list[Tensor]]:
@@ -193,10 +175,7 @@ def first_steps(config: Config, device: str, seed: int = 0) -> Steps | None:
     if not config.epochs:
         return None
     data = prepare_data(config, seed, device, Log())
-    encoder = encoder_of(config, data, seed, device)
-    queue = key_queue(config, encoder, seed) if config.queue else None
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    step = step_of(config, encoder, queue, optimizer, data)
+    step = step_of(config, encoder_of(config, data, seed, device), data, seed)
     return step, contrastive_inputs(config, data, seed=seed, epoch=0)
 
 
@@ -206,7 +185,6 @@ def first_probe_steps(config: Config, device: str, seed: int = 0) -> Steps | Non
         return None
     data = prepare_data(config, seed, device, Log())
     encoder = encoder_of(config, data, seed, device)
-    probe_mode(config, encoder)
-    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
-    step = probe_step(config, encoder, classifier, torch.optim.Adam(classifier.parameters()), data)
-    return step, probe_inputs(config, data, seed=seed, epoch=0)
+    encoder.train(config.probe_batchnorm == "train")
+    _, step = linear_probe(config, encoder, data, seed)
+    return step, labelled_inputs(data, config.probe_batch, seed=seed, epoch=0, drop_last=False)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.novel_class_discovery.tables import FULL, PAPER, TEST, TRAIN, WITHOUT_HARD
+from contrastbench.report.curves import Panel, curve_panels
 from contrastbench.report.style import INK, MARKERS, PALETTE, new_figure
 from contrastbench.runner import Cell
 
@@ -29,21 +30,14 @@ def figure_k(rows: list[Row]) -> Figure | None:
     if not found:
         return None
     scale = found[0][0].runs[0].scale
-    if scale == "quick":
-        found = _cells_with_rows("photographs_k", rows)
-    figure, axes = new_figure(9.0, 3.4, ncols=2)
-    for axis, metric, name in zip(axes, (TRAIN, TEST), ("unlabelled training images", "test images"), strict=True):
-        for colour, dataset in zip(PALETTE, sorted({cell.dataset for cell, _ in found}), strict=False):
-            own = {cell.settings["k"]: _values_of(part, metric) for cell, part in found if cell.dataset == dataset}
-            points = [(k, value) for k, values in sorted(own.items()) for value in values]
-            axis.semilogx(sorted(own), [mean(own[k]) for k in sorted(own)], "o-", color=colour, label=dataset)
-            axis.semilogx(*zip(*points, strict=True), ".", color=colour, alpha=0.4)
-            table = PAPER.tables["photographs_k" if scale == "quick" else "k"]
-            (published,) = (on.base.published_k for on in table.scales[scale] if on.dataset == dataset)
-            axis.axvline(published, color=colour, linestyle=":", label=f"|M| / C / 2 = {published}")
-        axis.set(xlabel="k, neighbours", ylabel="clustering accuracy, %", title=name)
-        axis.legend()
-    return figure
+    table = "photographs_k" if scale == "quick" else "k"
+    found, panels = _cells_with_rows(table, rows), []
+    for on in PAPER.tables[table].scales[scale]:
+        own = [(cell.settings["k"], part) for cell, part in found if cell.dataset == on.dataset]
+        for metric, images in ((TRAIN, "unlabelled training images"), (TEST, "test images")):
+            points = {k: {row["seed"]: row["metrics"][metric] for row in part} for k, part in own}
+            panels.append(Panel(f"{on.dataset}: {images}", metric, {"": points}, marks=(on.base.published_k,)))
+    return curve_panels([panel for panel in panels if panel.lines[""]], "k", widest=2)
 
 
 MAPPED = {  # what is drawn of the first seed, in order, by the rows' method

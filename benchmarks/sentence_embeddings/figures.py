@@ -6,17 +6,17 @@ seeds, and every seed is a point.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
 
-from benchmarks.sentence_embeddings.tables import EVERYWHERE
-from contrastbench.report.style import INK, PALETTE, looks, new_figure
+from benchmarks.sentence_embeddings.tables import EVERYWHERE, TAU_PLUS
+from contrastbench.report.curves import Panel, curve_panels
+from contrastbench.report.style import INK, looks, new_figure
+from contrastbench.verdicts.statistics import summarise, t_interval
 
 Row = dict[str, Any]
 SCALES = ("smoke", "quick", "lite", "paper")
@@ -65,25 +65,19 @@ def figure_settings(rows: Sequence[Row]) -> Figure | None:
     supervised = _of(rows, "simcse", data="SNLI", loss="simcse", selection="last", model="")
     alone = _trained(rows, "simcse", data="books")
     thoughts = _trained(rows, "quick_thoughts", encoder="gru")
-    hard = ("dcl", "hcl")  # dcl is hcl with beta = 0
+    hard = [row for row in (*thoughts, *alone) if row["config"]["tau_plus"] == TAU_PLUS]  # dcl is hcl with beta = 0
     curves = [
-        ("Quick-Thoughts", TRANSFER, "beta", [row for row in thoughts if row["config"]["loss"] in hard]),
+        ("Quick-Thoughts", TRANSFER, "beta", [row for row in hard if row["stage"] == "quick_thoughts"]),
         ("Quick-Thoughts, DCL", TRANSFER, "tau_plus", [row for row in thoughts if row["config"]["loss"] != "hcl"]),
-        ("SimCSE without labels", STS, "beta", [row for row in alone if row["config"]["loss"] in hard]),
+        ("SimCSE without labels", STS, "beta", [row for row in hard if row["stage"] == "simcse"]),
         *(
             ("SimCSE with labels", STS, name, [row for row in supervised if _has_scales_own(row, *{*SWEPT} - {name})])
             for name in SWEPT
         ),
     ]
-    drawn = [(*about, points) for *about, own in curves if len(points := _along(own, about[2], about[1])) > 1]
-    if not drawn:
-        return None
-    figure, axes = new_figure(3.0 * len(drawn), 3.0, ncols=len(drawn), squeeze=False)
-    for panel, colour, (title, metric, setting, points) in zip(axes[0], PALETTE, drawn, strict=False):
-        _draw_curve(panel, points, colour)
-        label = "transfer tests, accuracy (%)" if metric == TRANSFER else "STS, Spearman x 100"
-        panel.set(title=title, xlabel=setting.replace("_", " "), ylabel=label)
-    return figure
+    every = [Panel(title, metric, {"": _along(own, x, metric)}, x=x) for title, metric, x, own in curves]
+    panels = [panel for panel in every if len(panel.lines[""]) > 1]
+    return curve_panels(panels, "") if panels else None
 
 
 FIGURES: dict[str, Callable[[list[Row]], Figure | None]] = {
@@ -138,12 +132,12 @@ def _seeds(rows: Iterable[Row], method_of: Callable[[Mapping[str, Any]], str]) -
     return {method: dict(sorted(seeds.items())) for method, seeds in sorted(found.items())}
 
 
-def _along(rows: Iterable[Row], setting: str, metric: str) -> dict[float, list[float]]:
-    """Value of the setting -> the metric of each seed; the biased loss is tau_plus = 0."""
-    points: dict[float, list[float]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row["seed"]):
+def _along(rows: Iterable[Row], setting: str, metric: str) -> dict[float, dict[int, float]]:
+    """Value of the setting -> seed -> the metric; the biased loss is tau_plus = 0."""
+    points: dict[float, dict[int, float]] = defaultdict(dict)
+    for row in rows:
         if metric in row["metrics"]:
-            points[float(row["config"][setting])].append(row["metrics"][metric])
+            points[float(row["config"][setting])][row["seed"]] = row["metrics"][metric]
     return dict(sorted(points.items()))
 
 
@@ -163,7 +157,7 @@ def _draw_gains(panel: Any, methods: Mapping[str, Mapping[int, Row]], baseline: 
             if not gains:
                 continue
             panel.plot(gains, [place + shift] * len(gains), ".", color=look.colour, alpha=0.45, markersize=3)
-            if interval := _interval(gains):
+            if interval := t_interval(summarise(gains)):
                 panel.plot(interval, [place + shift] * 2, color=look.colour, alpha=0.6, linewidth=1)
             label = method if place == 0 else None
             panel.plot(np.mean(gains), place + shift, marker=look.marker, color=look.colour, label=label)
@@ -171,22 +165,3 @@ def _draw_gains(panel: Any, methods: Mapping[str, Mapping[int, Row]], baseline: 
     panel.set_yticks(range(len(tests)), [TESTS[test] for test in tests])
     panel.invert_yaxis()
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
-
-
-def _draw_curve(panel: Any, points: Mapping[float, Sequence[float]], colour: str) -> None:
-    """Values stand at equal distances, since they grow by factors."""
-    places = range(len(points))
-    panel.plot(places, [np.mean(values) for values in points.values()], "o-", color=colour)
-    for place, values in zip(places, points.values(), strict=True):
-        panel.plot([place] * len(values), values, ".", color=colour, alpha=0.45)
-        if interval := _interval(values):
-            panel.vlines(place, *interval, color=colour, alpha=0.35, linewidth=3)
-    panel.set_xticks(places, [f"{value:g}" for value in points])
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % t-interval of the mean; none of a single value."""
-    if len(values) < 2:
-        return None
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
-    return float(np.mean(values) - half), float(np.mean(values) + half)

@@ -51,6 +51,7 @@ class Panel:
         marks: x at which the paper claims the best value.
         pooled: name -> x -> mean gain over data sets and its interval; such a line has no seeds.
         ticks: further x that the axis names, as that of the baseline.
+        x: the setting, where panels of one figure differ in it.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Panel:
     marks: Sequence[float] = ()
     pooled: Mapping[str, Mapping[float, tuple[float, Interval]]] = field(default_factory=dict)
     ticks: Sequence[float] = ()
+    x: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -128,7 +130,7 @@ def _draw(axes: Any, panel: Panel, x: str, style: Mapping[str, Look]) -> None:
         axes.axvline(place(mark), color=INK, linestyle=":", linewidth=1, label="claimed best")
     if panel.published:
         axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
-    _finish(axes, panel, x, place)
+    _finish(axes, panel, panel.x or x, place)
 
 
 def _draw_line(axes: Any, panel: Panel, name: str, look: Look, place: Callable[[float], float], aside: float) -> None:

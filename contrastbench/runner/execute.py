@@ -22,7 +22,7 @@ from contrastbench.runner.code import code_of, sha256_of
 from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.log import Log
 from contrastbench.runner.states import FINISHED, config_of, needed_folders, read_ticket, rows_set_aside, state_of
-from contrastbench.runner.studies import load_paper
+from contrastbench.runner.studies import check_choices, load_paper
 
 LOG_TAIL_LINES, LOG_LINE_CHARACTERS = 20, 500
 MESSAGE_CHARACTERS = 2000  # of an exception's message in a row; log.txt has all of it
@@ -188,6 +188,7 @@ def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Lo
 
 def _result(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Log) -> Any:
     train, config = load_paper(ticket["paper"]).function_of(ticket["stage"]), config_of(ticket)
+    check_choices(config)
     settle(host)
     with threadpoolctl.threadpool_limits(host.threads):  # NumPy's and scikit-learn's, which torch does not set
         return train(config, seed=ticket["seed"], device=host.device, checkpoint=checkpoint, log=log)

@@ -46,6 +46,18 @@ def added(default: Any, allowed: str | Sequence[Any] | None = None, **used_where
     return field(default=default, metadata={"allowed": allowed, "used_where": used_where, "added": True})
 
 
+def check_choices(config: Any) -> None:
+    """Refuses a config with a value that is none of its field's possible ones; what runs ask need not be checked again.
+
+    Raises:
+        ValueError: names the field, the value and the possible ones.
+    """
+    for spec in dataclasses.fields(config):
+        allowed, value = spec.metadata.get("allowed"), getattr(config, spec.name)
+        if allowed and not isinstance(allowed, str) and value not in (*allowed, spec.default):
+            raise unknown(spec.name, value, map(str, allowed))
+
+
 # -------------------------------------------------------------------------------------------------------- one table
 
 
