@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from contrastbench.evidence import Evidence, own_tables
 from contrastbench.papers import Paper
-from contrastbench.report import curves, page, plots, run_plots, style
+from contrastbench.report import curves, page, plots, style
 from contrastbench.runner import files
 from contrastbench.runner.devices import cores
 from contrastbench.runner.log import read_curve
@@ -124,7 +124,7 @@ def figures_of_runs(evidence: Evidence, *, every_map: bool = True) -> dict[str, 
     def curve_of(row: Row) -> list[dict[str, Any]]:
         return read_curve(evidence.runs / row["paper"] / row["key"])
 
-    return run_plots.run_figures(evidence.rows, curve_of, every_map=every_map)
+    return plots.run_figures(evidence.rows, curve_of, every_map=every_map)
 
 
 def save_standard_figures(evidence: Evidence, selection: Selection, folder: Path) -> list[Path]:

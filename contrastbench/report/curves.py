@@ -135,10 +135,8 @@ def _draw(axes: Any, panel: Panel, x: str, style: Mapping[str, Look]) -> None:
 
 def _draw_line(axes: Any, panel: Panel, name: str, look: Look, place: Callable[[float], float], aside: float) -> None:
     points = panel.lines[name]
-    xs, means = (
-        [place(at) + aside for at in points],
-        [summarise(list(seeds.values())).mean for seeds in points.values()],
-    )
+    xs = [place(at) + aside for at in points]
+    means = [summarise(list(seeds.values())).mean for seeds in points.values()]
     seeds = [(place(at) + aside, value) for at, by_seed in points.items() for value in by_seed.values()]
     if not counts_runs(panel.y) and len(seeds) <= MOST_DOTS * len(points):
         axes.plot(*zip(*seeds, strict=True), ".", color=look.colour, alpha=0.25, markersize=3.5)
@@ -242,23 +240,20 @@ def panel_of(cells: Sequence[JoinedCell], x: str, claims: Iterable[Claim] = ()) 
     baseline = next((cell for cell in measured if cell.method in names), None) if len(names) == 1 else None
     if counts_runs(cells[0].metric) or (baseline and baseline.better == "none"):
         baseline = None
-    gains = {name: {setting_of(c, x) or 0.0: _gains(c, baseline, cells) for c in line if c.best_known.done}
-             for name, line in lines_of(cells, x).items()}  # fmt: skip
-    lines = {name: points for name, by_x in gains.items() if (points := paired_points(by_x))}
+    lines, published = {}, {}
+    for name, line in lines_of(cells, x).items():
+        gains = {setting_of(c, x) or 0.0: _gains(c, baseline, cells) for c in line if c.best_known.done}
+        if not (points := paired_points(gains)) or (baseline and name == baseline.method):
+            continue
+        lines[name] = points
+        printed = [(setting_of(cell, x) or 0.0, _printed(cell, baseline)) for cell in line]
+        if known := {at: value for at, value in printed if value is not None}:
+            published[name] = known
     flat = {
         cell.method: summarise(list(_gains(cell, baseline, cells).values())).mean
         for cell in measured
         if baseline and setting_of(cell, x) is None and cell is not baseline
     }
-    if baseline:
-        lines = {name: points for name, points in lines.items() if name != baseline.method}
-    published = {
-        name: {
-            setting_of(cell, x) or 0.0: printed for cell in line if (printed := _printed(cell, baseline)) is not None
-        }
-        for name, line in lines_of(cells, x).items()
-    }
-    published = {name: points for name, points in published.items() if points and name in lines}
     own = setting_of(baseline, x) if baseline else None
     ticks = [] if own is None else [own]
     zero = baseline.method if baseline else ""
@@ -296,7 +291,8 @@ def panel_of_rows(
     lines: dict[str, dict[float, dict[int, float]]] = {}
     published: dict[str, dict[float, float]] = {}
     names = {cell.baseline for cell in cells}
-    across = names - {cell.method for cell in cells if _is_swept(cell, x)}  # the baseline, if it is no point of a line
+    swept = [c for c in cells if x in c.settings or c.config.get(x) in c.settings.values()]  # by whatever word
+    across = names - {cell.method for cell in swept}  # the baseline, if it is no point of a line
     rows = [row for cell in cells if {cell.method} == names for row in cell.best_known.done]
     zero = {row["seed"]: row["metrics"][y] for row in rows if is_finite(row["metrics"].get(y))}
     for cell in cells:
@@ -320,11 +316,6 @@ def panel_of_rows(
     shown = {name: paired_points(points) for name, points in lines.items()}
     flat = {name: summarise(list(zero.values())).mean for name in across if zero}
     return Panel(title, y, shown, flat, published, marks=marks)
-
-
-def _is_swept(cell: JoinedCell, x: str) -> bool:
-    """Whether the table names the cell's value of ``x``, by whatever word."""
-    return x in cell.settings or cell.config.get(x) in cell.settings.values()
 
 
 def _line_name(cell: JoinedCell, row: Row, x: str, group: str, several: bool) -> str:
@@ -380,11 +371,9 @@ def check_known(rows: Iterable[Row], x: str, y: str, group: str, of_tables: Iter
     """Raises ValueError unless some row has ``x``, ``y`` and ``group``; a table's own words for ``x`` are known too."""
     rows = list(rows)
     numbers = {name for row in rows for name, value in row["config"].items() if is_finite(value)}
-    _check_known("x", x, numbers | set(of_tables))
-    _check_known("y", y, {name for row in rows for name in row["metrics"]})
-    _check_known("group", group, {name for row in rows for name in (*row["config"], *GROUPS)})
-
-
-def _check_known(what: str, name: str, known: set[str]) -> None:
-    if name not in known:
-        raise ValueError(f"unknown {what} {name!r}; the finished rows have: {', '.join(sorted(known)) or 'nothing'}")
+    metrics = {name for row in rows for name in row["metrics"]}
+    groups = {name for row in rows for name in (*row["config"], *GROUPS)}
+    for what, name, known in (("x", x, numbers | set(of_tables)), ("y", y, metrics), ("group", group, groups)):
+        if name not in known:
+            there = ", ".join(sorted(known)) or "nothing"
+            raise ValueError(f"unknown {what} {name!r}; the finished rows have: {there}")

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from contrastbench.report.curves import FEWEST, LABELS, panel_of, panels_of
-from contrastbench.report.findings import findings
 from contrastbench.report.layout import (
     MISSING,
     Grid,
+    findings,
     number_text,
     numbers_text,
     plain,
@@ -150,15 +150,12 @@ class Details:
         self.numbers = itertools.count(1)  # of the tables
 
     def add_cell(self, cell: JoinedCell, name: str) -> int:
-        verdict = cell.verdict
+        verdict, said = cell.verdict, (cell.verdict.kind, cell.verdict.reason)
         place = (cell.paper, cell.table, cell.scale, cell.variant, cell.protocol, cell.metric)
         parts = {
             "name": name,
             "place": self.places.setdefault(place, len(self.places)),
-            "verdict": [
-                *(verdict.kind, verdict.reason),
-                *(_short(verdict.interval), _short(verdict.difference), verdict.kind.sign),
-            ],
+            "verdict": [*said, _short(verdict.interval), _short(verdict.difference), verdict.kind.sign],
             "published": [_published(number) for number in cell.published],
             "others": [[published_text(number), v.kind, v.reason] for number, v in cell.others],
             "here": self._sample(cell.here),
@@ -226,14 +223,9 @@ def _chart(cells: Sequence[JoinedCell], x: str, claims: Sequence[Claim]) -> dict
 
 def _point(at: float, values: Sequence[float], published: float | None) -> dict[str, Any]:
     summary = summarise(values)
-    return {
-        **{
-            "x": at,
-            "mean": _short(summary.mean),
-            "interval": _short(t_interval(summary) if summary.n >= FEWEST else None),
-        },
-        **{"seeds": [_short(value) for value in values], "published": published},
-    }
+    interval = t_interval(summary) if summary.n >= FEWEST else None
+    facts = {"x": at, "mean": _short(summary.mean), "interval": _short(interval)}
+    return {**facts, "seeds": _short(values), "published": published}
 
 
 def _published(number: Published) -> dict[str, Any]:

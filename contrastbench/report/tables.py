@@ -10,13 +10,14 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from contrastbench.report.findings import findings, summary
 from contrastbench.report.layout import (
     Grid,
+    findings,
     number_text,
     numbers_text,
     published_text,
     sample_text,
+    summary,
     verdict_text,
 )
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample
@@ -86,21 +87,21 @@ def _grid_lines(grid: Grid, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]
         is_printed = any(cell.judged for cell in cells.values())
         shown = [name for name in names if is_printed or name in PLACES]
         for name in shown:
-            words = (_grid_text(cells[column], name) if column in cells else "" for column in grid.columns)
+            words = (cell_text(cells[column], name, QUIET) if column in cells else "" for column in grid.columns)
             yield (row if name == shown[0] else "", name, *words)
 
 
-def _grid_text(cell: JoinedCell, name: str) -> str:
-    """As ``cell_text``, but where nothing was judged the sign alone: the columns of a grid are narrow."""
-    kind = cell.verdict.kind
-    return kind.sign if name == "verdict" and kind in QUIET else cell_text(cell, name)
+def cell_text(cell: JoinedCell, name: str, quiet: Sequence[Kind] = ()) -> str:
+    """What a table says about a cell under ``published``, ``shipped``, ``here`` or ``verdict``.
 
-
-def cell_text(cell: JoinedCell, name: str) -> str:
-    """What a table says about a cell under ``published``, ``shipped``, ``here`` or ``verdict``."""
+    Args:
+        quiet: verdicts of which the sign alone is said: the columns of a grid are narrow.
+    """
     if name == "published":
         return numbers_text(cell)
-    return verdict_text(cell) if name == "verdict" else sample_text(getattr(cell, name), cell.metric)
+    if name == "verdict":
+        return cell.verdict.kind.sign if cell.verdict.kind in quiet else verdict_text(cell)
+    return sample_text(getattr(cell, name), cell.metric)
 
 
 def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:

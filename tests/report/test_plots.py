@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from contrastbench.report import curves, plots, run_plots, style
+from contrastbench.report import curves, plots, style
 from contrastbench.report.layout import sample_text
 from contrastbench.runner.log import read_curve
 from contrastbench.verdicts.cells import join
@@ -215,14 +215,14 @@ def test_figures_are_saved_as_svg_and_pdf_and_say_what_they_are_made_of(tmp_path
 
 def test_training_curves_show_seeds_and_their_mean():
     runs = {"HCL": [[{"epoch": e, "loss": 3.0 - e + seed} for e in range(3)] for seed in (0, 1)]}
-    (axes,) = run_plots.training_curves(runs).axes
+    (axes,) = plots.training_curves(runs).axes
     assert list(axes.lines[-1].get_ydata()) == [3.5, 2.5, 1.5]
     assert len(axes.lines) == 3
 
 
 def test_training_curves_of_many_methods_leave_room_for_the_curves():
     runs = {f"method {n}": [[{"epoch": e, "loss": 3.0 - e} for e in range(3)]] for n in range(60)}
-    figure = run_plots.training_curves(runs)
+    figure = plots.training_curves(runs)
     style.svg_bytes(figure)  # lays it out; where nothing is left for the axes, matplotlib warns
     assert figure.axes[0].get_position().width > 0.4 and not figure.axes[0].get_legend()
 
@@ -235,7 +235,7 @@ def test_a_cut_off_curve_is_read_up_to_the_cut(tmp_path):
 def test_histograms_are_densities(synthetic):
     run = synthetic.run("HCL")
     series = {"positive_density": [0.0] * 10 + [1.0] * 10, "negative_density": [0.5] * 20}
-    (axes,) = run_plots.similarity_histograms([synthetic.row(run, 80.0, series=series)]).axes
+    (axes,) = plots.similarity_histograms([synthetic.row(run, 80.0, series=series)]).axes
     heights, bins, _ = axes.patches[0].get_data()
     assert sum(heights * (bins[1:] - bins[:-1])) == pytest.approx(1.0)
     assert (bins[0], bins[-1]) == (-1.0, 1.0)
@@ -243,7 +243,7 @@ def test_histograms_are_densities(synthetic):
 
 def test_a_map_draws_every_class(synthetic):
     series = {"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.0], "label": [3, 7, 7]}
-    figure = run_plots.embedding_map(synthetic.row(synthetic.run("HCL"), 80.0, series=series))
+    figure = plots.embedding_map(synthetic.row(synthetic.run("HCL"), 80.0, series=series))
     assert {"3", "7", "class"} <= texts(figure)
 
 
@@ -258,7 +258,7 @@ def test_every_figure_of_runs_is_found(synthetic):
         synthetic.row(synthetic.run("SimCLR", scale="paper"), 80.0, series=points),
         synthetic.failure(synthetic.run("DCL", scale="lite")),
     ]
-    figures = run_plots.run_figures(rows, lambda row: curve if row["method"] == "HCL" else [])
+    figures = plots.run_figures(rows, lambda row: curve if row["method"] == "HCL" else [])
     assert list(figures) == [
         *("training-train-Alpha-quick", "similarities-train-Alpha-quick", "map-train-Alpha-paper-SimCLR"),
     ]
@@ -267,5 +267,5 @@ def test_every_figure_of_runs_is_found(synthetic):
 def test_a_page_has_no_map_of_a_method_that_is_another_one_with_a_setting(synthetic):
     names = ("HCL", "HCL beta=2", "HCL, positives by label", "HCLoss")
     rows = [synthetic.row(synthetic.run(name), 80.0, series={"x": [0.0], "y": [1.0]}) for name in names]
-    every, few = (list(run_plots.run_figures(rows, lambda row: [], every_map=every)) for every in (True, False))
+    every, few = (list(plots.run_figures(rows, lambda row: [], every_map=every)) for every in (True, False))
     assert len(every) == 4 and [name.split("-")[-1] for name in few] == ["HCL", "HCLoss"]

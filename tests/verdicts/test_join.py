@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from contrastbench.report.findings import findings
+from contrastbench.report.layout import findings
 from contrastbench.runner.vocabulary import seeded
 from contrastbench.verdicts.cells import join
 from contrastbench.verdicts.gains import gains, orders, pooled_gains
