@@ -120,7 +120,9 @@ def _problem(row: Row) -> str:
     commit = row["git"]["commit"]
     if commit is None or row["git"]["dirty"] is not False:
         return "comes from a checkout with changes that no commit holds"
-    return "" if provenance.is_in_history(commit) else f"comes from commit {commit[:12]}, which is not in this history"
+    if (known := provenance.commit_dates()) is None:
+        raise ValueError(f"{PROJECT} has no git history, so nobody can say which commits are its own; use a clone")
+    return "" if commit in known else f"comes from commit {commit[:12]}, which is not in this history"
 
 
 def sort_rows(paper: Paper, rows: Mapping[str, Row], results: Path) -> dict[str, list[Row]]:

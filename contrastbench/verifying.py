@@ -8,14 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 
 from contrastbench.evidence import Evidence
-from contrastbench.runner.provenance import PROJECT
+from contrastbench.runner.provenance import PROJECT, ask_git, commit_dates, history_is_here
 from contrastbench.runner.rows import MADE_AGAIN, Row, content_sha256, result_of, rows_shipped
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, canonical_json, chain, key_of
 from contrastbench.verdicts.cells import group_by
@@ -150,7 +148,7 @@ def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str
 
 def check_times(rows: Sequence[Row], where: str) -> list[str]:
     """One line for each commit of rows that is not in this history or not clean, and for times that cannot be."""
-    dates, problems = _commit_dates(), []
+    dates, problems = commit_dates(), []
     for (commit, clean), alike in group_by(
         rows, lambda row: (str(row["git"]["commit"]), row["git"]["dirty"] is False)
     ).items():
@@ -171,7 +169,7 @@ def check_times(rows: Sequence[Row], where: str) -> list[str]:
 
 def check_measurements(folder: Path) -> list[str]:
     """One line for each file of measurements beside the rows, as of speed, that does not name clean commits of ours."""
-    dates = _commit_dates()
+    dates = commit_dates()
     problems = []
     for path in sorted(path for path in folder.glob("*.csv") if path.name not in NOT_MEASURED):
         with open(path, newline="", encoding="utf-8") as file:
@@ -245,7 +243,7 @@ def _published_problems(evidence: Evidence) -> list[str]:
         return []
     place = str(path.relative_to(PROJECT))
     lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-    earlier = [line for blob in _blobs(place) for line in csv.DictReader(io.StringIO(blob.decode()))]
+    earlier = [line for blob in _blobs(place) for line in csv.DictReader(io.StringIO(blob))]
     return check_published(lines, earlier, read_lines(path.with_name(CHANGES)), place)
 
 
@@ -282,32 +280,8 @@ def _place(line: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(line[name] for name in ("dataset", "method", "metric", "where"))
 
 
-# ----------------------------------------------------------------------------------------------------------------- git
-
-
-def history_is_here() -> bool:
-    """Whether git knows the project's whole history; not so in a download without git or a shallow clone."""
-    try:
-        return _git("rev-parse", "--is-shallow-repository").strip() == b"false"
-    except (OSError, subprocess.CalledProcessError):
-        return False
-
-
-@cache
-def _commit_dates() -> Mapping[str, int] | None:
-    """The commits of this history with their times; None where git does not know it."""
-    if not history_is_here():
-        return None
-    lines = (line.split() for line in _git("log", "--format=%H %ct", "HEAD").decode().splitlines())
-    return {commit: int(time) for commit, time in lines}
-
-
-def _blobs(path: str) -> Iterator[bytes]:
+def _blobs(path: str) -> Iterator[str]:
     """Every version of a file that some commit of this history holds, each once."""
-    log = _git("log", "--format=", "--raw", "--no-abbrev", "--no-renames", "HEAD", "--", path).decode().split("\n")
+    log = ask_git("log", "--format=", "--raw", "--no-abbrev", "--no-renames", "HEAD", "--", path).split("\n")
     for blob in dict.fromkeys(line.split()[3] for line in log if line and line.split()[3].strip("0")):
-        yield _git("cat-file", "blob", blob)
-
-
-def _git(*arguments: str) -> bytes:
-    return subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, check=True).stdout
+        yield ask_git("cat-file", "blob", blob)

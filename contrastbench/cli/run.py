@@ -49,7 +49,7 @@ def run_tables(
     of_other_code = rows_of_other_code((each.state.row for each in planned if each.state.row), runs)
     if changed and of_other_code:
         for each in (each for each in planned if each.run.key in of_other_code):
-            states.redo_with_code_as_it_is(folder_of(each.run, runs))
+            states.put_back(folder_of(each.run, runs), "changed")
         planned = planned_runs(asked, folders)
     wanted = [each for each in planned if each.state.name in states.UNFINISHED]
     if how.launcher != "slurm":  # which checks what its own profile points at
@@ -113,7 +113,7 @@ def retry_runs(
     again = {each.run.key for each in planned if each.state.name in statuses}
     for each in planned:
         if each.run.key in again and each.state.name in states.FAILURES:
-            states.retry(folder_of(each.run, runs))
+            states.put_back(folder_of(each.run, runs), "failed")
     wanted = _with_chains(planned_runs(asked, folders, every_table=True), again)
     others = len(wanted) - len(again)
     more = f", and {others} that they need or that waited for them" if others else ""

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from contrastbench.runner import files
 from contrastbench.runner.rows import Row
@@ -102,11 +101,10 @@ def list_some(paths: Iterable[str]) -> str:
 
 def describe(changed: Mapping[str, Iterable[str]]) -> list[str]:
     """One line for runs whose rows other code made; no line where there are none."""
-    if not changed:
-        return []
     rows = "1 row here was" if len(changed) == 1 else f"{len(changed)} rows here were"
-    files_changed = list_some(name for names in changed.values() for name in names)
-    return [f"{rows} made by other code than now ({files_changed} changed since); `run --changed` does such runs again"]
+    some = list_some(name for names in changed.values() for name in names)
+    line = f"{rows} made by other code than now ({some} changed since); `run --changed` does such runs again"
+    return [line] if changed else []
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,10 @@ def _source(module: str) -> _Source | None:
     tree = ast.parse(path.read_bytes(), str(path))
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found = [(import_, bound) for node in ast.walk(tree) for import_, bound in _imports_of(node, package)]
-    for node in ast.walk(tree):
-        _drop_texts(node)
+    for each in ast.walk(tree):  # without docstrings and other texts that stand alone
+        if isinstance(body := getattr(each, "body", None), list):
+            kept = [line for line in body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
+            each.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
     name = module.replace(".", "/") + ("/__init__.py" if package == module else ".py")
     sha256 = hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
     at_top = {bound for node in tree.body for _, bound in _imports_of(node, package)}
@@ -169,10 +169,3 @@ def package_folders(package: str) -> list[Path]:
     """The folders that a package is spread over."""
     spec = importlib.util.find_spec(package)
     return [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
-
-
-def _drop_texts(node: Any) -> None:
-    """Takes docstrings, and other texts that stand alone, out of a module, class or function."""
-    if isinstance(body := getattr(node, "body", None), list):
-        kept = [each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
-        node.body = kept or [ast.Pass()]

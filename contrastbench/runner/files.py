@@ -30,17 +30,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool =
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if sync:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename inside ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if sync:  # the rename too survives a power cut
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:

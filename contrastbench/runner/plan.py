@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from contrastbench.runner.checkpoint import lost_artefact
 from contrastbench.runner.launchers import Job, job_of
 from contrastbench.runner.rows import Row
-from contrastbench.runner.states import State, StillQueued, folder_of, redo_if_lost, state_of, write_ticket
+from contrastbench.runner.states import State, StillQueued, folder_of, put_back, state_of, write_ticket
 from contrastbench.runner.vocabulary import Cell, Run, canonical_json, chain
 
 TO_RUN = ("new", "killed", "lost")
@@ -72,20 +72,13 @@ def plan_runs(
     """Plans the runs and the runs that they need, each once. ``places``: run key -> (table, cell name) pairs."""
     runs = chain(asked)
     states = {key: state_of(folder_of(run, runs_folder), still_queued) for key, run in runs.items()}
-    _find_lost(runs, states, runs_folder)
-    return [Planned(run, places.get(key, ()), states[key], key in shipped) for key, run in runs.items()]
-
-
-def _find_lost(runs: dict[str, Run], states: dict[str, State], runs_folder: Path) -> None:
-    """Marks a finished run as lost if a run still to do needs its artefact, and that is gone or damaged.
-
-    A run that is found lost is itself to do, so the runs that it needs are looked at after it.
-    """
+    # A finished run is lost if a run still to do needs its artefact, and that is gone or damaged. It is then to do too.
     for key, run in reversed(runs.items()):  # a run before those that it needs
         for need in run.needs.values() if states[key].name in TO_RUN else ():
             row, folder = states[need.key].row, folder_of(need, runs_folder)
             if row and row["status"] == "done" and (problem := lost_artefact(folder, row)):
                 states[need.key] = State("lost", problem=f"{problem}; its run is done again")
+    return [Planned(run, places.get(key, ()), states[key], key in shipped) for key, run in runs.items()]
 
 
 def write_tickets(planned: Sequence[Planned], runs_folder: Path) -> list[Job]:
@@ -97,7 +90,7 @@ def write_tickets(planned: Sequence[Planned], runs_folder: Path) -> list[Job]:
     for each in planned:
         folder = write_ticket(each.run, runs_folder, [list(place) for place in each.cells])
         if each.state.name == "lost":
-            redo_if_lost(folder)
+            put_back(folder, "lost")
     return [job_of(each.run, runs_folder) for each in planned]
 
 

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -32,8 +33,8 @@ def git() -> dict[str, Any]:
         dirty, sha256 = os.environ["CONTRASTBENCH_PINNED_DIRTY"] == "1", os.environ["CONTRASTBENCH_PINNED_SHA256"]
         return {"commit": pinned if pinned != "none" else None, "dirty": dirty, "snapshot_sha256": sha256}
     try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+        commit = ask_git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(ask_git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
 
@@ -43,7 +44,7 @@ def why_no_commit() -> str:
     if PROJECT == SUITE:
         return "this is an installed package; clone the repository"
     try:
-        _git("rev-parse", "HEAD")
+        ask_git("rev-parse", "HEAD")
     except OSError:
         return "there is no git on this machine"
     except subprocess.CalledProcessError as error:
@@ -53,7 +54,8 @@ def why_no_commit() -> str:
     return ""
 
 
-def _git(*arguments: str) -> str:
+def ask_git(*arguments: str) -> str:
+    """What git prints of this checkout, without the space around it."""
     if PROJECT == SUITE:
         raise FileNotFoundError("an installed package is no checkout, though it may lie in one")
     return subprocess.run(
@@ -61,23 +63,32 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-@cache
-def is_in_history(commit: str) -> bool:
-    """Whether the commit is the checked-out one or one before it.
+def history_is_here() -> bool:
+    """Whether git knows the project's whole history; not so in a download without git or a shallow clone."""
+    try:
+        return ask_git("rev-parse", "--is-shallow-repository") == "false"
+    except (OSError, subprocess.CalledProcessError):
+        return False
 
-    Raises:
-        ValueError: there is no git history here to look into.
-    """
-    if git()["commit"] is None or "snapshot_sha256" in git():
-        raise ValueError(f"{PROJECT} has no git history, so nobody can say which commits are its own; use a clone")
-    command = ["git", "-C", str(PROJECT), "merge-base", "--is-ancestor", commit, "HEAD"]
-    return subprocess.run(command, capture_output=True).returncode == 0
+
+@cache
+def commit_dates() -> Mapping[str, int] | None:
+    """The commits of this history with their times; None where git does not know it."""
+    if not history_is_here():
+        return None
+    lines = (line.split() for line in ask_git("log", "--format=%H %ct", "HEAD").splitlines())
+    return {commit: int(time) for commit, time in lines}
 
 
 @cache
 def versions() -> dict[str, str]:
     """Python, the project and the packages that it needs to run, as installed here."""
-    needed = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in _requirements()]
+    file = PROJECT / "pyproject.toml"
+    if file.exists():
+        lines = tomllib.loads(file.read_text())["project"]["dependencies"]
+    else:
+        lines = [line for line in metadata.requires("contrastbench") or () if "extra ==" not in line]
+    needed = [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in lines]
     there = {"python": platform.python_version()}
     for name in sorted({"contrastbench", *needed}):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -85,18 +96,16 @@ def versions() -> dict[str, str]:
     return there
 
 
-def _requirements() -> list[str]:
-    """From pyproject.toml, or where the project is installed without it, from its metadata."""
-    file = PROJECT / "pyproject.toml"
-    if file.exists():
-        return tomllib.loads(file.read_text())["project"]["dependencies"]
-    return [line for line in metadata.requires("contrastbench") or () if "extra ==" not in line]
-
-
 @cache
 def host() -> dict[str, str]:
-    """The kind of machine: rows are equal bit for bit only on the same kind."""
-    return {"machine": platform.machine(), "cpu": _cpu().get("model name", "unknown"), "generation": _cpu_generation()}
+    """The kind of machine: rows are equal bit for bit only on the same kind.
+
+    Its generation is ``family 25, model 1, stepping 1``: a cloud's model name hides it, and the last bits of a sum
+    depend on it.
+    """
+    words = {"family": "cpu family", "model": "model", "stepping": "stepping"}
+    generation = ", ".join(f"{word} {_cpu()[name]}" for word, name in words.items() if _cpu().get(name)) or "unknown"
+    return {"machine": platform.machine(), "cpu": _cpu().get("model name", "unknown"), "generation": generation}
 
 
 @cache
@@ -105,12 +114,6 @@ def _cpu() -> dict[str, str]:
     info = Path("/proc/cpuinfo")
     first = info.read_text().partition("\n\n")[0] if info.exists() else ""
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
-
-
-def _cpu_generation() -> str:
-    """``family 25, model 1, stepping 1``: a cloud's model name hides it, and the last bits of a sum depend on it."""
-    fields = {"family": "cpu family", "model": "model", "stepping": "stepping"}
-    return ", ".join(f"{word} {_cpu()[name]}" for word, name in fields.items() if _cpu().get(name)) or "unknown"
 
 
 def device_kind(device: str) -> str:

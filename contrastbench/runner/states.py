@@ -177,31 +177,18 @@ def forget_queued(folder: Path) -> None:
         (folder / "queued.json").unlink(missing_ok=True)
 
 
-def retry(folder: Path) -> None:
-    """Puts a failed run back. Its checkpoint goes, unless it only ran out of time."""
-    row = rows.read_row(folder / "row.json")
-    if row["status"] not in FAILURES:
-        raise ValueError(f"run {folder.name[:12]} is {row['status']}; only {', '.join(FAILURES)} can be retried")
-    _put_back(folder, row, "failed", goes_on=row["status"] == "timed_out")
+def put_back(folder: Path, why: str) -> None:
+    """Has a run with a row done again: a "failed" one, one of "changed" code, or one whose artefact is "lost".
 
-
-def redo_if_lost(folder: Path) -> None:
-    """Puts a finished run back if its artefact is lost or damaged."""
-    if not (folder / "row.json").exists():  # another command has just put it back
+    Its row is kept as ``<why>.<attempt>.json``. Its checkpoint goes, unless it only ran out of time.
+    """
+    try:
+        row = rows.read_row(folder / "row.json")
+    except FileNotFoundError:  # another command has just put it back
         return
-    row = rows.read_row(folder / "row.json")
-    if lost_artefact(folder, row):
-        _put_back(folder, row, "lost")
-
-
-def redo_with_code_as_it_is(folder: Path) -> None:
-    """Puts a finished run of other code back."""
-    _put_back(folder, rows.read_row(folder / "row.json"), "changed")
-
-
-def _put_back(folder: Path, row: rows.Row, why: str, goes_on: bool = False) -> None:
-    """Has a run done again: its row is kept as ``<why>.<attempt>.json``."""
-    if not goes_on:
+    if why == "lost" and not lost_artefact(folder, row):  # another command has done it again
+        return
+    if row["status"] != "timed_out":
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     (folder / "row.json").rename(folder / f"{why}.{row['attempt']}.json")
 

@@ -111,7 +111,7 @@ def test_a_full_disk_is_named_and_loses_nothing(bench, tmp_path):
         remount("size=16m")
         for folder in bench.folder.glob("toy/*"):
             if states.state_of(folder).name in states.FAILURES:
-                states.retry(folder)
+                states.put_back(folder, "failed")
         bench.run_inline("toy/main")
         assert same(bench.rows("toy/main"), quiet.rows("toy/main"))
 

@@ -157,7 +157,7 @@ def test_retry_keeps_the_failed_row_and_does_the_run_again(bench, tmp_path):
     failed = [each for each in bench.plan("toy/faults", [0], settings) if each.state.name in states.FAILURES]
     assert len(failed) == 3
     for each in failed:
-        states.retry(bench.folder / "toy" / each.run.key)
+        states.put_back(bench.folder / "toy" / each.run.key, "failed")
     bench.run_inline("toy/faults", seeds=[0], settings=settings)
     assert bench.states("toy/faults", [0], settings) == ["done"] * 4
     folder = bench.folder / "toy" / failed[0].run.key

@@ -99,7 +99,7 @@ def test_runs_that_are_told_to_go_early_or_too_often(site, tmp_path, monkeypatch
     assert row["status"] == "timed_out" and row["attempt"] == 2
     assert row["error"]["message"].startswith("not finished in 2 tasks of 2 minutes")
     assert [lab.row_of(folder)["attempt"] for folder in (*early, term)] == [1, 1, 2]
-    states.retry(limited)
+    states.put_back(limited, "failed")
     assert (limited / "checkpoint.pt").exists(), "it only needs more time"
     assert site.launch(site.jobs(*what)).ended == {limited: "done"}
     assert lab.results(site.folder) == lab.undisturbed(site, tmp_path, monkeypatch, *what)
