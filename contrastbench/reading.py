@@ -17,6 +17,7 @@ from contrastbench.runner import code
 from contrastbench.runner.provenance import PROJECT, home
 from contrastbench.runner.rows import Row, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import state_of
+from contrastbench.runner.vocabulary import setting_text
 from contrastbench.selection import Selection, read_targets
 
 if TYPE_CHECKING:
@@ -59,15 +60,10 @@ def results(
     """
     import pandas
 
-    texts = {name: _text(value) for name, value in (settings or {}).items()}
+    texts = {name: setting_text(value) for name, value in (settings or {}).items()}
     asked = read_targets(target and [target], scale, seeds, texts, dataset=dataset, method=method).selections
     found = find(asked, origin, *folders(runs_folder, results_folder), warnings.warn, status)
     return pandas.DataFrame([flat(place, row) for place, row in found])
-
-
-def _text(value: Any) -> str:
-    """A setting's value, or a list of values, as ``--set`` takes it."""
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple, set, frozenset)) else str(value)
 
 
 def folders(

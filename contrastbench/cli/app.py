@@ -180,18 +180,12 @@ def command(name: str, group: typer.Typer = app) -> Callable[[Command], Command]
                 complaints.print("stopped; nothing is lost, the same command goes on")
                 raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
-        own = [_fields(groups[name]) if name in groups else [each] for name, each in parameters.items()]
-        options = [each.replace(kind=KEYWORD_ONLY) for several in own for each in several if each.name != "folders"]
-        context = inspect.Parameter("context", KEYWORD_ONLY, annotation=typer.Context)
-        guarded.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined]
+        named = inspect.Parameter.KEYWORD_ONLY
+        options = [inspect.Parameter("context", named, annotation=typer.Context)]
+        for parameter, each in parameters.items():
+            fields = inspect.signature(groups[parameter], eval_str=True).parameters if parameter in groups else {}
+            options += [own.replace(kind=named) for own in fields.values() or [each] if own.name != "folders"]
+        guarded.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         return group.command(name)(guarded)
 
     return added
-
-
-KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
-
-
-def _fields(kind: type) -> list[inspect.Parameter]:
-    """The fields of a dataclass as parameters of a function."""
-    return list(inspect.signature(kind, eval_str=True).parameters.values())

@@ -1,7 +1,6 @@
 """Every command of the command line, in the order of ``--help``."""
 
 from contrastbench.cli import (  # noqa: F401  a file that is imported adds its commands
-    claims,
     machine,
     maintain,
     plan,

@@ -51,14 +51,11 @@ FIRST_PYTHON, AFTER_LAST_PYTHON = (3, 11), (3, 15)
 
 def _python() -> list[Check]:
     fits = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON
-    return [(fits, "Python 3.11 to 3.14", platform.python_version()), _commit()]
-
-
-def _commit() -> Check:
+    python = (fits, "Python 3.11 to 3.14", platform.python_version())
     if provenance.PROJECT == provenance.SUITE:
-        return None, "git", f"not needed: contrastbench {metadata.version('contrastbench')} is installed"
+        return [python, (None, "git", f"not needed: contrastbench {metadata.version('contrastbench')} is installed")]
     refused = provenance.why_no_commit()
-    return not refused, "git", refused or str(provenance.git()["commit"])[:12]
+    return [python, (not refused, "git", refused or str(provenance.git()["commit"])[:12])]
 
 
 MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch_geometric"}  # where the names differ
@@ -177,24 +174,19 @@ def clean_disk(
     """Lists files of finished and killed runs that nothing reads again; --yes deletes them. Rows stay."""
     meant = run_folders(folders.runs) if which.is_everything else which.read().folders(folders.runs, complain)
     spare = spare_files(meant, artefacts=artefacts)
-    if spare:
-        console.print(_spare_grid(spare))
-    if yes:
-        for each in spare:
-            each.path.unlink(missing_ok=True)
-    what = "freed" if yes else "can be freed; --yes does it" if spare else "can be freed"
-    console.print(f"{len(spare)} files, {_megabytes(spare)} MB {what}")
-
-
-def _spare_grid(spare: list[Spare]) -> Grid:
-    """A line for each paper and kind of file."""
     kinds: dict[tuple[str, str], list[Spare]] = defaultdict(list)
     for each in spare:
         kinds[each.path.parent.parent.name, each.kind].append(each)
     grid = Grid("paper", "kind", "files", "MB", box=None)
     for (paper, kind), files in sorted(kinds.items()):
         grid.add_row(paper, kind, str(len(files)), _megabytes(files))
-    return grid
+    if spare:
+        console.print(grid)
+    if yes:
+        for each in spare:
+            each.path.unlink(missing_ok=True)
+    what = "freed" if yes else "can be freed; --yes does it" if spare else "can be freed"
+    console.print(f"{len(spare)} files, {_megabytes(spare)} MB {what}")
 
 
 def _megabytes(files: list[Spare]) -> str:

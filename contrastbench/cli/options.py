@@ -34,21 +34,14 @@ def complete_target(incomplete: str) -> list[str]:
         return fitting if len(fitting) != 1 else [*fitting, *_tables(fitting[0])]
     if name not in papers.names() or (len(rest) > 1 and rest[0] not in papers.paper(name).tables):
         return []
-    offered = _data_sets(name, rest[0]) if len(rest) > 1 else _tables(name)
-    return [each for each in offered if each.startswith(incomplete)]
+    if len(rest) == 1:
+        return one_of(lambda: _tables(name))(incomplete)
+    cells = [cell for scale in SCALES for cell in papers.paper(name).cells(rest[0], scale)]
+    return one_of(lambda: (f"{name}/{rest[0]}/{cell.dataset}" for cell in cells))(incomplete)
 
 
 def _tables(name: str) -> list[str]:
     return [f"{name}/{table}" for table in papers.paper(name).tables]
-
-
-def _data_sets(name: str, table: str) -> list[str]:
-    cells = [cell for scale in SCALES for cell in papers.paper(name).cells(table, scale)]
-    return list(dict.fromkeys(f"{name}/{table}/{cell.dataset}" for cell in cells))
-
-
-def _all_data_sets() -> list[str]:
-    return [*catalogue.DATA_SETS, *(own.name for own in catalogue.find_own())]
 
 
 # Which runs are meant.
@@ -59,7 +52,6 @@ Targets = Annotated[
         autocompletion=complete_target,
     ),
 ]
-Target = Annotated[str, typer.Argument(help="PAPER\\[/TABLE\\[/CELL]]", autocompletion=complete_target)]
 Scale = Annotated[str, typer.Option(help="smoke, quick, lite or paper", autocompletion=one_of(lambda: SCALES))]
 AnyScale = Annotated[
     str | None,
@@ -73,30 +65,9 @@ Settings = Annotated[
 
 # Where runs are done, and how.
 LAUNCHERS = ("inline", "local", "slurm")
-LauncherName = Annotated[
-    str,
-    typer.Option(
-        "--launcher",
-        help="inline (debugging), local (a queue) or slurm",
-        autocompletion=one_of(lambda: LAUNCHERS),
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option(help="inline, local: cpu, cuda, cuda:0, or auto (a GPU where there is one and it is faster)"),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="inline, local: threads of a run; their number may change the last bits of a result"),
-]
-Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit if not given")]
-RunsPerGpu = Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")]
 ProfileName = Annotated[
     str | None,
     typer.Option("--profile", help="slurm: a file of slurm/ without .toml", autocompletion=one_of(profile_names)),
-]
-Detach = Annotated[
-    bool, typer.Option("--detach", help="slurm: submit and return; the same command later shows how far it is")
 ]
 
 
@@ -106,21 +77,12 @@ def _resume_anyway(asked: bool) -> bool:
     return asked
 
 
-ResumeAnyway = Annotated[
-    bool,
-    typer.Option(
-        "--resume-anyway",
-        callback=_resume_anyway,
-        help="go on from what a run saved under other code, and name both in its row; else it starts again",
-    ),
-]
-LogTo = Annotated[str | None, typer.Option(help="copy the curves to tensorboard or wandb, if that is installed")]
-
 Watch = Annotated[bool, typer.Option("--watch", help="look again every few seconds until nothing runs")]
 DataSets = Annotated[
     list[str] | None,
     typer.Argument(
-        help="data sets; if none is given, all that need no download", autocompletion=one_of(_all_data_sets)
+        help="data sets; if none is given, all that need no download",
+        autocompletion=one_of(lambda: (*catalogue.DATA_SETS, *(own.name for own in catalogue.find_own()))),
     ),
 ]
 
@@ -158,20 +120,38 @@ class WhichAtAnyScale(Which):
 class Here:
     """How this machine does runs."""
 
-    device: Device = None
-    threads: Threads = None
-    slots: Slots = None
+    device: Annotated[
+        str | None,
+        typer.Option(help="inline, local: cpu, cuda, cuda:0, or auto (a GPU where there is one and it is faster)"),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="inline, local: threads of a run; their number may change the last bits of a result"),
+    ] = None
+    slots: Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit if not given")] = None
 
 
 @dataclass(frozen=True)
 class How(Here):
     """How runs are done, here or on a cluster."""
 
-    launcher: LauncherName = "local"
-    runs_per_gpu: RunsPerGpu = None
+    launcher: Annotated[
+        str,
+        typer.Option(help="inline (debugging), local (a queue) or slurm", autocompletion=one_of(lambda: LAUNCHERS)),
+    ] = "local"
+    runs_per_gpu: Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")] = None
     profile: ProfileName = None
-    detach: Detach = False
-    resume_anyway: ResumeAnyway = False
+    detach: Annotated[
+        bool, typer.Option("--detach", help="slurm: submit and return; the same command later shows how far it is")
+    ] = False
+    resume_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--resume-anyway",
+            callback=_resume_anyway,
+            help="go on from what a run saved under other code, and name both in its row; else it starts again",
+        ),
+    ] = False
 
     @property
     def site(self) -> Profile:

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from rich.text import Text
 import contrastbench
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, console, grid_of
-from contrastbench.cli.claims import OUTCOMES, TELLING, claim_line
 from contrastbench.cli.launch import check_options, fetch_missing_data, launch, with_data
 from contrastbench.cli.options import Here, How, Scale, Seeds, Targets, Which
 from contrastbench.cli.plan import duration, layout_for, planned_runs
+from contrastbench.cli.report import OUTCOMES, TELLING, claim_line
 from contrastbench.planning import metrics_missing, prices
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
@@ -142,18 +142,14 @@ def _digest(names: Sequence[str], asked: AskedFor, folders: Folders) -> str:
     """Changes whenever a row, a published number or the code that makes the page does."""
     scale = asked.selections[0].scale if asked.selections else ""
     digest = hashlib.sha256(json.dumps([asked.typed, scale, str(folders)]).encode())
-    for path in _sources(names, folders):
+    sources = [path for path in Path(contrastbench.__file__).parent.rglob("*") if path.suffix in SUFFIXES]
+    for name in names:
+        sources += [*(folders.runs / name).glob("*/row.json"), *(folders.results / name).glob("rows*.jsonl")]
+        sources += [path for path in papers.paper(name).folder.iterdir() if path.is_file()]
+    for path in sorted(sources):
         found = path.stat()
         digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _sources(names: Sequence[str], folders: Folders) -> Iterator[Path]:
-    for name in names:
-        yield from sorted((folders.runs / name).glob("*/row.json"))
-        yield from sorted(path for path in papers.paper(name).folder.iterdir() if path.is_file())
-        yield from sorted((folders.results / name).glob("rows*.jsonl"))
-    yield from sorted(path for path in Path(contrastbench.__file__).parent.rglob("*") if path.suffix in SUFFIXES)
 
 
 def _summarise(names: Sequence[str], asked: AskedFor, folders: Folders, page: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from contrastbench.cli.app import Folders, command, complain, complain_of, console, grid_of, note
 from contrastbench.cli.launch import check_options, fetch_missing_data, in_words, launch
-from contrastbench.cli.options import How, LogTo, Which
+from contrastbench.cli.options import How, Which
 from contrastbench.cli.plan import duration, planned_runs, say_what_is_left_out
 from contrastbench.dashboard import Dashboard
 from contrastbench.planning import check_own_data, metrics_missing, prices, rows_of, seconds_by_key
@@ -35,7 +35,9 @@ def run_tables(
     how: How,
     budget: Annotated[str | None, typer.Option(help="do cells in order until this time is spent: 30m, 8h")] = None,
     changed: Annotated[bool, typer.Option("--changed", help="do again what code that has changed since did")] = False,
-    log_to: LogTo = None,
+    log_to: Annotated[
+        str | None, typer.Option(help="copy the curves to tensorboard or wandb, if that is installed")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="slurm: print the sbatch scripts, start nothing")] = False,
 ) -> None:
     """Starts the runs that are missing here and follows them to their end. Run twice, it starts nothing twice.
@@ -114,7 +116,9 @@ def retry_runs(
     for each in planned:
         if each.run.key in again and each.state.name in states.FAILURES:
             states.put_back(folder_of(each.run, runs), "failed")
-    wanted = _with_chains(planned_runs(asked, folders, every_table=True), again)
+    to_run = [each for each in planned_runs(asked, folders, every_table=True) if each.is_to_run]
+    needed = chain(each.run for each in to_run if each.run.key in again)
+    wanted = [each for each in to_run if each.run.key in needed or again & chain([each.run]).keys()]
     others = len(wanted) - len(again)
     more = f", and {others} that they need or that waited for them" if others else ""
     console.print(f"{len(again)} runs to do again{more}")
@@ -125,13 +129,6 @@ def retry_runs(
     keys = {each.run.key for each in wanted}
     after = planned_runs(asked, folders, every_table=True)
     say_what_became([each for each in after if each.run.key in keys])
-
-
-def _with_chains(planned: Sequence[Planned], keys: set[str]) -> list[Planned]:
-    """The runs to do that have these keys, those that they need, and those that waited for them."""
-    to_run = [each for each in planned if each.is_to_run]
-    needed = {key for each in to_run if each.run.key in keys for key in chain([each.run])}
-    return [each for each in to_run if each.run.key in needed or keys & chain([each.run]).keys()]
 
 
 def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:

@@ -20,7 +20,7 @@ from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row
 from contrastbench.runner.states import run_of
-from contrastbench.runner.vocabulary import code_text
+from contrastbench.runner.vocabulary import code_text, setting_text
 from contrastbench.selection import KEY, read_targets, run_folder, select
 
 FORMATS = ("table", "csv", "json")
@@ -185,14 +185,10 @@ def _defaults(row: Row, runs: Path) -> dict[str, Any]:
 
 def _config_text(config: dict[str, Any], defaults: dict[str, Any]) -> str:
     lines = []
-    for name, text in ((name, _value_text(value)) for name, value in config.items()):
-        default = _value_text(defaults.get(name, text))
+    for name, text in ((name, setting_text(value)) for name, value in config.items()):
+        default = setting_text(defaults.get(name, text))
         lines.append(f"{name} = {text}" + (f"  (default {default})" if default != text else ""))
     return "\n".join(lines)
-
-
-def _value_text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 # ---------------------------------------------------------------------------------------------------------------- two
@@ -234,7 +230,7 @@ def _differences(a: dict[int, Row], b: dict[int, Row], first: str, second: str) 
     facts = [{name: row[name] for name in names} | row["config"] for row in sides]
     grid = grid_of("differs in", first, second)
     for name in dict.fromkeys((*facts[0], *facts[1])):
-        values = [_value_text(side.get(name, "-")) for side in facts]
+        values = [setting_text(side.get(name, "-")) for side in facts]
         if values[0] != values[1] and (name != "seed" or len(a) == len(b) == 1):
             grid.add_row(name, *values)
     if not grid.row_count:

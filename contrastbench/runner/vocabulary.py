@@ -143,14 +143,15 @@ class Run:
 
 def label_with(method: str, changes: Mapping[str, Any]) -> str:
     """The method's name with what is set anew: ``HCL [temperature=0.2]``. A dataset has a label of its own."""
-    said = [
-        f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in changes.items()
-        if name != "dataset"
-    ]
+    said = [f"{name}={setting_text(value)}" for name, value in changes.items() if name != "dataset"]
     if said and method.endswith("]") and " [" in method:  # named by settings already
         return f"{method[:-1]}, {', '.join(said)}]"
     return f"{method} [{', '.join(said)}]" if said else method
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value, or several values, as ``--set`` takes them."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
 
 
 @dataclass(frozen=True)
