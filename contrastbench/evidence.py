@@ -210,40 +210,30 @@ def agreement(evidence: Evidence) -> Agreement:
     """
     compared = compare_rows(evidence.here, evidence.shipped)
     differing = [
-        f"row {row['key'][:12]} of {evidence.paper.name} differs from the shipped one on the same kind of machine"
-        for row, _, word in compared
+        f"row {key[:12]} of {evidence.paper.name} differs from the shipped one on the same kind of machine"
+        for key, word in compared.items()
         if word == DIFFERS
     ]
-    elsewhere = {row["key"] for row, _, word in compared if word == OTHER_MACHINE}
-    judged, outside = outside_noise(_cells_with(evidence, elsewhere))
+    elsewhere = {key for key, word in compared.items() if word == OTHER_MACHINE}
+    cells = [c for t in evidence.tables for c in t.cells if not elsewhere.isdisjoint(row["key"] for row in c.here.done)]
+    once = {(cell.metric, *(row["key"] for row in cell.here.done)): cell for cell in cells}  # of several tables
+    judged, outside = outside_noise(once.values())
     differing += [
         f"{evidence.paper.name}/{cell.table}/{cell.name}: {cell.here.summary.mean:.4g} here and "
         f"{cell.shipped.summary.mean:.4g} shipped ({cell.metric}) differ by more than the noise of the seeds"
         for cell in outside
     ]
-    return Agreement(Counter(word for _, _, word in compared), judged, len(outside), differing)
+    return Agreement(Counter(compared.values()), judged, len(outside), differing)
 
 
-def _cells_with(evidence: Evidence, keys: set[str]) -> list[JoinedCell]:
-    """The cells with one of these rows; a cell that several tables show counts once."""
-    cells = {
-        (cell.metric, *(row["key"] for row in cell.here.done)): cell
-        for table in evidence.tables
-        for cell in table.cells
-        if any(row["key"] in keys for row in cell.here.done)
-    }
-    return list(cells.values())
+def compare_rows(here: Sequence[Row], shipped: Sequence[Row]) -> dict[str, str]:
+    """What the rows of the same key from two places agree on, by key.
 
-
-def compare_rows(here: Sequence[Row], shipped: Sequence[Row]) -> list[tuple[Row, Row, str]]:
-    """Rows of the same key from two places: (here, shipped, what they agree on).
-
-    Returns:
-        "bit for bit" where all is equal that a rerun must repeat; "other machine" where it is not and the two had other
-        kinds of machine, packages, devices or copies of the data; else "differs".
+    It is "bit for bit" where all is equal that a rerun must repeat; "other machine" where it is not and the two had
+    other kinds of machine, packages, devices or copies of the data; else "differs".
     """
     known = {row["key"]: row for row in shipped}
-    return [(row, known[row["key"]], _compare(row, known[row["key"]])) for row in here if row["key"] in known]
+    return {row["key"]: _compare(row, known[row["key"]]) for row in here if row["key"] in known}
 
 
 def _compare(here: Row, shipped: Row) -> str:

@@ -25,7 +25,6 @@ from typing import Any
 import jinja2
 
 from contrastbench.report.tables import LAYOUTS, markdown, sheet
-from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable
 from contrastbench.verdicts.gains import Pooled, gain_by_seed, gains, pooled_gains
@@ -39,26 +38,12 @@ Claims = Mapping[str, Sequence[Judged]]  # by paper
 NOTE = "<!-- Made from {name} and the shipped rows by `contrastbench collect --into results`; edit that file. -->\n"
 
 
-def fill(template: Path, tables: Iterable[JoinedTable], claims: Claims, paper: str, results: Path) -> bool:
-    """Makes the README beside a template anew; True if that changed it."""
-    path, text = template.with_suffix(""), render(template, tables, claims, paper, results)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    files.write_text(path, text)
-    return True
-
-
-def check(template: Path, tables: Iterable[JoinedTable], claims: Claims, paper: str, results: Path) -> list[str]:
-    """One line for each line of the README that does not follow from its template and the rows."""
-    path = template.with_suffix("")
+def check(path: Path, made: str) -> list[str]:
+    """One line for each line of a README that does not follow from its template and the rows, which give ``made``."""
     there = path.read_text(encoding="utf-8") if path.exists() else ""
-    made = render(template, tables, claims, paper, results)
+    words = {"+": "the rows and the template give", "-": "not"}
     differing = difflib.ndiff(there.splitlines(), made.splitlines())
-    return [
-        f"{path}: the rows and the template give {line[2:]!r}" if line[0] == "+" else f"{path}: not {line[2:]!r}"
-        for line in differing
-        if line[0] in "+-"
-    ]
+    return [f"{path}: {words[line[0]]} {line[2:]!r}" for line in differing if line[0] in words]
 
 
 def render(template: Path, tables: Iterable[JoinedTable], claims: Claims, paper: str, results: Path) -> str:
@@ -148,11 +133,8 @@ class _Known:
 
     def claims_text(self, paper: str = "") -> str:
         """A list of a paper's claims, each with its outcome."""
-        lines = (
-            f"- **{each.claim.sentence}** ({each.claim.where}) {each.words}"
-            for each in self.judged[paper or self.paper]
-        )
-        return "\n".join(lines)
+        judged = self.judged[paper or self.paper]
+        return "\n".join(f"- **{each.claim.sentence}** ({each.claim.where}) {each.words}" for each in judged)
 
     def claims_in_short(self) -> str:
         """A line a paper: how many of its claims hold."""
@@ -176,15 +158,11 @@ class _Known:
 
 def _cell(table: JoinedTable, parts: Sequence[str]) -> JoinedCell:
     """The measured cell of (data set, method[, metric]); a method is named alone or by its whole label."""
-    found = [cell for cell in table.cells if _is_named(cell, parts)]
+    names = (lambda cell: (cell.dataset,), lambda cell: (cell.method, cell.label), lambda cell: (cell.metric,))
+    found = [cell for cell in table.cells if all(part in of(cell) for part, of in zip(parts, names, strict=False))]
     if not found or not found[0].best_known.done:
         raise ValueError(f"no measured cell {' | '.join(parts)} in {table.paper}/{table.name}/{table.scale}")
     return found[0]
-
-
-def _is_named(cell: JoinedCell, parts: Sequence[str]) -> bool:
-    possible = ((cell.dataset,), (cell.method, cell.label), (cell.metric,))
-    return all(part in names for part, names in zip(parts, possible, strict=False))
 
 
 def _ends(value: float, interval: Interval | None) -> Values:
@@ -221,15 +199,16 @@ def _off(table: JoinedTable, parts: Sequence[str]) -> Values:
 
 def _gain(table: JoinedTable, parts: Sequence[str]) -> Values:
     dataset, method, other, *metric = parts
-    pairs = compare_pairs(
-        gain_by_seed(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric]))
-    )
-    return _ends(pairs.mean, pairs.interval)
+    return _difference(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric]))
 
 
 def _between(table: JoinedTable, parts: Sequence[str]) -> Values:
     dataset, method, metric, other = parts
-    pairs = compare_pairs(gain_by_seed(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other])))
+    return _difference(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other]))
+
+
+def _difference(ours: JoinedCell, theirs: JoinedCell) -> Values:
+    pairs = compare_pairs(gain_by_seed(ours, theirs))
     return _ends(pairs.mean, pairs.interval)
 
 

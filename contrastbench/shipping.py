@@ -17,8 +17,6 @@ from contrastbench.runner import files, provenance
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import MADE_AGAIN, Row, rows_digest, rows_in, rows_shipped, write_shipped
 from contrastbench.runner.vocabulary import key_of
-from contrastbench.verdicts.cells import JoinedTable
-from contrastbench.verdicts.judging import Judged
 
 # What a run's settings brought about, failures too. Memory and time are limits of a machine: such a run is run again.
 SHIPPED = ("done", "failed", "diverged")
@@ -171,14 +169,9 @@ def write_generated(results: Path, changed: Collection[str] | None = None) -> No
         for path, content in made.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
-    tables, claims = _tables_and_claims(everything)
-    for template, paper in templates(results):
-        readmes.fill(template, tables, claims, paper, results)
-
-
-def _tables_and_claims(everything: Sequence[Evidence]) -> tuple[list[JoinedTable], dict[str, list[Judged]]]:
-    tables = [table for evidence in everything for table in evidence.tables]
-    return tables, {evidence.paper.name: evidence.claims for evidence in everything if evidence.claims}
+    for path, text in pages(everything, results):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            files.write_text(path, text)
 
 
 def generated_files(evidence: Evidence) -> dict[Path, bytes]:
@@ -214,10 +207,7 @@ def stale_results(results: Path) -> list[str]:
     if _are_the_projects_own(results):
         source = rows_digest(row for evidence in everything for row in evidence.shipped)
         problems += check_generated(summary_files(everything, results), source)
-    tables, claims = _tables_and_claims(everything)
-    return problems + [
-        line for path, paper in templates(results) for line in readmes.check(path, tables, claims, paper, results)
-    ]
+    return problems + [line for path, text in pages(everything, results) for line in readmes.check(path, text)]
 
 
 def _stale_results_of(evidence: Evidence) -> list[str]:
@@ -268,13 +258,16 @@ def _are_the_projects_own(results: Path) -> bool:
     return results.resolve() == PROJECT / "results"
 
 
-def templates(results: Path) -> Iterator[tuple[Path, str]]:
-    """The templates of pages that take tables and numbers from rows, each with its paper ("" for the project's).
+def pages(everything: Sequence[Evidence], results: Path) -> Iterator[tuple[Path, str]]:
+    """The pages that take tables and numbers from rows, made anew from the templates beside them: path, content.
 
     Only the project's own results fill them; for any other results folder there are none.
     """
     if not _are_the_projects_own(results):
         return
-    yield PROJECT / "README.md.jinja", ""
-    for name in papers.names():
-        yield from ((path, name) for path in sorted(papers.paper(name).folder.glob("*.md.jinja")))
+    tables = [table for evidence in everything for table in evidence.tables]
+    claims = {evidence.paper.name: evidence.claims for evidence in everything if evidence.claims}
+    templates = [(PROJECT / "README.md.jinja", "")]
+    templates += [(path, e.paper.name) for e in everything for path in sorted(e.paper.folder.glob("*.md.jinja"))]
+    for template, paper in templates:
+        yield template.with_suffix(""), readmes.render(template, tables, claims, paper, results)

@@ -47,7 +47,12 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
         for place, now in ((where, rows), (where.replace("rows.jsonl", MADE_AGAIN), made_again)):
             earlier = dict.fromkeys(line for blob in _blobs(place) for line in blob.splitlines())  # most stand in many
             problems += check_history(now, map(json.loads, earlier), replaced, place, others=rows)
-        problems += _published_problems(evidence)
+        path = evidence.paper.folder / "published.csv"
+        if path.is_relative_to(PROJECT) and path.exists():
+            place = str(path.relative_to(PROJECT))
+            printed = csv.DictReader(io.StringIO(path.read_text("utf-8")))
+            once = [number for blob in _blobs(place) for number in csv.DictReader(io.StringIO(blob))]
+            problems += check_published(printed, once, read_lines(path.with_name(CHANGES)), place)
     return problems
 
 
@@ -111,7 +116,7 @@ def check_needs(rows: Sequence[Row], where: str, made_again: Sequence[Row] = ())
 def check_seeds(rows: Iterable[Row], where: str) -> list[str]:
     """One line for each run whose seeds have a gap: the missing seed may have been run and left out."""
     problems = []
-    for alike in group_by(rows, lambda row: canonical_json({**_without_needs(row), "seed": None})).values():
+    for alike in group_by(rows, lambda row: _run_and_seed(row, seed=None)).values():
         row, seeds = alike[-1], {each["seed"] for each in alike}
         if gap := sorted(set(range(max(seeds))) - seeds):
             name = f"{where}: {row['dataset']}/{row['method']} ({row['scale']} scale, stage {row['stage']})"
@@ -149,9 +154,8 @@ def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str
 def check_times(rows: Sequence[Row], where: str) -> list[str]:
     """One line for each commit of rows that is not in this history or not clean, and for times that cannot be."""
     dates, problems = commit_dates(), []
-    for (commit, clean), alike in group_by(
-        rows, lambda row: (str(row["git"]["commit"]), row["git"]["dirty"] is False)
-    ).items():
+    commits = group_by(rows, lambda row: (str(row["git"]["commit"]), row["git"]["dirty"] is False))
+    for (commit, clean), alike in commits.items():
         count = f"{where}: {len(alike)} rows come from"
         if not clean:
             problems.append(f"{count} a checkout with changes that no commit holds ({commit})")
@@ -201,14 +205,17 @@ def check_history(
         others: rows of another file that tell of raised versions too.
     """
     rows = list(rows)
-    known, versions = {row["key"]: row for row in rows}, latest_versions([*rows, *others])
+    known = {row["key"]: row for row in rows}
+    versions: dict[str, int] = {}  # the highest of each run and seed
+    for row in (*rows, *others):
+        versions[_run_and_seed(row)] = max(versions.get(_run_and_seed(row), 0), row["protocol_version"])
     excused = {(line["key"], line["old"], line["new"]) for line in replaced}
     problems: dict[str, str] = {}
     for row in earlier:
         now, name = known.get(row["key"]), f"{_name_of(row, where)} was shipped once"
         if now is None:
-            if versions.get(group_with_seed(row), 0) <= row["protocol_version"]:
-                problems[group_with_seed(row)] = f"{name} and is gone; raise the method's protocol version instead"
+            if versions.get(_run_and_seed(row), 0) <= row["protocol_version"]:
+                problems[_run_and_seed(row)] = f"{name} and is gone; raise the method's protocol version instead"
         elif now["sha256"] != row["sha256"] and (row["key"], row["sha256"], now["sha256"]) not in excused:
             if now["started"] == row["started"]:
                 differing = ", ".join(name for name in now if name != "sha256" and now[name] != row.get(name))
@@ -219,32 +226,9 @@ def check_history(
     return list(problems.values())
 
 
-def group_with_seed(row: Row) -> str:
+def _run_and_seed(row: Row, **changed: object) -> str:
     """What a raised protocol version leaves the same: the run and its seed."""
-    return canonical_json(_without_needs(row))
-
-
-def _without_needs(row: Row) -> dict[str, object]:
-    return {part: row[part] for part in IDENTITY if part not in ("protocol_version", "needs")}
-
-
-def latest_versions(rows: Iterable[Row]) -> dict[str, int]:
-    """The highest protocol version of each run and seed."""
-    versions: dict[str, int] = {}
-    for row in rows:
-        group = group_with_seed(row)
-        versions[group] = max(versions.get(group, 0), row["protocol_version"])
-    return versions
-
-
-def _published_problems(evidence: Evidence) -> list[str]:
-    path = evidence.paper.folder / "published.csv"
-    if not path.is_relative_to(PROJECT) or not path.exists():
-        return []
-    place = str(path.relative_to(PROJECT))
-    lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-    earlier = [line for blob in _blobs(place) for line in csv.DictReader(io.StringIO(blob))]
-    return check_published(lines, earlier, read_lines(path.with_name(CHANGES)), place)
+    return canonical_json({part: row[part] for part in IDENTITY if part not in ("protocol_version", "needs")} | changed)
 
 
 def check_published(

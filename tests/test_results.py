@@ -31,17 +31,15 @@ def results(tmp_path):
 
 def test_committed_rows_are_whole_and_tables_and_readmes_follow_from_them():
     """All that ``verify`` looks at, without drawing: figures, which take a minute, must name these rows."""
-    tables, claims = [], {}
-    for evidence in (gather(papers.paper(name)) for name in papers.names()):
+    everything = [gather(papers.paper(name)) for name in papers.names()]
+    for evidence in everything:
         assert verifying.problems_of_rows(evidence, shipping.standing(evidence), history=True) == []
         assert shipping.check_generated(shipping.generated_tables(evidence)) == []
         figures = (PROJECT / "results" / evidence.paper.name / "figures").glob("*")
         assert [path for path in figures if rows_digest(evidence.shipped).encode() not in path.read_bytes()] == []
-        tables += evidence.tables
-        if evidence.paper.folder.parent == PROJECT / "benchmarks":  # the tests' toy papers stand on no page
-            claims[evidence.paper.name] = evidence.claims
-    for template, paper in shipping.templates(PROJECT / "results"):
-        assert readmes.check(template, tables, claims, paper, PROJECT / "results") == []
+    own = [each for each in everything if each.paper.folder.parent == PROJECT / "benchmarks"]  # without toy papers
+    for path, text in shipping.pages(own, PROJECT / "results"):
+        assert readmes.check(path, text) == []
 
 
 @pytest.mark.slow
@@ -227,13 +225,6 @@ def test_a_printed_number_cannot_change_without_a_reason(column, value):
 def test_a_printed_number_cannot_go_without_a_reason():
     (problem,) = verifying.check_published([], [PRINTED], [], "published.csv")
     assert "gone, and published_changes.csv does not say why" in problem
-
-
-def test_each_printed_number_and_each_row_is_compared_with_history():
-    """The project's own: whatever was shipped once is there, or a line says why it is not."""
-    for name in papers.names():
-        evidence = gather(papers.paper(name))
-        assert verifying._published_problems(evidence) == [], name
 
 
 @pytest.mark.parametrize(

@@ -104,12 +104,11 @@ def test_what_a_template_names_and_there_is_not_is_said(rendered, text, message)
 def test_a_readme_that_does_not_follow_from_its_template_is_named(tmp_path, table):
     template = tmp_path / "README.md.jinja"
     template.write_text('# Toy\n\nDCL has {{ mean("main", "Alpha", "DCL") }}.\n')
-    given = (template, [table], {}, "toy", tmp_path)
-    assert readmes.fill(*given) and not readmes.fill(*given)
-    assert readmes.check(*given) == []
-    readme = tmp_path / "README.md"
-    readme.write_text(readme.read_text().replace("82.5", "83.5"))
-    assert readmes.check(*given) == [
+    made, readme = readmes.render(template, [table], {}, "toy", tmp_path), tmp_path / "README.md"
+    readme.write_text(made)
+    assert readmes.check(readme, made) == []
+    readme.write_text(made.replace("82.5", "83.5"))
+    assert readmes.check(readme, made) == [
         f"{readme}: not 'DCL has 83.5.'",
         f"{readme}: the rows and the template give 'DCL has 82.5.'",
     ]
