@@ -113,23 +113,18 @@ def prices(
     def price(run: Run) -> Price | None:
         on_cpu = device_of(run.paper, run.stage, run.config, device, gpus=1) == "cpu"
         there = kinds["cpu" if on_cpu else "cuda"]
-        return own.price(run, there) or every.price(run, there) or _expected_price(run, there, results)
+        if known := own.price(run, there) or every.price(run, there):
+            return known
+        # What the paper expects of the run, seconds by device, on the first that it can tell for.
+        expected = papers.paper(run.paper).expected_seconds
+        seconds = expected(run, results / run.paper) if expected else {}
+        return next((Expected(seconds[kind], kind) for kind in there if kind in seconds), None)
 
     return {each.run.key: price(each.run) for each in planned}
 
 
 def seconds_by_key(known: Mapping[str, Price | None]) -> dict[str, float | None]:
     return {key: price.seconds if price else None for key, price in known.items()}
-
-
-def _expected_price(run: Run, kinds: Sequence[str], results: Path) -> Price | None:
-    """What the paper expects of a run that no row prices, on the first of the kinds of devices that it can tell for.
-
-    A paper says it by ``expected_seconds(run, folder of its results)``, seconds by device.
-    """
-    expected = papers.paper(run.paper).expected_seconds
-    seconds = expected(run, results / run.paper) if expected else {}
-    return next((Expected(seconds[kind], kind) for kind in kinds if kind in seconds), None)
 
 
 def _gpus(measured: Sequence[str], name: str | None) -> list[str]:

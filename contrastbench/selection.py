@@ -20,7 +20,7 @@ from contrastbench.names import FEW, unknown
 from contrastbench.papers import Paper
 from contrastbench.runner import rows
 from contrastbench.runner.states import needed_folders, read_ticket
-from contrastbench.runner.vocabulary import SCALES, Cell, Run, canonical_json, label_with
+from contrastbench.runner.vocabulary import SCALES, Cell, Run, kind_of, label_with
 from contrastbench.settings import (
     change_settings,
     combinations,
@@ -81,9 +81,8 @@ class Selection:
         if "dataset" not in self.settings:
             return [], []
         used = dict.fromkeys(cell.dataset for cell in _first_of_each_method(self._declared_cells).values())
-        return list(used), [
-            name for name in dict.fromkeys(c.dataset for _, c in self._declared_cells) if name not in used
-        ]
+        every = dict.fromkeys(cell.dataset for _, cell in self._declared_cells)
+        return list(used), [name for name in every if name not in used]
 
     @cached_property
     def _declared_cells(self) -> list[tuple[str, Cell]]:
@@ -132,23 +131,23 @@ class Selection:
         if not self.settings:
             return self._was_asked_for(record)
         has_all = all(_has(record["config"], name, text) for name, text in self.settings.items())
-        return (has_all and self._was_asked_for(record)) or _kind(record) in self._kinds_changed
+        return (has_all and self._was_asked_for(record)) or kind_of(record) in self._kinds_changed
 
     def _was_asked_for(self, record: Mapping[str, Any]) -> bool:
         dataset, method = record["dataset"], record["method"]
         if self.whole:
             return self.names(f"{dataset}/{method}", dataset, method)
-        return _kind(record) in self._kinds or any(
+        return kind_of(record) in self._kinds or any(
             table in self.tables and self.names(name, dataset, method) for table, name in record["cells"]
         )
 
     @cached_property
     def _kinds(self) -> set[str]:
-        return {_kind(run.identity) for _, cell in self._declared_cells for run in cell.runs}
+        return {kind_of(run.identity) for _, cell in self._declared_cells for run in cell.runs}
 
     @cached_property
     def _kinds_changed(self) -> set[str]:
-        return {_kind(run.identity) for _, cell in self._every_cell for run in cell.runs}
+        return {kind_of(run.identity) for _, cell in self._every_cell for run in cell.runs}
 
     def folders(self, runs: Path, problem: Callable[[str], object]) -> Iterator[Path]:
         """The folders of the selection's runs; one whose ticket cannot be read is told to ``problem`` and left out."""
@@ -218,20 +217,11 @@ def _same(value: Any, text: str) -> bool:
         return str(value).lower() == text.lower()
 
 
-def _kind(identity: Mapping[str, Any]) -> str:
-    """All that decides a run but its seed and the runs that it needs."""
-    names = ("paper", "stage", "scale", "variant", "protocol", "protocol_version", "config")
-    return canonical_json([identity[name] for name in names])
-
-
 def select(
     target: str,
     scale: str | None = None,
     seeds: Iterable[int] | None = None,
     settings: Mapping[str, str] | None = None,
-    *,
-    dataset: str = "",
-    method: str = "",
 ) -> Selection:
     """Reads ``PAPER``, ``PAPER/TABLE`` or ``PAPER/TABLE/CELL``; a cell is DATASET/METHOD, a data set or a method.
 
@@ -246,9 +236,7 @@ def select(
     if table and table not in paper.tables:
         raise unknown("table", table, paper.tables, f"{name} has")
     tables = (table,) if table else tuple(paper.tables)
-    return Selection(
-        *(paper, tables, cell, not table, scale or "", tuple(seeds or ()), settings or {}, dataset, method)
-    )
+    return Selection(paper, tables, cell, not table, scale or "", tuple(seeds or ()), settings or {})
 
 
 @dataclass(frozen=True)
@@ -297,7 +285,8 @@ def read_targets(
     known, seeds = papers.names(), tuple(seeds or ())
     keys = [target for target in targets or () if KEY.fullmatch(target) and target not in known]
     names = [target for target in targets or known if target not in keys]
-    selections = [select(name, scale, seeds, settings, dataset=dataset, method=method) for name in names]
+    selections = [select(name, scale, seeds, settings) for name in names]
+    selections = [dataclasses.replace(each, dataset=dataset, method=method) for each in selections]
     errors = [problem for each in selections if settings and (problem := _problem_of_settings(each))]
     if errors and (targets or len(errors) == len(selections)):
         raise errors[0]

@@ -24,13 +24,9 @@ Allowed = str | Sequence[Any]  # an interval, or the possible values
 INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+)\s*([\])])")
 
 
-def fields_of(config: Any) -> dict[str, Any]:
-    """The config's fields with their types."""
-    return _fields_of_type(config.__class__)
-
-
 @cache
-def _fields_of_type(config_type: type) -> dict[str, Any]:
+def fields_of(config_type: type) -> dict[str, Any]:
+    """The fields of a kind of config with their types."""
     hints = typing.get_type_hints(config_type)
     return {spec.name: hints[spec.name] for spec in dataclasses.fields(config_type)}
 
@@ -38,8 +34,8 @@ def _fields_of_type(config_type: type) -> dict[str, Any]:
 def settings_of(run: Run) -> list[str]:
     """Every key that ``--set`` takes for a run: its own fields, then those of the stages that it needs."""
     needed = [each for each in chain([run]).values() if each.key != run.key]
-    of_stages = [f"{each.stage}.{field}" for each in needed for field in fields_of(each.config)]
-    return list(dict.fromkeys([*fields_of(run.config), *of_stages]))
+    of_stages = [f"{each.stage}.{field}" for each in needed for field in fields_of(each.config.__class__)]
+    return list(dict.fromkeys([*fields_of(run.config.__class__), *of_stages]))
 
 
 def runs_with_field(run: Run, key: str) -> list[Run]:
@@ -53,13 +49,13 @@ def runs_with_field(run: Run, key: str) -> list[Run]:
     """
     stage, _, field = key.rpartition(".")
     runs = chain([run])
-    having = [each for each in runs.values() if field in fields_of(each.config)]
+    having = [each for each in runs.values() if field in fields_of(each.config.__class__)]
     if stage:
         by_name = {need.key for each in runs.values() for name, need in each.needs.items() if name == stage}
         return [each for each in having if each.stage == stage or each.key in by_name]
     if field == "dataset":
         return [each for each in having if each.config.dataset == having[-1].config.dataset]
-    if field in fields_of(run.config):
+    if field in fields_of(run.config.__class__):
         return [run]
     if len(stages := dict.fromkeys(each.stage for each in having)) > 1:
         raise ValueError(f"several stages have {field!r}; say {' or '.join(f'{stage}.{field}' for stage in stages)}")
@@ -75,7 +71,7 @@ def change_settings(run: Run, changes: Mapping[str, Any]) -> Run:
         new = each.with_config(**own)
         needs = {name: made[need.key] for name, need in each.needs.items() if not fields_not_read(new, [name])}
         new = dataclasses.replace(new, needs=needs)
-        follows = "dataset" not in fields_of(each.config) and hit.get("dataset", set()) & chain([each]).keys()
+        follows = "dataset" not in fields_of(each.config.__class__) and hit.get("dataset", set()) & chain([each]).keys()
         dataset = changes["dataset"] if follows else new.dataset
         made[each.key] = dataclasses.replace(new, dataset=dataset, method=relabel(each.method, each, run, changes))
     return made[run.key]
@@ -111,11 +107,18 @@ def combinations(run: Run, settings: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _values_along(run: Run, key: str, text: str) -> list[Any]:
-    """The values that a setting's text gives; each config that it reaches must allow them."""
+    """The values that a setting's text gives: several where commas part them, one tuple where the field is one.
+
+    Each config that the setting reaches must allow them.
+    """
     values: list[Any] = []
     for config in dict.fromkeys(each.config for each in runs_with_field(run, key)):
-        values = values_of(key, text, fields_of(config)[_field(key)], allowed_values(config, _field(key)))
-    return values
+        kind = fields_of(config.__class__)[_field(key)]
+        parts = [text] if typing.get_origin(kind) is tuple else text.split(",")
+        values = [_parse(key, part, kind) for part in parts]
+        for value in values:
+            _check_range(key, value, allowed_values(config, _field(key)))
+    return list(dict.fromkeys(values))
 
 
 def allowed_values(config: Any, key: str) -> Allowed | None:
@@ -133,24 +136,11 @@ def _metadata(config: Any, key: str) -> Mapping[str, Any]:
     return next((spec.metadata for spec in dataclasses.fields(config) if spec.name == key), {})
 
 
-def values_of(key: str, text: str, kind: Any, allowed: Allowed | None) -> list[Any]:
-    """The values that the text gives the field: several where commas part them, one tuple where the field is one."""
-    parts = [text] if _is_tuple(kind) else text.split(",")
-    values = [_parse(key, part, kind) for part in parts]
-    for value in values:
-        _check_range(key, value, allowed)
-    return list(dict.fromkeys(values))
-
-
-def _is_tuple(kind: Any) -> bool:
-    return typing.get_origin(kind) is tuple
-
-
 def _parse(key: str, text: str, kind: Any) -> Any:
     options = [option for option in typing.get_args(kind) or (kind,) if option is not type(None)]
     if text in ("none", "None") and type(None) in typing.get_args(kind):
         return None
-    if _is_tuple(kind):
+    if typing.get_origin(kind) is tuple:
         return tuple(_parse(key, part, options[0]) for part in text.split(",") if part)
     try:
         if options[0] is bool:

@@ -14,7 +14,7 @@ import typer
 
 from contrastbench.cli.commands import app
 from contrastbench.runner import studies
-from contrastbench.runner.launchers import slurm_code
+from contrastbench.runner.launchers import slurm
 from contrastbench.selection import select
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_the_pages_paper_works_as_a_package_too(package):
     assert ticket["config_type"] == "temperature.config:Config"
     assert {"temperature/train.py", "contrastbench/losses/debiased.py"} <= code.keys()
     assert {"temperature", "hard_negatives"} <= set(contrastbench(package, "list").stdout.split())
-    assert "temperature/tables.py" in slurm_code._sources()
+    assert "temperature/tables.py" in slurm._sources()
 
 
 PAGES = sorted(

@@ -84,7 +84,7 @@ def runs_of(name):
 @pytest.mark.parametrize("name", SUITE)
 def test_every_number_of_a_config_has_a_range_and_no_declared_run_is_outside(name):
     for run in {run.config: run for run in runs_of(name)}.values():
-        for field, kind in fields_of(run.config).items():
+        for field, kind in fields_of(type(run.config)).items():
             allowed, value = allowed_values(run.config, field), getattr(run.config, field)
             if allowed is None:
                 assert kind in (str, bool) or typing.get_args(kind)[:1] == (str,), f"{field} of {name} has no range"
@@ -96,9 +96,9 @@ def test_every_number_of_a_config_has_a_range_and_no_declared_run_is_outside(nam
 @pytest.mark.parametrize("name", SUITE)
 def test_conditions_name_fields_that_exist(name):
     runs = runs_of(name)
-    known = {field for run in runs for field in fields_of(run.config)} | {"stage"}
+    known = {field for run in runs for field in fields_of(type(run.config))} | {"stage"}
     for run in {type(run.config): run for run in runs}.values():
-        for field in (*fields_of(run.config), *run.needs):
+        for field in (*fields_of(type(run.config)), *run.needs):
             assert set(used_where(run.config, field)) <= known, (field, used_where(run.config, field))
 
 

@@ -72,6 +72,12 @@ def key_of(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
 
 
+def kind_of(identity: Mapping[str, Any]) -> str:
+    """All that a run is, without its seed and the keys of the runs that it needs."""
+    needs = [name for name, _ in identity.get("needs", ())]
+    return canonical_json([needs, *(identity[name] for name in IDENTITY if name not in ("seed", "needs"))])
+
+
 @dataclass(frozen=True)
 class Run:
     """The unit of work: a paper, a resolved config and a seed. ``key`` names it everywhere.

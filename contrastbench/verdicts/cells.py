@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from contrastbench.data.catalogue import copy_of
 from contrastbench.runner.studies import Line, On, Study
-from contrastbench.runner.vocabulary import IDENTITY, SCALES, Cell, canonical_json, with_seed
+from contrastbench.runner.vocabulary import SCALES, Cell, canonical_json, kind_of, with_seed
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import JUDGED, Kind, Verdict, is_finite, verdict
@@ -304,24 +304,18 @@ def _sample(cell: Cell, rows: RowsByGroup) -> Sample:
 
 def _by_group(rows: Iterable[Row]) -> RowsByGroup:
     """Groups the rows, each key once, by all that a run is except its seed."""
-    return group_by({row["key"]: row for row in rows}.values(), _group)
+    return group_by({row["key"]: row for row in rows}.values(), kind_of)
 
 
 def _rows_of(cell: Cell, rows: RowsByGroup) -> Sequence[Row]:
     first = cell.runs[0]
-    found = rows.get(_group(first.identity), ())
+    found = rows.get(kind_of(first.identity), ())
     if not first.needs:
         return found
     # A row names the runs it needed by key, so its own key is proof. It must be that of a run which the cell asks
     # for or, for one more seed, of the cell's first run under that seed.
     keys = {run.key for run in cell.runs}
     return [row for row in found if row["key"] in keys or row["key"] == with_seed(first, row["seed"]).key]
-
-
-def _group(identity: Mapping[str, Any]) -> str:
-    """All that a run is, without its seed and the keys of the runs that it needs."""
-    needs = [name for name, _ in identity.get("needs", ())]
-    return canonical_json([needs, *(identity[name] for name in IDENTITY if name not in ("seed", "needs"))])
 
 
 def _merge(cells: Iterable[Cell]) -> list[Cell]:
@@ -346,13 +340,13 @@ def _place(cell: Cell) -> tuple[str, ...]:
 
 def _ambiguous(cells: Iterable[Cell]) -> dict[tuple[str, ...], str]:
     """Finds cells of one place: place -> the settings in which they differ. No published number is surely theirs."""
-    return {place: _differing(alike) for place, alike in group_by(cells, _place).items() if len(alike) > 1}
-
-
-def _differing(cells: Sequence[Cell]) -> str:
-    names = dict.fromkeys(name for cell in cells for name in cell.settings)
-    differing = [name for name in names if len({canonical_json(cell.settings.get(name)) for cell in cells}) > 1]
-    return ", ".join(differing) or "their configs"
+    found = {}
+    for place, alike in group_by(cells, _place).items():
+        names = dict.fromkeys(name for cell in alike for name in cell.settings)
+        differing = [name for name in names if len({canonical_json(cell.settings.get(name)) for cell in alike}) > 1]
+        if len(alike) > 1:
+            found[place] = ", ".join(differing) or "their configs"
+    return found
 
 
 def count_numbers(published: Sequence[Published], tables: Sequence[JoinedTable]) -> Counter[str]:
@@ -361,7 +355,8 @@ def count_numbers(published: Sequence[Published], tables: Sequence[JoinedTable])
     A number that several cells claim has the best verdict of them. All numbers of a run in which nothing is random are
     one comparison, with the verdict that is worst.
     """
-    cells = group_by((cell for table in tables for cell in table.cells), _printed_place)
+    every = (cell for table in tables for cell in table.cells)
+    cells = group_by(every, lambda cell: (cell.table, cell.dataset, cell.method, cell.metric))
     counts: Counter[str] = Counter(printed=len(published))
     exact: dict[tuple[str, ...], list[Kind]] = {}
     for number in published:
@@ -378,7 +373,3 @@ def count_numbers(published: Sequence[Published], tables: Sequence[JoinedTable])
     order = (Kind.REPRODUCED, Kind.CONSISTENT, Kind.UNDECIDED, Kind.DIFFERS)
     counts.update(max(kinds, key=order.index) for kinds in exact.values())
     return counts
-
-
-def _printed_place(cell: JoinedCell) -> Place:
-    return (cell.table, cell.dataset, cell.method, cell.metric)
