@@ -16,7 +16,6 @@ from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, result_of, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import run_of, state_of
-from contrastbench.runner.studies import Study
 from contrastbench.runner.vocabulary import SCALES, Cell, Run
 from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, join
@@ -131,26 +130,19 @@ def own_tables(evidence: Evidence) -> list[JoinedTable]:
         if name in evidence.paper.tables:
             study = evidence.paper.tables[name]
             own = _own_cells(evidence, name, runs)
-            cells = [dataclasses.replace(cell, baseline=_own_baseline(cell, study.baseline, own)) for cell in own]
-            cells += _declared_baselines(evidence.paper, study, cells)
+            there = {(cell.dataset, cell.method) for cell in own}
+            cells = []
+            for cell in own:
+                same_settings = study.baseline + cell.method.removeprefix(cell.method.split(" [")[0])
+                is_there = (cell.dataset, same_settings) in there and same_settings != cell.method
+                cells.append(dataclasses.replace(cell, baseline=same_settings if is_there else study.baseline))
+            compared = {(cell.dataset, cell.baseline, cell.metric, cell.runs[0].scale) for cell in cells}
+            every = (cell for scale in SCALES for cell in study.cells(scale))
+            declared = {(cell.dataset, cell.method, cell.metric, cell.runs[0].scale): cell for cell in every}
+            cells += [cell for place, cell in declared.items() if place in compared]
             table = dataclasses.replace(study, title=OWN_TITLE)
             made += join(evidence.paper.name, {name: table}, {name: cells}, evidence.here, evidence.shipped)
     return made
-
-
-def _own_baseline(cell: Cell, baseline: str, own: Iterable[Cell]) -> str:
-    """The baseline's name in the user's own cells on this data set: with the same settings, else as it is."""
-    there = {each.method for each in own if each.dataset == cell.dataset}
-    same_settings = baseline + cell.method.removeprefix(cell.method.split(" [")[0])
-    return same_settings if same_settings in there - {cell.method} else baseline
-
-
-def _declared_baselines(paper: Paper, study: Study, own: Sequence[Cell]) -> list[Cell]:
-    """The declared cells that the user's own are compared with and that are not among them."""
-    needed = {(each.dataset, each.baseline, each.metric, each.runs[0].scale) for each in own}
-    declared = [cell for scale in SCALES for cell in paper.cells(study.name, scale)]
-    there = {(cell.dataset, cell.method, cell.metric, cell.runs[0].scale): cell for cell in declared}
-    return [there[place] for place in needed & there.keys()]
 
 
 def _runs_by_table(rows: Iterable[Row], folder: Path) -> dict[str, dict[tuple[str, str], tuple[Run, Row]]]:

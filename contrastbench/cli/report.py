@@ -119,7 +119,12 @@ def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, b
         note(f"{selection.paper.name}: {line}")
     declared = evidence.select(selection)
     every_own = [] if selection.seeds or selection.settings else own_tables(evidence)
-    own = [table for table in every_own if _is_shown(table, selection)]
+    own = [
+        table
+        for table in every_own
+        if table.name in selection.tables and table.scale in selection.scales
+        if any(selection.names(cell.name, cell.dataset, cell.method) for cell in table.cells)
+    ]
     if selection.cell and not declared and not own and not selection.cells(every_table=True):
         raise selection.unknown_cell(cell.name for table in every_own for cell in table.cells)
     measured = {table.scale for table in evidence.measured if table.name in selection.tables}
@@ -129,12 +134,6 @@ def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, b
     cells = {(table.name, table.scale): len(table.cells) for table in evidence.tables}
     whole = [len(table.cells) == cells[table.name, table.scale] for table in declared]
     return [*((table, True) for table in own), *zip(declared, whole, strict=True)]
-
-
-def _is_shown(table: JoinedTable, selection: Selection) -> bool:
-    if table.name not in selection.tables or table.scale not in selection.scales:
-        return False
-    return any(selection.names(cell.name, cell.dataset, cell.method) for cell in table.cells)
 
 
 @command("plot")

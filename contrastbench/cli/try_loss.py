@@ -54,6 +54,7 @@ def try_loss(
 
     The file, and what it imports from beside it, are part of each run's identity: after a change it is another loss.
     """
+    from contrastbench.evidence import gather
     from contrastbench.losses import own
 
     check_options(how)
@@ -71,7 +72,8 @@ def try_loss(
     outcome = launch(to_run, how, folders.runs)
     if how.detach:
         say_what_is_queued(outcome, to_run)
-    rows = _rows([*rivals, *cells], folders)
+    known = {row["key"]: row for row in gather(papers.paper(PAPER), folders.runs, folders.results).rows}
+    rows = [known[run.key] for cell in (*rivals, *cells) for run in cell.runs if run.key in known]
     _print_table([*rivals, *cells], rows, functools.partial(function, **values), scale)
     _draw(rows, out or Path(f"{mine.name.partition(':')[2]}.svg"))
     keys = {each.run.key for each in planned}
@@ -124,14 +126,6 @@ def _planned(cells: Iterable[Cell], rivals: Iterable[Cell], folders: Folders) ->
     wanted = [(TABLE, cell) for cell in (*[each for each in rivals if each.method == BASELINE], *cells)]
     planned = plan(wanted, folders.runs, shipped, slurm_queue.still_queued())
     return [each for each in planned if not each.shipped or each.state.name == "done"]
-
-
-def _rows(cells: Iterable[Cell], folders: Folders) -> list[Row]:
-    """The rows of the cells, in their order: made here where there is one, else shipped."""
-    from contrastbench.evidence import gather
-
-    known = {row["key"]: row for row in gather(papers.paper(PAPER), folders.runs, folders.results).rows}
-    return [known[run.key] for cell in cells for run in cell.runs if run.key in known]
 
 
 # ------------------------------------------------------------------------------------------------- what is shown of it

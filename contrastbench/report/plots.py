@@ -36,7 +36,10 @@ def comparison(table: JoinedTable) -> Figure | None:
     """A dot plot: a panel per dataset and metric; per method the mean with its interval, and the published number."""
     grid = Grid(table, by_dataset=True)
     rows = [row for row, cells in grid.rows.items() if any(c.best_known.done or c.judged for c in cells.values())]
-    columns = [column for column in grid.columns if _says_something(grid, column)]
+    by_column = {column: [row[column] for row in grid.rows.values() if column in row] for column in grid.columns}
+    columns = [  # of which some number is not zero
+        name for name, cells in by_column.items() if any(cell.judged or any(cell.best_known.values) for cell in cells)
+    ]
     if not rows or not columns:
         return None
     styles, longest = looks(rows), max(map(len, rows))
@@ -57,12 +60,6 @@ def comparison(table: JoinedTable) -> Figure | None:
             figure.supxlabel(words(table.cells[0].metric), fontsize=9)
         _key(figure)
     return figure
-
-
-def _says_something(grid: Grid, column: str) -> bool:
-    """Whether some number of the column is not zero."""
-    cells = [row[column] for row in grid.rows.values() if column in row]
-    return any(cell.judged or any(cell.best_known.values) for cell in cells)
 
 
 def _draw_dot(axes: Any, place: int, cell: JoinedCell, style: Look) -> None:
@@ -103,7 +100,9 @@ def protocol_gap(table: JoinedTable) -> Figure | None:
     pairs: dict[tuple[str, str], dict[str, JoinedCell]] = defaultdict(dict)
     for cell in table.cells:
         if cell.best_known.done and cell.metric == table.cells[0].metric:
-            pairs[without_protocol(cell), cell.dataset][cell.protocol] = cell
+            # ``InfoGraph, clean`` is InfoGraph.
+            method = cell.method.removesuffix(f", {cell.protocol}").removesuffix(f" ({cell.protocol})")
+            pairs[method, cell.dataset][cell.protocol] = cell
     both = {name: pair for name, pair in pairs.items() if len(pair) == 2}
     if not both:
         return None
@@ -118,11 +117,6 @@ def protocol_gap(table: JoinedTable) -> Figure | None:
         axes.margins(x=0.12)
         axes.set_xlabel(f"{words(table.cells[0].metric)}: published protocol (filled) against clean (open)")
     return figure
-
-
-def without_protocol(cell: JoinedCell) -> str:
-    """The method's name where it says the protocol itself: ``InfoGraph, clean`` is InfoGraph."""
-    return cell.method.removesuffix(f", {cell.protocol}").removesuffix(f" ({cell.protocol})")
 
 
 def _draw_gap(axes: Any, place: int, pair: Mapping[str, JoinedCell], style: Look) -> None:

@@ -123,8 +123,10 @@ class Checkpoint:
             Interrupted: the run was asked to stop; it is saved.
         """
         stop = self.agree(stop_requested.is_set())
-        if self._file and not self.assists and (stop or self._is_due()):
-            began = self.clock()
+        began = self.clock()
+        wait = max(self.every_seconds, SECONDS_BETWEEN_PER_SECOND_OF_SAVING * self._save_seconds)
+        is_due = stop or not self.every_seconds or began - self._last_save >= wait
+        if self._file and not self.assists and is_due:
             states = {name: _state(part) for name, part in parts.items()}
             code = {"code": self.code, "code_before": self.code_before}
             _write_parts(self._file, {"epoch": epoch, "parts": states, **code})
@@ -132,11 +134,6 @@ class Checkpoint:
             self._save_seconds = self._last_save - began
         if stop and self.folder:
             raise Interrupted
-
-    def _is_due(self) -> bool:
-        """Whether enough time has passed since the last save: the longer a save takes, the rarer it is."""
-        wait = max(self.every_seconds, SECONDS_BETWEEN_PER_SECOND_OF_SAVING * self._save_seconds)
-        return not self.every_seconds or self.clock() - self._last_save >= wait
 
     def keep(self, **parts: Any) -> None:
         """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""

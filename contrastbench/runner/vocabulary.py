@@ -178,6 +178,13 @@ class Cell:
         """How commands call the cell: ``MUTAG/InfoGraph``."""
         return f"{self.dataset}/{self.method}"
 
+    @property
+    def label(self) -> str:
+        """The method, with variant and protocol if they are not the usual ones."""
+        kinds = (self.runs[0].variant, "as_paper"), (self.runs[0].protocol, "published")
+        marks = [mark for mark, usual in kinds if mark != usual]
+        return f"{self.method} ({', '.join(marks)})" if marks else self.method
+
 
 def seeded(run: Run, seeds: Sequence[int], shared: Sequence[str] = ()) -> tuple[Run, ...]:
     """The same run under each seed. The runs that it needs get the seed too, all the way down.

@@ -70,13 +70,6 @@ class Sample:
         return bool(self.done or self.failed)
 
 
-def label_of(cell: Cell) -> str:
-    """The method, with variant and protocol if they are not the usual ones."""
-    run = cell.runs[0]
-    marks = [mark for mark, usual in ((run.variant, "as_paper"), (run.protocol, "published")) if mark != usual]
-    return f"{cell.method} ({', '.join(marks)})" if marks else cell.method
-
-
 @dataclass(frozen=True, kw_only=True)
 class JoinedCell(Cell):
     """One place of a table with everything known about it."""
@@ -92,10 +85,6 @@ class JoinedCell(Cell):
     published: tuple[Published, ...]
     claimed: float | None = None  # the gain over the baseline that the paper prints
     ambiguous: str = ""  # settings that tell this cell from others of its name: no published number is surely its own
-
-    @property
-    def label(self) -> str:
-        return label_of(self)
 
     @property
     def best_known(self) -> Sample:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from statistics import linear_regression
 from typing import NamedTuple
 
 from contrastbench.verdicts.cells import JoinedCell, Sample, setting_of, without_setting
@@ -175,7 +176,8 @@ class Rate(Claim):
             samples = [points[x].get(dataset, {}) for x in xs]
             seeds = sorted(set.intersection(*map(set, samples)))
             logs = [[math.log(abs(sample[seed]) or math.nan) for sample in samples] for seed in seeds]
-            off[dataset] = [_slope([math.log(x) for x in xs], values) - self.slope for values in logs]
+            log_x = [math.log(x) for x in xs]
+            off[dataset] = [linear_regression(log_x, values).slope - self.slope for values in logs]
         exact = all(EVERY in samples for x in xs for samples in points[x].values())
         return _shift(_test_of(Strata(off, exact), self.smallest, equal=True), self.slope)
 
@@ -300,8 +302,3 @@ def _any_of(tests: Sequence[Test | None]) -> Test | None:
     holds = min(1.0, len(known) * min(test.p_holds for test in known))
     best = max(known, key=lambda test: test.effect)
     return best._replace(p_holds=holds, p_fails=max(test.p_fails for test in known))
-
-
-def _slope(xs: Sequence[float], ys: Sequence[float]) -> float:
-    x, y = math.fsum(xs) / len(xs), math.fsum(ys) / len(ys)
-    return math.fsum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / math.fsum((a - x) ** 2 for a in xs)

@@ -13,7 +13,7 @@ from scipy import stats
 from contrastbench import papers
 from contrastbench.evidence import gather
 from contrastbench.runner.vocabulary import SCALES
-from contrastbench.verdicts.cells import join, label_of
+from contrastbench.verdicts.cells import join
 from contrastbench.verdicts.claims import Bound, Curve, Equal, Greater, Order, Rate, named_after
 from contrastbench.verdicts.judging import count_outcomes, judge, most_telling
 
@@ -266,7 +266,7 @@ def test_the_papers_claims_name_what_is_declared(name):
         cells, terms = [cell for place in claim.at for cell in declared[place]], getattr(claim, "terms", ())
         methods = {getattr(claim, "method", ""), getattr(claim, "over", ""), *(method for _, method, _ in terms)}
         methods |= {*getattr(claim, "methods", ()), *getattr(claim, "at_most", ())}
-        assert methods - {""} <= {name for cell in cells for name in (cell.method, label_of(cell))}, claim.id
+        assert methods - {""} <= {name for cell in cells for name in (cell.method, cell.label)}, claim.id
         assert ({metric for *_, metric in terms} or {claim.metric}) <= {cell.metric for cell in cells}, claim.id
         assert {*claim.datasets} <= {cell.dataset for cell in cells}, claim.id
     assert len({claim.id for claim in claims}) == len(claims) and all(claim.smallest > 0 for claim in claims)
