@@ -29,6 +29,15 @@ def synthetic() -> Any:
 
 
 @pytest.fixture
+def invoke(tmp_path: Path) -> Any:
+    """Runs a command on folders of its own."""
+    from command_line import contrastbench
+
+    folders = {"runs": tmp_path / "runs", "results": tmp_path / "results"}
+    return lambda *arguments: contrastbench(*arguments, **folders)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Bit for bit is promised on one thread."""
     import torch

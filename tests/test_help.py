@@ -26,6 +26,6 @@ def test_every_option_says_what_it_does(command):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_comes_out(command):
-    told = CliRunner().invoke(app, [*command, "--help"])
+    told = CliRunner().invoke(app, [*command, "-h"])  # short for --help
     assert told.exit_code == 0, told.exception
     assert "Usage" in told.output

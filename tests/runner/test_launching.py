@@ -246,17 +246,6 @@ def test_two_workers_never_do_the_same_run(bench):
     assert [path.name for path in folder.glob("claim.*")] == ["claim.1"]
 
 
-def test_a_truncated_row_is_named_and_the_run_done_again(bench):
-    folder = bench.jobs("toy/main", seeds=[0])[0].folder
-    execute(folder, Host())
-    (folder / "row.json").write_bytes((folder / "row.json").read_bytes()[:100])
-    state = states.state_of(folder)
-    assert state.name == "killed"
-    assert "is not whole JSON" in state.problem
-    bench.run_inline("toy/main", seeds=[0])
-    assert bench.states("toy/main", seeds=[0]) == ["done"] * 4
-
-
 def test_a_row_that_was_edited_does_not_count(bench):
     folder = bench.jobs("toy/main", seeds=[0])[0].folder
     execute(folder, Host())
