@@ -143,10 +143,8 @@ class GroupedBatchNorm(_BatchNorm):
         if here > 1:
             return self._normalise_together(values)
         first, *others = values.chunk(self.groups)
-        return torch.cat([super().forward(first), *(self._without_running(each) for each in others)])
-
-    def _without_running(self, values: Tensor) -> Tensor:
-        return nn.functional.batch_norm(values, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        own = (None, None, self.weight, self.bias, True, 0.0, self.eps)  # of each part alone: no running statistics
+        return torch.cat([super().forward(first), *(nn.functional.batch_norm(each, *own) for each in others)])
 
     def _normalise_together(self, values: Tensor) -> Tensor:
         """Two passes, mean and then squared distance from it: as exact as in one process."""

@@ -55,7 +55,7 @@ class Selection:
         """(table, cell) pairs in declared order, changed as the settings say: a sweep makes several of one.
 
         Cells that do not use a setting are left out; ``methods_left_out`` names them. A data set that is set inherits
-        each method from one cell, the first of the selected ones; ``inherited`` names it and the others.
+        each method from one cell, the first of the selected ones; ``data_sets_inherited`` names these and the others.
 
         Args:
             every_table: a whole paper also stands for its tables that commands work on only when they are named.
@@ -334,18 +334,14 @@ def with_settings(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) ->
     """The cells with config fields changed as ``--set key=value`` asks; those that do not use a field are left out."""
     if not settings or not cells:
         return cells
-    _check_known(cells, settings)
-    swept = [(table, each) for table, cell in cells for each in _sweep(cell, settings)]
-    if not swept:
-        raise ValueError(_why_unused(cells[0][1], settings))
-    return swept
-
-
-def _check_known(cells: list[tuple[str, Cell]], settings: Mapping[str, str]) -> None:
     known = dict.fromkeys(name for _, cell in cells for name in settings_of(cell.runs[0]))
     for key in settings:
         if not any(runs_with_field(cell.runs[0], key) for _, cell in cells):
             raise unknown("setting", key, known, f"a run of {cells[0][1].runs[0].paper} has")
+    swept = [(table, each) for table, cell in cells for each in _sweep(cell, settings)]
+    if not swept:
+        raise ValueError(_why_unused(cells[0][1], settings))
+    return swept
 
 
 def _sweep(cell: Cell, settings: Mapping[str, str]) -> list[Cell]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from contrastbench.report.details import Details, View, table_view
@@ -33,6 +34,7 @@ SCRIPTS = {
     "paper.html": ("page.js", "tables.js", "details.js", "chart.js"),
 }
 NOTHING: Mapping[str, Any] = {}
+AS_JSON = {"separators": (",", ":"), "ensure_ascii": False, "default": str, "allow_nan": False}
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def _render(template: str, data: Any, reload_seconds: int | None, **shown: Any) 
     return _environment().get_template(template).render(
         **shown,
         kinds=list(Kind),
-        data=script_json(data),
+        data=htmlsafe_json_dumps(data, dumps=json.dumps, **AS_JSON),
         reload_seconds=reload_seconds,
         css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS[template]],
@@ -241,11 +243,3 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def script_json(value: Any) -> Markup:
-    """JSON for a script element: no sign in it can end the element or start another."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str, allow_nan=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # no markup is left in it

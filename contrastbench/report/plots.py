@@ -111,20 +111,17 @@ def protocol_gap(table: JoinedTable) -> Figure | None:
         longest = max(len(method) + len(dataset) for method, dataset in both)
         figure, axes = new_figure(4.6 + 0.075 * longest, 0.9 + 0.32 * len(both))
         for place, ((method, _), pair) in enumerate(both.items()):
-            _draw_gap(axes, place, pair, styles[method])
+            means = [pair[protocol].best_known.summary.mean for protocol in ("published", "clean")]
+            colour = styles[method].colour
+            axes.plot(means, [place, place], color=colour, alpha=0.5)
+            for mean, face in zip(means, (colour, "none"), strict=True):
+                axes.plot(mean, place, marker="o", color=colour, markerfacecolor=face, markersize=7)
+            axes.annotate(f"{means[0] - means[1]:+.2f}", (max(means), place), (8, -3), textcoords="offset points")
         axes.set_yticks(range(len(both)), [f"{method}, {dataset}" for method, dataset in both])
         axes.set_ylim(len(both) - 0.5, -0.5)
         axes.margins(x=0.12)
         axes.set_xlabel(f"{words(table.cells[0].metric)}: published protocol (filled) against clean (open)")
     return figure
-
-
-def _draw_gap(axes: Any, place: int, pair: Mapping[str, JoinedCell], style: Look) -> None:
-    means = [pair[protocol].best_known.summary.mean for protocol in ("published", "clean")]
-    axes.plot(means, [place, place], color=style.colour, alpha=0.5)
-    for mean, face in zip(means, (style.colour, "none"), strict=True):
-        axes.plot(mean, place, marker="o", color=style.colour, markerfacecolor=face, markersize=7)
-    axes.annotate(f"{means[0] - means[1]:+.2f}", (max(means), place), (8, -3), textcoords="offset points")
 
 
 # ------------------------------------------------------------------------------------------------------ single runs

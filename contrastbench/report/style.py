@@ -168,15 +168,6 @@ def svg_bytes(figure: Figure, source: str = "") -> bytes:
     return b"\n".join(line.rstrip() for line in short.splitlines()) + b"\n"
 
 
-def made_before(path: Path, source: str) -> bytes:
-    """The file's content if it names this source and the matplotlib that is installed; else nothing.
-
-    The drawing code may have changed since: ``contrastbench verify`` tells, by drawing the figure.
-    """
-    content = path.read_bytes() if path.exists() else b""
-    return content if creator().encode() in content and source.encode() in content else b""
-
-
 def save(figure: Figure, path: Path, source: str = "") -> Path:
     """Writes the figure, whole or not at all: the same bytes for the same figure, in the format that the ending names.
 

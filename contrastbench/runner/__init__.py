@@ -1,5 +1,7 @@
 """What papers use of the runner: its vocabulary. The rest is for the command line."""
 
+# ruff: noqa: F401  they are imported here to be imported from here
+
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.log import Log
 from contrastbench.runner.provenance import measured_on
@@ -18,25 +20,3 @@ from contrastbench.runner.studies import (
     setting,
 )
 from contrastbench.runner.vocabulary import Cell, Run, product, seeded
-
-__all__ = [
-    "ANY_DEVICE",
-    "CPU_ONLY",
-    "CPU_PREFERRED",
-    "Cell",
-    "Checkpoint",
-    "Line",
-    "Log",
-    "On",
-    "Paper",
-    "Places",
-    "Run",
-    "Stage",
-    "Study",
-    "added",
-    "measured_on",
-    "only",
-    "product",
-    "seeded",
-    "setting",
-]

@@ -142,6 +142,8 @@ def gpu(device: str) -> dict[str, Any] | None:
     import torch
 
     properties = torch.cuda.get_device_properties(device)
+    file = Path("/proc/driver/nvidia/version")  # of NVIDIA's kernel module
+    found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", file.read_text()) if file.exists() else None
     return {
         "name": properties.name,
         "memory_mb": round(properties.total_memory / 1e6, 1),
@@ -149,18 +151,10 @@ def gpu(device: str) -> dict[str, Any] | None:
         "peak_reserved_mb": round(torch.cuda.max_memory_reserved(device) / 1e6, 1),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "driver": _driver(),
+        "driver": found and found[1],
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
         "tf32_matrix_products": torch.backends.cuda.matmul.allow_tf32,
     }
-
-
-@cache
-def _driver() -> str | None:
-    """The version of NVIDIA's kernel module; None where the system does not say."""
-    file = Path("/proc/driver/nvidia/version")
-    found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", file.read_text()) if file.exists() else None
-    return found.group(1) if found else None
 
 
 def reset_peak_memory(device: str) -> None:

@@ -60,17 +60,14 @@ class Pooled:
 
 def orders(table: JoinedTable) -> list[Order]:
     """The order of methods on each data set and metric with three confirmed numbers or more; ties have none."""
-    groups = group_by(table.cells, lambda cell: (cell.dataset, cell.metric))
-    found = [order for place, cells in groups.items() if (order := _order(*place, cells))]
+    found = []
+    for place, cells in group_by(table.cells, lambda cell: (cell.dataset, cell.metric)).items():
+        known = [(cell.best_known.summary.mean, _measured_and_confirmed(cell)) for cell in cells]
+        both = [(mean, number.value) for mean, number in known if number]
+        if len(both) >= 3:  # two methods are a gain, not an order
+            ours, published = zip(*both, strict=True)
+            found.append(Order(*place, rank_correlation(ours, published), len(both)))
     return [order for order in found if not math.isnan(order.tau)]
-
-
-def _order(dataset: str, metric: str, cells: Sequence[JoinedCell]) -> Order | None:
-    both = [(cell.best_known.summary.mean, number.value) for cell in cells if (number := _measured_and_confirmed(cell))]
-    if len(both) < 3:  # two methods are a gain, not an order
-        return None
-    ours, published = zip(*both, strict=True)
-    return Order(dataset, metric, rank_correlation(ours, published), len(both))
 
 
 def rank_correlation(ours: Sequence[float], published: Sequence[float]) -> float:
