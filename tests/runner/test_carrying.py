@@ -5,11 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from command_line import contrastbench
 
 from contrastbench.cli import maintain
-from contrastbench.cli.app import console
-from contrastbench.cli.commands import app
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import read_row, rows_in, rows_shipped, seal, write_row, write_shipped
 from contrastbench.runner.vocabulary import canonical_json, key_of
@@ -39,20 +37,18 @@ def carried(elsewhere, tmp_path):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch):
+def command(tmp_path):
     """A command on this machine: nothing was run here, and results/ has what was shipped before."""
-    monkeypatch.setattr(console, "width", 200)
 
     def invoke(*arguments, runs="runs here"):
-        folders = ["--runs", str(tmp_path / runs), "--results", str(tmp_path / "results")]
-        return CliRunner().invoke(app, [*folders, *map(str, arguments)])
+        return contrastbench(*map(str, arguments), runs=tmp_path / runs, results=tmp_path / "results")
 
     return invoke
 
 
 def test_what_was_exported_is_collected_with_the_rows_it_needs(elsewhere, carried, tmp_path, command):
     done = command("collect", carried)
-    assert done.exit_code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert "staged: 11 rows from GPU A" in said
     assert "  10 new and in a table or needed by one" in said
@@ -131,9 +127,9 @@ def test_a_row_that_cannot_be_trusted_is_named_and_none_is_taken(elsewhere, carr
 def test_a_folder_without_rows_and_a_name_that_is_neither_are_told(tmp_path, command):
     (tmp_path / "empty").mkdir()
     done = command("collect", tmp_path / "empty")
-    assert (done.exit_code, "there are no rows in" in done.stderr) == (2, True)
+    assert (done.returncode, "there are no rows in" in done.stderr) == (2, True)
     done = command("collect", "nothing")
-    assert (done.exit_code, "unknown paper 'nothing'" in done.stderr) == (2, True)
+    assert (done.returncode, "unknown paper 'nothing'" in done.stderr) == (2, True)
 
 
 def test_export_says_what_collect_will_refuse(elsewhere, tmp_path, command):
