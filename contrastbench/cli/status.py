@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
-from contrastbench.cli.app import Folders, command, complain, console
+from contrastbench.cli.app import Folders, command, complain, console, grid_of
 from contrastbench.cli.options import Watch, Which, WhichAtAnyScale
 from contrastbench.cli.plan import planned_runs
 from contrastbench.runner import claims, files, states
@@ -56,9 +56,7 @@ def status_grid(planned: Sequence[Planned]) -> Grid:
             tables.setdefault(f"{each.run.paper}/{table}", Counter())[each.state.name] += 1
     every_state = (*states.FINISHED, *states.UNFINISHED)
     used = [name for name in every_state if any(counts[name] for counts in tables.values())]
-    grid = Grid("table", box=None)
-    for name in used:
-        grid.add_column(Text(name, COLOURS.get(name, "red")))
+    grid = grid_of("table", *(Text(name, COLOURS.get(name, "red")) for name in used))
     for table, counts in tables.items():
         grid.add_row(table, *(str(counts[name] or "") for name in used))
     return grid
@@ -66,7 +64,7 @@ def status_grid(planned: Sequence[Planned]) -> Grid:
 
 def _work_grids(planned: Iterable[Planned]) -> list[Grid]:
     """A line for each run at work: its epoch, node, job and when it was last heard of; none if nothing is at work."""
-    grid = Grid("run", "dataset", "method", "seed", "epoch", "node", "job", "last heard of", box=None)
+    grid = grid_of("run", "dataset", "method", "seed", "epoch", "node", "job", "last heard of")
     for each in planned:
         if each.state.name == "running" and each.state.claim:
             claim, total = each.state.claim, getattr(each.run.config, "epochs", None)

@@ -116,17 +116,8 @@ class Run:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Exactly what decides the result, as plain JSON values."""
-        return {
-            "paper": self.paper,
-            "stage": self.stage,
-            "config": config_values(self.config),
-            "seed": self.seed,
-            "scale": self.scale,
-            "variant": self.variant,
-            "protocol": self.protocol,
-            "protocol_version": self.protocol_version,
-            "needs": sorted([name, need.key] for name, need in self.needs.items()),
-        }
+        needs = sorted([name, need.key] for name, need in self.needs.items())
+        return {name: getattr(self, name) for name in IDENTITY} | {"config": config_values(self.config), "needs": needs}
 
     @cached_property
     def key(self) -> str:

@@ -137,7 +137,7 @@ def _judged_exactly(here: Summary, published: Published, matters: float) -> Verd
 def _judge(here: Summary, published: Published, matters: float) -> Verdict:
     if published.spread_kind == "seeds" and published.spread and not published.n:
         return _for_any_number_of_seeds(here, published, matters)
-    return _against(here, printed_number(published), published, matters)
+    return _against(here, published, matters)
 
 
 def _for_any_number_of_seeds(here: Summary, published: Published, matters: float) -> Verdict:
@@ -146,10 +146,9 @@ def _for_any_number_of_seeds(here: Summary, published: Published, matters: float
     Where one number of seeds would make it differ and another would make it good, nothing is decided.
     """
     possible = {n: replace(published, n=n) for n in PRINTED_SEEDS}
-    verdicts = {n: _against(here, printed_number(number), number, matters) for n, number in possible.items()}
-    kinds = {n: each.kind for n, each in verdicts.items()}
-    middle, each_alike = verdicts[PRINTED_SEEDS[1]], len({*kinds.values()}) == 1
-    if each_alike:
+    verdicts = {n: _against(here, number, matters) for n, number in possible.items()}
+    kinds, middle = {n: each.kind for n, each in verdicts.items()}, verdicts[PRINTED_SEEDS[1]]
+    if len({*kinds.values()}) == 1:
         return replace(middle, reason=f"{middle.reason}; the same if the paper ran 3 or 10 seeds (it does not say)")
     words = ", ".join(
         f"{kind} for {' and '.join(str(n) for n in kinds if kinds[n] == kind)}"
@@ -161,11 +160,11 @@ def _for_any_number_of_seeds(here: Summary, published: Published, matters: float
     return replace(middle, kind=kind, reason=f"the paper does not say how many seeds it ran: {hint}", hint=hint)
 
 
-def _against(here: Summary, printed: Printed, published: Published, matters: float) -> Verdict:
+def _against(here: Summary, published: Published, matters: float) -> Verdict:
     assert published.margin is not None
-    off, rounding, margin = difference(here, printed), published.rounding, published.margin
+    off, rounding, margin = difference(here, printed_number(published)), published.rounding, published.margin
     interval = difference_interval(off).widen(rounding)
-    half, method = (interval.high - interval.low) / 2, _method(published, printed, here)
+    half, method = (interval.high - interval.low) / 2, _method(published, here)
     kind = Kind(decision(off, margin, rounding, matters) or Kind.UNDECIDED)
     found = Verdict(kind, "", interval=interval, difference=off.estimate)
     if kind == Kind.REPRODUCED:
@@ -176,19 +175,20 @@ def _against(here: Summary, printed: Printed, published: Published, matters: flo
     if kind == Kind.CONSISTENT:
         reason = f"the printed number lies within ± {half:.2g}, and a gap of {matters:.3g} would have shown ({method})"
         return replace(found, reason=reason, hint=f"± {half:.2g}")
-    return _undecided(found, here, printed, published, matters)
+    return _undecided(found, here, published, matters)
 
 
-def _undecided(found: Verdict, here: Summary, printed: Printed, published: Published, matters: float) -> Verdict:
+def _undecided(found: Verdict, here: Summary, published: Published, matters: float) -> Verdict:
     """Says what was not seen, and how many seeds would decide it where some number would."""
     assert published.margin is not None
-    off, rounding = difference(here, printed), published.rounding
+    printed, rounding = printed_number(published), published.rounding
+    off = difference(here, printed)
     unseen = gap_found(off) + rounding
     seen = f"no difference seen; a gap under {unseen:.2g} would not show"
     total = None if math.isinf(here.n) else seeds_range(here, printed, published.margin, rounding, matters)
     if total is None:
         never = "" if math.isinf(here.n) else ", whatever number of seeds is run here"
-        return replace(found, reason=f"{seen} ({_method(published, printed, here)}){never}", hint=seen)
+        return replace(found, reason=f"{seen} ({_method(published, here)}){never}", hint=seen)
     low, high = int(total[0] - here.n), total[1] and int(total[1] - here.n)
     hint = f"{low} more seeds or many more" if high is None else f"{low} to {high} more seeds"
     hint = hint if low != high else f"{low} more seed{'s' * (low > 1)}"
@@ -196,8 +196,8 @@ def _undecided(found: Verdict, here: Summary, printed: Printed, published: Publi
     return replace(found, reason=reason, hint=hint, seeds_needed=(low, high))
 
 
-def _method(published: Published, printed: Printed, here: Summary) -> str:
-    exact = math.isinf(here.n)
+def _method(published: Published, here: Summary) -> str:
+    printed, exact = printed_number(published), math.isinf(here.n)
     if printed.n:
         return f"difference of means, published n = {printed.n}" + f", {NOTHING_RANDOM} in ours" * exact
     if published.spread is None:
