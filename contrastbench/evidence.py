@@ -145,25 +145,25 @@ def own_tables(evidence: Evidence) -> list[JoinedTable]:
     return made
 
 
-def _runs_by_table(rows: Iterable[Row], folder: Path) -> dict[str, dict[tuple[str, str], tuple[Run, Row]]]:
-    """Table -> (cell, key) -> run and row. Rows made by another version of the paper are left out."""
-    tables: dict[str, dict[tuple[str, str], tuple[Run, Row]]] = defaultdict(dict)
+def _runs_by_table(rows: Iterable[Row], folder: Path) -> dict[str, list[tuple[str, Run, Row]]]:
+    """Table -> cell, run and row. Rows made by another version of the paper are left out."""
+    tables: dict[str, list[tuple[str, Run, Row]]] = defaultdict(list)
     for row in rows:
         try:
             run = run_of(folder / row["paper"] / row["key"])
         except (ValueError, OSError):
             continue
         for table, cell in row["cells"]:
-            tables[table][cell, row["key"]] = run, row
+            tables[table].append((cell, run, row))
     return tables
 
 
-def _own_cells(evidence: Evidence, table: str, runs: dict[tuple[str, str], tuple[Run, Row]]) -> list[Cell]:
+def _own_cells(evidence: Evidence, table: str, runs: Sequence[tuple[str, Run, Row]]) -> list[Cell]:
     """Makes cells of the runs: one for each setting, and each metric of the declared table that the rows have."""
     metrics = {cell.metric: cell.better for each in evidence.tables if each.name == table for cell in each.cells}
     groups: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)  # by seed; cells that are one run are one
     labels: dict[str, str] = {}
-    for (name, _), (run, row) in runs.items():
+    for name, run, row in runs:
         kind = dataclasses.replace(run, seed=0).key  # runs that differ in the seed alone share it
         labels.setdefault(kind, name.removeprefix(f"{run.dataset}/"))
         for metric in (each for each in metrics if each in row["metrics"]):

@@ -131,9 +131,9 @@ class _Known:
         values = (test.effect, *(test.interval or ()))
         return write_numbers(values, digits=digits, sign=True, interval=bool(test.interval))
 
-    def claims_text(self, paper: str = "") -> str:
-        """A list of a paper's claims, each with its outcome."""
-        judged = self.judged[paper or self.paper]
+    def claims_text(self) -> str:
+        """A list of the paper's claims, each with its outcome."""
+        judged = self.judged[self.paper]
         return "\n".join(f"- **{each.claim.sentence}** ({each.claim.where}) {each.words}" for each in judged)
 
     def claims_in_short(self) -> str:

@@ -70,21 +70,20 @@ def table_view(table: JoinedTable, details: Details, claims: Sequence[Claim]) ->
 def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details) -> View:
     summary = cell.best_known.summary
     verdict = verdict_text(cell).split(" ", 1)[1]  # the word, with what a reader asks next
-    here, shipped = (sample_text(each, cell.metric) for each in (cell.here, cell.shipped))
-    published = numbers_text(cell)
-    said = (("published", published), ("shipped", shipped), ("here", here))
+    samples = {"shipped": cell.shipped, "here": cell.here}
+    texts = {name: sample_text(sample, cell.metric) for name, sample in samples.items()}
+    texts = {"published": numbers_text(cell), **texts}
+    said = "".join(f"{place} {text}, " for place, text in texts.items() if text != MISSING)
     return {
+        **texts,
         "cell": cell,
         "number": details.add_cell(cell, name),  # of its details
         "verdict": verdict,
-        "published": published,
-        "shipped": shipped,
-        "here": here,
         "strip": strip(cell, axis),
         "mean": number_text(summary.mean, cell.metric) if summary.n else MISSING,
         "spread": number_text(summary.sd, cell.metric) if summary.n > 1 else "",
         "trouble": _trouble(cell),  # "2 failed", "3 missing", ""
-        "label": f"{name}: {''.join(f'{place} {text}, ' for place, text in said if text != MISSING)}{verdict}; details",
+        "label": f"{name}: {said}{verdict}; details",
     }
 
 
@@ -229,15 +228,9 @@ def _point(at: float, values: Sequence[float], published: float | None) -> dict[
 
 
 def _published(number: Published) -> dict[str, Any]:
-    return {
-        "text": published_text(number),
-        "value": number.value,
-        "spread": number.spread,
-        "kind": number.spread_kind,
-        "n": number.n,
-        "margin": number.margin,
-        "from": [number.where, number.source, number.note],
-    }
+    facts = {name: getattr(number, name) for name in ("value", "spread", "n", "margin")}
+    where = [number.where, number.source, number.note]
+    return {"text": published_text(number), **facts, "kind": number.spread_kind, "from": where}
 
 
 def _failure(row: Row) -> list[Any]:

@@ -224,8 +224,7 @@ def _render(template: str, data: Any, reload_seconds: int | None, **shown: Any) 
         kinds=list(Kind),
         data=htmlsafe_json_dumps(data, dumps=json.dumps, **AS_JSON),
         reload_seconds=reload_seconds,
-        css=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        scripts=[Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS[template]],
+        scripts=SCRIPTS[template],
     )  # fmt: skip
 
 

@@ -95,14 +95,14 @@ def differs_among(values: Sequence[float], comparisons: int) -> bool:
     return interval is not None and interval.excludes_zero()
 
 
-def wilson_interval(hits: int, of: int, level: float = LEVEL) -> Interval:
+def wilson_interval(hits: int, of: int) -> Interval:
     """Wilson's interval for a share, in percent: that ``hits`` of ``of`` runs did something."""
-    z = t_quantile(0.5 + level / 2, math.inf)
+    z = t_quantile(0.5 + LEVEL / 2, math.inf)
     middle, half = hits + z**2 / 2, z * math.sqrt(hits * (of - hits) / of + z**2 / 4)
     return Interval(*(100 * min(max((middle + side * half) / (of + z**2), 0.0), 1.0) for side in (-1, 1)))
 
 
-def spread_ratio(one: Summary, other: Summary, level: float = LEVEL) -> tuple[float, Interval]:
+def spread_ratio(one: Summary, other: Summary) -> tuple[float, Interval]:
     """The sd of one sample over that of another, with its F interval (normal values, samples independent).
 
     Raises:
@@ -111,7 +111,7 @@ def spread_ratio(one: Summary, other: Summary, level: float = LEVEL) -> tuple[fl
     if min(one.n, other.n) < 2 or not other.sd > 0:
         raise ValueError(f"a ratio of spreads needs two seeds a side and some spread, got {one} and {other}")
     ratio = one.sd / other.sd
-    low, high = (float(special.fdtri(one.n - 1, other.n - 1, 0.5 + side * level / 2)) for side in (1, -1))
+    low, high = (float(special.fdtri(one.n - 1, other.n - 1, 0.5 + side * LEVEL / 2)) for side in (1, -1))
     return ratio, Interval(ratio / math.sqrt(low), ratio / math.sqrt(high))
 
 
@@ -156,14 +156,14 @@ def welch_degrees(variances: Sequence[float], degrees: Sequence[float]) -> float
     return sum(variances) ** 2 / below if below > 0 else math.inf
 
 
-def equivalence_interval(difference: Difference, level: float = LEVEL) -> Interval:
+def equivalence_interval(difference: Difference) -> Interval:
     """The interval of two one-sided tests (TOST): 90 % wide for a test at 5 %."""
-    return difference_interval(difference, 2 * level - 1)
+    return difference_interval(difference, 2 * LEVEL - 1)
 
 
-def gap_found(difference: Difference, power: float = 0.8) -> float:
-    """The smallest true gap that the 95 % interval would tell from none in ``power`` of all reruns, about."""
-    width = _quantile(difference, 0.5 + LEVEL / 2) + _quantile(difference, power)
+def gap_found(difference: Difference) -> float:
+    """The smallest true gap that the 95 % interval would tell from none in 80 % of all reruns, about."""
+    width = _quantile(difference, 0.5 + LEVEL / 2) + _quantile(difference, 0.8)
     return width * math.sqrt(difference.variance_here + difference.variance_printed)
 
 
