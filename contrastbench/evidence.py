@@ -16,6 +16,7 @@ from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.rows import Row, result_of, rows_shipped, run_folders, sort_key
 from contrastbench.runner.states import run_of, state_of
+from contrastbench.runner.studies import Study
 from contrastbench.runner.vocabulary import SCALES, Cell, Run
 from contrastbench.selection import Selection
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, join
@@ -129,13 +130,7 @@ def own_tables(evidence: Evidence) -> list[JoinedTable]:
     for name, runs in _runs_by_table(others, evidence.runs).items():
         if name in evidence.paper.tables:
             study = evidence.paper.tables[name]
-            own = _own_cells(evidence, name, runs)
-            there = {(cell.dataset, cell.method) for cell in own}
-            cells = []
-            for cell in own:
-                same_settings = study.baseline + cell.method.removeprefix(cell.method.split(" [")[0])
-                is_there = (cell.dataset, same_settings) in there and same_settings != cell.method
-                cells.append(dataclasses.replace(cell, baseline=same_settings if is_there else study.baseline))
+            cells = _own_cells(evidence, study, runs)
             compared = {(cell.dataset, cell.baseline, cell.metric, cell.runs[0].scale) for cell in cells}
             every = (cell for scale in SCALES for cell in study.cells(scale))
             declared = {(cell.dataset, cell.method, cell.metric, cell.runs[0].scale): cell for cell in every}
@@ -158,9 +153,9 @@ def _runs_by_table(rows: Iterable[Row], folder: Path) -> dict[str, list[tuple[st
     return tables
 
 
-def _own_cells(evidence: Evidence, table: str, runs: Sequence[tuple[str, Run, Row]]) -> list[Cell]:
+def _own_cells(evidence: Evidence, study: Study, runs: Sequence[tuple[str, Run, Row]]) -> list[Cell]:
     """Makes cells of the runs: one for each setting, and each metric of the declared table that the rows have."""
-    metrics = {cell.metric: cell.better for each in evidence.tables if each.name == table for cell in each.cells}
+    metrics = {cell.metric: cell.better for each in evidence.tables if each.name == study.name for cell in each.cells}
     groups: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)  # by seed; cells that are one run are one
     labels: dict[str, str] = {}
     for name, run, row in runs:
@@ -168,10 +163,15 @@ def _own_cells(evidence: Evidence, table: str, runs: Sequence[tuple[str, Run, Ro
         labels.setdefault(kind, name.removeprefix(f"{run.dataset}/"))
         for metric in (each for each in metrics if each in row["metrics"]):
             groups[metric, kind][run.seed] = run
-    return [
-        Cell(next(iter(found.values())).dataset, labels[kind], metric, tuple(found.values()), {}, metrics[metric])
-        for (metric, kind), found in groups.items()
-    ]
+    cells = []
+    there = {(run.dataset, labels[kind]) for (_, kind), found in groups.items() for run in found.values()}
+    for (metric, kind), found in groups.items():
+        dataset, method = next(iter(found.values())).dataset, labels[kind]
+        same_settings = study.baseline + method.removeprefix(method.split(" [")[0])
+        is_there = (dataset, same_settings) in there and same_settings != method
+        baseline = same_settings if is_there else study.baseline
+        cells.append(Cell(dataset, method, metric, tuple(found.values()), {}, metrics[metric], baseline=baseline))
+    return cells
 
 
 # --------------------------------------------------------------------------------------------- here against shipped

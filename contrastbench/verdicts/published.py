@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from collections.abc import Callable, Mapping
@@ -83,11 +84,13 @@ def _number(path: Path, line: int, header: list[str], fields: list[str]) -> Publ
         return ValueError(f"{path}:{line}: {column} is {text[column]!r}; possible: {possible}")
 
     read: dict[str, Any] = {}
-    for column, (convert, possible) in COLUMNS.items():
-        try:
-            read[column] = convert(text[column])
-        except (ValueError, KeyError, InvalidOperation):
-            raise error(column, possible) from None
+    for column, (convert, allowed, possible) in COLUMNS.items():
+        read[column] = None
+        if text[column] or column not in MAY_BE_NOTHING:
+            with contextlib.suppress(ValueError, InvalidOperation):
+                read[column] = convert(text[column])
+            if read[column] is None or not allowed(read[column]):
+                raise error(column, possible)
     if read["spread"] is not None and not read["spread_kind"]:
         raise error("spread_kind", f"{', '.join(SPREAD_KINDS)}, because a spread is given")
     if read["margin"] is None and read["metric"].endswith("_percent"):
@@ -97,23 +100,11 @@ def _number(path: Path, line: int, header: list[str], fields: list[str]) -> Publ
     return Published(**read, value_text=text["value"], spread_text=text["spread"])
 
 
-def _that(convert: Callable[[str], Any], allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
-    """Converts, and raises ValueError where the result is not allowed."""
-
-    def converted(text: str) -> Any:
-        if not allowed(value := convert(text)):
-            raise ValueError
-        return value
-
-    return converted
-
-
-def _number_that(allowed: Callable[[float], bool]) -> Callable[[str], Any]:
-    return _that(lambda text: float(Decimal(text)), lambda value: math.isfinite(value) and allowed(value))
-
-
-def _optional(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    return lambda text: convert(text) if text else None
+def _finite(text: str) -> float:
+    value = float(Decimal(text))
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -122,15 +113,16 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 OPTIONAL = ("protocol", "rerun")
-# Column -> how its text is read, and what is possible there.
-COLUMNS: dict[str, tuple[Callable[[str], Any], str]] = {
-    **dict.fromkeys(("table", "dataset", "method", "metric"), (_that(str, bool), "a name")),
-    "value": (_number_that(lambda value: True), "a finite number"),
-    "spread": (_optional(_number_that(lambda value: value >= 0)), "a number of at least 0, or nothing"),
-    "spread_kind": (_that(str, ("", *SPREAD_KINDS).__contains__), f"{', '.join(SPREAD_KINDS)}, or nothing"),
-    "n": (_optional(_that(int, lambda value: value >= 1)), "a whole number of at least 1, or nothing"),
-    "confirmed": ({"yes": True, "no": False}.__getitem__, "yes or no"),
-    "margin": (_optional(_number_that(lambda value: value > 0)), "a number above 0, or nothing"),
-    **dict.fromkeys(("where", "source", "note", "rerun"), (str, "any text")),
-    "protocol": (_pairs, "name=value pairs with ; between them, or nothing"),
+MAY_BE_NOTHING = ("spread", "n", "margin")
+# Column -> how its text is read, whether the value may stand there, and what is possible.
+COLUMNS: dict[str, tuple[Callable[[str], Any], Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("table", "dataset", "method", "metric"), (str, bool, "a name")),
+    "value": (_finite, math.isfinite, "a finite number"),
+    "spread": (_finite, lambda value: value >= 0, "a number of at least 0, or nothing"),
+    "spread_kind": (str, ("", *SPREAD_KINDS).__contains__, f"{', '.join(SPREAD_KINDS)}, or nothing"),
+    "n": (int, lambda value: value >= 1, "a whole number of at least 1, or nothing"),
+    "confirmed": ({"yes": True, "no": False}.get, lambda value: value is not None, "yes or no"),
+    "margin": (_finite, lambda value: value > 0, "a number above 0, or nothing"),
+    **dict.fromkeys(("where", "source", "note", "rerun"), (str, lambda value: True, "any text")),
+    "protocol": (_pairs, lambda value: True, "name=value pairs with ; between them, or nothing"),
 }
