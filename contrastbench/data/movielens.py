@@ -1,4 +1,7 @@
-"""Data inside the wheel of a package that is not installed: fetched by pip, checked, and read as the archive it is."""
+"""MovieLens-100k, which lies in the wheel of recbole: fetched by pip, checked, and read as the archive it is.
+
+The wheel is not installed; where it is, its file is read.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,38 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+from contrastbench.data.installed import package_file
+from contrastbench.data.kinds.pairs import MEMBER, MOVIELENS, WHEEL
+
+WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
+MOVIELENS_SHA256 = "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"
+
+
+def movielens(folder: Path, *, download: bool = False) -> str:
+    """MovieLens-100k as RecBole's table: user_id, item_id, rating and timestamp.
+
+    Raises:
+        ValueError: it is not here and may not or cannot be downloaded, or the file is another one.
+    """
+    wheel = folder / "recsys" / WHEEL
+    if wheel.is_file():
+        check_wheel(wheel, WHEEL_SHA256)
+    else:
+        try:
+            return _checked_movielens(package_file("recbole", MEMBER), "the installed recbole")
+        except ValueError:
+            if not download:
+                raise ValueError(f"{MOVIELENS} is not here: `contrastbench data fetch {MOVIELENS}` gets it") from None
+        fetch_wheel("recbole==1.2.1", wheel, WHEEL_SHA256)
+    return _checked_movielens(read_member(wheel, f"recbole/{MEMBER}"), str(wheel))
+
+
+def _checked_movielens(content: bytes, where: str) -> str:
+    found = hashlib.sha256(content).hexdigest()
+    if found != MOVIELENS_SHA256:
+        raise ValueError(f"{MEMBER} of {where} has sha256 {found[:12]}, expected {MOVIELENS_SHA256[:12]}")
+    return content.decode("utf-8")
 
 
 def fetch_wheel(package: str, file: Path, sha256: str) -> None:
