@@ -75,6 +75,7 @@ class TrainingStep:
         self.capture = capture  # may be set until the first step
         self.after_update = after_update
         self._total, self._last, self._finite_steps = (torch.zeros((), device=self.device) for _ in range(3))
+        self.last_loss = float("nan")  # of the last step before ``mean_loss`` was asked for
         self._steps = 0
         self._taken = 0  # steps in all
         self._captured: dict[Any, _Captured] = {}  # by the kind of inputs, the last used last
@@ -108,8 +109,8 @@ class TrainingStep:
         """
         if not self._steps:
             raise ValueError("no step was taken since the mean loss was last asked for; is the batch too large?")
-        total, finite = torch.stack([self._total, self._finite_steps]).tolist()
-        steps, self._steps = self._steps, 0
+        total, last, finite = torch.stack([self._total, self._last, self._finite_steps]).tolist()
+        steps, self._steps, self.last_loss = self._steps, 0, last
         self._total.zero_()
         self._finite_steps.zero_()
         if finite < steps:

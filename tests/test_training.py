@@ -57,7 +57,7 @@ def test_on_a_cpu_a_step_is_the_plain_loop_bit_for_bit() -> None:
     for batch in inputs(5):
         step(**batch)
     assert all(map(torch.equal, weights_of(plain), weights_of(ours)))
-    assert step.mean_loss() == float(total / 5)
+    assert step.mean_loss() == float(total / 5) and step.last_loss == loss.item()
 
 
 def test_a_loss_that_is_not_finite_is_named_with_its_step_and_epoch() -> None:
