@@ -80,7 +80,7 @@ def paired_points(gains: Points) -> Points:
     return {x: {seed: by_seed[seed] for seed in sorted(common)} for x, by_seed in left.items()}
 
 
-def curve_panels(panels: Sequence[Panel], x: str, *, title: str = "") -> Figure:
+def curve_panels(panels: Sequence[Panel], x: str, *, title: str = "", widest: int = 3) -> Figure:
     """Draws the panels; lines are named once, beside them.
 
     Args:
@@ -90,7 +90,7 @@ def curve_panels(panels: Sequence[Panel], x: str, *, title: str = "") -> Figure:
     alike = len({panel.title for panel in panels}) == 1  # then said once
     parts = [title, panels[0].title if alike else "", _seeds_text(panels) if title else ""]
     with styled():
-        figure, axes = new_panels(len(panels), 3, lambda columns, lines: (3.4 * columns + 2.2, 2.9 * lines + 0.4))
+        figure, axes = new_panels(len(panels), widest, lambda columns, lines: (3.4 * columns + 2.2, 2.9 * lines + 0.4))
         handles: dict[str, Any] = {}
         for drawn, panel in zip(axes, panels, strict=True):
             _draw(drawn, panel, x, style)
