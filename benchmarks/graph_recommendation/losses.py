@@ -17,8 +17,7 @@ from contrastbench import losses
 from contrastbench.losses.bayesian import bayesian_weights, weights_by_rank
 from contrastbench.losses.parts import row_dots, unit
 
-ENTRIES = 2**20  # of a matrix of scores that is made at once: 4 MB, which fit into a core's cache
-ROWS = 128  # at a time of a larger one: where rows are many, an odd number of them takes a fifth longer
+ENTRIES = 2**20  # of the matrix of scores at a time: 4 MB, which fit into a core's cache
 
 
 def bpr(user: Tensor, item: Tensor, negative: Tensor) -> Tensor:
@@ -126,7 +125,7 @@ class _LogSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, r: Tensor, shares: Tensor, bias: Tensor | None) -> Tensor:
-        rows = len(q) if q.device.type != "cpu" or len(q) * len(r) <= ENTRIES else ROWS
+        rows = min(len(q), max(1, ENTRIES // len(r))) if q.device.type == "cpu" else len(q)
         memory, total = q.new_empty(rows, len(r)), q.new_zeros(())
         to_q, to_r = torch.empty_like(q), torch.zeros_like(r) if ctx.needs_input_grad[1] else None
         for start in range(0, len(q), rows):
