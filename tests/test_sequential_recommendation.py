@@ -414,16 +414,13 @@ def test_the_differences_by_user_that_are_shipped_are_those_of_the_shipped_rows(
     rows = {row["key"]: row["metrics"] for row in rows_shipped(results, PAPER.name)}
     found = pd.read_csv(results / PAPER.name / "by_user.csv", dtype=str)
     assert len(found)
+    cells = {
+        scale: [cell for table in PAPER.tables for cell in PAPER.cells(table, scale)] for scale in set(found["scale"])
+    }
     for line in found.itertuples():
-        runs = {
-            cell.method: {run.seed: run.key for run in cell.runs}
-            for table in PAPER.tables
-            for cell in PAPER.cells(table, line.scale)
-            if cell.dataset == line.dataset and cell.method in (line.method, line.over)
-        }
         for method, mean in ((line.method, line.ours), (line.over, line.theirs)):
-            keys = runs[method]
-            own = [rows[keys[int(seed)] if len(keys) > 1 else keys[0]] for seed in line.seeds.split()]
+            runs = next(c.runs for c in cells[line.scale] if (c.dataset, c.method) == (line.dataset, method))
+            own = [rows[runs[int(seed)].key if len(runs) > 1 else runs[0].key] for seed in line.seeds.split()]
             values = [each[f"test_{line.metric}_percent"] for each in own]
             assert float(mean) == pytest.approx(sum(values) / len(values), abs=1e-4), (method, line.metric)
 
