@@ -376,6 +376,7 @@ def test_a_user_with_one_item_and_an_item_never_trained_on_stop_nothing(mine):
         ),
         (BLOCK, {"method": "xsimgcl", "contrast_layer": 3}, "contrast_layer must be at most layers, 2; got 3"),
         ("".join(f"1 {i}\n2 {i}\n" for i in range(4)) + "3 0\n", {"selection": "last"}, None),
+        (BLOCK, {"method": "sgl", "drop": 0.9}, None),  # a view has 4 edges for 20 nodes
         (BLOCK, {"method": "sgl", "drop": 0.99}, "leaves the graph no edge; choose a smaller one"),
     ],
 )
