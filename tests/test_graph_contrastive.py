@@ -284,11 +284,6 @@ def test_planning_imports_no_torch():
 # ------------------------------------------------------------------------------------------------------ bad input
 
 
-def test_an_unknown_method_says_what_there_is():
-    with pytest.raises(ValueError, match="unknown method 'magic'; there are: untrained, infograph, hard"):
-        done(Config(method="magic"))
-
-
 def test_a_set_smaller_than_the_folds_says_so(tmp_path, monkeypatch):
     folder = tmp_path / "SMALL"
     folder.mkdir()

@@ -127,7 +127,7 @@ def test_a_run_repeats_and_goes_on_from_where_it_was_killed(kind, tmp_path):
 def test_each_loss_trains_another_encoder(kind):
     def trained(**changes):
         config = dataclasses.replace(SMOKE[kind], **changes)
-        task = train.TASKS[kind](config, 0, "cpu", Log())
+        task = getattr(train, f"{kind}_task")(config, 0, "cpu", Log())
         step = train.step_of(config, task, loss_of(config, Checkpoint()), "cpu")
         step(**next(iter(task.inputs_of(0))))
         return {name: value for name, value in task.model.state_dict().items() if value.is_floating_point()}

@@ -139,17 +139,3 @@ def test_the_optimal_critic_never_exceeds_truth_or_log_n():
         settings = config.Information(truth=truth, size=size, pairs=4096)
         found = study_of("information")(settings, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
         assert 0 < found["share_of_truth_percent"] < 100 and 0 < found["share_of_log_n_percent"] < 100
-
-
-def test_unknown_names_are_told():
-    for study, settings, message in (
-        (study_of("estimators"), config.Estimators(estimator="x"), "unknown estimator 'x'; the study has: biased"),
-        (study_of("mining"), config.Mining(miner="x", images=50), "unknown miner 'x'; the study has: every"),
-        (
-            study_of("information"),
-            config.Information(critic="x"),
-            "unknown critic 'x'; the study has: optimal, trained",
-        ),
-    ):
-        with pytest.raises(ValueError, match=message):
-            study(settings, checkpoint=Checkpoint(), log=Log(), **CPU)

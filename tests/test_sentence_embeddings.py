@@ -380,13 +380,11 @@ def test_a_setting_is_drawn_over_its_values():
         (dataclasses.replace(TINY, corpus="nowhere"), "unknown data set of text 'nowhere'"),
         (dataclasses.replace(TINY, encoder="lstm"), "unknown text encoder 'lstm'; there are: gru, transformer"),
         (dataclasses.replace(TINY, batch=50_000), "the corpus has 19375 sentences, a batch takes 50000"),
-        (dataclasses.replace(TINY, loss="triplet"), "unknown loss 'triplet'; there are: biased, dcl, hcl"),
         (dataclasses.replace(TINY, loss="dcl", tau_plus=1.0), "tau_plus must"),
         (dataclasses.replace(TINY, pieces=33), "pieces must be between 1 and the batch size 32"),
         (dataclasses.replace(TINY, epochs=0, tests=("Leo",)), "unknown data set of sentences 'Leo'; .*: Lee"),
         (dataclasses.replace(TINY, batch=50_000, tests=("MR",)), "test 'MR' not found: there is no folder"),
         (dataclasses.replace(UNSUPERVISED, model="bart"), "unknown data set of pretrained 'bart'; there are: all"),
-        (dataclasses.replace(UNSUPERVISED, loss="triplet"), "unknown loss 'triplet'; there are: simcse, dcl, hcl"),
         (dataclasses.replace(UNSUPERVISED, data="SNLI"), "test 'SNLI' not found"),
     ],
 )  # fmt: skip

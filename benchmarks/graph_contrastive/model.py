@@ -1,20 +1,24 @@
-"""InfoGraph's model, and one epoch of its training under each loss."""
+"""What is trained and by which loss: InfoGraph and HCL's hard negatives, and GraphCL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.graph_contrastive.config import Config
 from contrastbench.data.graph_batches import GraphBatch
+from contrastbench.data.graph_views import KINDS, Plain, augmented
 from contrastbench.data.graphs import GraphSet
-from contrastbench.encoders.gin import GIN, Discriminator, xavier
-from contrastbench.losses.graph import hard_jsd, hard_jsd_as_code, jsd
-from contrastbench.randomness import generator
+from contrastbench.encoders.gin import GIN, Discriminator, ProjectedGIN, xavier
+from contrastbench.losses.graph import graphcl, hard_jsd, hard_jsd_as_code, jsd
+from contrastbench.losses.nce import info_nce
+from contrastbench.randomness import generator, random_state
 from contrastbench.training import TrainingStep
 
 Objective = Callable[[Tensor, GraphBatch], Tensor]
@@ -38,16 +42,10 @@ class Infomax(nn.Module):
 
 def objective(config: Config) -> Objective:
     """The loss of a batch's scores that the config asks for."""
-    losses = {
-        ("infograph", "as_paper"): lambda *pairs, **rows: jsd(*pairs, **rows),
-        ("hard", "as_paper"): lambda *pairs, **rows: hard_jsd(
-            *pairs, beta=config.beta, tau_plus=config.tau_plus, **rows
-        ),
-        ("hard", "as_code"): lambda *pairs, **rows: hard_jsd_as_code(
-            *pairs, beta=config.beta, tau_plus=config.tau_plus, **rows
-        ),
-    }
-    loss = losses[config.method, config.variant]
+    loss: Callable[..., Tensor] = jsd
+    if config.method == "hard":
+        of_variant = {"as_paper": hard_jsd, "as_code": hard_jsd_as_code}[config.variant]
+        loss = functools.partial(of_variant, beta=config.beta, tau_plus=config.tau_plus)
     return lambda scores, batch: loss(scores, batch.pair_graph, node=batch.pair_node, count=batch.pair_count)
 
 
@@ -75,6 +73,35 @@ def infomax(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], s
         return objective(config)(model(on_device[number]), on_device[number])
 
     return Learner(model, loss_of, lambda epoch: [{"number": number} for number in range(len(fixed_batches))])
+
+
+TWO_VIEWS = {"graphcl": graphcl, "graphcl_info_nce": info_nce}  # the second has the positive in the denominator
+
+
+def graphcl_learner(
+    config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str
+) -> Learner:
+    """GraphCL's learner: two views of each graph must find each other among the batch.
+
+    The augmentations of an epoch, made on the CPU, depend on seed and epoch.
+    """
+    model = ProjectedGIN(
+        graphs.features.shape[1], hidden=config.hidden, layers=config.layers, rng=generator(seed, "weights")
+    ).to(device)
+    plain = [Plain.of(graphs, batch.graphs.numpy()) for batch in fixed_batches]
+    on_device = [batch.to(device) for batch in fixed_batches]
+
+    def loss_of(number: int, **views: GraphBatch) -> Tensor:
+        first, second = [*([on_device[number]] if config.augmented_views == 1 else []), *views.values()]
+        return TWO_VIEWS[config.method](model(first), model(second), temperature=config.temperature)
+
+    def inputs_of(epoch: int) -> Iterator[dict[str, Any]]:
+        rng = np.random.default_rng(random_state(seed, "augmentation", epoch))
+        for number, members in enumerate(plain):
+            views = [augmented(members, KINDS[config.augmentation], rng) for _ in range(config.augmented_views)]
+            yield {"number": number, **{f"view_{place}": view for place, view in enumerate(views)}}
+
+    return Learner(model, loss_of, inputs_of, fixed_shapes=False)  # each view has its own number of nodes
 
 
 def train_epoch(learner: Learner, step: TrainingStep, epoch: int) -> float:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from baselines import graph_kernels as baselines
-from benchmarks.graph_contrastive import graphcl
 from benchmarks.graph_contrastive.clean import standardise, train_clean
-from benchmarks.graph_contrastive.config import METHODS, Config
-from benchmarks.graph_contrastive.model import Learner, infomax, train_epoch
+from benchmarks.graph_contrastive.config import Config
+from benchmarks.graph_contrastive.model import TWO_VIEWS, Learner, graphcl_learner, infomax, train_epoch
 from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffle
 from benchmarks.graph_contrastive.supervised import supervised_step, train_supervised
 from contrastbench.data.graph_batches import GraphBatch, batches
@@ -30,11 +29,7 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     Returns:
         test_svm_accuracy_percent: 10-fold accuracy after the last epoch; the other names say what they are.
     """
-    if config.method not in METHODS:
-        raise ValueError(f"unknown method {config.method!r}; there are: {', '.join(METHODS)}")
-    graphs = load_graphs(config.dataset, features=config.features)
-    log.data(config.dataset, graphs.sha256)
-    log.selected_by("last epoch; C by cross-validation inside the training folds")
+    graphs = read_graphs(config, log)
     if config.method in BASELINES:
         return evaluate_baseline(config, graphs, seed)
     if config.method == "supervised":
@@ -43,28 +38,53 @@ def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log
     return way(config, graphs, seed=seed, device=device, checkpoint=checkpoint, log=log)
 
 
+def read_graphs(config: Config, log: Log) -> GraphSet:
+    graphs = load_graphs(config.dataset, features=config.features)
+    log.data(config.dataset, graphs.sha256)
+    log.selected_by("last epoch; C by cross-validation inside the training folds")
+    return graphs
+
+
 def train_published(
     config: Config, graphs: GraphSet, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
 ) -> Metrics:
     """The papers' protocol: one encoder sees all graphs; its embeddings are cross-validated as they are."""
-    order, folds = shuffle(graphs, seed), folds_of(config, graphs, seed)
-    labels = graphs.labels.numpy()[order]
-    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
-    learner = learner_of(config, graphs, fixed_batches, seed, device)
-    model, step = learner.model, learner.step(config, device)
+    folds, labels = folds_of(config, graphs, seed), graphs.labels.numpy()[shuffle(graphs, seed)]
     found: dict[str, list[float]] = {}  # epochs done -> test accuracy, sd over folds, inner accuracy; all in percent
-    parts = {"model": model, "optimizer": step.optimizer, "found": found}
-    start = checkpoint.restore(**parts)
-    for epoch in range(start, config.epochs + 1):
-        if epoch in evaluated_epochs(config):
-            embeddings = model.encoder.embed([batch.to(device) for batch in fixed_batches]).cpu().numpy()
-            result = cross_validate(rbf_kernels(embeddings), labels, folds, inner_folds=config.inner_folds)
-            found[str(epoch)] = [result.test_accuracy, result.test_fold_sd, result.inner_accuracy]
-            log(epoch, test_svm_accuracy_percent=result.test_accuracy)
+    parts, when = {"found": found}, evaluated_epochs(config)
+    for epoch, embeddings in embeddings_along(config, graphs, when, parts, seed, device, checkpoint, log):
+        result = cross_validate(rbf_kernels(embeddings), labels, folds, inner_folds=config.inner_folds)
+        found[str(epoch)] = [result.test_accuracy, result.test_fold_sd, result.inner_accuracy]
+        log(epoch, test_svm_accuracy_percent=result.test_accuracy)
+    return metrics_of(found)
+
+
+def embeddings_along(
+    config: Config,
+    graphs: GraphSet,
+    when: Sequence[int],
+    parts: dict[str, Any],
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint,
+    log: Log,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Trains one encoder on all graphs; yields its embeddings after so many epochs, in the seed's order.
+
+    Args:
+        when: epochs done.
+        parts: what else is saved and restored.
+    """
+    fixed_batches = batches(graphs, shuffle(graphs, seed), config.batch, depth=config.layers)
+    learner = learner_of(config, graphs, fixed_batches, seed, device)
+    step = learner.step(config, device)
+    parts = {**parts, "model": learner.model, "optimizer": step.optimizer}
+    for epoch in range(checkpoint.restore(**parts), config.epochs + 1):
+        if epoch in when:
+            yield epoch, learner.model.encoder.embed([batch.to(device) for batch in fixed_batches]).cpu().numpy()
         if epoch < config.epochs:
             log(epoch, loss=train_epoch(learner, step, epoch))
             checkpoint.save(epoch + 1, **parts)
-    return metrics_of(found)
 
 
 def fold_draws(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
@@ -115,22 +135,13 @@ def last_embeddings(
     config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
 ) -> tuple[GraphSet, np.ndarray, np.ndarray]:
     """Trains as ``train_published`` does and evaluates nothing. Embeddings and labels are in the seed's order."""
-    graphs = load_graphs(config.dataset, features=config.features)
-    log.data(config.dataset, graphs.sha256)
-    log.selected_by("last epoch; C by cross-validation inside the training folds")
-    order = shuffle(graphs, seed)
-    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
-    learner = learner_of(config, graphs, fixed_batches, seed, device)
-    model, step = learner.model, learner.step(config, device)
-    for epoch in range(checkpoint.restore(model=model, optimizer=step.optimizer), config.epochs):
-        log(epoch, loss=train_epoch(learner, step, epoch))
-        checkpoint.save(epoch + 1, model=model, optimizer=step.optimizer)
-    embeddings = model.encoder.embed([batch.to(device) for batch in fixed_batches]).cpu().numpy()
-    return graphs, embeddings, graphs.labels.numpy()[order]
+    graphs = read_graphs(config, log)
+    ((_, embeddings),) = embeddings_along(config, graphs, [config.epochs], {}, seed, device, checkpoint, log)
+    return graphs, embeddings, graphs.labels.numpy()[shuffle(graphs, seed)]
 
 
 def learner_of(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
-    make = graphcl.learner if config.method in graphcl.LOSSES else infomax
+    make = graphcl_learner if config.method in TWO_VIEWS else infomax
     return make(config, graphs, fixed_batches, seed, device)
 
 

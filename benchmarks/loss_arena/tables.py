@@ -127,22 +127,15 @@ def yours(name: str, settings: tuple[str, ...], sha256: str, scale: str, seeds: 
     return [cell for each in lines for cell in each.cells((), seeds)]
 
 
+QUESTION = "Which loss is best on which kind of data?"
+GLANCE = "The arena's baseline and one rival: what is run where nobody names a table"
 EMBEDDED = ("MNIST-5k", "MUTAG", "gensim text", "MovieLens-100k")
 PAPER = Paper(
     __package__,
     "Every loss of two views on images, graphs, sentences and sequences, and yours among them",
     [
-        Study(
-            "arena", "Which loss is best on which kind of data?", arena, PLACES, (), BASELINE, only_by_name=("quick",)
-        ),
-        Study(
-            "glance",
-            "The arena's baseline and one rival: what is run where nobody names a table",
-            two_losses,
-            only(PLACES, *EMBEDDED, at=("quick",), seeds={"quick": 1}),
-            (),
-            BASELINE,
-        ),
+        Study("arena", QUESTION, arena, PLACES, baseline=BASELINE, only_by_name=("quick",)),
+        Study("glance", GLANCE, two_losses, only(PLACES, *EMBEDDED, at=("quick",), seeds={"quick": 1}), (), BASELINE),
     ],
     stages={
         kind: Stage(f"train.{kind}", CPU_PREFERRED if kind == "graphs" else "any", (f"train.first_steps_of_{kind}",))

@@ -61,8 +61,12 @@ class Task:
     fixed_shapes: bool = True  # a GPU can capture the step
 
 
-def trained(config: Config, task: Task, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
+TaskOf = Callable[[Config, int, str, Log], Task]
+
+
+def train(task_of: TaskOf, config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
     """Trains the task's model by the config's loss, and measures the last epoch."""
+    task = task_of(config, seed, device, log)
     step = step_of(config, task, loss_of(config, checkpoint), device)
     parts = {"model": task.model, "optimizer": step.optimizer}
     for epoch in range(checkpoint.restore(**parts), config.epochs):
@@ -86,13 +90,8 @@ def step_of(config: Config, task: Task, loss: Loss | None, device: str) -> Train
 # -------------------------------------------------------------------------------------------------------------- images
 
 
-def images(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
-    """A ResNet and two random views of each image; nearest neighbours tell its features apart."""
-    task = images_task(config, seed, device, log)
-    return trained(config, task, seed=seed, device=device, checkpoint=checkpoint, log=log)
-
-
 def images_task(config: Config, seed: int, device: str, log: Log) -> Task:
+    """A ResNet and two random views of each image; nearest neighbours tell its features apart."""
     data = load_images(config.dataset)
     log.data(config.dataset, data.sha256)
     train = fixed_part(data.train, config.items)
@@ -124,13 +123,8 @@ def images_task(config: Config, seed: int, device: str, log: Log) -> Task:
 # -------------------------------------------------------------------------------------------------------------- graphs
 
 
-def graphs(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
-    """GraphCL: a GIN and two augmented views of each graph; support vector machines on the encoder's graphs."""
-    task = graphs_task(config, seed, device, log)
-    return trained(config, task, seed=seed, device=device, checkpoint=checkpoint, log=log)
-
-
 def graphs_task(config: Config, seed: int, device: str, log: Log) -> Task:
+    """GraphCL: a GIN and two augmented views of each graph; support vector machines on the encoder's graphs."""
     data = load_graphs(config.dataset)
     log.data(config.dataset, data.sha256)
     order = torch.randperm(len(data), generator=generator(seed, "order")).numpy()
@@ -160,13 +154,8 @@ def graphs_task(config: Config, seed: int, device: str, log: Log) -> Task:
 # ----------------------------------------------------------------------------------------------------------- sentences
 
 
-def sentences(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
-    """SimCSE: a small transformer sees each sentence twice, under two dropout masks; tests of similarity."""
-    task = sentences_task(config, seed, device, log)
-    return trained(config, task, seed=seed, device=device, checkpoint=checkpoint, log=log)
-
-
 def sentences_task(config: Config, seed: int, device: str, log: Log) -> Task:
+    """SimCSE: a small transformer sees each sentence twice, under two dropout masks; tests of similarity."""
     corpus, tests = load_corpus(config.dataset), load_tasks(config.tests)
     log.data(config.dataset, corpus.sha256)
     texts = words_of_each(corpus.sentences[: config.items or None])
@@ -196,13 +185,8 @@ def sentences_task(config: Config, seed: int, device: str, log: Log) -> Task:
 # ----------------------------------------------------------------------------------------------------------- sequences
 
 
-def sequences(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
-    """CL4SRec: SASRec predicts the next item, and beside it the loss compares two augmented views of each user."""
-    task = sequences_task(config, seed, device, log)
-    return trained(config, task, seed=seed, device=device, checkpoint=checkpoint, log=log)
-
-
 def sequences_task(config: Config, seed: int, device: str, log: Log) -> Task:
+    """CL4SRec: SASRec predicts the next item, and beside it the loss compares two augmented views of each user."""
     data = load_interactions(config.dataset).first(config.items)
     log.data(config.dataset, data.sha256)
     split = Split(data)
@@ -230,20 +214,21 @@ def sequences_task(config: Config, seed: int, device: str, log: Log) -> Task:
     return Task(encoder, inputs_of, objective, measure)
 
 
-# ----------------------------------------------------------------------------- single steps, for tests on any device
+# ---------------------------------------------------------------- the stages, and single steps for tests on any device
 
-TASKS = {"images": images_task, "graphs": graphs_task, "sentences": sentences_task, "sequences": sequences_task}
+images, graphs = functools.partial(train, images_task), functools.partial(train, graphs_task)
+sentences, sequences = functools.partial(train, sentences_task), functools.partial(train, sequences_task)
 
 
-def first_steps(kind: str, config: Config, device: str, seed: int = 0) -> tuple[TrainingStep, Iterable[dict]] | None:
+def first_steps(task_of: TaskOf, config: Config, device: str, seed: int = 0) -> tuple[TrainingStep, Iterable] | None:
     """A run's step and the inputs of its first epoch; None where nothing is trained."""
     if not config.epochs or config.loss not in (*LOSSES, "none"):
         return None
-    task = TASKS[kind](config, seed, device, Log())
+    task = task_of(config, seed, device, Log())
     return step_of(config, task, loss_of(config, Checkpoint()), device), task.inputs_of(0)
 
 
-first_steps_of_images = functools.partial(first_steps, "images")
-first_steps_of_graphs = functools.partial(first_steps, "graphs")
-first_steps_of_sentences = functools.partial(first_steps, "sentences")
-first_steps_of_sequences = functools.partial(first_steps, "sequences")
+first_steps_of_images = functools.partial(first_steps, images_task)
+first_steps_of_graphs = functools.partial(first_steps, graphs_task)
+first_steps_of_sentences = functools.partial(first_steps, sentences_task)
+first_steps_of_sequences = functools.partial(first_steps, sequences_task)

@@ -10,14 +10,7 @@ from torch import Tensor
 
 from benchmarks.loss_studies.config import Images
 from contrastbench import losses
-from contrastbench.data.augmentation import (
-    augment,
-    digits_recipe,
-    draw_views,
-    draws_of_each_view,
-    normalise,
-    view,
-)
+from contrastbench.data.augmentation import augment, digits_recipe, draw_views, draws_of_each_view, normalise, view
 from contrastbench.data.images import Images as Data
 from contrastbench.data.images import Split, fixed_part, load_images
 from contrastbench.encoders.resnets import ImageEncoder, small_resnet
@@ -83,10 +76,6 @@ def _inputs(config: Images, train: Split, seed: int, epoch: int) -> Iterator[dic
         yield {"index": index, "partner": partner, "beta": beta, **drawn}
 
 
-def _view(pixels: Tensor, data: Data, rng: torch.Generator) -> Tensor:
-    return normalise(augment(pixels, digits_recipe(), rng=rng), data.mean, data.std)
-
-
 def _same_class(labels: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
     """For each image a random one of its class, maybe itself (joshr17/HCL image/utils.py, cifar100_true_label)."""
     chance = torch.rand(len(index), len(labels), generator=rng)
@@ -97,7 +86,8 @@ def _same_class(labels: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
 def _alignment_and_uniformity(encoder: ImageEncoder, data: Data, seed: int, epoch: int) -> dict[str, float]:
     encoder.eval()
     rng, chosen = generator(seed, "evaluation", epoch), data.test.images[:WATCHED]
-    z_a, z_b = (encoder(_view(chosen, data, rng)) for _ in range(2))
+    views = [augment(chosen, digits_recipe(), rng=rng) for _ in range(2)]
+    z_a, z_b = (encoder(normalise(one, data.mean, data.std)) for one in views)
     return {"alignment": float(losses.alignment(z_a, z_b)), "uniformity": float(losses.uniformity(z_a))}
 
 

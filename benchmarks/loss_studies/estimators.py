@@ -21,8 +21,6 @@ REGULARISER = 1e-8  # of BCL's weights, as in its MSE.py
 
 def estimators(config: Estimators, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict:
     """Bias and mean squared error of one estimator over all anchors of all experiments."""
-    if config.estimator not in ESTIMATORS:
-        raise ValueError(f"unknown estimator {config.estimator!r}; the study has: {', '.join(ESTIMATORS)}")
     scores, false, positives = _draw(config, config.anchors * config.repeats, generator(seed, "scores"))
     truth = _supervised(scores, false, config.beta)
     error = ESTIMATORS[config.estimator](config, scores, positives) - truth

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.loss_studies.config import Information
+from benchmarks.loss_studies.triplets import mlp
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep, set_cosine_rate
-from contrastbench.weights import linear_weights
 
 EPOCH_STEPS = 100
+CRITIC_WIDTH = 32  # of what the two networks of a critic give
 Critic = Callable[[Tensor, Tensor], Tensor]  # x [N, d], y [N, d] -> scores [N, N]
 
 
@@ -29,10 +30,8 @@ def information(config: Information, *, seed: int, device: str, checkpoint: Chec
     if config.critic == "optimal":
         critic = _optimal(r)
         log.selected_by("nothing to select")
-    elif config.critic == "trained":
-        critic = _train_critic(config, r, seed, checkpoint, log)
     else:
-        raise ValueError(f"unknown critic {config.critic!r}; the study has: optimal, trained")
+        critic = _train_critic(config, r, seed, checkpoint, log)
     bound = _bound(config, critic, r, generator(seed, "evaluation"))
     log(config.steps // EPOCH_STEPS, bound=bound)
     return {
@@ -67,7 +66,7 @@ def _bound(config: Information, critic: Critic, r: float, rng: torch.Generator) 
 def _train_critic(config: Information, r: float, seed: int, checkpoint: Checkpoint, log: Log) -> Critic:
     """A critic g(x) . h(y) trained by InfoNCE on fresh pairs."""
     rng = generator(seed, "weights")
-    sides = nn.ModuleList(_side(config, rng) for _ in range(2))
+    sides = nn.ModuleList(mlp(config.dimensions, config.width, CRITIC_WIDTH, rng) for _ in range(2))
     optimizer = torch.optim.Adam(sides.parameters(), lr=config.learning_rate)
     start, epochs = checkpoint.restore(sides=sides, optimizer=optimizer), config.steps // EPOCH_STEPS
 
@@ -84,12 +83,3 @@ def _train_critic(config: Information, r: float, seed: int, checkpoint: Checkpoi
         log(epoch, loss=step.mean_loss(epoch))
         checkpoint.save(epoch + 1, sides=sides, optimizer=optimizer)
     return scores
-
-
-def _side(config: Information, rng: torch.Generator) -> nn.Sequential:
-    layers = [nn.Linear(config.dimensions, config.width), nn.ReLU(), nn.Linear(config.width, config.width), nn.ReLU()]
-    layers.append(nn.Linear(config.width, 32))
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            linear_weights(layer, rng)
-    return nn.Sequential(*layers)

@@ -27,9 +27,6 @@ class Text:
     words: Tensor
     entropy: float
 
-    def part(self, index: Tensor) -> Text:
-        return Text(self.contexts[index], self.words[index], self.entropy)
-
 
 class LogBilinear(nn.Module):
     """score(w | h) = q_w . (C_1 r_h1 + C_2 r_h2) + b_w, with nothing that normalises it (Mnih and Teh 2012, eq. 10)."""
@@ -68,9 +65,8 @@ def noise_training(config: Noise, *, seed: int, device: str, checkpoint: Checkpo
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
     def loss_of(index: Tensor, drawn: Tensor | None = None) -> Tensor:
-        batch = text.part(index)
-        scores = model(batch.contexts)
-        return cross_entropy(scores, batch.words) if drawn is None else _nce(scores, batch.words, unigram, drawn)
+        scores, words = model(text.contexts[index]), text.words[index]
+        return cross_entropy(scores, words) if drawn is None else _nce(scores, words, unigram, drawn)
 
     step = TrainingStep(loss_of, optimizer, modules=[model])
     start = checkpoint.restore(model=model, optimizer=optimizer)

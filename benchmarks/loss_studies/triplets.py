@@ -12,7 +12,7 @@ from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep
-from contrastbench.weights import linear_weights
+from contrastbench.weights import seeded_module
 
 EPOCH_BATCHES = 15
 MINERS = {
@@ -26,9 +26,7 @@ MINERS = {
 def mining(config: Mining, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict:
     """Trains with one miner; measures retrieval, and how far apart embeddings still are (0 is collapse)."""
     train, test = _digits(config.dataset, config.images, log)
-    if config.miner not in MINERS:
-        raise ValueError(f"unknown miner {config.miner!r}; the study has: {', '.join(MINERS)}")
-    model = _mlp(784, config.hidden, config.width, generator(seed, "weights"))
+    model = mlp(784, config.hidden, config.width, generator(seed, "weights"))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
     def loss_of(index: Tensor) -> Tensor:
@@ -54,7 +52,7 @@ def drlim_map(config: Map, *, seed: int, device: str, checkpoint: Checkpoint, lo
     """Trains DrLIM with the neighbours in pixels, or the labels, as similar pairs; returns the test images' map."""
     train, test = (_only(part, config.digits) for part in _digits(config.dataset, config.images, log))
     similar = _similar(config, train)
-    model = _mlp(784, config.hidden, 2, generator(seed, "weights"))
+    model = mlp(784, config.hidden, 2, generator(seed, "weights"))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
     def loss_of(first: Tensor, second: Tensor, different: Tensor) -> Tensor:
@@ -94,11 +92,14 @@ def _pixels(images: Tensor) -> Tensor:
     return images.flatten(1).float() / 255
 
 
-def _mlp(inputs: int, hidden: int, outputs: int, rng: torch.Generator) -> nn.Sequential:
-    layers = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)
-    for layer in layers:
-        linear_weights(layer, rng)
-    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+def mlp(inputs: int, hidden: int, outputs: int, rng: torch.Generator) -> nn.Sequential:
+    """Two hidden layers, with weights from ``rng``."""
+
+    def build() -> nn.Sequential:
+        layers = nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+        return nn.Sequential(*layers)
+
+    return seeded_module(build, rng)
 
 
 def _draw_balanced(labels: Tensor, config: Mining, rng: torch.Generator) -> Tensor:

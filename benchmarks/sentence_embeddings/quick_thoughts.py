@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.bags_of_words import Embed, lsa, tfidf, word_vector_mean
+from baselines.bags_of_words import lsa, tfidf, word_vector_mean
 from benchmarks.sentence_embeddings.config import QuickThoughts, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from contrastbench import losses
@@ -54,9 +54,8 @@ def quick_thoughts(
     parts = {"encoders": encoders, "optimizer": step.optimizer}
     for lap in range(checkpoint.restore(**parts), laps):
         with seeded_dropout(seed, lap, device):
-            for first in plan[lap * LAP : (lap + 1) * LAP]:
-                block = data.rows[first : first + config.batch]
-                step(**in_pieces(block, config.pieces, config.longest, widths=config.widths))
+            for inputs in inputs_of(config, data, plan[lap * LAP : (lap + 1) * LAP]):
+                step(**inputs)
         log(lap, loss=step.mean_loss(lap))
         checkpoint.save(lap + 1, **parts)
     shape = {"encoder": config.encoder, "word_width": config.word_width, "width": config.width}
@@ -84,9 +83,13 @@ def step_of_a_run(
         return None
     data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, Log())
     _, step = encoders_and_step(config, len(data.vocabulary), device, seed)
-    plan = _steps(config, len(data.rows), seed)
-    blocks = (data.rows[first : first + config.batch] for first in plan)
-    return step, (in_pieces(block, config.pieces, config.longest, widths=config.widths) for block in blocks)
+    return step, inputs_of(config, data, _steps(config, len(data.rows), seed))
+
+
+def inputs_of(config: QuickThoughts, data: Prepared, plan: Iterable[int]) -> Iterator[dict[str, Tensor]]:
+    """The inputs of the steps whose batches begin with these sentences."""
+    for first in plan:
+        yield in_pieces(data.rows[first : first + config.batch], config.pieces, config.longest, widths=config.widths)
 
 
 def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:
@@ -120,9 +123,6 @@ def blocks_of(sentences: Sequence[str], wanted: int, block: int) -> Sequence[str
 
 def loss_of(config: QuickThoughts, encoders: TextEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces."""
-
-    if config.loss not in ("biased", "dcl", "hcl"):
-        raise ValueError(f"unknown loss {config.loss!r}; there are: biased, dcl, hcl")
 
     def loss(**inputs: Tensor) -> Tensor:
         with products_in(config.precision, inputs["order"].device.type):
@@ -173,15 +173,10 @@ def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log:
     """Tests a bag of words made from the corpus. Computed on the CPU."""
     tests = load_tasks(config.tests)
     log.selected_by("nothing to select")
-    return sentence_metrics(bag_of_words(config, seed, log), tests, log.data, folds=config.folds)
-
-
-def bag_of_words(config: Words, seed: int, log: Log) -> Embed:
-    """The embedding that the config names."""
     data = prepared(config.corpus, config.sentences, config.block, config.vocabulary, 1, log)
     if config.method == "tfidf":
-        return tfidf(data.texts, data.vocabulary)
-    make = {"lsa": lsa, "word_vectors": word_vector_mean}
-    if config.method not in make:
-        raise ValueError(f"unknown bag of words {config.method!r}; there are: tfidf, {', '.join(make)}")
-    return make[config.method](data.texts, data.vocabulary, config.width, random_state(seed, "weights"))
+        embed = tfidf(data.texts, data.vocabulary)
+    else:
+        make = {"lsa": lsa, "word_vectors": word_vector_mean}[config.method]
+        embed = make(data.texts, data.vocabulary, config.width, random_state(seed, "weights"))
+    return sentence_metrics(embed, tests, log.data, folds=config.folds)

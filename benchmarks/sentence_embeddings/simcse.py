@@ -98,20 +98,13 @@ def step_of_a_run(
 
 def started(config: SimCSE, seed: int, checkpoint: Checkpoint, log: Log) -> Start:
     """The pretrained model that the config names, or the encoders of the run needed as ``pretrain``."""
+    rng = generator(seed, "weights")
     if config.model:
         found = load_pretrained(config.model)
         log.data(config.model, found.sha256)
-        return Start(
-            *pretrained_encoder(
-                found.folder,
-                pooler=config.pooler,
-                longest=config.longest,
-                rng=generator(seed, "weights"),
-                layers=config.layers,
-            )
-        )
+        settings = {"pooler": config.pooler, "longest": config.longest, "layers": config.layers}
+        return Start(*pretrained_encoder(found.folder, **settings, rng=rng))
     kept = checkpoint.needed("pretrain")
-    rng = generator(seed, "weights")
     vocabulary = Vocabulary(tuple(kept["words"]))
     encoder = two_encoders(kept["encoder"], len(vocabulary), kept["word_width"], kept["width"], rng=rng)
     encoder.load_state_dict(kept["encoders"])
@@ -140,24 +133,17 @@ def read_columns(config: SimCSE, tokenize: Tokenize, log: Log) -> list[list[np.n
 def loss_of(config: SimCSE, encoder: TextEncoder) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces; the batch is its columns one after the other."""
     columns = 3 if config.data in TRIPLETS else 2
-    if config.loss not in ("simcse", "dcl", "hcl"):
-        raise ValueError(f"unknown loss {config.loss!r}; there are: simcse, dcl, hcl")
 
     def loss(**inputs: Tensor) -> Tensor:
         with products_in(config.precision, inputs["order"].device.type):
             parts = through_pieces(encoder, inputs).float().chunk(columns)
-        if config.loss != "simcse":
-            beta = config.beta if config.loss == "hcl" else 0.0
-            return losses.hard_simcse(
-                *parts,
-                temperature=config.temperature,
-                tau_plus=config.tau_plus,
-                beta=beta,
-                hard_weight=config.hard_weight,
-            )
-        if columns == 2:
+        if config.loss == "simcse" and columns == 2:
             return losses.info_nce(*parts, temperature=config.temperature)
-        return losses.simcse_supervised(*parts, temperature=config.temperature, hard_weight=config.hard_weight)
+        settings = {"temperature": config.temperature, "hard_weight": config.hard_weight}
+        if config.loss == "simcse":
+            return losses.simcse_supervised(*parts, **settings)
+        beta = config.beta if config.loss == "hcl" else 0.0
+        return losses.hard_simcse(*parts, **settings, tau_plus=config.tau_plus, beta=beta)
 
     return loss
 

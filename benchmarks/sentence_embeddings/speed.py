@@ -66,14 +66,8 @@ def lines(device: str, steps: int = 2, embedded: int = 1536, turns: int = 3) -> 
 def lines_of(work: str, ways: dict[str, Work], sentences: int, turns: int) -> Iterator[Line]:
     seconds = seconds_in_turns(ways, turns, processor_time=True)
     for way, each in seconds.items():
-        yield {
-            "work": work,
-            "way": way,
-            "sentences_per_second": f"{sentences / each:.1f}",
-            "times_padded": f"{seconds[PADDED] / each:.2f}",
-            "sentences": sentences,
-            "processor_seconds": f"{each:.2f}",
-        }
+        rates = {"sentences_per_second": f"{sentences / each:.1f}", "times_padded": f"{seconds[PADDED] / each:.2f}"}
+        yield {"work": work, "way": way, **rates, "sentences": sentences, "processor_seconds": f"{each:.2f}"}
 
 
 def columns_of(data: str, steps: int) -> list[list[str]]:
@@ -213,15 +207,12 @@ def embedding(texts: list[str], model: Path) -> tuple[dict[str, Work], int]:
 def padded_features(encoder: Any, rows: Sequence[np.ndarray]) -> np.ndarray:
     """The embeddings of batches as they come, each padded to its longest."""
     encoder.eval()
-    parts = [rows[first : first + EMBEDDED_AT_ONCE] for first in range(0, len(rows), EMBEDDED_AT_ONCE)]
-    return np.concatenate(
-        [
-            encoder.features(
-                torch.from_numpy(pad(part, padding=encoder.padding)), torch.tensor([len(row) for row in part])
-            ).numpy()
-            for part in parts
-        ]
-    )
+    found = []
+    for first in range(0, len(rows), EMBEDDED_AT_ONCE):
+        part = rows[first : first + EMBEDDED_AT_ONCE]
+        tokens, lengths = torch.from_numpy(pad(part, padding=encoder.padding)), torch.tensor([*map(len, part)])
+        found.append(encoder.features(tokens, lengths).numpy())
+    return np.concatenate(found)
 
 
 if __name__ == "__main__":

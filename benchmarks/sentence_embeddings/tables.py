@@ -145,10 +145,8 @@ def _run(
 def line(run: Run, settings: Changes, columns: Mapping[str, str], **more: Any) -> Line:
     """A line of a table. What has nothing random in it takes one seed."""
     config = run.config
-    of_others = not getattr(config, "epochs", 1) and bool(
-        getattr(config, "model", "")
-    )  # trained elsewhere, only tested
-    once = of_others or getattr(config, "method", "") == "tfidf"
+    trained_elsewhere = not getattr(config, "epochs", 1) and bool(getattr(config, "model", ""))
+    once = trained_elsewhere or getattr(config, "method", "") == "tfidf"
     seeds = SEEDS_OF_GAIN if run.key in _keys_of_more_seeds() else None
     if run.scale == "paper" and getattr(config, "data", "") == "SNLI":
         settings = {**settings, "triplets": TRIPLETS}  # so that no printed number of all triplets is judged
