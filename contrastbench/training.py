@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,13 @@ def set_cosine_rate(optimizer: torch.optim.Optimizer, learning_rate: float, epoc
     """Sets the epoch's learning rate: from ``learning_rate`` down a half cosine, 0 after the last epoch."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+def products_in(precision: str, beside: Tensor) -> AbstractContextManager[object]:
+    """The context in which a network's products are in "float32" or "bf16", on the device of the tensor ``beside``."""
+    if precision == "float32" or beside.is_meta:  # autocast knows no "meta"
+        return nullcontext()
+    return torch.autocast(beside.device.type, torch.bfloat16, cache_enabled=False)  # a cache would disturb a capture
 
 
 class TrainingStep:

@@ -14,7 +14,6 @@ from benchmarks.sentence_embeddings import quick_thoughts as qt
 from benchmarks.sentence_embeddings.config import STS, TRANSFER, QuickThoughts, SimCSE, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from benchmarks.sentence_embeddings.tables import LITE, PAPER, SMOKE
-from contrastbench import training
 from contrastbench.data.sentence_tests import Triplets
 from contrastbench.data.text import Vocabulary
 from contrastbench.encoders.pretrained_text import pretrained_encoder
@@ -246,17 +245,6 @@ def test_bad_word_vectors_get_one_line(content, message, tmp_path):
         path.write_text(content)
     with pytest.raises(ValueError, match=message):
         read_expansion(path, Vocabulary(("a",)))
-
-
-@pytest.mark.parametrize("loss", ["biased", "dcl", "hcl"])
-@pytest.mark.parametrize("encoder", ["gru", "transformer"])
-def test_a_training_step_goes_through_on_device_meta(loss, encoder):
-    config = dataclasses.replace(TINY, loss=loss, encoder=encoder, tau_plus=0.01 * (loss != "biased"), beta=1.0)
-    encoders = two_encoders(encoder, 50, 8, 8, rng=generator(0, "weights")).to("meta")
-    optimizer = qt.ClippedAdam(encoders.parameters(), lr=1e-3, clip=5.0, each=encoder == "gru")
-    step = training.TrainingStep(qt.loss_of(config, encoders), optimizer, modules=[encoders], device="meta")
-    rows = [np.ones(length, dtype=np.int64) for length in range(1, 9)]
-    step(**qt.in_pieces(rows, 2, 30))
 
 
 @pytest.mark.parametrize(("each", "gradients"), [(True, (5, 2.8)), (False, (4.8, 1.4))])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import resize
 
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import Prepared, precision
+from benchmarks.hard_negatives.prepare import Prepared
 from contrastbench.data.augmentation import draw_views, normalised_views
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.features import image_features
@@ -18,7 +18,7 @@ from contrastbench.evaluation.linear import linear_classifier, logistic_top1_per
 from contrastbench.evaluation.maps import principal_map
 from contrastbench.evaluation.nearest import knn_top1_percent
 from contrastbench.randomness import generator
-from contrastbench.training import TrainingStep, batches
+from contrastbench.training import TrainingStep, batches, products_in
 
 
 def frozen_metrics(config: Config, encoder: ImageEncoder, data: Prepared) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def linear_probe(config: Config, encoder: ImageEncoder, data: Prepared, seed: in
 
     def loss_of(index: Tensor, **draws: Tensor) -> Tensor:
         (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
-        with torch.no_grad(), precision(config, view):
+        with torch.no_grad(), products_in(config.precision, view):
             features = encoder.features(view.contiguous(memory_format=torch.channels_last))
         return probe_loss(classifier, features, data.train.labels[index])
 
@@ -91,7 +91,7 @@ def features_of(config: Config, encoder: ImageEncoder, images: Tensor, data: Pre
     """[N, F] features of images without augmentation, in evaluation mode."""
     if config.evaluation_size and config.evaluation_size != images.shape[-1]:
         images = resize(images, [config.evaluation_size] * 2, antialias=True)
-    with precision(config, images):
+    with products_in(config.precision, images):
         return image_features(encoder, images, mean=data.mean, std=data.std, device=str(images.device))
 
 

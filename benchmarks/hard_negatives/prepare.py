@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -75,14 +74,6 @@ def encoder_of(config: Config, data: Prepared, seed: int, device: str) -> ImageE
     """The config's encoder with the seed's weights, on the device."""
     encoder = ENCODERS[config.encoder](channels=data.pretrain.shape[1], rng=generator(seed, "weights"))
     return encoder.to(device, memory_format=torch.channels_last)
-
-
-def precision(config: Config, beside: Tensor) -> AbstractContextManager[object]:
-    """Autocast as the config asks for it, on the device of the tensor ``beside``."""
-    if beside.device.type == "meta":  # where autocast is not known
-        return nullcontext()
-    low = config.precision == "bf16"
-    return torch.autocast(beside.device.type, torch.bfloat16, enabled=low, cache_enabled=False)  # for graph capture
 
 
 def _statistics(config: Config, images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

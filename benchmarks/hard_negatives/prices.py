@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from statistics import quantiles
@@ -40,27 +39,30 @@ def expected_seconds(run: Run, results: Path) -> dict[str, float]:
         results: the paper's folder of results.
     """
     config: Config = run.config
-    sizes = IMAGES.get(config.dataset.removesuffix("_reencoded")) or _own_images(config.dataset)
+    sizes = IMAGES.get(config.dataset.removesuffix("_reencoded"))
+    if sizes is None and (counted := sources.count(config.dataset, catalogue.data_root())):
+        sizes = counted[0], *counted
     if sizes is None:
         return {}
-    work = _work(run, sizes)
+    work = _work(run, *sizes)
     by_rows = _seconds_of_rows(results / "rows.jsonl").get((config.encoder, config.precision), {})
     return {device: seconds * work for device, seconds in {**by_rows, **_seconds_of_steps(results, config)}.items()}
 
 
-def _own_images(name: str) -> tuple[int, int, int] | None:
-    counted = sources.count(name, catalogue.data_root())
-    return counted and (counted[0], *counted)
-
-
 def _seconds_of_steps(results: Path, config: Config) -> dict[str, float]:
-    """Device -> seconds an image, by the measured step whose batch is most like the config's."""
+    """Device -> seconds an image, by our measured step whose batch is most like the config's; on a GPU the captured."""
     if not (results / "speed.csv").is_file():
         return {}
     with open(results / "speed.csv", newline="", encoding="utf-8") as opened:
-        lines = [line for line in csv.DictReader(opened) if _is_of(line, config)]
-    lines.sort(key=lambda line: -abs(int(line["batch"]) - config.batch))
-    return {line["device"]: _seconds_an_image(line) for line in lines}
+        lines = sorted(csv.DictReader(opened), key=lambda line: -abs(int(line["batch"]) - config.batch))
+    seconds = {}
+    for line in lines:
+        on_cpu = line["device"].startswith("cpu")
+        ours = "compiled" if config.compile else "eager" if on_cpu else "captured"
+        if (line["contender"], line["encoder"], line["precision"]) == (ours, config.encoder, config.precision):
+            cores = int(line["threads"]) if on_cpu else 1
+            seconds[line["device"]] = cores * float(line["milliseconds"]) / 1000 / int(line["batch"])
+    return seconds
 
 
 @lru_cache(maxsize=1)
@@ -72,7 +74,7 @@ def _seconds_of_rows(file: Path) -> dict[tuple[str, str], dict[str, float]]:
         fields = {name: tuple(value) if isinstance(value, list) else value for name, value in row["config"].items()}
         run = Run(row["paper"], Config(**fields), 0, row["scale"], stage=row["stage"])
         if row["status"] == "done" and run.stage == "train" and run.config.epochs and not row["resumes"]:
-            work = _work(run, IMAGES[run.config.dataset.removesuffix("_reencoded")])
+            work = _work(run, *IMAGES[run.config.dataset.removesuffix("_reencoded")])
             measured[run.config.encoder, run.config.precision][row["device"]].append(row["seconds"] / work)
     return {
         encoder: {device: quantiles(values)[0] for device, values in by_device.items() if len(values) > 1}
@@ -80,31 +82,17 @@ def _seconds_of_rows(file: Path) -> dict[tuple[str, str], dict[str, float]]:
     }
 
 
-def _is_of(line: Mapping[str, str], config: Config) -> bool:
-    """Whether the line is of our step, with the config's encoder, in its precision; on a GPU of the captured one."""
-    ours = "compiled" if config.compile else "eager" if line["device"].startswith("cpu") else "captured"
-    settings = (line["contender"], line["encoder"], line["precision"])
-    return settings == (ours, config.encoder, config.precision)
+def _work(run: Run, everything: int, labelled: int, tested: int) -> float:
+    """The run's images, in those of a training step of 32 x 32 pixels.
 
-
-def _seconds_an_image(line: Mapping[str, str]) -> float:
-    cores = int(line["threads"]) if line["device"].startswith("cpu") else 1
-    return cores * float(line["milliseconds"]) / 1000 / int(line["batch"])
-
-
-def _work(run: Run, sizes: tuple[int, int, int]) -> float:
-    """The run's work, in images of a training step of 32 x 32 pixels."""
-    return _images(run, *sizes) * (run.config.view_size / TIMED_SIDE) ** 2
-
-
-def _images(run: Run, everything: int, labelled: int, tested: int) -> float:
-    """The run's images. Pixels count as features of an encoder, which cost more."""
+    Pixels count as an encoder's features, which cost more.
+    """
     config: Config = run.config
     everything, labelled = (min(each, config.train_images or each) for each in (everything, labelled))
+    size = (config.view_size / TIMED_SIDE) ** 2
     if run.stage == "raw_pixels_knn":
-        return FORWARD * (labelled + tested)
-    views = 2 if run.stage == "train" else 1
+        return size * FORWARD * (labelled + tested)
+    trained = config.epochs * (everything if run.stage == "train" else labelled / 2)
     evaluations = 1 + sum(epochs < config.epochs for epochs in config.curve_epochs)
     probe = config.probe_epochs * labelled if config.probe == "adam" and run.stage == "train" else 0
-    trained = config.epochs * (everything if run.stage == "train" else labelled) * views / 2
-    return trained + FORWARD * (evaluations * (labelled + tested) + probe)
+    return size * (trained + FORWARD * (evaluations * (labelled + tested) + probe))

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from baselines.moco import KeyQueue
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.prepare import Prepared, check_one_process, precision, views_of
+from benchmarks.hard_negatives.prepare import Prepared, check_one_process, views_of
 from contrastbench import losses
 from contrastbench.encoders.resnets import HEAD_OUTPUT, ImageEncoder
 from contrastbench.randomness import generator
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, products_in
 
 MOCHI_DRAWS = ("mochi_a", "mochi_b", "mochi_first", "mochi_second", "mochi_with_query")
 
@@ -40,7 +40,7 @@ def queue_step(
         mixing = {name: draws.pop(name) for name in MOCHI_DRAWS if name in draws}
         views = views_of(data, index, index, draws, make_views)
         view_a, view_b = (view.contiguous(memory_format=torch.channels_last) for view in views)
-        with precision(config, index):
+        with products_in(config.precision, index):
             query, key = encoder(view_a).float(), queue.keys_of(view_b)
         return loss_by_name[config.loss](config, query, key, queue.queue, beta, mixing)
 

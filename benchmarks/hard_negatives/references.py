@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from baselines.pixels import raw_pixels
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import features_of, knn, labelled_inputs
-from benchmarks.hard_negatives.prepare import Prepared, check_one_process, encoder_of, precision, prepare_data
+from benchmarks.hard_negatives.prepare import Prepared, check_one_process, encoder_of, prepare_data
 from contrastbench.data.augmentation import normalised_views
 from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, products_in
 
 
 def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def supervised_step(config: Config, encoder: ImageEncoder, data: Prepared, seed:
 
     def loss_of(index: Tensor, **draws: Any) -> Tensor:
         (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
-        with precision(config, index):
+        with products_in(config.precision, index):
             features = encoder.features(view.contiguous(memory_format=torch.channels_last))
         return nn.functional.cross_entropy(classifier(features.float()), data.train.labels[index])
 

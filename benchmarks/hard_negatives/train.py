@@ -21,7 +21,7 @@ from benchmarks.hard_negatives.evaluate import (
     linear_probe,
     probe_epochs,
 )
-from benchmarks.hard_negatives.prepare import Prepared, encoder_of, precision, prepare_data, views_of
+from benchmarks.hard_negatives.prepare import Prepared, encoder_of, prepare_data, views_of
 from benchmarks.hard_negatives.queue import MOCHI_DRAWS, queue_step
 from benchmarks.hard_negatives.schedules import hardness_of_epoch
 from contrastbench import distributed, losses
@@ -31,7 +31,7 @@ from contrastbench.evaluation.linear import linear_top1_percent
 from contrastbench.losses.parts import full_precision
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep, batches
+from contrastbench.training import TrainingStep, batches, products_in
 
 
 def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def contrastive_step(
         **draws: Any,
     ) -> Tensor:
         views = views_of(data, index, index if partner is None else partner, draws, make_views)
-        with precision(config, index):
+        with products_in(config.precision, index):
             own = [full_precision(model(view.contiguous(memory_format=torch.channels_last))) for view in views]
             z_a, z_b, *more = map(distributed.gather_rows, own)
         if more:

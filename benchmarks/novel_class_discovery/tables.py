@@ -150,8 +150,10 @@ def stages_alone(on: On) -> Iterator[Line]:
     yield line(k_means(on, "stage 2", supervise(on)), NOVEL)
 
 
-def uno(on: On) -> Line:
-    return line(stage(on, "uno", on.base.uno, "UNO", {"supervise": supervise(on)}))
+def methods(on: On, *but: str) -> list[Line]:
+    """Stage 3 by each method, but for those named, and UNO."""
+    lines = [line(discover(on, method, **changes)) for method, changes in METHODS.items() if method not in but]
+    return [*lines, line(stage(on, "uno", on.base.uno, "UNO", {"supervise": supervise(on)}))]
 
 
 def main(on: On) -> Iterator[Line]:
@@ -159,8 +161,7 @@ def main(on: On) -> Iterator[Line]:
         yield from mean_over_subsets(on)
         return
     yield from (each for each in stages_alone(on) if each.run.method != "k-means, stage 1")
-    yield from (line(discover(on, method, **changes)) for method, changes in METHODS.items())
-    yield uno(on)
+    yield from methods(on)
 
 
 def mean_over_subsets(on: On) -> Iterator[Line]:
@@ -172,16 +173,13 @@ def mean_over_subsets(on: On) -> Iterator[Line]:
 
 def photographs(on: On) -> Iterator[Line]:
     yield from stages_alone(on)
-    yield from (line(discover(on, method, **changes)) for method, changes in METHODS.items() if method != "RS")
-    yield uno(on)
+    yield from methods(on, "RS")
 
 
 def long_photographs(on: On) -> Iterator[Line]:
     """UNO trains all layers: so does NCL once, beside NCL as published."""
     yield line(k_means(on, "stage 2", supervise(on)), NOVEL)
-    yield line(discover(on, BASELINE, **NO_CONTRAST))
-    yield line(discover(on, FULL, **HARD))
-    yield uno(on)
+    yield from methods(on, "RS", WITH_NCL, WITHOUT_HARD)
     yield line(discover(on, f"{FULL}, all layers", **HARD, frozen=False))
 
 
@@ -190,8 +188,7 @@ def questions(on: On) -> Iterator[Line]:
     features = k_means(on, "pixels")
     yield line(features if on.base.pretrain else replace(features, method="k-means, MiniLM"), NOVEL)
     yield line(k_means(on, "stage 2", supervise(on)), NOVEL)
-    yield from (line(discover(on, method, **changes)) for method, changes in METHODS.items() if method != "RS")
-    yield uno(on)
+    yield from methods(on, "RS")
 
 
 def components(on: On) -> list[Line]:
@@ -209,13 +206,18 @@ def components(on: On) -> list[Line]:
 def sweep(name: str, values: Sequence[float], base: str = WITHOUT_HARD) -> Callable[[On], Iterable[Line]]:
     """The lines over one setting; the data set's own is the baseline. At smoke scale the first and it are enough."""
 
-    def lines(on: On) -> Iterator[Line]:
+    def lines(on: On) -> list[Line]:
         own = getattr(on.base.discover, name)
-        for value in values if on.scale != "smoke" else dict.fromkeys((values[0], own)):
-            run = discover(on, f"{base}, {name}={value:g}", **{**METHODS[base], name: value})
-            yield line(run, baseline=f"{base}, {name}={own:g}", **{name: value})
+        some = values if on.scale != "smoke" else dict.fromkeys((values[0], own))
+        return over(on, name, own, {value: {name: value} for value in some}, base)
 
     return lines
+
+
+def over(on: On, name: str, own: float, changes: Mapping[float, Settings], base: str = WITHOUT_HARD) -> list[Line]:
+    """A line for each value of a setting, with what it changes; the data set's own value is the baseline."""
+    runs = {x: discover(on, f"{base}, {name}={x:g}", **{**METHODS[base], **more}) for x, more in changes.items()}
+    return [line(run, baseline=f"{base}, {name}={own:g}", **{name: value}) for value, run in runs.items()]
 
 
 def thresholds(on: On) -> Iterator[Line]:
@@ -224,20 +226,16 @@ def thresholds(on: On) -> Iterator[Line]:
         yield line(discover(on, FULL, **HARD), baseline=f"{BASELINE}, threshold=0.95")
 
 
-def queue(on: On) -> Iterator[Line]:
+def queue(on: On) -> list[Line]:
     """A part of the data set's own queue and up to twice as much, with k in proportion."""
     own = on.base.discover.queue
-    for share in (0.25, 0.5, 1, 2) if on.scale != "smoke" else (1, 2):
-        length = int(share * own)
-        changes = {"queue": length, "neighbours": int(length / on.base.novel / 2)}
-        run = discover(on, f"{WITHOUT_HARD}, queue={length}", **changes)
-        yield line(run, baseline=f"{WITHOUT_HARD}, queue={own}", queue=length)
+    lengths = [int(share * own) for share in ((0.25, 0.5, 1, 2) if on.scale != "smoke" else (1, 2))]
+    changes = {length: {"queue": length, "neighbours": int(length / on.base.novel / 2)} for length in lengths}
+    return over(on, "queue", own, changes)
 
 
-def neighbours(on: On) -> Iterator[Line]:
-    for k in on.base.ks:
-        run = discover(on, f"{WITHOUT_HARD}, k={k}", neighbours=k)
-        yield line(run, baseline=f"{WITHOUT_HARD}, k={on.base.published_k}", k=k)
+def neighbours(on: On) -> list[Line]:
+    return over(on, "k", on.base.published_k, {k: {"neighbours": k} for k in on.base.ks})
 
 
 def stages(on: On) -> Iterator[Line]:

@@ -16,6 +16,7 @@ from benchmarks.novel_class_discovery.model import Network
 from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks
 from contrastbench.data.augmentation import Recipe, draw_views, normalise
 from contrastbench.data.augmentation import view as recipe_view
+from contrastbench.training import products_in
 
 Draws = dict[str, Tensor]
 SOURCES = ("index", "pictures")  # the inputs of a step that say which images
@@ -105,8 +106,7 @@ class Seen:
     """How a run's network sees the images of a task."""
 
     def __init__(self, config: settings.Task, task: Task) -> None:
-        self.task, self.views = task, VIEWS[config.views]
-        self.low = {"float32": False, "bf16": True}[config.precision]
+        self.task, self.views, self.precision = task, VIEWS[config.views], config.precision
 
     def inputs(self, index: Tensor, views: int, rng: torch.Generator) -> dict[str, Tensor]:
         """A step's inputs: which images, and the draws of so many views of each."""
@@ -121,9 +121,7 @@ class Seen:
 
     def features(self, model: Network, images: Tensor) -> Tensor:
         """float32 [N, width] of normalised images."""
-        if not self.low or images.device.type == "meta":  # where autocast is not known
-            return model.features(images).float()
-        with torch.autocast(images.device.type, torch.bfloat16, cache_enabled=False):  # for graph capture
+        with products_in(self.precision, images):
             return model.features(images).float()
 
     @torch.no_grad()

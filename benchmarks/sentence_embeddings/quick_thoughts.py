@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
 from contrastbench.randomness import generator, random_state, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, products_in
 
 LAP = 20  # steps between two lines of the log, where a run can be resumed
 LONGEST_TESTED = 100  # words; a longer sentence of a test is cut
@@ -125,7 +124,7 @@ def loss_of(config: QuickThoughts, encoders: TextEncoder) -> Callable[..., Tenso
     """The step's loss, as a function of a batch in pieces."""
 
     def loss(**inputs: Tensor) -> Tensor:
-        with products_in(config.precision, inputs["order"].device.type):
+        with products_in(config.precision, inputs["order"]):
             f, g = through_pieces(encoders, inputs).float().chunk(2, dim=1)
         if config.loss == "biased":
             return losses.quick_thoughts(f, g, itself=config.diagonal == "code")
@@ -133,13 +132,6 @@ def loss_of(config: QuickThoughts, encoders: TextEncoder) -> Callable[..., Tenso
         return losses.hard_quick_thoughts(f, g, tau_plus=config.tau_plus, beta=beta)
 
     return loss
-
-
-def products_in(precision: str, device_type: str) -> contextlib.AbstractContextManager[Any]:
-    """The context of an encoder whose products are in "float32" or "bf16"; its cache would disturb a capture."""
-    if precision == "float32" or device_type == "meta":  # where autocast is not known
-        return contextlib.nullcontext()
-    return torch.autocast(device_type, torch.bfloat16, cache_enabled=False)
 
 
 def tokenizer(vocabulary: Vocabulary) -> Callable[[Sequence[str]], list[np.ndarray]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.sentence_embeddings.config import SimCSE
-from benchmarks.sentence_embeddings.quick_thoughts import LAP, blocks_of, products_in, tokenizer
+from benchmarks.sentence_embeddings.quick_thoughts import LAP, blocks_of, tokenizer
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.pretrained import load_pretrained
@@ -23,7 +23,7 @@ from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
+from contrastbench.training import TrainingStep, products_in
 
 DEV, DEV_METRIC = "STSB-dev", "validation_stsb_spearman_x100"
 TRIPLETS = ("SNLI",)
@@ -135,7 +135,7 @@ def loss_of(config: SimCSE, encoder: TextEncoder) -> Callable[..., Tensor]:
     columns = 3 if config.data in TRIPLETS else 2
 
     def loss(**inputs: Tensor) -> Tensor:
-        with products_in(config.precision, inputs["order"].device.type):
+        with products_in(config.precision, inputs["order"]):
             parts = through_pieces(encoder, inputs).float().chunk(columns)
         if config.loss == "simcse" and columns == 2:
             return losses.info_nce(*parts, temperature=config.temperature)
