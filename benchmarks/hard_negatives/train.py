@@ -124,12 +124,8 @@ def contrastive_inputs(config: Config, data: Prepared, *, seed: int, epoch: int)
         if config.mochi:
             a, b, picks = losses.mochi_draws(len(index), *config.mochi, rng=mixing, dtype=torch.float32)
             inputs |= dict(zip(MOCHI_DRAWS, (a, b, *picks), strict=True))
-        yield {name: distributed.part(value, _batch_dim(name)) for name, value in inputs.items()}
-
-
-def _batch_dim(name: str) -> int:
-    """Where an input counts the items of a batch: draws count their views first."""
-    return 0 if name in ("index", "partner") else 1
+        items_first = ("index", "partner")  # draws count their views first
+        yield {name: distributed.part(value, int(name not in items_first)) for name, value in inputs.items()}
 
 
 def _partners(config: Config, data: Prepared, seed: int, epoch: int) -> Tensor | None:

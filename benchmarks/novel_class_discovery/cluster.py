@@ -5,6 +5,7 @@ N: images clustered; F: features; K: clusters; the first clusters are those of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from benchmarks.novel_class_discovery.config import Cluster, Estimate
 from benchmarks.novel_class_discovery.model import load_encoder
 from benchmarks.novel_class_discovery.outcome import by_k_means, draw_map
 from benchmarks.novel_class_discovery.stages import build_network
-from benchmarks.novel_class_discovery.task import InMemory, Pictures, Task, chunks, load_task
+from benchmarks.novel_class_discovery.task import Task, chunks, load_task
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench.evaluation.clustering import clustering_accuracy_percent, effective_clusters, has_collapsed
 from contrastbench.randomness import generator, random_state
@@ -29,7 +30,7 @@ def cluster(config: Cluster, *, seed: int, device: str, checkpoint: Checkpoint, 
     """Clusters the unlabelled training images; test images go to the nearest centre."""
     task = load_task(config, device, log)
     log.selected_by("nothing to select")
-    get = Features(config, task, seed, device, checkpoint)
+    get = features_of(config, task, seed, device, checkpoint)
     train, test = get(task.train, task.labelled), get(task.test_novel)
     metrics, clusters = by_k_means(train, test, task, seed, config.starts, name="")
     log(0, **metrics)
@@ -41,21 +42,20 @@ def cluster(config: Cluster, *, seed: int, device: str, checkpoint: Checkpoint, 
     }
 
 
-class Features:
-    """Features of pixels, of an untrained encoder, or of the stage that the run needs as ``features``."""
+def features_of(
+    config: settings.Task, task: Task, seed: int, device: str, checkpoint: Checkpoint
+) -> Callable[..., Tensor]:
+    """What gives a source's images from ``first`` on as float32 [N, F] on the CPU.
 
-    def __init__(self, config: settings.Task, task: Task, seed: int, device: str, checkpoint: Checkpoint) -> None:
-        self.source = getattr(config, "source", "stage")
-        if self.source != "pixels":
-            self.seen, self.model = Seen(config, task), build_network(config, task, {}, seed, device)
-        if self.source not in ("pixels", "untrained"):
-            load_encoder(self.model, checkpoint.needed("features"), task.about, "features")
-
-    def __call__(self, source: InMemory | Pictures, first: int = 0) -> Tensor:
-        """float32 [N, F] on the CPU, of the images from ``first`` on."""
-        if self.source == "pixels":
-            return torch.cat([raw_pixels(pixels).cpu() for pixels in chunks(source, first)])
-        return self.seen.all(self.model, source, first).cpu()
+    Features are of pixels, of an untrained encoder, or of the stage that the run needs as ``features``.
+    """
+    kind = getattr(config, "source", "stage")
+    if kind == "pixels":
+        return lambda source, first=0: torch.cat([raw_pixels(pixels).cpu() for pixels in chunks(source, first)])
+    seen, model = Seen(config, task), build_network(config, task, {}, seed, device)
+    if kind != "untrained":
+        load_encoder(model, checkpoint.needed("features"), task.about, "features")
+    return lambda source, first=0: seen.all(model, source, first).cpu()
 
 
 # ------------------------------------------------------------------------------------------ the number of classes
@@ -116,7 +116,7 @@ def gather(config: Estimate, task: Task, seed: int, device: str, checkpoint: Che
 
     The probe classes are the last known ones, numbered from 0 on.
     """
-    get = Features(config, task, seed, device, checkpoint)
+    get = features_of(config, task, seed, device, checkpoint)
     everything = get(task.train)
     chosen = []
     for place in range(task.known - config.probe, task.known):

@@ -114,7 +114,7 @@ def test_the_estimate_finds_the_number_of_classes_that_lie_apart(monkeypatch: py
     labels = torch.cat([task.labels, task.known + task.novel_labels_for_evaluation])
     blobs = 20 * torch.eye(7)[labels] + torch.randn(len(labels), 7, generator=generator(0, "blobs"))
     monkeypatch.setattr(numbers, "load_task", lambda *_: task)
-    monkeypatch.setattr(numbers, "Features", lambda *_: lambda source, first=0: blobs[first:])
+    monkeypatch.setattr(numbers, "features_of", lambda *_: lambda source, first=0: blobs[first:])
     found = result("estimate", config)
     assert found["estimated_classes"] == 4.0 and found["estimate_error_classes"] == 0.0
     assert found["numbers"] == [2.0, 3.0, 4.0, 5.0, 6.0]
