@@ -28,7 +28,7 @@ from benchmarks.sequential_recommendation import (
 from benchmarks.sequential_recommendation.config import Count, Pretrain, Train
 from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.data import sequence_views as views
-from contrastbench.encoders.sequences import sequence_encoder
+from contrastbench.encoders.sequences import SequenceEncoder, sequence_encoder
 from contrastbench.evaluation import ranking
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -339,6 +339,26 @@ def test_a_run_keeps_its_weights_and_each_users_ranks():
     assert len(better) == TINY.users and not equal.any()
     assert metrics["test_hr10_excluded_percent"] == pytest.approx(100 * (better < 10).double().mean().item())
     assert set(checkpoint.kept["encoder"]) == set(sequence_encoder(9, 12, width=8, rng=generator(0, "w")).state_dict())
+
+
+def test_a_kept_model_recommends_items_by_the_names_of_the_table(tmp_path, monkeypatch):
+    """Everybody sees twenty films in one order: the kept file is enough to name the film that comes next."""
+    header, films = (
+        "user_id:token\titem_id:token\ttimestamp:float\n",
+        [f"film {letter}" for letter in "tsrqponmlkjihgfedcba"],
+    )
+    lines = [f"u{user}\t{films[(user + n) % 20]}\t{n}\n" for user in range(40) for n in range(8)]
+    (tmp_path / "films.inter").write_text(header + "".join(lines))
+    monkeypatch.setenv("CONTRASTBENCH_DATA", str(tmp_path))
+    batches.read_interactions.cache_clear()
+    config = dataclasses.replace(TINY, dataset="films", users=0, width=16, loss="ce", dropout=0.0, learning_rate=1e-2)
+    result(dataclasses.replace(config, epochs=20, selection="last"), checkpoint=Checkpoint(tmp_path))
+    kept = torch.load(tmp_path / "artefact.pt", weights_only=True)
+    encoder = SequenceEncoder(len(kept["items"]), config.longest, width=16, dropout=0.0)
+    encoder.load_state_dict(kept["encoder"])
+    seen = torch.tensor([[1 + kept["items"].index(film) for film in ("film h", "film g", "film f")]])
+    best = int(encoder.scores(encoder.last(seen))[0, 1:-1].argmax())
+    assert kept["items"][best] == "film e"
 
 
 OURS = torch.tensor([[0] * 20 + [50] * 10, [0] * 30])  # ranks of 30 users: 20 find their item at once, 10 never
