@@ -62,16 +62,10 @@ def results(
 
     texts = {name: setting_text(value) for name, value in (settings or {}).items()}
     asked = read_targets(target and [target], scale, seeds, texts, dataset=dataset, method=method).selections
-    found = find(asked, origin, *folders(runs_folder, results_folder), warnings.warn, status)
+    runs = Path(runs_folder or os.environ.get("CONTRASTBENCH_RUNS") or home() / "runs")
+    shipped = Path(results_folder or os.environ.get("CONTRASTBENCH_RESULTS") or PROJECT / "results")
+    found = find(asked, origin, runs, shipped, warnings.warn, status)
     return pandas.DataFrame([flat(place, row) for place, row in found])
-
-
-def folders(
-    runs_folder: str | os.PathLike[str] | None, results_folder: str | os.PathLike[str] | None
-) -> tuple[Path, Path]:
-    runs = runs_folder or os.environ.get("CONTRASTBENCH_RUNS") or home() / "runs"
-    shipped = results_folder or os.environ.get("CONTRASTBENCH_RESULTS") or PROJECT / "results"
-    return Path(runs), Path(shipped)
 
 
 def find(

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, how it exits."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,9 +11,15 @@ import numpy as np
 import pytest
 from command_line import contrastbench
 from PIL import Image
+from rich.console import Console
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from contrastbench import papers
+from contrastbench.cli.commands import app
+from contrastbench.cli.launch import Display
 from contrastbench.runner import provenance
+from contrastbench.runner.launchers import Job
 from contrastbench.runner.rows import SCHEMA, seal
 from contrastbench.runner.states import folder_of, write_ticket
 from contrastbench.runner.vocabulary import canonical_json, chain
@@ -289,3 +296,57 @@ def test_a_closed_stream_is_no_error(tmp_path):
         command = f'exec "{sys.executable}" -m contrastbench.cli --runs "{tmp_path}" status loss_studies {closed}'
         told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT)
         assert (told.returncode, told.stdout, told.stderr) == (0, "", ""), told.stderr
+
+
+OF_TYPER = ("install_completion", "show_completion")
+COMMANDS = [[], *([name] for name in get_command(app).commands), ["data", "fetch"]]
+
+
+def command_of(names):
+    found = get_command(app)
+    for name in names:
+        found = found.commands[name]
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_option_says_what_it_does(command):
+    found = command_of(command)
+    silent = [each.name for each in found.params if not each.help and each.name not in OF_TYPER]
+    assert found.help and not silent
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_comes_out(command):
+    told = CliRunner().invoke(app, [*command, "-h"])  # short for --help
+    assert told.exit_code == 0, told.exception
+    assert "Usage" in told.output
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    runs = [run for _, cell in select("toy/main", "quick").cells() for run in cell.runs][:2]
+    return [Job(run, tmp_path / run.key) for run in runs]
+
+
+def test_a_log_file_tells_what_ended_and_what_is_at_work(jobs):
+    written = io.StringIO()
+    first, second = jobs
+    with Display(Console(file=written, width=40), total=2, seconds_between_lines=0.0) as shown:
+        shown.watch(first, {"line": {"epoch": 1}})
+        shown.watch(second, {"line": {"loss": 1.0}})
+        shown.watch(first, {"line": {"epoch": first.run.config.epochs}})
+        shown.watch(first, {"status": "done"})
+    lines = written.getvalue().splitlines()
+    assert lines[0].startswith("0/2 runs: none ended yet; toy") and "epoch 2 of" in lines[0], lines
+    assert lines[1].endswith(f"{second.run.key[:8]}: epoch 0 of 3"), lines
+    assert f"epoch {first.run.config.epochs} of {first.run.config.epochs}" in lines[2], lines
+    assert lines[3].startswith("1/2 runs: 1 done; toy") and first.run.key[:8] not in lines[3], lines
+
+
+def test_what_slurm_refuses_for_one_reason_is_said_once(jobs):
+    told = Console(file=io.StringIO(), width=200)
+    with Display(told, len(jobs)) as shown:
+        for job in jobs:
+            shown.watch(job, {"status": "not submitted", "problem": "sbatch refused: invalid partition"})
+    assert told.file.getvalue().count("invalid partition") == 1 and shown.counts["not submitted"] == len(jobs) > 1

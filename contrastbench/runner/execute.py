@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import math
 import os
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any
 
 import threadpoolctl
 
@@ -154,15 +154,11 @@ def _agreement(host: Host) -> Callable[[bool], bool]:
     return lambda said: distributed.anyone(said, host.device)
 
 
-@contextlib.contextmanager
-def _log_file(folder: Path) -> Iterator[TextIO]:
+@contextmanager
+def _log_file(folder: Path) -> Iterator[None]:
     """What the run prints goes to its ``log.txt``."""
-    with (
-        open(folder / "log.txt", "a", buffering=1) as file,
-        contextlib.redirect_stdout(file),
-        contextlib.redirect_stderr(file),
-    ):
-        yield file
+    with open(folder / "log.txt", "a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+        yield
 
 
 # ---------------------------------------------------------------------------------------------------- the paper's part

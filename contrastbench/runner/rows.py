@@ -23,10 +23,10 @@ RESULT_FIELDS = (
     *("key", "paper", "stage", "scale", "variant", "protocol", "protocol_version", "dataset", "method", "config"),
     *("seed", "metrics", "series", "selection", "epoch", "status", "data"),
 )
-# The fields that every row has, and what may stand there: types, a list of them, or an object; "*" is any name.
 SHIPPED = "rows.jsonl"
 # Beside it: shipped runs that another kind of machine made again, whose artefact a shipped row read.
 MADE_AGAIN = "made_again.jsonl"
+# The fields that every row has, and what may stand there: types, a list of them, or an object; "*" is any name.
 # Some rows have more: gpu, code, artefacts_read.
 TEXT, WHOLE, NUMBER = (str,), (int,), (float, int)
 FIELDS: dict[str, Any] = {
