@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -170,20 +171,15 @@ def seed_numbers(text: str | None) -> list[int] | None:
     """``5`` is 0..4; ``0-4`` and ``0,3,7`` are those seeds."""
     if text is None:
         return None
-    given = text
-    try:
-        if text.isdigit() and int(text) > 0:
-            text = f"0-{int(text) - 1}"
-        first, dash, last = text.partition("-")
-        if dash and int(last) - int(first) >= MOST_SEEDS:
-            raise ValueError
-        seeds = list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
-        if seeds and min(seeds) >= 0 and ("," in text or dash):
-            return seeds
-    except ValueError:
-        pass
+    seeds: Sequence[int] = ()
+    if span := re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9})", text):
+        seeds = range(int(span[1]), int(span[2]) + 1) if span[1] else range(int(span[2]))
+    elif re.fullmatch(r"\d{1,9}(,\d{1,9})+", text):
+        seeds = [int(part) for part in text.split(",")]
+    if 0 < len(seeds) <= MOST_SEEDS:
+        return list(seeds)
     raise ValueError(
-        f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), {MOST_SEEDS:,} at most; got {given!r}"
+        f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), {MOST_SEEDS:,} at most; got {text!r}"
     )
 
 
