@@ -16,7 +16,7 @@ from contrastbench.cli.options import ProfileName, Which, complete_target
 from contrastbench.planning import plan_targets, prices, seconds_by_key, slots_for
 from contrastbench.runner.plan import Expected, Planned, Price, Slots
 from contrastbench.runner.states import FAILURES, StillQueued
-from contrastbench.runner.vocabulary import SCALES, Cell, chain
+from contrastbench.runner.vocabulary import SCALES, Cell, chain, duration
 from contrastbench.selection import Targets as AskedFor
 from contrastbench.selection import read_targets, select
 
@@ -210,11 +210,3 @@ def priced_by(prices: Iterable[Price | None]) -> str:
         for name, count in devices.items()
     ]
     return "; ".join(lines) or "no run is priced by rows of a GPU"
-
-
-def duration(hours: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h`` or ``2.1 d``."""
-    for size, unit in ((24, "d"), (1, "h")):
-        if hours >= 2 * size:
-            return f"{hours / size:.1f} {unit}"
-    return f"{60 * hours:.0f} min" if hours >= 2 / 60 else f"{3600 * hours:.0f} s"

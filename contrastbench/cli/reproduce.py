@@ -21,13 +21,13 @@ from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, console, grid_of
 from contrastbench.cli.launch import check_options, fetch_missing_data, launch, with_data
 from contrastbench.cli.options import Here, How, Scale, Seeds, Targets, Which
-from contrastbench.cli.plan import duration, layout_for, planned_runs
+from contrastbench.cli.plan import layout_for, planned_runs
 from contrastbench.cli.report import OUTCOMES, TELLING, claim_line
 from contrastbench.planning import metrics_missing, prices
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.states import folder_of
-from contrastbench.runner.vocabulary import Run, chain
+from contrastbench.runner.vocabulary import Run, chain, duration
 from contrastbench.selection import Targets as AskedFor
 
 MOST_LINES = 24  # of the closing screen

@@ -15,7 +15,7 @@ from rich.text import Text
 from contrastbench.cli.app import Folders, command, complain, complain_of, console, grid_of, note
 from contrastbench.cli.launch import check_options, fetch_missing_data, in_words, launch
 from contrastbench.cli.options import How, Which
-from contrastbench.cli.plan import duration, planned_runs, say_what_is_left_out
+from contrastbench.cli.plan import planned_runs, say_what_is_left_out
 from contrastbench.dashboard import Dashboard
 from contrastbench.planning import check_own_data, metrics_missing, prices, rows_of, seconds_by_key
 from contrastbench.runner import states
@@ -24,7 +24,7 @@ from contrastbench.runner.code import changed_since, describe, list_some, rows_o
 from contrastbench.runner.launchers import Outcome, job_of
 from contrastbench.runner.plan import Planned, seconds_of, within
 from contrastbench.runner.states import folder_of
-from contrastbench.runner.vocabulary import chain
+from contrastbench.runner.vocabulary import chain, duration
 from contrastbench.selection import Targets as AskedFor
 
 

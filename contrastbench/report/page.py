@@ -23,6 +23,7 @@ from markupsafe import Markup
 from contrastbench.report.details import Details, View, table_view
 from contrastbench.report.layout import published_text, words
 from contrastbench.report.style import GRID, INK
+from contrastbench.runner.vocabulary import duration
 from contrastbench.verdicts.cells import JoinedTable, Row, count_numbers
 from contrastbench.verdicts.judging import Judged, count_outcomes
 from contrastbench.verdicts.published import Published
@@ -234,11 +235,3 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 41 s, 3.2 min, 5.6 h, 2.1 days."""
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

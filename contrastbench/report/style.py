@@ -74,11 +74,10 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
     chosen: dict[str, Look] = {}
     for method in dict.fromkeys(methods):
         colour, marker = look(method)
-        alike = sum(look(other).colour == colour for other in chosen)
-        taken = {each.marker for other, each in chosen.items() if look(other).colour == colour}
-        if alike:
+        taken = [each.marker for other, each in chosen.items() if look(other).colour == colour]
+        if taken:
             marker = next((free for free in (marker, *MARKERS) if free not in taken), marker)
-        chosen[method] = Look(_shade(colour, alike), marker)
+        chosen[method] = Look(_shade(colour, len(taken)), marker)
     return chosen
 
 

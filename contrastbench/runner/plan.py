@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import re
 from collections import Counter, defaultdict
@@ -204,12 +205,6 @@ def within(planned: Sequence[Planned], costs: dict[str, float | None], budget_se
 
     A run whose cost nobody can tell ends the list, as one that does not fit does.
     """
-    chosen: list[Planned] = []
-    spent = 0.0
-    for each in planned:
-        seconds = costs[each.run.key]
-        spent += math.inf if seconds is None else seconds
-        if spent > budget_seconds:
-            break
-        chosen.append(each)
-    return chosen
+    seconds = (costs[each.run.key] for each in planned)
+    spent = itertools.accumulate(math.inf if each is None else each for each in seconds)
+    return [each for each, so_far in zip(planned, spent, strict=True) if so_far <= budget_seconds]

@@ -218,3 +218,11 @@ def code_text(git: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     if git.get("commit"):
         return f"commit {git['commit'][:12]}{' with changes' * bool(git.get('dirty'))}"
     return f"version {versions.get('contrastbench', 'unknown')}"
+
+
+def duration(hours: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h`` or ``2.1 d``."""
+    for size, unit in ((24, "d"), (1, "h")):
+        if hours >= 2 * size:
+            return f"{hours / size:.1f} {unit}"
+    return f"{60 * hours:.0f} min" if hours >= 2 / 60 else f"{3600 * hours:.0f} s"

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from contrastbench import planning
-from contrastbench.cli.plan import cost_of, duration, priced_by
+from contrastbench.cli.plan import cost_of, priced_by
 from contrastbench.runner.plan import Estimator, Slots, lower_quartile, plan
+from contrastbench.runner.vocabulary import duration
 from contrastbench.selection import select
 
 
