@@ -15,11 +15,11 @@ from baselines.pixels import raw_pixels
 from benchmarks.novel_class_discovery import config as settings
 from benchmarks.novel_class_discovery.config import Cluster, Estimate
 from benchmarks.novel_class_discovery.model import load_encoder
-from benchmarks.novel_class_discovery.outcome import by_k_means, draw_map
+from benchmarks.novel_class_discovery.outcome import by_k_means, spread_and_map
 from benchmarks.novel_class_discovery.stages import build_network
 from benchmarks.novel_class_discovery.task import Task, chunks, load_task
 from benchmarks.novel_class_discovery.views import Seen
-from contrastbench.evaluation.clustering import clustering_accuracy_percent, effective_clusters, has_collapsed
+from contrastbench.evaluation.clustering import clustering_accuracy_percent
 from contrastbench.randomness import generator, random_state
 from contrastbench.runner import Checkpoint, Log
 
@@ -34,12 +34,7 @@ def cluster(config: Cluster, *, seed: int, device: str, checkpoint: Checkpoint, 
     train, test = get(task.train, task.labelled), get(task.test_novel)
     metrics, clusters = by_k_means(train, test, task, seed, config.starts, name="")
     log(0, **metrics)
-    return {
-        **metrics,
-        "train_effective_clusters": effective_clusters(clusters),
-        "collapsed_percent": 100.0 * has_collapsed(clusters, task.novel),
-        **draw_map(test, task),
-    }
+    return {**metrics, **spread_and_map(clusters, test, task)}
 
 
 def features_of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,8 +36,11 @@ def discover(config: Discover, *, seed: int, device: str, checkpoint: Checkpoint
     config = with_estimated_classes(config, task, checkpoint)
     training = discovering(config, task, seed, device)
     start_from(training.network, checkpoint.needed("supervise"), task)
-    every = config.drop_every
-    training.run(config.epochs, lambda epoch: config.learning_rate * 0.1 ** ((epoch + 1) // every), checkpoint, log)
+
+    def rate(epoch: int) -> float:
+        return config.learning_rate * 0.1 ** ((epoch + 1) // config.drop_every)
+
+    training.run(config.epochs, rate, checkpoint, log)
     log.selected_by("last epoch")
     known, novel = (training.network.heads[name] for name in ("known", "novel"))
     k_means_seed = seed if config.kmeans_on_features else None
@@ -140,6 +143,7 @@ class Queue(nn.Module):
         self.oldest.add_(counted.sum()).remainder_(self.length)
 
 
+@dataclass(eq=False)
 class Joint:
     """The loss of one step: AutoNovel's three terms, NCL on the unlabelled images, SCL on the labelled ones.
 
@@ -147,25 +151,19 @@ class Joint:
     many as any batch of the run has unlabelled images, or its last ones, and leave out those of the other kind.
     """
 
-    def __init__(
-        self,
-        config: Discover,
-        seen: Seen,
-        model: Network,
-        queue: Queue,
-        labelled_queue: Queue,
-        unlabelled_rows: int,
-        labelled_rows: int,
-    ) -> None:
-        self.config, self.seen, self.model = config, seen, model
-        self.queue, self.labelled_queue = queue, labelled_queue
-        self.unlabelled_rows, self.labelled_rows = unlabelled_rows, labelled_rows
-        for name, length, most in (
-            ("queue", config.queue, unlabelled_rows),
-            ("labelled_queue", config.labelled_queue, labelled_rows),
-        ):
-            if length < most:
-                raise ValueError(f"{name} must hold a batch's {most} images, got {length}")
+    config: Discover
+    seen: Seen
+    model: Network
+    queue: Queue
+    labelled_queue: Queue
+    unlabelled_rows: int
+    labelled_rows: int
+
+    def __post_init__(self) -> None:
+        config, rows = self.config, {"queue": self.unlabelled_rows, "labelled_queue": self.labelled_rows}
+        for name, most in rows.items():
+            if getattr(config, name) < most:
+                raise ValueError(f"{name} must hold a batch's {most} images, got {getattr(config, name)}")
         if config.ncl and config.neighbours > config.queue:
             raise ValueError(
                 f"neighbours must be in [1, {config.queue}], the length of the queue, got {config.neighbours}"

@@ -110,7 +110,9 @@ def figure_spread(rows: list[Row]) -> Figure | None:
         return None
     figure, axes = new_figure(5.4, 3.4)
     for place, (cell, part) in enumerate(found[:2]):
-        axes.plot([place] * len(part), _values_of(part, TRAIN), "o", color=PALETTE[place], label=cell.method)
+        axes.plot(
+            [place] * len(part), [row["metrics"][TRAIN] for row in part], "o", color=PALETTE[place], label=cell.method
+        )
     axes.set(xlim=(-0.5, 1.5), xticks=[0, 1], ylabel="clustering accuracy, %", title=f"{WITHOUT_HARD}, every seed")
     axes.set_xticklabels(["own stages 1 and 2", "one checkpoint"])
     return figure
@@ -144,7 +146,3 @@ def _cells_with_rows(table: str, rows: list[Row]) -> list[tuple[Cell, list[Row]]
         if found := [(cell, part) for cell, part in parts if part]:
             return found
     return []
-
-
-def _values_of(rows: list[Row], metric: str) -> list[float]:
-    return [row["metrics"][metric] for row in rows]

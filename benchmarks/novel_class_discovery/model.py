@@ -77,34 +77,23 @@ def _stem(channels: int, width: int, stride: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
 
 
-def _small(channels: int) -> tuple[nn.Module, nn.Module, int]:
-    """Two blocks of 32 and 64 channels: 1.6 million multiplications for a 28x28 digit."""
-    return *_resnet((16, 32, 64), 1, _stem(channels, 16, 2), 2), 64
-
-
-def _resnet18_cifar(channels: int) -> tuple[nn.Module, nn.Module, int]:
-    """AutoNovel's ResNet-18 for 32x32 images (models/resnet.py)."""
-    return *_resnet((64, 64, 128, 256, 512), 2, _stem(channels, 64, 1), 1), 512
-
-
 def _resnet18(channels: int) -> tuple[nn.Module, nn.Module, int]:
-    """torchvision's ResNet-18 for 224x224 images."""
     parts = list(torchvision.models.resnet18().children())[:-2]  # without pooling and classifier
     if channels != 3:
         raise ValueError(f"encoder resnet18 is for images of 3 channels, got {channels}")
     return nn.Sequential(*parts[:-1]), parts[-1], 512
 
 
-def _linear(channels: int) -> tuple[nn.Module, nn.Module, int]:
-    """One layer on features that another network made: [N, channels, 1, 1]."""
-    return nn.Identity(), nn.Sequential(nn.Conv2d(channels, 128, 1), nn.ReLU()), 128
-
-
+# Of so many channels: ``below``, ``last`` and the width.
 ENCODERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module, int]]] = {
-    "small": _small,
-    "resnet18_cifar": _resnet18_cifar,
+    # Two blocks of 32 and 64 channels: 1.6 million multiplications for a 28x28 digit.
+    "small": lambda channels: (*_resnet((16, 32, 64), 1, _stem(channels, 16, 2), 2), 64),
+    # AutoNovel's ResNet-18 for 32x32 images (models/resnet.py).
+    "resnet18_cifar": lambda channels: (*_resnet((64, 64, 128, 256, 512), 2, _stem(channels, 64, 1), 1), 512),
+    # torchvision's ResNet-18 for 224x224 images.
     "resnet18": _resnet18,
-    "linear": _linear,
+    # One layer on features that another network made: [N, channels, 1, 1].
+    "linear": lambda channels: (nn.Identity(), nn.Sequential(nn.Conv2d(channels, 128, 1), nn.ReLU()), 128),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,19 +43,13 @@ def outcome(training: Training, heads: Heads, k_means_seed: int | None = None) -
         train_features = seen.all(training.network, task.train, task.labelled)
         features, others = (seen.all(training.network, part) for part in (task.test_novel, task.test_known))
         (_, train), (novel_known, novel), (known, known_novel) = map(heads, (train_features, features, others))
-    clusters, truth = train.argmax(dim=1).cpu(), task.novel_labels_for_evaluation
-    metrics = {f"train_novel_{name}": value for name, value in agreement(clusters, truth).items()}
-    metrics |= {
-        f"test_novel_{name}": value
-        for name, value in agreement(novel.argmax(dim=1).cpu(), task.test_novel_labels).items()
-    }
+    clusters = train.argmax(dim=1).cpu()
+    metrics = agreements(clusters, novel.argmax(dim=1).cpu(), task)
     metrics["test_known_accuracy_percent"] = _percent(known.argmax(dim=1).cpu() == task.test_known_labels)
     metrics |= agnostic(torch.cat([known, known_novel], 1), torch.cat([novel_known, novel], 1), task)
     if k_means_seed is not None:
         metrics |= by_k_means(train_features.cpu(), features.cpu(), task, k_means_seed, 10)[0]
-    metrics["train_effective_clusters"] = effective_clusters(clusters)
-    metrics["collapsed_percent"] = 100.0 * has_collapsed(clusters, task.novel)
-    return {**metrics, **draw_map(features, task)}
+    return {**metrics, **spread_and_map(clusters, features.cpu(), task)}
 
 
 def by_k_means(
@@ -69,12 +64,17 @@ def by_k_means(
     """
     state = random_state(seed, "k-means")
     clusters, others = kmeans(train, task.novel, seed=state, starts=starts, others=(test,))
-    splits = {"train": (clusters, task.novel_labels_for_evaluation), "test": (others, task.test_novel_labels)}
+    return agreements(clusters, others, task, name), clusters
+
+
+def agreements(train: Tensor, test: Tensor, task: Task, name: str = "") -> dict[str, float]:
+    """How well clusters of the unlabelled training images and of the novel test images agree with their classes."""
+    splits = {"train": (train, task.novel_labels_for_evaluation), "test": (test, task.test_novel_labels)}
     return {
         f"{split}_novel_{name}{measure}": value
         for split, pair in splits.items()
         for measure, value in agreement(*pair).items()
-    }, clusters
+    }
 
 
 def agnostic(known: Tensor, novel: Tensor, task: Task) -> dict[str, float]:
@@ -97,9 +97,13 @@ def agnostic(known: Tensor, novel: Tensor, task: Task) -> dict[str, float]:
     }
 
 
-def draw_map(features: Tensor, task: Task) -> dict[str, list[float]]:
-    """A map of some test images of the novel classes, for the paper's own figure."""
-    return {f"map_{name}": values for name, values in principal_map(features.cpu(), task.test_novel_labels).items()}
+def spread_and_map(clusters: Tensor, features: Tensor, task: Task) -> dict[str, Any]:
+    """Into how many clusters the training images fell, and a map of some novel test images for the paper's figure."""
+    return {
+        "train_effective_clusters": effective_clusters(clusters),
+        "collapsed_percent": 100.0 * has_collapsed(clusters, task.novel),
+        **{f"map_{name}": values for name, values in principal_map(features, task.test_novel_labels).items()},
+    }
 
 
 def _percent(right: Tensor) -> float:

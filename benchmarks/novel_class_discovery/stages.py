@@ -54,10 +54,11 @@ def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint
     """Stage 1: by how many quarters is an image turned? All images, no labels; the last epoch is kept."""
     task = load_task(config, device, log)
     training = pretraining(config, task, seed, device)
-    drops = config.drops
-    training.run(
-        config.epochs, lambda e: config.learning_rate * 0.2 ** sum(e >= drop for drop in drops), checkpoint, log
-    )
+
+    def rate(epoch: int) -> float:
+        return config.learning_rate * 0.2 ** sum(epoch >= drop for drop in config.drops)
+
+    training.run(config.epochs, rate, checkpoint, log)
     checkpoint.keep(encoder=training.network.encoder_state(), about=task.about)
     log.selected_by("last epoch")
     accuracy = [rotation_accuracy(training, source) for source in (task.test_known, task.test_novel)]
@@ -92,8 +93,11 @@ def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoi
     model = training.network
     if config.start != "nothing":
         load_encoder(model, checkpoint.needed("pretrain"), task.about, "pretrain")
-    factor, every = config.drop_factor, config.drop_every
-    training.run(config.epochs, lambda epoch: config.learning_rate * factor ** (epoch // every), checkpoint, log)
+
+    def rate(epoch: int) -> float:
+        return config.learning_rate * config.drop_factor ** (epoch // config.drop_every)
+
+    training.run(config.epochs, rate, checkpoint, log)
     checkpoint.keep(encoder=model.encoder_state(), heads=model.heads, about=task.about)
     log.selected_by("last epoch")
     predicted = model.heads["known"](training.seen.all(model, task.test_known)).argmax(dim=1).cpu()
@@ -102,10 +106,8 @@ def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoi
 
 def supervising(config: Supervise, task: Task, seed: int, device: str) -> Training:
     check_batch(config.batch, task.labelled)
-    model, seen = (
-        build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device),
-        Seen(config, task),
-    )
+    seen = Seen(config, task)
+    model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
     if config.frozen:
         model.freeze_below()
     optimizer = torch.optim.SGD(model.trainable(), config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)

@@ -6,43 +6,28 @@ Kiros et al. 2015, arXiv:1506.06726, section 2.2), and maps the other words' vec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from contrastbench.data.text import Vocabulary
 from contrastbench.encoders.text import TextEncoder, expand_words
 
 
-@dataclass(frozen=True)
-class Expansion:
-    """The vectors of a file, float32 [words, width], of the words that the corpus has and of those that are new."""
-
-    shared: tuple[str, ...]
-    new: tuple[str, ...]
-    of_shared: Tensor
-    of_new: Tensor
-
-
-def read_expansion(path: Path, vocabulary: Vocabulary) -> Expansion:
-    """Reads the vectors and sorts them by whether the vocabulary has their words.
+def read_expansion(path: Path, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """Reads word vectors, some of words that the vocabulary has and some of new ones.
 
     Raises:
         ValueError: no such file, a line without numbers, vectors of several widths, or no shared or no new words.
     """
     vectors = read_vectors(path)
-    shared = tuple(word for word in vocabulary.listed if word in vectors)
-    new = tuple(word for word in vectors if word not in vocabulary.numbers)
+    shared = sum(word in vectors for word in vocabulary.listed)
+    new = sum(word not in vocabulary.numbers for word in vectors)
     if not shared or not new:
-        raise ValueError(
-            f"{path} has {len(shared)} words of the corpus and {len(new)} new ones; some of both are needed"
-        )
-    of_shared, of_new = (torch.from_numpy(np.stack([vectors[word] for word in part])) for part in (shared, new))
-    return Expansion(shared, new, of_shared, of_new)
+        raise ValueError(f"{path} has {shared} words of the corpus and {new} new ones; some of both are needed")
+    return vectors
 
 
 def read_vectors(path: Path) -> dict[str, np.ndarray]:
@@ -67,12 +52,15 @@ def _vector(path: Path, line_number: int, numbers: Sequence[str]) -> np.ndarray:
         raise ValueError(f"line {line_number} of {path} is no word with numbers behind it") from None
 
 
-def expanded(encoders: TextEncoder, vocabulary: Vocabulary, more: Expansion) -> Vocabulary:
+def expanded(encoders: TextEncoder, vocabulary: Vocabulary, vectors: Mapping[str, np.ndarray]) -> Vocabulary:
     """Gives every embedding of the encoders the new words' rows; returns the vocabulary with them at its end."""
-    numbers = torch.tensor([vocabulary.numbers[word] for word in more.shared])
+    shared = [word for word in vocabulary.listed if word in vectors]
+    new = [word for word in vectors if word not in vocabulary.numbers]
+    of_shared, of_new = (torch.from_numpy(np.stack([vectors[word] for word in part])) for part in (shared, new))
+    numbers = torch.tensor([vocabulary.numbers[word] for word in shared])
     for part in encoders.modules():
         if isinstance(part, torch.nn.Embedding) and part.num_embeddings == len(vocabulary):
             table = part.weight.data
-            rows = expand_words(table[numbers.to(table.device)].cpu(), more.of_shared, more.of_new).to(table.device)
+            rows = expand_words(table[numbers.to(table.device)].cpu(), of_shared, of_new).to(table.device)
             part.weight, part.num_embeddings = torch.nn.Parameter(torch.cat([table, rows])), len(table) + len(rows)
-    return Vocabulary((*vocabulary.listed, *more.new))
+    return Vocabulary((*vocabulary.listed, *new))
