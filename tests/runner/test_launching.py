@@ -1,6 +1,7 @@
-"""Runs through the local launcher: order, sharing, failures, kills."""
+"""Runs through the local launcher: order, sharing, failures, kills, memory."""
 
 import os
+import platform
 import random
 import shutil
 import signal
@@ -279,3 +280,22 @@ def test_sigterm_saves_the_run_and_frees_it(bench):
     assert worker.wait(timeout=240) == 0
     assert states.state_of(folder).name == "killed"
     assert (folder / "checkpoint.pt").exists()
+
+
+PAGES_ASKED_FOR = """
+from resource import RUSAGE_SELF, getrusage
+import torch
+from contrastbench.runner.devices import Host
+from contrastbench.runner.execute import settle
+settle(Host("cpu"))
+x, before = torch.ones(2**20), 0
+for _ in range(20):
+    before, x = getrusage(RUSAGE_SELF).ru_minflt, (x + x) * (x + 1)
+print(getrusage(RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_a_run_keeps_freed_memory_for_its_next_tensors():
+    ended = subprocess.run([sys.executable, "-c", PAGES_ASKED_FOR], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 100  # otherwise a thousand: the pages of a tensor of 4 MB
