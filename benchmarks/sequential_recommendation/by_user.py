@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.evaluation.ranking import RULES, gains_of_ranks
-from contrastbench.runner import Cell
+from contrastbench.runner import Cell, measured_on
 from contrastbench.timing import write
 from contrastbench.verdicts.statistics import compare_pairs
 
@@ -61,7 +61,8 @@ def main() -> None:
     for line in found:
         print(", ".join(f"{name} {value}" for name, value in line.items()))
     if options.output:
-        write(found, options.output, [name for name in COMPARISON if name in found[0]])
+        lines = [{**line, "commit": measured_on("cpu")["commit"]} for line in found]
+        write(lines, options.output, [name for name in COMPARISON if name in found[0]])
 
 
 def one_run(kept: Mapping[str, Path], key: str) -> Path:
