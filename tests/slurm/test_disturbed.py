@@ -121,6 +121,7 @@ def test_a_job_that_slurm_takes_away_and_does_not_put_back_is_submitted_again(si
     first, node = lab.job_of(folder), site.squeue("%N", folder)
     site.cluster.command("scontrol", "update", f"JobId={first}", "Requeue=0")
     lab.preempt(site.cluster, node, gpus=4)
+    lab.wait_until(lambda: lab.job_of(folder) != first or site.squeue("%T", folder) != "RUNNING", "the preemption")
     (tmp_path / "gate").touch()
     front.join(lab.PATIENCE_SECONDS)
     assert outcomes[0].ended == {folder: "done"} and lab.job_of(folder) != first
