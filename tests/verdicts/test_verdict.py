@@ -204,7 +204,7 @@ def test_the_suites_own_cells_call_a_perfect_rerun_good_and_find_a_miss_or_say_w
         good, differs, found, unsure = real_rates(cell, 300)
         assert differs <= 10, cell.name
         says_so = "would not show" in wide(cell) or "printed seeds" in wide(cell)
-        assert says_so or good >= 75 and good + unsure >= 90 and found >= 80, (cell.name, good, found, wide(cell))
+        assert says_so or good >= 65 and good + unsure >= 90 and found >= 80, (cell.name, good, found, wide(cell))
 
 
 def wide(cell: RealCell) -> str:
