@@ -340,9 +340,6 @@ def test_runs_of_other_tables_are_not_taken_for_the_compared_losses():
     ]
     figure = figures.figure_gains([*compared, *others])
     assert [dots_of(panel) for panel in figure.axes] == [{(1.0,)}, {(3.0,)}]
-    (panel,) = figures.figure_settings([*compared, *others]).axes
-    assert [text.get_text() for text in panel.get_xticklabels()] == ["64", "256"]
-    assert panel.lines[0].get_ydata().tolist() == [30.0, 99.0]
 
 
 def dots(figure: Any) -> set[tuple[float, ...]]:
@@ -352,14 +349,6 @@ def dots(figure: Any) -> set[tuple[float, ...]]:
 
 def dots_of(panel: Any) -> set[tuple[float, ...]]:
     return {tuple(map(float, line.get_xdata())) for line in panel.lines if line.get_marker() == "."}
-
-
-def test_a_setting_is_drawn_over_its_values():
-    config = LITE.supervised
-    rows = [row(0, dataclasses.replace(config, temperature=t), test_sts_average_x100=100 * t) for t in (1.0, 0.05, 0.1)]
-    (panel,) = figures.figure_settings(rows).axes
-    assert [text.get_text() for text in panel.get_xticklabels()] == ["0.05", "0.1", "1"]
-    assert panel.lines[0].get_ydata().tolist() == pytest.approx([5, 10, 100])
 
 
 @pytest.mark.parametrize(

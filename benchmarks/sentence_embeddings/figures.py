@@ -1,4 +1,4 @@
-"""The paper's own figures, made from rows alone: what the losses gain, by test, and what each of their settings does.
+"""The paper's own figures, made from rows alone: what the losses gain, test by test.
 
 Rows are dicts as the runner writes them; of several scales the greatest is drawn. Intervals are 95 % t-intervals over
 seeds, and every seed is a point.
@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.sentence_embeddings.tables import EVERYWHERE, TAU_PLUS
-from contrastbench.report.curves import Panel, curve_panels
+from benchmarks.sentence_embeddings.tables import EVERYWHERE
 from contrastbench.report.style import INK, looks, new_figure
 from contrastbench.verdicts.statistics import summarise, t_interval
 
@@ -29,7 +28,6 @@ TESTS = {
     **{"test_stsb_spearman_x100": "STS-B", "test_sick_r_spearman_x100": "SICK-R"},
 }
 NOT_ASKED = {"selection": "last", "temperature": 0.05, "hard_weight": 1.0, "model": ""}  # in figures of other settings
-SWEPT = ("temperature", "hard_weight", "batch")  # settings of supervised SimCSE that have a table each
 
 
 def figure_gains(rows: Sequence[Row]) -> Figure | None:
@@ -60,30 +58,9 @@ def figure_lift(rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def figure_settings(rows: Sequence[Row]) -> Figure | None:
-    """The average over the tests along each setting: beta and tau_plus, and what supervised SimCSE is swept over."""
-    supervised = _of(rows, "simcse", data="SNLI", loss="simcse", selection="last", model="")
-    alone = _trained(rows, "simcse", data="books")
-    thoughts = _trained(rows, "quick_thoughts", encoder="gru")
-    hard = [row for row in (*thoughts, *alone) if row["config"]["tau_plus"] == TAU_PLUS]  # dcl is hcl with beta = 0
-    curves = [
-        ("Quick-Thoughts", TRANSFER, "beta", [row for row in hard if row["stage"] == "quick_thoughts"]),
-        ("Quick-Thoughts, DCL", TRANSFER, "tau_plus", [row for row in thoughts if row["config"]["loss"] != "hcl"]),
-        ("SimCSE without labels", STS, "beta", [row for row in hard if row["stage"] == "simcse"]),
-        *(
-            ("SimCSE with labels", STS, name, [row for row in supervised if _has_scales_own(row, *{*SWEPT} - {name})])
-            for name in SWEPT
-        ),
-    ]
-    every = [Panel(title, metric, {"": _along(own, x, metric)}, x=x) for title, metric, x, own in curves]
-    panels = [panel for panel in every if len(panel.lines[""]) > 1]
-    return curve_panels(panels, "") if panels else None
-
-
 FIGURES: dict[str, Callable[[list[Row]], Figure | None]] = {
     "gains": figure_gains,
     "lift": figure_lift,
-    "settings": figure_settings,
 }
 
 
@@ -130,15 +107,6 @@ def _seeds(rows: Iterable[Row], method_of: Callable[[Mapping[str, Any]], str]) -
     for row in rows:
         found[method_of(row["config"])][row["seed"]] = row
     return {method: dict(sorted(seeds.items())) for method, seeds in sorted(found.items())}
-
-
-def _along(rows: Iterable[Row], setting: str, metric: str) -> dict[float, dict[int, float]]:
-    """Value of the setting -> seed -> the metric; the biased loss is tau_plus = 0."""
-    points: dict[float, dict[int, float]] = defaultdict(dict)
-    for row in rows:
-        if metric in row["metrics"]:
-            points[float(row["config"][setting])][row["seed"]] = row["metrics"][metric]
-    return dict(sorted(points.items()))
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
