@@ -76,7 +76,11 @@ def accuracies_along_training(
     learnt = [part.to(device) for part in batches(graphs, shuffled, batch, depth=layers)]
     shown = [[part.to(device) for part in batches(graphs, numbers, 512, depth=layers)] for numbers in evaluated]
     labels = graphs.labels.to(device)
-    step = classifier_step(model, optimizer, learnt, labels, device)
+
+    def loss_of(batch: int, kept: Tensor | None = None) -> Tensor:
+        return cross_entropy(model(learnt[batch], kept), labels[learnt[batch].graphs])
+
+    step = TrainingStep(loss_of, optimizer, modules=[model], device=device)
     curve = np.empty((epochs, len(evaluated)))
     for epoch in range(epochs):
         model.train()
@@ -87,17 +91,6 @@ def accuracies_along_training(
         schedule.step()
         curve[epoch] = [accuracy(model, part, labels) for part in shown]
     return curve
-
-
-def classifier_step(
-    model: Classifier, optimizer: torch.optim.Optimizer, learnt: list[GraphBatch], labels: Tensor, device: str
-) -> TrainingStep:
-    """The classifier's step on one of the batches that it learns from."""
-
-    def loss_of(batch: int, kept: Tensor | None = None) -> Tensor:
-        return cross_entropy(model(learnt[batch], kept), labels[learnt[batch].graphs])
-
-    return TrainingStep(loss_of, optimizer, modules=[model], device=device)
 
 
 @torch.no_grad()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from contrastbench import papers
 from contrastbench.data import catalogue
+from contrastbench.runner.checkpoint import Checkpoint, Interrupted
 from contrastbench.runner.code import list_some
 from contrastbench.runner.devices import device_of, gpu_count
 from contrastbench.runner.launchers import local, slurm_queue
+from contrastbench.runner.log import Log
 from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
 from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.provenance import device_kind
 from contrastbench.runner.rows import Row, rows_shipped
 from contrastbench.runner.states import StillQueued, folder_of, read_ticket, run_of, state_of
+from contrastbench.runner.studies import CPU_ONLY
 from contrastbench.runner.vocabulary import Cell, Run, config_values
 from contrastbench.selection import Targets, run_folder
 from contrastbench.settings import allowed_values
@@ -172,7 +176,7 @@ def data_missing(runs: Iterable[Run]) -> list[str]:
 
 
 def check_own_data(runs: Iterable[Run]) -> None:
-    """Prepares the first step of runs on data sets of the user's own, without values and on no device.
+    """Begins runs on data sets of the user's own, without values and on no device, up to where training would start.
 
     Raises:
         ValueError: some cannot begin, as where a batch is larger than the data set. Nothing was started.
@@ -194,14 +198,26 @@ def check_own_data(runs: Iterable[Run]) -> None:
 
 def _why_it_cannot_begin(run: Run) -> ValueError | None:
     paper = papers.paper(run.paper)
-    for name in paper.stage(run.stage).steps or ():
-        try:
-            paper.load(name)(run.config, "meta")
-        except ValueError as error:
-            return error
-        except (NotImplementedError, RuntimeError):  # torch cannot do it without values; the run itself will tell
-            pass
+    if paper.device_of(run.stage, run.config) == CPU_ONLY:  # it would compute all the same
+        return None
+    try:
+        function = paper.function_of(run.stage)
+        function(run.config, seed=run.seed, device="meta", checkpoint=_Begun(), log=Log(watch=_stop))
+    except ValueError as error:
+        return error
+    except (Interrupted, NotImplementedError, RuntimeError):  # torch cannot go on without values; the run will tell
+        pass
     return None
+
+
+def _stop(*_: object, **parts: object) -> NoReturn:
+    raise Interrupted
+
+
+class _Begun(Checkpoint):
+    """Stops a run where it would restore its last save or read what it needs: it has its data and its step by then."""
+
+    restore = needed = needed_metrics = _stop
 
 
 # ------------------------------------------------------------------------------------------------ what the runs gave

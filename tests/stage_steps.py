@@ -1,46 +1,31 @@
-"""Finds the training steps of every stage of every paper, for the tests that run them on other devices."""
+"""Finds runs of every kind of every paper, for the tests that run their stages on other devices, and what they need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 from kinds import kind_of
 
 from contrastbench import papers
+from contrastbench.runner import Checkpoint, Log
 from contrastbench.runner.provenance import PROJECT
 from contrastbench.runner.studies import CPU_ONLY
 from contrastbench.runner.vocabulary import Run
 from contrastbench.selection import select
-from contrastbench.training import TrainingStep
-
-Steps = tuple[TrainingStep, Iterable[dict[str, Any]]]
-
-CONVENTION = """
-{paper} must say which training steps its stage {stage!r} takes, in benchmarks/{paper}/tables.py:
-
-    Stage("train.{stage}", steps=("train.step_of_a_run",))
-
-and in the module named there
-
-    def step_of_a_run(config, device: str, seed: int = 0) -> tuple[TrainingStep, Iterable[dict]] | None:
-
-Each function makes its modules with their initial weights on `device`, in training mode, and returns the step as
-contrastbench.training has it and the inputs of its first epoch; None where this config trains nothing. `device` may be
-"meta", where tensors have shapes and no values. A stage that takes no steps has (): an empty tuple. A stage that
-computes on the CPU only says so instead: Stage("train.{stage}", CPU_ONLY).
-"""
 
 
-def runs_at_smoke_scale() -> list[Run]:
-    """One run for each paper, stage and kind of config, with the runs that they need."""
+def runs_on_devices() -> list[Run]:
+    """One run at smoke scale for each paper, stage and kind of config that a GPU may do; with those that it needs."""
     found: dict[tuple[Any, ...], Run] = {}
     for name in papers.names():
         if papers.paper(name).folder.parent != PROJECT / "benchmarks":
             continue  # the tests' own toy
         for _, cell in select(name, "smoke").cells():
             for run in _with_needs(cell.runs[0]):
-                found.setdefault(kind_of(run), run)
+                if papers.paper(name).device_of(run.stage, run.config) != CPU_ONLY:
+                    found.setdefault(kind_of(run), run)
     return list(found.values())
 
 
@@ -54,15 +39,31 @@ def label(run: Run) -> str:
     return f"{run.paper}-{run.stage}-{run.method}".replace(" ", "_")
 
 
-def makers(run: Run) -> tuple[Callable[..., Steps | None], ...]:
-    """The functions of the run's stage that make its steps; none where it computes on the CPU only.
+class Given(Checkpoint):
+    """Hands over what the runs that a run needs keep; those are done on the CPU, now."""
 
-    Raises:
-        AssertionError: the paper does not say; the message tells how.
-    """
-    paper = papers.paper(run.paper)
-    if paper.device_of(run.stage, run.config) == CPU_ONLY:
-        return ()
-    steps = paper.stage(run.stage).steps
-    assert steps is not None, CONVENTION.format(paper=run.paper, stage=run.stage)
-    return tuple(map(paper.load, steps))
+    def __init__(self, run: Run, *args: Any) -> None:
+        super().__init__(*args)
+        self.given, self.kept = {name: _done(need) for name, need in run.needs.items()}, {}
+
+    def keep(self, **parts: Any) -> None:
+        self.kept = {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
+
+    def needed(self, name: str) -> dict[str, Any]:
+        return self.given[name][0]
+
+    def needed_metrics(self, name: str) -> dict[str, Any]:
+        return self.given[name][1]
+
+
+def do(run: Run, device: str, checkpoint: Checkpoint, log: Log | None = None) -> dict[str, Any]:
+    """The metrics of the run, done by its stage's function."""
+    function = papers.paper(run.paper).function_of(run.stage)
+    return function(run.config, seed=0, device=device, checkpoint=checkpoint, log=log or Log())
+
+
+@functools.cache
+def _done(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    checkpoint = Given(run)
+    metrics = do(run, "cpu", checkpoint)
+    return checkpoint.kept, metrics

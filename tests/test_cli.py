@@ -119,7 +119,7 @@ def test_a_batch_that_does_not_fit_ones_own_pictures_starts_nothing(tmp_path, ow
     command = ("hard_negatives/photographs", "--scale", "lite", "--set", "dataset=noises@16", "--set", "statistics=own")
     told = contrastbench("run", *command, runs=tmp_path / "runs", CONTRASTBENCH_DATA=str(own_data))
     assert told.returncode == 2 and not (tmp_path / "runs").exists()
-    reason = "batch must be 2 to 30, the number of training images; got 64 (BCL, DCL, HCL and 1 more)"
+    reason = "batch must be 2 to 30, the number of training images; got 64 (BCL, DCL, HCL and 2 more)"
     assert told.stderr == f"error: nothing was started: {reason}\n"
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
+from test_meta_steps import OnTheDeviceOnly
 
-from benchmarks.hard_negatives import same_accuracy, speed, train
+from benchmarks.hard_negatives import same_accuracy, speed, tables, train
 from benchmarks.hard_negatives.config import Config
-from benchmarks.hard_negatives.speed import printed_hcl, without_labels
-from contrastbench import losses
+from benchmarks.hard_negatives.evaluate import labelled_inputs, linear_probe
+from benchmarks.hard_negatives.prepare import encoder_of, prepare_data
+from benchmarks.hard_negatives.speed import without_labels
 from contrastbench.data.augmentation import normalised_views
 from contrastbench.encoders.resnets import resnet18
 from contrastbench.randomness import generator
+from contrastbench.runner import Log
 
 SETTINGS = {
     "nt_xent": {},
@@ -92,10 +96,15 @@ def bayesian_omega(u: torch.Tensor, tau_plus: float, alpha: float, beta: float, 
     return p_htn / (tau_minus * p_tn + tau_plus * p_fn)
 
 
-def test_the_published_pipeline_has_the_loss_of_the_suite() -> None:
-    z_a, z_b = (torch.randn(9, 5, generator=generator(k, "data"), dtype=torch.float64) for k in range(2))
-    ours = losses.hcl(z_a, z_b, temperature=0.5, tau_plus=0.1, beta=1.5)
-    assert torch.allclose(printed_hcl(z_a, z_b, 0.5, 0.1, 1.5), ours)
+def test_the_step_of_the_papers_probe_asks_the_device_for_nothing() -> None:
+    config = replace(tables.SMOKE, probe="adam", probe_batchnorm="train")
+    data = prepare_data(config, 0, "meta", Log())
+    _, step = linear_probe(config, encoder_of(config, data, 0, "meta"), data, 0)
+    inputs = next(labelled_inputs(data, 64, seed=0, epoch=0, drop_last=False))
+    on_the_device = {name: value.to("meta") for name, value in inputs.items()}
+    with OnTheDeviceOnly():
+        loss = step.loss_of(**on_the_device)
+    assert loss.is_meta
 
 
 def test_a_step_is_timed_as_published_and_in_the_suite_where_the_device_and_precision_allow() -> None:

@@ -65,7 +65,7 @@ def test_every_figure_is_drawn_from_rows(smoked):
     rows, _ = smoked
     for name, draw in figures.FIGURES.items():
         found = draw(list(rows.values()))
-        assert name in ("annealing", "estimators", "hard_estimator") or found is not None
+        assert name == "estimators" or found is not None
         assert draw([]) is None
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from interrupted import killed_and_resumed
 
-from benchmarks.sentence_embeddings import figures, simcse, speed, tables
 from benchmarks.sentence_embeddings import quick_thoughts as qt
-from benchmarks.sentence_embeddings.config import STS, TRANSFER, QuickThoughts, SimCSE, Words
+from benchmarks.sentence_embeddings import simcse, speed, tables
+from benchmarks.sentence_embeddings.config import TRANSFER, QuickThoughts, SimCSE, Words
 from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from benchmarks.sentence_embeddings.tables import LITE, PAPER, SMOKE
 from contrastbench.data.sentence_tests import Triplets
@@ -259,8 +259,8 @@ def test_a_run_takes_so_many_triplets_from_all_over_them(monkeypatch):
     parts = [tuple(f"{part}{number}" for number in range(100)) for part in "pec"]
     monkeypatch.setattr(simcse, "load_triplets", lambda name: Triplets(name, *parts))
     config = dataclasses.replace(LITE.supervised, sentences=4, batch=4)
-    columns = simcse.read_columns(config, lambda texts: [np.array([int(text[1:])]) for text in texts], Log())
-    assert [[int(row[0]) for row in column] for column in columns] == [[0, 25, 50, 75]] * 3
+    texts = simcse.read_texts(config, Log())
+    assert texts == [[f"{part}{number}" for number in (0, 25, 50, 75)] for part in "pec"]
 
 
 @pytest.fixture(scope="module")
@@ -299,56 +299,6 @@ def test_speed_compares_equal_losses_with_sentence_transformers(tiny_bert):
     two = {name: ways[name] for name in (speed.OURS, speed.PADDED)}
     lines = [*speed.lines_of("training", two, sentences, turns=1)]
     assert [line["way"] for line in lines] == [*two] and lines[1]["times_padded"] == "1.00"
-
-
-def row(seed: int, config: Any, stage: str = "simcse", **metrics: float) -> dict[str, Any]:
-    settings = dataclasses.asdict(config)
-    return {"status": "done", "stage": stage, "scale": "lite", "seed": seed, "config": settings, "metrics": metrics}
-
-
-def test_figures_show_gains_in_pairs_by_seed_and_the_greatest_scale_alone():
-    plain = LITE.unsupervised
-    hard = dataclasses.replace(plain, loss="hcl", tau_plus=0.01, beta=1.0)
-    start = dataclasses.replace(plain, epochs=0)
-    values = {start: (20.0, 21.0), plain: (18.0, 22.0), hard: (24.0, 27.0)}
-    rows = [
-        row(seed, config, test_sts_average_x100=each[seed], test_sts12_spearman_x100=1.0)
-        for config, each in values.items()
-        for seed in range(2)
-    ]
-    rows.append({**row(0, hard, test_sts_average_x100=99.0), "scale": "smoke"})
-    rows.append({**row(0, hard, test_sts_average_x100=99.0), "status": "failed"})
-    lift, gains = figures.figure_lift(rows), figures.figure_gains(rows)
-    assert dots(lift) == {(4.0, 6.0), (-2.0, 1.0), (0.0, 0.0)} and dots(gains) == {(6.0, 5.0), (0.0, 0.0)}
-    assert all(draw([]) is None for draw in figures.FIGURES.values())
-
-
-def test_runs_of_other_tables_are_not_taken_for_the_compared_losses():
-    """``books`` has all sentences, ``batch`` another batch, under the same loss and seed."""
-    thoughts, supervised = LITE.thoughts, LITE.supervised
-    others = [row(0, tables.NOVELS["lite"][0].base.thoughts, "quick_thoughts", test_transfer_average_percent=99.0)]
-    others += [row(0, dataclasses.replace(supervised, batch=256), test_sts_average_x100=99.0)]
-    others += [row(0, dataclasses.replace(LITE.unsupervised, tests=STS), test_sts_average_x100=99.0)]  # another start
-    hard = {"loss": "hcl", "tau_plus": 0.01, "beta": 1.0}
-    compared = [
-        row(0, dataclasses.replace(thoughts, **change), "quick_thoughts", test_transfer_average_percent=value)
-        for change, value in (({}, 60.0), (hard, 61.0))
-    ]
-    compared += [
-        row(0, dataclasses.replace(supervised, **change), test_sts_average_x100=value)
-        for change, value in (({}, 30.0), (hard, 33.0))
-    ]
-    figure = figures.figure_gains([*compared, *others])
-    assert [dots_of(panel) for panel in figure.axes] == [{(1.0,)}, {(3.0,)}]
-
-
-def dots(figure: Any) -> set[tuple[float, ...]]:
-    """The seeds that a figure's first panel shows, a line of dots each."""
-    return dots_of(figure.axes[0])
-
-
-def dots_of(panel: Any) -> set[tuple[float, ...]]:
-    return {tuple(map(float, line.get_xdata())) for line in panel.lines if line.get_marker() == "."}
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
-import torch
 
-from baselines.supervised_gin import Classifier, accuracies_along_training, classifier_step
+from baselines.supervised_gin import accuracies_along_training
 from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.splits import folds_of, shuffle
-from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet
 from contrastbench.evaluation.svm import stratified_folds
-from contrastbench.randomness import generator, random_state
+from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
 
 
 def train_supervised(
@@ -66,15 +60,3 @@ def train_supervised(
         "test_classifier_accuracy_last_epoch_percent": float(test_curves[:, -1].mean()),
         "test_classifier_accuracy_best_epoch_on_test_folds_percent": float(test_curves.mean(axis=0).max()),
     }
-
-
-def supervised_step(
-    config: Config, graphs: GraphSet, seed: int, device: str
-) -> tuple[TrainingStep, Iterable[dict[str, Any]]]:
-    """A step on the batches of all graphs, and the inputs of one epoch, for tests on any device."""
-    rng = generator(seed, "weights")
-    model = Classifier(graphs, hidden=config.hidden, layers=config.layers, dropout=config.dropout, rng=rng).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    learnt = [part.to(device) for part in batches(graphs, shuffle(graphs, seed), config.batch, depth=config.layers)]
-    step = classifier_step(model, optimizer, learnt, graphs.labels.to(device), device)
-    return step, [{"batch": number, **model.draw_dropout(len(part), rng)} for number, part in enumerate(learnt)]

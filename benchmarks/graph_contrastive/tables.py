@@ -274,9 +274,6 @@ PAPER = Paper(
     __package__,
     "Contrastive learning on graphs: InfoGraph, and HCL's hard negatives with both signs",
     STUDIES,
-    stages={
-        name: Stage(f"train.{name}", device_of, steps=("train.training_step",))
-        for name in ("train", "fold_draws", "scaling")
-    },
+    stages={name: Stage(f"train.{name}", device_of) for name in ("train", "fold_draws", "scaling")},
     versions=PROTOCOL_VERSIONS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,12 @@ from benchmarks.graph_contrastive.clean import standardise, train_clean
 from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.model import TWO_VIEWS, Learner, graphcl_learner, infomax, train_epoch
 from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffle
-from benchmarks.graph_contrastive.supervised import supervised_step, train_supervised
+from benchmarks.graph_contrastive.supervised import train_supervised
 from contrastbench.data.graph_batches import GraphBatch, batches
 from contrastbench.data.graphs import GraphSet, load_graphs
 from contrastbench.evaluation.svm import cross_validate, precomputed_kernel, rbf_kernels
 from contrastbench.randomness import random_state
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep
 
 Metrics = dict[str, float | list[float]]
 
@@ -159,19 +158,6 @@ def metrics_of(found: dict[str, list[float]]) -> Metrics:
         "evaluated_epochs": [float(epoch) for epoch in epochs],
         "test_svm_accuracy_by_epoch_percent": accuracies,
     }
-
-
-def training_step(config: Config, device: str, seed: int = 0) -> tuple[TrainingStep, Iterable[dict[str, Any]]] | None:
-    """A run's step and the inputs of its first epoch, for tests on any device; None for what takes no steps."""
-    graphs = load_graphs(config.dataset, features=config.features)
-    if config.method in BASELINES or not config.epochs:
-        return None
-    if config.method == "supervised":
-        return supervised_step(config, graphs, seed, device)
-    order = shuffle(graphs, seed)
-    fixed_batches = batches(graphs, order, config.batch, depth=config.layers)
-    learner = learner_of(config, graphs, fixed_batches, seed, device)
-    return learner.step(config, device), learner.inputs_of(0)
 
 
 # ------------------------------------------------------------------------------------------------------- baselines

@@ -344,8 +344,8 @@ PAPER = Paper(
     "Graph recommendation: LightGCN, SGL, SimGCL, XSimGCL and NCL-rec, beside what needs no training",
     STUDIES,
     stages={
-        "train": Stage("train.train", steps=("train.step_of_a_run",)),
-        "pretrain": Stage("train.pretrain", steps=("train.step_of_a_run",)),
+        "train": Stage("train.train"),
+        "pretrain": Stage("train.pretrain"),
         "count": Stage("train.count", CPU_ONLY),
     },
     versions=PROTOCOL_VERSIONS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -94,14 +94,6 @@ def training_step(config: Train, model: Recommender, device: str) -> TrainingSte
     optimizer = torch.optim.Adam(weights, lr=config.learning_rate, fused=device == "cpu")
     # Steps have batches of other shapes and graphs of other sizes: not captured.
     return TrainingStep(loss_of(config, model), optimizer, modules=[model], device=device, capture=False)
-
-
-def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Any]]]:
-    """The training step of a run, and its inputs."""
-    task = load_task(config, seed)
-    model = built(config, task)
-    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(epoch, model))
-    return training_step(config, built(config, task).to(device), device), inputs
 
 
 def loss_of(config: Train, model: Recommender) -> Callable[..., Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -58,15 +57,6 @@ def supervised_step(config: Config, encoder: ImageEncoder, data: Prepared, seed:
         return nn.functional.cross_entropy(classifier(features.float()), data.train.labels[index])
 
     return classifier, TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(device))
-
-
-def first_supervised_steps(
-    config: Config, device: str, seed: int = 0
-) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
-    """A run's step and the inputs of its first epoch, for tests on any device."""
-    data = prepare_data(config, seed, device, Log())
-    _, step = supervised_step(config, encoder_of(config, data, seed, device), data, seed)
-    return step, labelled_inputs(data, config.batch, seed=seed, epoch=0, drop_last=True)
 
 
 def raw_pixels_knn(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:

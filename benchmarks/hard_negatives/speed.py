@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from baselines.printed_losses import hcl
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import CIFAR10_MEAN, CIFAR10_STD, Prepared
 from benchmarks.hard_negatives.train import contrastive_inputs, step_of
@@ -124,7 +125,7 @@ def published_steps(
     while True:
         for view_a, view_b in loader:
             z_a, z_b = (encoder(view.to(device, non_blocking=True)) for view in (view_a, view_b))
-            loss = printed_hcl(z_a, z_b, config.temperature, config.tau_plus, config.beta)
+            loss = hcl(z_a, z_b, temperature=config.temperature, tau_plus=config.tau_plus, beta=config.beta)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -155,21 +156,6 @@ class TwoViews(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image = Image.fromarray(self.images[index])
         return self.augment(image), self.augment(image)
-
-
-def printed_hcl(z_a: Tensor, z_b: Tensor, temperature: float, tau_plus: float, beta: float) -> Tensor:
-    """HCL as printed (arXiv:2010.04592, eq. 4), on plain exponentials; beta = 0 is DCL, with tau_plus = 0 NT-Xent."""
-    u = nn.functional.normalize(torch.cat([z_a, z_b]), dim=1)
-    views, count = len(u), len(u) - 2
-    every = torch.exp(u @ u.T / temperature)
-    keep = ~torch.eye(len(z_a), dtype=torch.bool, device=u.device).repeat(2, 2)
-    negatives = every.masked_select(keep).view(views, count)
-    positive = torch.exp((u * u.roll(len(z_a), 0)).sum(dim=1) / temperature)
-    weights = (beta * negatives.log()).exp()
-    weights = weights / weights.mean(dim=1, keepdim=True)
-    mean = (weights * negatives).mean(dim=1)
-    true_mean = ((mean - tau_plus * positive) / (1 - tau_plus)).clamp(min=torch.e ** (-1 / temperature))
-    return -torch.log(positive / (positive + count * true_mean)).mean()
 
 
 def _encoder(config: Config) -> nn.Module:

@@ -343,9 +343,9 @@ PAPER = Paper(
     "Contrastive learning with hard negatives on images: SimCLR, DCL, HCL, BCL",
     STUDIES,
     stages={
-        "train": Stage("train.train", steps=("train.first_steps", "train.first_probe_steps")),
-        "supervised": Stage("references.supervised", steps=("references.first_supervised_steps",)),
-        "raw_pixels_knn": Stage("references.raw_pixels_knn", steps=()),
+        "train": Stage("train.train"),
+        "supervised": Stage("references.supervised"),
+        "raw_pixels_knn": Stage("references.raw_pixels_knn"),
     },
     versions=PROTOCOL_VERSIONS,
     figures="figures.FIGURES",

@@ -5,7 +5,7 @@ B: items in a batch; everything random is drawn on the CPU and comes into a step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -159,28 +159,3 @@ def compile_encoder(config: Config, encoder: ImageEncoder, device: torch.device)
         return normalised_views
     encoder.compile(dynamic=False)
     return normalised_views if device.type == "cpu" else torch.compile(normalised_views, dynamic=False)
-
-
-# ----------------------------------------------------------------------- single steps, for tests on any device
-
-Steps = tuple[TrainingStep, Iterable[dict[str, Any]]]
-
-
-def first_steps(config: Config, device: str, seed: int = 0) -> Steps | None:
-    """A run's step and the inputs of its first epoch; None for the untrained encoder."""
-    if not config.epochs:
-        return None
-    data = prepare_data(config, seed, device, Log())
-    step = step_of(config, encoder_of(config, data, seed, device), data, seed)
-    return step, contrastive_inputs(config, data, seed=seed, epoch=0)
-
-
-def first_probe_steps(config: Config, device: str, seed: int = 0) -> Steps | None:
-    """The same for the linear probe, on the untrained encoder; None where the probe is exact."""
-    if not probe_epochs(config):
-        return None
-    data = prepare_data(config, seed, device, Log())
-    encoder = encoder_of(config, data, seed, device)
-    encoder.train(config.probe_batchnorm == "train")
-    _, step = linear_probe(config, encoder, data, seed)
-    return step, labelled_inputs(data, config.probe_batch, seed=seed, epoch=0, drop_last=False)

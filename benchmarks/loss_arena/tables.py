@@ -137,10 +137,7 @@ PAPER = Paper(
         Study("arena", QUESTION, arena, PLACES, baseline=BASELINE, only_by_name=("quick",)),
         Study("glance", GLANCE, two_losses, only(PLACES, *EMBEDDED, at=("quick",), seeds={"quick": 1}), (), BASELINE),
     ],
-    stages={
-        kind: Stage(f"train.{kind}", CPU_PREFERRED if kind == "graphs" else "any", (f"train.first_steps_of_{kind}",))
-        for kind in METRICS
-    },
+    stages={kind: Stage(f"train.{kind}", CPU_PREFERRED if kind == "graphs" else "any") for kind in METRICS},
     versions=VERSIONS,
     figures="figures.FIGURES",
 )

@@ -214,21 +214,7 @@ def sequences_task(config: Config, seed: int, device: str, log: Log) -> Task:
     return Task(encoder, inputs_of, objective, measure)
 
 
-# ---------------------------------------------------------------- the stages, and single steps for tests on any device
+# ---------------------------------------------------------------------------------------------------------- the stages
 
 images, graphs = functools.partial(train, images_task), functools.partial(train, graphs_task)
 sentences, sequences = functools.partial(train, sentences_task), functools.partial(train, sequences_task)
-
-
-def first_steps(task_of: TaskOf, config: Config, device: str, seed: int = 0) -> tuple[TrainingStep, Iterable] | None:
-    """A run's step and the inputs of its first epoch; None where nothing is trained."""
-    if not config.epochs or config.loss not in (*LOSSES, "none"):
-        return None
-    task = task_of(config, seed, device, Log())
-    return step_of(config, task, loss_of(config, Checkpoint()), device), task.inputs_of(0)
-
-
-first_steps_of_images = functools.partial(first_steps, images_task)
-first_steps_of_graphs = functools.partial(first_steps, graphs_task)
-first_steps_of_sentences = functools.partial(first_steps, sentences_task)
-first_steps_of_sequences = functools.partial(first_steps, sequences_task)

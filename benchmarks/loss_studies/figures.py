@@ -16,7 +16,6 @@ from contrastbench.report.style import GRID, INK, PALETTE, look, new_figure
 Row = dict[str, Any]
 SCALES = ("smoke", "quick", "lite", "paper")
 FIGURES: dict[str, Callable[[list[Row]], Figure | None]] = {}
-ENCODERS = {("nt_xent", 0.0): "SimCLR", ("dcl", 0.0): "DCL", ("hcl", 1.0): "HCL"}  # by loss and beta
 
 
 def draws(stage: str, where: Callable[[Row], bool] = lambda row: True) -> Callable[..., Callable[..., Figure]]:
@@ -37,36 +36,6 @@ def draws(stage: str, where: Callable[[Row], bool] = lambda row: True) -> Callab
 
 def _is_first_seed(row: Row) -> bool:
     return row["seed"] == 0
-
-
-def _encoder(row: Row) -> str:
-    """SimCLR, DCL or HCL, as the tables alignment and similarities have them; empty for other runs on images."""
-    config = row["config"]
-    is_plain = not config["annealed"] and config["positives"] == "views"
-    return ENCODERS.get((config["loss"], config["beta"]), "") if is_plain else ""
-
-
-@draws("noise_gradient")
-def nce_gradient(found: list[Row]) -> Figure:
-    """Bias and spread of NCE's gradient over k."""
-    figure, axes = new_figure(9.0, 3.4, ncols=2)
-    for name, label, colour in (
-        ("bias_percent", "bias (exact over the noise)", PALETTE[0]),
-        ("spread_percent", "spread of one draw", PALETTE[1]),
-    ):
-        x, y = _curve(found, "samples", name)
-        axes[0].loglog(x, y, "o-", color=colour, label=label)
-    axes[0].loglog(x, [100 / k for k in x], ":", color=INK, label="100 / k")
-    axes[0].set(
-        xlabel="k, noise samples a word", ylabel="percent of the exact gradient", title="NCE against the exact gradient"
-    )
-    for name, label, colour in (
-        ("angle_degrees", "expected gradient", PALETTE[0]),
-        ("mean_angle_of_a_draw_degrees", "one draw (mean)", PALETTE[1]),
-    ):
-        axes[1].semilogx(*_curve(found, "samples", name), "o-", color=colour, label=label)
-    axes[1].set(xlabel="k, noise samples a word", ylabel="angle, degrees", title="Angle to the exact gradient")
-    return _with_legends(figure, axes)
 
 
 @draws("noise_training", _is_first_seed)
@@ -115,22 +84,6 @@ def estimators(found: list[Row]) -> Figure:
     return _with_legends(figure, axes[:1])
 
 
-@draws("estimators", lambda row: row["config"]["estimator"] in ("undebiased", "hcl"))
-def hard_estimator(found: list[Row]) -> Figure:
-    """Error of HCL's hard mean over beta, with and without debiasing."""
-    figure, axes = new_figure(9.0, 3.4, ncols=2)
-    for axis, metric, label in (
-        (axes[0], "root_mse_percent", "root mean squared error, % of the truth"),
-        (axes[1], "bias_percent", "bias, % of the truth"),
-    ):
-        for estimator, method, name in (("hcl", "HCL", "HCL"), ("undebiased", "SimCLR", "not debiased")):
-            x, y = _curve(_having(found, estimator=estimator), "beta", metric)
-            axis.plot(x, y, marker=look(method).marker, color=look(method).colour, label=name)
-        axis.set(xlabel="beta", ylabel=label)
-    axes[0].set_title("The hard mean over true negatives")
-    return _with_legends(figure, axes[:1])
-
-
 @draws("limit", _is_first_seed)
 def limit(found: list[Row]) -> Figure:
     """HCL's optimum on the circle and on the sphere, for each beta."""
@@ -146,49 +99,21 @@ def limit(found: list[Row]) -> Figure:
     return figure
 
 
-@draws("images", lambda row: bool(_encoder(row)))
+@draws("images")
 def alignment(found: list[Row]) -> Figure:
     """Alignment and uniformity, epoch by epoch."""
     figure, axes = new_figure()
-    for method, own in _by_encoder(found):
-        x, y = _mean_series(own, "alignment"), _mean_series(own, "uniformity")
-        axes.plot(x, y, "-", color=look(method).colour, linewidth=1)
-        sizes = [12 + 40 * epoch / len(x) for epoch in range(len(x))]
-        axes.scatter(x, y, s=sizes, color=look(method).colour, label=method)
+    for method in ("SimCLR", "DCL", "HCL"):
+        if own := [row for row in found if row["method"] == method]:
+            x, y = _mean_series(own, "alignment"), _mean_series(own, "uniformity")
+            axes.plot(x, y, "-", color=look(method).colour, linewidth=1)
+            sizes = [12 + 40 * epoch / len(x) for epoch in range(len(x))]
+            axes.scatter(x, y, s=sizes, color=look(method).colour, label=method)
     axes.set(
         xlabel="alignment (lower: views closer)",
         ylabel="uniformity (lower: more even)",
         title="Training, larger dots later",
     )
-    return _with_legends(figure, [axes])
-
-
-@draws("images", lambda row: bool(_encoder(row)))
-def similarities(found: list[Row]) -> Figure:
-    """Histograms of cosines within a class and between classes."""
-    figure, axes = new_figure(9.0, 3.2, ncols=2)
-    for method, own in _by_encoder(found):
-        for axis, kind in zip(axes, ("positive", "negative"), strict=True):
-            y = _mean_series(own, f"{kind}_density")
-            centres = [-1 + (2 * place + 1) / len(y) for place in range(len(y))]
-            axis.plot(centres, y, color=look(method).colour, label=method)
-    axes[0].set(xlabel="cosine", ylabel="density", title="Images of one class")
-    axes[1].set(xlabel="cosine", title="Images of two classes")
-    return _with_legends(figure, axes[:1])
-
-
-@draws("images", lambda row: row["config"]["loss"] == "hcl")
-def annealing(found: list[Row]) -> Figure:
-    """kNN accuracy over beta: fixed, annealed, and with true positives."""
-    figure, axes = new_figure()
-    for label, colour, annealed, positives in (
-        ("fixed", PALETTE[3], False, "views"),
-        ("annealed to 0", PALETTE[1], True, "views"),
-        ("fixed, true positives", PALETTE[2], False, "labels"),
-    ):
-        if own := _having(found, annealed=annealed, positives=positives):
-            axes.plot(*_curve(own, "beta", "test_knn_top1_percent"), "o-", color=colour, label=label)
-    axes.set(xlabel="beta", ylabel="kNN top-1, percent", title="Is harder better?")
     return _with_legends(figure, [axes])
 
 
@@ -204,27 +129,8 @@ def mining(found: list[Row]) -> Figure:
     return _with_legends(figure, [axes])
 
 
-@draws("drlim_map", _is_first_seed)
-def map(found: list[Row]) -> Figure:  # the name of the committed file
-    """DrLIM's map of test digits."""
-    figure, axes = new_figure(4.6 * len(found), 4.4, ncols=len(found), squeeze=False)
-    for axis, row in zip(axes[0], sorted(found, key=lambda row: row["dataset"]), strict=True):
-        for number, digit in enumerate(sorted(set(row["series"]["label"]))):
-            at = [place for place, label in enumerate(row["series"]["label"]) if label == digit]
-            x, y = ([row["series"][name][place] for place in at] for name in ("x", "y"))
-            axis.scatter(x, y, s=3, color=PALETTE[number], label=f"{digit:.0f}")
-        axis.set_title(row["dataset"])
-        axis.set_aspect("equal", adjustable="datalim")
-    return _with_legends(figure, axes[0])
-
-
 def _having(rows: list[Row], **config: Any) -> list[Row]:
     return [row for row in rows if all(row["config"][name] == value for name, value in config.items())]
-
-
-def _by_encoder(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    found = [(method, [row for row in rows if _encoder(row) == method]) for method in ENCODERS.values()]
-    return [(method, own) for method, own in found if own]
 
 
 def _curve(rows: list[Row], setting: str, metric: str) -> tuple[list[float], list[float]]:

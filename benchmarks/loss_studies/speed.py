@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from benchmarks.loss_studies import straightforward as plain
+from baselines import printed_losses as plain
 from contrastbench import losses
 from contrastbench.randomness import generator
 from contrastbench.timing import Line, measure, peak_mb, seconds_in_turns

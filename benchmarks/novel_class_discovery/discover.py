@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, mse_loss, normalize
 from benchmarks.novel_class_discovery.config import Discover
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
-from benchmarks.novel_class_discovery.stages import Steps, Training, build_network
+from benchmarks.novel_class_discovery.stages import Training, build_network
 from benchmarks.novel_class_discovery.task import Task, load_task, mixed_batches
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench import losses
@@ -102,14 +102,6 @@ def discovering(config: Discover, task: Task, seed: int, device: str) -> Trainin
 
     modules = [model, queue, labelled_queue]
     return Training(model, seen, TrainingStep(joint, optimizer, modules=modules, device=device), inputs)
-
-
-def discovering_step(config: Discover, device: str, seed: int = 0) -> Steps:
-    """Steps with all losses that the run ever has: those of its last epoch."""
-    task = load_task(config, device, Log())
-    config = with_estimated_classes(replace(config, clusters=max(config.clusters, 0)), task, Checkpoint())
-    training = discovering(config, task, seed, device)
-    return training.step, training.inputs(config.epochs - 1)
 
 
 class Queue(nn.Module):

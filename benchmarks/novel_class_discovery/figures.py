@@ -12,32 +12,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.novel_class_discovery.tables import FULL, PAPER, TEST, TRAIN, WITHOUT_HARD
-from contrastbench.report.curves import Panel, curve_panels
+from benchmarks.novel_class_discovery.tables import FULL
 from contrastbench.report.style import INK, MARKERS, PALETTE, new_figure
-from contrastbench.runner import Cell
 
 Row = dict[str, Any]
 SCALES = ("smoke", "quick", "lite", "paper")
-
-
-def figure_k(rows: list[Row]) -> Figure | None:
-    """Accuracy over k, every seed a point; the published choice |M| / C / 2 is a dotted line.
-
-    Photographs are drawn beside the digits of the quick scale.
-    """
-    found = _cells_with_rows("k", rows)
-    if not found:
-        return None
-    scale = found[0][0].runs[0].scale
-    table = "photographs_k" if scale == "quick" else "k"
-    found, panels = _cells_with_rows(table, rows), []
-    for on in PAPER.tables[table].scales[scale]:
-        own = [(cell.settings["k"], part) for cell, part in found if cell.dataset == on.dataset]
-        for metric, images in ((TRAIN, "unlabelled training images"), (TEST, "test images")):
-            points = {k: {row["seed"]: row["metrics"][metric] for row in part} for k, part in own}
-            panels.append(Panel(f"{on.dataset}: {images}", metric, {"": points}, marks=(on.base.published_k,)))
-    return curve_panels([panel for panel in panels if panel.lines[""]], "k", widest=2)
 
 
 MAPPED = {  # what is drawn of the first seed, in order, by the rows' method
@@ -103,26 +82,9 @@ def figure_unknown_number(rows: list[Row]) -> Figure | None:
     return figure
 
 
-def figure_spread(rows: list[Row]) -> Figure | None:
-    """Every seed's accuracy: with stages 1 and 2 of its own, and with those of one seed for all."""
-    found = [(cell, part) for cell, part in _cells_with_rows("shared", rows) if len(part) > 1]
-    if len(found) < 2:
-        return None
-    figure, axes = new_figure(5.4, 3.4)
-    for place, (cell, part) in enumerate(found[:2]):
-        axes.plot(
-            [place] * len(part), [row["metrics"][TRAIN] for row in part], "o", color=PALETTE[place], label=cell.method
-        )
-    axes.set(xlim=(-0.5, 1.5), xticks=[0, 1], ylabel="clustering accuracy, %", title=f"{WITHOUT_HARD}, every seed")
-    axes.set_xticklabels(["own stages 1 and 2", "one checkpoint"])
-    return figure
-
-
 FIGURES: dict[str, Callable[[list[Row]], Figure | None]] = {
-    "neighbours": figure_k,
     "embedding": figure_embedding,
     "classes": figure_unknown_number,
-    "spread": figure_spread,
 }
 
 
@@ -131,18 +93,3 @@ def _of(rows: list[Row], stage: str) -> list[Row]:
     done = [row for row in rows if row["stage"] == stage and row["status"] == "done"]
     scale = max((row["scale"] for row in done), key=SCALES.index, default=None)
     return [row for row in done if row["scale"] == scale]
-
-
-def _cells_with_rows(table: str, rows: list[Row]) -> list[tuple[Cell, list[Row]]]:
-    """The table's cells that have rows, one for each method, with their rows; at the greatest scale that has any.
-
-    Rows are found by their keys: a run that stands in several tables bears the label of one of them.
-    """
-    by_key = {row["key"]: row for row in rows if row["status"] == "done"}
-    seeds = sorted({row["seed"] for row in rows})
-    for scale in reversed(SCALES):
-        declared = [cell for cell in PAPER.cells(table, scale, seeds) if cell.metric == TRAIN]
-        parts = [(cell, [by_key[run.key] for run in cell.runs if run.key in by_key]) for cell in declared]
-        if found := [(cell, part) for cell, part in parts if part]:
-            return found
-    return []

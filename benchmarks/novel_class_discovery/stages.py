@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,6 @@ from benchmarks.novel_class_discovery.views import Seen, rotate
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
 from contrastbench.training import TrainingStep, batches
-
-Steps = tuple[TrainingStep, Iterator[dict[str, Any]]]  # a step, and the inputs of an epoch of them
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,6 @@ class Training:
                 self.step(**given)
             log(epoch, loss=self.step.mean_loss(epoch))
             checkpoint.save(epoch + 1, **parts)
-
-
-def first_steps(training_of: Callable[..., Training], config: settings.Task, device: str, seed: int = 0) -> Steps:
-    """A step, and the inputs of the first epoch, for tests on devices that are not here."""
-    training = training_of(config, load_task(config, device, Log()), seed, device)
-    return training.step, training.inputs(0)
 
 
 def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
@@ -121,10 +112,6 @@ def supervising(config: Supervise, task: Task, seed: int, device: str) -> Traini
             yield {"labels": task.labels[index], **seen.inputs(index, 1, rng)}
 
     return Training(model, seen, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
-
-
-pretraining_step = functools.partial(first_steps, pretraining)
-supervising_step = functools.partial(first_steps, supervising)
 
 
 def build_network(config: settings.Task, task: Task, heads: dict[str, int], seed: int, device: str) -> Network:

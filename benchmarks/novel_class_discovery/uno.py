@@ -5,7 +5,6 @@ B: images of a batch, unlabelled ones first; U: the most unlabelled ones of any 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +16,7 @@ from torch.nn.functional import normalize, one_hot
 from benchmarks.novel_class_discovery.config import Uno
 from benchmarks.novel_class_discovery.model import Network, load_encoder
 from benchmarks.novel_class_discovery.outcome import outcome
-from benchmarks.novel_class_discovery.stages import Training, build_network, first_steps, set_rate
+from benchmarks.novel_class_discovery.stages import Training, build_network, set_rate
 from benchmarks.novel_class_discovery.task import Task, load_task, mixed_batches
 from benchmarks.novel_class_discovery.views import Seen
 from contrastbench.randomness import generator
@@ -66,9 +65,6 @@ def classifying(config: Uno, task: Task, seed: int, device: str) -> Training:
 
     step = TrainingStep(joint, optimizer, modules=[model, heads], device=device)
     return Training(model, seen, step, inputs)
-
-
-classifying_step = functools.partial(first_steps, classifying)
 
 
 def rate(config: Uno, epoch: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,9 @@ def quick_thoughts(
     parts = {"encoders": encoders, "optimizer": step.optimizer}
     for lap in range(checkpoint.restore(**parts), laps):
         with seeded_dropout(seed, lap, device):
-            for inputs in inputs_of(config, data, plan[lap * LAP : (lap + 1) * LAP]):
-                step(**inputs)
+            for first in plan[lap * LAP : (lap + 1) * LAP]:
+                rows = data.rows[first : first + config.batch]
+                step(**in_pieces(rows, config.pieces, config.longest, widths=config.widths))
         log(lap, loss=step.mean_loss(lap))
         checkpoint.save(lap + 1, **parts)
     shape = {"encoder": config.encoder, "word_width": config.word_width, "width": config.width}
@@ -72,23 +73,6 @@ def encoders_and_step(config: QuickThoughts, words: int, device: str, seed: int)
     each = config.encoder == "gru" or config.clip_of == "each"
     optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip, each=each)
     return encoders, TrainingStep(loss_of(config, encoders), optimizer, modules=[encoders], device=device)
-
-
-def step_of_a_run(
-    config: QuickThoughts, device: str, seed: int = 0
-) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]] | None:
-    """The training step with its initial weights, and its inputs; None where nothing is trained."""
-    if not config.epochs:
-        return None
-    data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, Log())
-    _, step = encoders_and_step(config, len(data.vocabulary), device, seed)
-    return step, inputs_of(config, data, _steps(config, len(data.rows), seed))
-
-
-def inputs_of(config: QuickThoughts, data: Prepared, plan: Iterable[int]) -> Iterator[dict[str, Tensor]]:
-    """The inputs of the steps whose batches begin with these sentences."""
-    for first in plan:
-        yield in_pieces(data.rows[first : first + config.batch], config.pieces, config.longest, widths=config.widths)
 
 
 def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:

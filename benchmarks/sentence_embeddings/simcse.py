@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.pretrained import load_pretrained
 from contrastbench.data.sentence_tests import load_tasks, load_triplets
-from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
+from contrastbench.data.text import Vocabulary, load_corpus
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
@@ -31,28 +30,22 @@ read_corpus = functools.lru_cache(maxsize=1)(load_corpus)  # a worker does many 
 Tokenize = Callable[[Sequence[str]], list[np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Start:
-    """An encoder to go on from."""
-
-    encoder: TextEncoder
-    tokenize: Tokenize
-
-
 def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Trains from the start, then tests the last or the selected step; ``epochs=0`` tests the start as it is."""
     tests, dev = load_tasks(config.tests), load_tasks([DEV] if config.selection == "best_on_stsb_dev" else [])
-    start = started(config, seed, checkpoint, log)
-    encoder = start.encoder.to(device)
+    texts = read_texts(config, log) if config.epochs else []
+    encoder, tokenize = started(config, seed, checkpoint, log)
+    encoder.to(device)
     step = training_step(config, encoder, device)
-    columns = read_columns(config, start.tokenize, log) if config.epochs else []
+    columns = [[row[: config.longest] for row in tokenize(column)] for column in texts]
+    columns *= 2 if len(columns) == 1 else 1  # a sentence finds itself
     plan = _plan(config, len(columns[0]), seed) if columns else []
     lap_steps = config.evaluate_every if config.selection == "best_on_stsb_dev" else LAP
     laps = -(-len(plan) // lap_steps)
     log.total(laps, unit=f"laps of {lap_steps} steps")
     best: dict[str, Any] = {}
     parts = {"encoder": encoder, "optimizer": step.optimizer, "best": best}
-    embed = embedder(encoder, start.tokenize, device)
+    embed = embedder(encoder, tokenize, device)
     encoder.train()
     for lap in range(checkpoint.restore(**parts), laps):
         with seeded_dropout(seed, lap, device):
@@ -77,42 +70,27 @@ def training_step(config: SimCSE, encoder: TextEncoder, device: str) -> Training
     return TrainingStep(loss_of(config, encoder), optimizer, modules=[encoder], device=device)
 
 
-def step_of_a_run(
-    config: SimCSE, device: str, seed: int = 0
-) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]] | None:
-    """The training step and its inputs, from an untrained transformer 8 wide where the run would need another's."""
-    if not config.epochs:
-        return None
-    if config.model:
-        start = started(config, seed, Checkpoint(), Log())
-    else:
-        vocabulary = vocabulary_of(words_of_each(read_corpus(config.data).sentences[: config.batch]), 500)
-        encoder = two_encoders("transformer", len(vocabulary), 8, 8, rng=generator(seed, "weights"))
-        start = Start(encoder, tokenizer(vocabulary))
-    encoder = start.encoder.to(device).train()
-    columns = read_columns(config, start.tokenize, Log())
-    batches = ([column[item] for column in columns for item in part] for part in _plan(config, len(columns[0]), seed))
-    inputs = (in_pieces(rows, config.pieces, config.longest, encoder.padding, config.widths) for rows in batches)
-    return training_step(config, encoder, device), inputs
-
-
-def started(config: SimCSE, seed: int, checkpoint: Checkpoint, log: Log) -> Start:
-    """The pretrained model that the config names, or the encoders of the run needed as ``pretrain``."""
+def started(config: SimCSE, seed: int, checkpoint: Checkpoint, log: Log) -> tuple[TextEncoder, Tokenize]:
+    """What to go on from: the pretrained model that the config names, or the encoders of the run ``pretrain``."""
     rng = generator(seed, "weights")
     if config.model:
         found = load_pretrained(config.model)
         log.data(config.model, found.sha256)
         settings = {"pooler": config.pooler, "longest": config.longest, "layers": config.layers}
-        return Start(*pretrained_encoder(found.folder, **settings, rng=rng))
+        return pretrained_encoder(found.folder, **settings, rng=rng)
     kept = checkpoint.needed("pretrain")
     vocabulary = Vocabulary(tuple(kept["words"]))
     encoder = two_encoders(kept["encoder"], len(vocabulary), kept["word_width"], kept["width"], rng=rng)
     encoder.load_state_dict(kept["encoders"])
-    return Start(encoder, tokenizer(vocabulary))
+    return encoder, tokenizer(vocabulary)
 
 
-def read_columns(config: SimCSE, tokenize: Tokenize, log: Log) -> list[list[np.ndarray]]:
-    """Each sentence twice; or premises, what follows from them, and what contradicts them; as word numbers."""
+def read_texts(config: SimCSE, log: Log) -> list[Sequence[str]]:
+    """The sentences; or premises, what follows from them, and what contradicts them.
+
+    Raises:
+        ValueError: fewer of them than a batch takes.
+    """
     if config.data in TRIPLETS:
         triplets = load_triplets(config.data)
         log.data(config.data, triplets.sha256)
@@ -120,14 +98,14 @@ def read_columns(config: SimCSE, tokenize: Tokenize, log: Log) -> list[list[np.n
         taken = min(config.sentences, count) or count
         kept = [place * count // taken for place in range(taken)]
         parts = (triplets.premise, triplets.entailed, triplets.contradiction)
-        columns = [tokenize([part[item] for item in kept]) for part in parts]
+        columns: list[Sequence[str]] = [[part[item] for item in kept] for part in parts]
     else:
         corpus = read_corpus(config.data)
         log.data(config.data, corpus.sha256)
-        columns = [tokenize(blocks_of(corpus.sentences, config.sentences, config.batch))] * 2
+        columns = [blocks_of(corpus.sentences, config.sentences, config.batch)]
     if len(columns[0]) < config.batch:
         raise ValueError(f"{config.data} has {len(columns[0])} items, a batch takes {config.batch}")
-    return [[row[: config.longest] for row in column] for column in columns]
+    return columns
 
 
 def loss_of(config: SimCSE, encoder: TextEncoder) -> Callable[..., Tensor]:

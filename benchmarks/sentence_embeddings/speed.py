@@ -24,12 +24,13 @@ import numpy as np
 import torch
 
 from benchmarks.sentence_embeddings.config import SimCSE
-from benchmarks.sentence_embeddings.simcse import Start, loss_of, training_step
+from benchmarks.sentence_embeddings.simcse import Tokenize, loss_of, training_step
 from contrastbench.data.buckets import in_pieces
 from contrastbench.data.pretrained import load_pretrained
 from contrastbench.data.sentence_tests import load_scored, load_triplets
 from contrastbench.data.text import load_corpus, pad
 from contrastbench.encoders.pretrained_text import pretrained_encoder
+from contrastbench.encoders.text import TextEncoder
 from contrastbench.evaluation.sentences import text_features
 from contrastbench.randomness import generator
 from contrastbench.timing import Line, measure, seconds_in_turns
@@ -39,6 +40,7 @@ SETTINGS = SimCSE(model=MINILM, pooler="avg", longest=32, batch=64, pieces=8, le
 OURS, PADDED, THEIRS = "in pieces", "padded", "sentence-transformers"
 EMBEDDED_AT_ONCE = 64  # sentences, where they are padded; sentence-transformers takes as many
 
+Start = tuple[TextEncoder, Tokenize]
 Work = Callable[[], Any]
 Batched = Callable[[Sequence[np.ndarray], SimCSE, int], dict[str, torch.Tensor]]  # rows, config, padding -> a batch
 
@@ -93,7 +95,7 @@ def texts_of_stsb(wanted: int) -> list[str]:
 
 def training(config: SimCSE, columns: list[list[str]], model: Path) -> tuple[dict[str, Work], int]:
     """The three ways to train on the columns, and how many sentences that is; each goes on from where it was."""
-    start = Start(*pretrained_encoder(model, pooler="avg", longest=config.longest, rng=generator(0, "weights")))
+    start = pretrained_encoder(model, pooler="avg", longest=config.longest, rng=generator(0, "weights"))
     other = sentence_transformer(model, config.longest)
     _check_same_loss(config, start, other, [column[: config.batch] for column in columns])
     ways = {
@@ -106,11 +108,12 @@ def training(config: SimCSE, columns: list[list[str]], model: Path) -> tuple[dic
 
 def train_ours(config: SimCSE, start: Start, columns: list[list[str]], batched: Batched) -> None:
     """One epoch, as ``simcse`` trains."""
-    step = training_step(config, start.encoder.train(), "cpu")
-    rows = [start.tokenize(column) for column in columns]
+    encoder, tokenize = start
+    step = training_step(config, encoder.train(), "cpu")
+    rows = [tokenize(column) for column in columns]
     for part in torch.randperm(len(columns[0]), generator=generator(0, "order")).split(config.batch):
         batch = [column[item] for column in rows for item in part]
-        step(**batched(batch, config, start.encoder.padding))
+        step(**batched(batch, config, encoder.padding))
     step.mean_loss()
 
 
@@ -168,14 +171,15 @@ def _their_loss(config: SimCSE, model: Any) -> Any:
 
 def _check_same_loss(config: SimCSE, start: Start, other: Any, columns: list[list[str]]) -> None:
     """All three give the same loss to the first batch, without dropout."""
-    rows = [row for column in columns for row in start.tokenize(column)]
-    start.encoder.eval()
+    encoder, tokenize = start
+    rows = [row for column in columns for row in tokenize(column)]
+    encoder.eval()
     other.eval()
-    ours = loss_of(config, start.encoder)
+    ours = loss_of(config, encoder)
     with torch.no_grad():
         expected = _their_loss(config, other)([_features(other, column) for column in columns], torch.empty(0))
         for batched in (cut, all_padded):
-            found = ours(**batched(rows, config, start.encoder.padding))
+            found = ours(**batched(rows, config, encoder.padding))
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 

@@ -379,10 +379,9 @@ PAPER = Paper(
     "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard negatives",
     STUDIES,
     stages={
-        "quick_thoughts": Stage("quick_thoughts.quick_thoughts", steps=("quick_thoughts.step_of_a_run",)),
-        "simcse": Stage("simcse.simcse", steps=("simcse.step_of_a_run",)),
+        "quick_thoughts": Stage("quick_thoughts.quick_thoughts"),
+        "simcse": Stage("simcse.simcse"),
         "words": Stage("quick_thoughts.words", CPU_ONLY),
     },
     versions=PROTOCOL_VERSIONS,
-    figures="figures.FIGURES",
 )

@@ -92,14 +92,6 @@ def training_step(config: Pretrain, model: Pretraining, device: str) -> Training
     return TrainingStep(loss_of(config, model), optimizer, modules=[model], device=device)
 
 
-def step_of_a_run(config: Pretrain, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
-    """The training step of a run, and its inputs."""
-    task = load_prefixes(config)
-    model = build(config, task, seed, Log()).to(device).train()
-    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch))
-    return training_step(config, model, device), inputs
-
-
 def loss_of(config: Pretrain, model: Pretraining) -> Callable[..., Tensor]:
     """The step's loss, as a function of a batch in pieces: weighted sums over the batch, not means."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -79,15 +79,6 @@ def start_from(encoder: SequenceEncoder, weights: dict[str, Tensor]) -> None:
 def training_step(config: Train, encoder: SequenceEncoder, device: str) -> TrainingStep:
     optimizer = torch.optim.Adam(encoder.parameters(), lr=config.learning_rate)
     return TrainingStep(loss_of(config, encoder), optimizer, modules=[encoder], device=device)
-
-
-def step_of_a_run(config: Train, device: str, seed: int = 0) -> tuple[TrainingStep, Iterator[dict[str, Tensor]]]:
-    """The training step of a run, and its inputs."""
-    task = load_task(config)
-    start = build(config, task, seed)
-    encoder = build(config, task, seed).to(device).train()
-    inputs = (inputs for epoch in range(config.epochs) for inputs in task.epoch(seed, epoch, start))
-    return training_step(config, encoder, device), inputs
 
 
 def loss_of(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:

@@ -309,10 +309,10 @@ PAPER = Paper(
     "Sequential recommendation: S3-Rec, CL4SRec, CoSeRec, ICLRec and DuoRec, each beside SASRec with the same loss",
     STUDIES,
     stages={
-        "train": Stage("sasrec.train", steps=("sasrec.step_of_a_run",)),
+        "train": Stage("sasrec.train"),
         "count": Stage("evaluate.count", CPU_ONLY),
         "released": Stage("released.rank_by_weights", CPU_ONLY),
-        "pretrain": Stage("s3rec.pretrain", steps=("s3rec.step_of_a_run",)),
+        "pretrain": Stage("s3rec.pretrain"),
     },
     versions=PROTOCOL_VERSIONS,
 )

@@ -155,14 +155,11 @@ def only(places: Places, *datasets: str, at: Sequence[str] = SCALES, seeds: Mapp
 class Stage:
     """A kind of run: the function that does the work. It is named, not imported, since planning needs no torch.
 
-    ``function(config, *, seed, device, checkpoint, log)`` returns the metrics. Each of ``steps`` is called as
-    ``step(config, device, seed=0)`` and returns a training step and the inputs of its first epoch, for tests on devices
-    that are not here.
+    ``function(config, *, seed, device, checkpoint, log)`` returns the metrics.
     """
 
     function: str  # "train.supervised": a module of the paper's directory, and the function in it
     device: str | Callable[[Any], str] = ANY_DEVICE  # or CPU_ONLY, CPU_PREFERRED; or a function of the config
-    steps: tuple[str, ...] | None = None  # "train.first_steps", as ``function``; () takes no steps
 
 
 @dataclass(frozen=True)

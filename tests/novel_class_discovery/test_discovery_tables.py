@@ -44,23 +44,8 @@ def test_every_table_runs_at_smoke_scale(tmp_path: Path) -> None:
             percents = [value for name, value in row["metrics"].items() if name.endswith("accuracy_percent")]
             assert all(0 <= value <= 100 for value in percents)
     drawn = {name for name, draw in figures.FIGURES.items() if draw(list(rows.values()))}
-    assert drawn == {*figures.FIGURES} - {"spread"}  # of one seed there is none
+    assert drawn == {*figures.FIGURES}
     assert all(draw([]) is None for draw in figures.FIGURES.values())
-
-
-def test_the_figure_of_the_spread_has_every_seed() -> None:
-    """Seed 0's run is the same in both cells, and bears the label of one."""
-    runs = chain(run for cell in PAPER.cells("shared", "quick", range(3)) for run in cell.runs).values()
-    rows = [
-        {
-            **{"key": run.key, "seed": run.seed, "stage": run.stage, "status": "done", "scale": run.scale},
-            **{"dataset": run.dataset, "method": run.method, "metrics": {tables.TRAIN: 50.0 + run.seed}},
-        }
-        for run in runs
-    ]
-    assert len({row["key"] for row in rows if row["stage"] == "discover"}) == 5
-    figure = figures.FIGURES["spread"](rows)
-    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 3]
 
 
 def test_methods_share_the_first_two_stages_of_their_seed() -> None:

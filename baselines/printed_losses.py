@@ -17,7 +17,7 @@ def _exponentials(z_a: Tensor, z_b: Tensor, temperature: float) -> tuple[Tensor,
     a, b = F.normalize(z_a, dim=1), F.normalize(z_b, dim=1)
     out = torch.cat([a, b])
     rows = len(out)
-    keep = ~torch.eye(rows, dtype=torch.bool)
+    keep = ~torch.eye(rows, dtype=torch.bool, device=out.device)
     keep[torch.arange(rows), torch.arange(rows).roll(rows // 2)] = False
     negatives = torch.exp(out @ out.T / temperature).masked_select(keep).view(rows, -1)
     positive = torch.exp((a * b).sum(dim=1) / temperature)
