@@ -7,7 +7,7 @@ import types
 import pytest
 from command_line import contrastbench
 
-from contrastbench import dashboard
+from contrastbench.cli import dashboard
 
 COMMAND = ("run", "toy/main/Noise8/Plain", "--seeds", "1", "--launcher", "inline")
 
@@ -45,12 +45,11 @@ def test_every_epoch_and_the_metrics_arrive_in_tensorboard(tmp_path, monkeypatch
 
 def test_a_run_is_one_of_wandbs_with_its_config(tmp_path, monkeypatch):
     class Run:
-        summary: dict = {}
         lines: list = []
         finished = False
 
         def log(self, values, step):
-            self.lines.append(step)
+            self.lines.append((step, *values))
 
         def finish(self):
             Run.finished = True
@@ -61,7 +60,8 @@ def test_a_run_is_one_of_wandbs_with_its_config(tmp_path, monkeypatch):
     assert told.returncode == 0, told.stderr
     (options,) = began
     assert options["project"] == "contrastbench" and options["config"]["gain"] == 0.0 and options["resume"] == "allow"
-    assert Run.lines == [0, 1, 2] and "test_top1_percent" in Run.summary and Run.finished
+    assert [step for step, *names in Run.lines if "loss" in names] == [0, 1, 2]
+    assert Run.lines[-1][:2] == (2, "test_top1_percent") and Run.finished
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from benchmarks.hard_negatives import figures, tables
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prices import IMAGES, expected_seconds
 from benchmarks.hard_negatives.schedules import alpha_step, beta_of_epoch, estimated_alpha, linear_alpha
-from contrastbench import planning
+from contrastbench.cli import planning
 from contrastbench.data import catalogue
 from contrastbench.runner import Run
 from contrastbench.runner.plan import Expected, plan_runs

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = (
     *("losses", "encoders", "data", "evaluation", "runner", "verdicts", "report", "readmes", "cli"),
     *("randomness", "training", "weights", "distributed", "papers", "settings", "selection", "reading", "timing"),
-    *("names", "planning", "dashboard", "evidence", "drawing", "shipping", "verifying"),
+    *("names", "evidence", "drawing", "shipping", "verifying"),
 )
 
 # Who may import whom; each part may import itself.
@@ -37,15 +37,13 @@ ARROWS = {
     "papers": {"runner"},
     "selection": {"runner", "papers", "settings", "names"},
     "reading": {"runner", "selection"},
-    "planning": {"runner", "papers", "settings", "selection", "data"},
-    "dashboard": {"runner"},
     "evidence": {"runner", "papers", "selection", "verdicts"},
     "drawing": {"runner", "papers", "selection", "verdicts", "evidence", "report", "readmes"},
     "verifying": {"runner", "verdicts", "evidence"},
     "shipping": {"runner", "papers", "evidence", "drawing", "report", "readmes", "verdicts", "verifying"},
     "cli": {
         *("runner", "verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "data"),
-        *("evidence", "drawing", "shipping", "verifying", "planning", "dashboard", "losses", "names"),
+        *("evidence", "drawing", "shipping", "verifying", "losses", "names"),
     },
     "baselines": {"losses", "encoders", "data", "evaluation", "randomness", "weights", "training"},
     "benchmarks": {
@@ -59,10 +57,7 @@ RUNNER_FOR_REPORT = {f"contrastbench.runner{module}" for module in ("", ".vocabu
 DATA_FOR_VERDICTS = {"contrastbench.data.catalogue"}  # which copy of the data a row was made on; no torch
 REPORT_FOR_PAPERS = {"contrastbench.report.style", "contrastbench.report.curves"}
 VERDICTS_FOR_PAPERS = {"contrastbench.verdicts.claims", "contrastbench.verdicts.statistics"}  # words, and numbers
-NO_TORCH = (
-    *("verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "shipping"),
-    *("planning", "dashboard", "cli"),
-)
+NO_TORCH = (*("verdicts", "report", "readmes", "papers", "settings", "selection", "reading", "shipping", "cli"),)
 
 
 def imports_of(path: Path) -> set[str]:

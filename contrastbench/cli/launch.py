@@ -15,14 +15,23 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from contrastbench.cli.app import complain, complain_of, console, in_one_line, note
+from contrastbench.cli.dashboard import Dashboard
 from contrastbench.cli.options import LAUNCHERS, How
-from contrastbench.dashboard import Dashboard, both
+from contrastbench.cli.planning import check_data, data_missing
 from contrastbench.data import catalogue
-from contrastbench.planning import check_data, data_missing
+from contrastbench.runner.checkpoint import RESUME_ANYWAY
 from contrastbench.runner.devices import check_device
 from contrastbench.runner.launchers import Job, Outcome, Watch, inline, local
 from contrastbench.runner.plan import Planned, write_tickets
@@ -30,7 +39,7 @@ from contrastbench.runner.profiles import read_profile
 from contrastbench.runner.states import FINISHED, UNFINISHED
 from contrastbench.runner.vocabulary import Run
 
-SECONDS_BETWEEN_LINES = 15.0  # if the output is a file: a line this often, not one a run
+SECONDS_BETWEEN_LINES = 30.0  # if the output is a file: a line this often, not one a run
 LAUNCHERS_WITH = {  # which launchers have a use for an option
     **dict.fromkeys(("device", "threads"), ("inline", "local")),
     **dict.fromkeys(("slots", "runs_per_gpu"), ("local",)),
@@ -51,6 +60,8 @@ def check_options(how: How, *, dry_run: bool = False) -> None:
         if given[option] and how.launcher not in launchers:
             where = "its profile says that" if how.launcher == "slurm" else f"it is for --launcher {launchers[0]}"
             raise ValueError(f"--{option.replace('_', '-')} has no use with --launcher {how.launcher}; {where}")
+    if how.resume_anyway:
+        os.environ[RESUME_ANYWAY] = "1"  # which every worker sees, whoever starts it
     if how.launcher == "slurm":
         read_profile(how.profile)
     else:
@@ -61,7 +72,6 @@ def launch(
     wanted: Sequence[Planned],
     how: How,
     runs_folder: Path,
-    seconds_between_lines: float = SECONDS_BETWEEN_LINES,
     dashboard: Dashboard | None = None,
 ) -> Outcome:
     """Starts the runs that nobody has begun. On a cluster, also follows those that are queued or at work."""
@@ -73,8 +83,13 @@ def launch(
         os.environ.update(how.site.variables)
         check_data(each.run for each in wanted if each.is_to_run)  # compute nodes have no network
     jobs = _write_each_ticket(wanted, runs_folder)
-    with Display(console, len(jobs), seconds_between_lines) as display:
-        watch = display.watch if dashboard is None else both(display.watch, dashboard.watch)
+    with Display(console, len(jobs)) as display:
+
+        def watch(job: Job, event: dict[str, Any]) -> None:
+            display.watch(job, event)
+            if dashboard:
+                dashboard.watch(job, event)
+
         outcome = _start(jobs, how, watch, runs_folder)
     complain_of(outcome.notes)
     return outcome
@@ -149,36 +164,21 @@ def fetch_missing_data(runs: Iterable[Run]) -> None:
 # ---------------------------------------------------------------------------------------------------------- the display
 
 
-class Display:
+class Display(Progress):
     """Follows a launch. Use as a context manager; ``watch`` is what launchers call."""
 
     def __init__(self, console: Console, total: int, seconds_between_lines: float = SECONDS_BETWEEN_LINES) -> None:
-        self.console = console
+        columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        description = TextColumn("{task.description}", markup=False)
+        super().__init__(description, *columns, console=console, transient=True, disable=not console.is_terminal)
         self.total = total
         self.seconds_between_lines = seconds_between_lines
         self.counts: Counter[str] = Counter()
-        self._tasks: dict[Any, Any] = {}
-        self._told: set[Any] = set()
-        self._waiting: dict[Any, str] = {}  # why a run waits in a scheduler's queue
+        self._all = self.add_task("all runs", total=total)
+        self._task_of: dict[Path, TaskID] = {}  # of each run at work
+        self._told: set[tuple[Any, ...]] = set()
+        self._waiting: dict[Path, str] = {}  # why a run waits in a scheduler's queue
         self._last_line = time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-
-    def __enter__(self) -> Display:
-        self._progress.start()
-        self._all = self._progress.add_task("all runs", total=self.total)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
 
     def watch(self, job: Job, event: dict[str, Any]) -> None:
         if "status" in event:
@@ -197,7 +197,7 @@ class Display:
         at_work = [
             task.description
             + (f": {task.fields['unit']} {task.completed:.0f} of {task.total:.0f}" if task.total else "")
-            for task in self._progress.tasks
+            for task in self.tasks
             if task.id != self._all
         ]
         reasons = Counter(self._waiting.values()).most_common()
@@ -207,15 +207,15 @@ class Display:
     def _show_progress(self, job: Job, event: dict[str, Any]) -> None:
         self._waiting.pop(job.folder, None)
         line, epochs = event["line"], getattr(job.run.config, "epochs", None)
-        if job.folder not in self._tasks:
-            self._tasks[job.folder] = self._progress.add_task(_label(job), total=epochs, unit="epoch")
-        task = self._tasks[job.folder]
+        if job.folder not in self._task_of:
+            self._task_of[job.folder] = self.add_task(_label(job), total=epochs, unit="epoch")
+        task = self._task_of[job.folder]
         if "total" in line:
-            self._progress.update(task, total=line["total"], unit=line["unit"].removesuffix("s"))
+            self.update(task, total=line["total"], unit=line["unit"].removesuffix("s"))
         if "epoch" in line:
-            total = self._progress.tasks[self._progress.task_ids.index(task)].total
+            total = self.tasks[self.task_ids.index(task)].total
             done = min(line["epoch"] + 1, total or math.inf)  # one that logs epoch 0 before training has a line more
-            self._progress.update(task, completed=done)
+            self.update(task, completed=done)
         for problem in filter(None, (line.get("note"), event.get("problem"))):
             if (job.folder, problem) not in self._told:  # a followed Slurm job repeats its latest line
                 self._told.add((job.folder, problem))
@@ -224,9 +224,9 @@ class Display:
     def _show_end(self, job: Job, event: dict[str, Any]) -> None:
         self._waiting.pop(job.folder, None)
         self.counts[event["status"]] += 1
-        self._progress.advance(self._all)
-        if job.folder in self._tasks:
-            self._progress.remove_task(self._tasks.pop(job.folder))
+        self.advance(self._all)
+        if job.folder in self._task_of:
+            self.remove_task(self._task_of.pop(job.folder))
         told = (event["status"], event.get("problem", ""))
         if told in self._told:
             return

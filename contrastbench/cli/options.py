@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import typer
 
 from contrastbench import papers
 from contrastbench.data import catalogue
-from contrastbench.runner.checkpoint import RESUME_ANYWAY
 from contrastbench.runner.devices import gpu_count
 from contrastbench.runner.profiles import Profile, profile_names, read_profile
 from contrastbench.runner.vocabulary import SCALES
@@ -66,16 +64,11 @@ Settings = Annotated[
 
 # Where runs are done, and how.
 LAUNCHERS = ("inline", "local", "slurm")
+Slots = Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit if not given")]
 ProfileName = Annotated[
     str | None,
     typer.Option("--profile", help="slurm: a file of slurm/ without .toml", autocompletion=one_of(profile_names)),
 ]
-
-
-def _resume_anyway(asked: bool) -> bool:
-    if asked:
-        os.environ[RESUME_ANYWAY] = "1"  # which every worker sees, whoever starts it
-    return asked
 
 
 Watch = Annotated[bool, typer.Option("--watch", help="look again every few seconds until nothing runs")]
@@ -118,9 +111,13 @@ class WhichAtAnyScale(Which):
 
 
 @dataclass(frozen=True)
-class Here:
-    """How this machine does runs."""
+class How:
+    """How runs are done, here or on a cluster."""
 
+    launcher: Annotated[
+        str,
+        typer.Option(help="inline (debugging), local (a queue) or slurm", autocompletion=one_of(lambda: LAUNCHERS)),
+    ] = "local"
     device: Annotated[
         str | None,
         typer.Option(help="inline, local: cpu, cuda, cuda:0, or auto (a GPU where there is one and it is faster)"),
@@ -129,17 +126,7 @@ class Here:
         int | None,
         typer.Option(min=1, help="inline, local: threads of a run; their number may change the last bits of a result"),
     ] = None
-    slots: Annotated[int | None, typer.Option(min=1, help="local: runs at a time; as many as fit if not given")] = None
-
-
-@dataclass(frozen=True)
-class How(Here):
-    """How runs are done, here or on a cluster."""
-
-    launcher: Annotated[
-        str,
-        typer.Option(help="inline (debugging), local (a queue) or slurm", autocompletion=one_of(lambda: LAUNCHERS)),
-    ] = "local"
+    slots: Slots = None
     runs_per_gpu: Annotated[int | None, typer.Option(min=1, help="local: runs at the same time on a GPU")] = None
     profile: ProfileName = None
     detach: Annotated[
@@ -149,7 +136,6 @@ class How(Here):
         bool,
         typer.Option(
             "--resume-anyway",
-            callback=_resume_anyway,
             help="go on from what a run saved under other code, and name both in its row; else it starts again",
         ),
     ] = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -11,11 +11,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from contrastbench import papers
-from contrastbench.cli.app import Folders, command, complain, console, grid_of
+from contrastbench.cli.app import Folders, command, console, grid_of
 from contrastbench.cli.options import ProfileName, Which, complete_target
-from contrastbench.planning import plan_targets, prices, seconds_by_key, slots_for
+from contrastbench.cli.planning import Prices, planned_runs, prices, slots_for
 from contrastbench.runner.plan import Expected, Planned, Price, Slots
-from contrastbench.runner.states import FAILURES, StillQueued
+from contrastbench.runner.states import FAILURES
 from contrastbench.runner.vocabulary import SCALES, Cell, chain, duration
 from contrastbench.selection import Targets as AskedFor
 from contrastbench.selection import read_targets, select
@@ -74,12 +74,6 @@ def show_plan(
     folders: Folders,
     which: Which,
     device: Annotated[str, typer.Option(help="cpu or cuda: the device to estimate the cost for")] = "cpu",
-    gpu: Annotated[
-        str | None, typer.Option(help="with --device cuda: a part of the name of the GPU to estimate for")
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="threads a run")] = 1,
-    slots: Annotated[int | None, typer.Option(min=1, help="runs at a time; as many as fit if not given")] = None,
-    runs_per_gpu: Annotated[int, typer.Option(min=1, help="with --device cuda: runs at the same time on a GPU")] = 1,
     profile: ProfileName = None,
 ) -> None:
     """Shows what `run` would do: each cell's runs that are done, shipped, failed and to run, and what they would cost.
@@ -90,14 +84,15 @@ def show_plan(
     """
     asked = which.read()
     planned = planned_runs(asked, folders)
-    there = slots_for(device, slots, threads, runs_per_gpu, profile)
-    known = prices(planned, "cuda" if there.unit == "GPU" else "cpu", folders.results, gpu=gpu)
-    console.print(plan_grid(planned, seconds_by_key(known), there, console.width))
+    there = slots_for(device, profile)
+    known = prices(planned, "cuda" if there.unit == "GPU" else "cpu", folders.results)
+    many_cells = len({place for each in planned for place in _places(each)}) > MOST_CELLS
+    console.print(plan_grid(planned, known, there, console.width, by_table=many_cells))
     to_run = [each for each in planned if each.is_to_run]
-    hours, wall = cost_of(to_run, seconds_by_key(known), there)
+    hours, wall = cost_of(to_run, known, there)
     about = f": about {hours} {there.unit} hours, {wall} with {there.count} at a time" if to_run else ""
     console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
-    if has_many_cells(planned):
+    if many_cells:
         console.print("`contrastbench plan PAPER/TABLE` shows a table's cells", style="dim")
     if there.unit == "GPU":
         console.print(priced_by(known[each.run.key] for each in to_run), soft_wrap=True)
@@ -106,13 +101,6 @@ def show_plan(
     if "?" in hours:
         console.print("?: nothing similar was measured on this kind of device; a first run tells the cost of its like")
     say_what_is_left_out(asked)
-
-
-def planned_runs(
-    asked: AskedFor, folders: Folders, still_queued: StillQueued | None = None, *, every_table: bool = False
-) -> list[Planned]:
-    """Plans what was asked for in the command's folders."""
-    return plan_targets(asked, folders.runs, folders.results, complain, still_queued, every_table=every_table)
 
 
 def say_what_is_left_out(asked: AskedFor) -> None:
@@ -134,52 +122,42 @@ def say_what_is_left_out(asked: AskedFor) -> None:
 # ------------------------------------------------------------------------------------------------- how a plan is shown
 
 
-def plan_grid(planned: Iterable[Planned], seconds: Mapping[str, float | None], slots: Slots, width: int = 160) -> Grid:
+def plan_grid(
+    planned: Iterable[Planned], known: Prices, slots: Slots, width: int = 160, *, by_table: bool = False
+) -> Grid:
     """A line per cell: how many of its runs are done, shipped, failed and to run, and what the last would cost.
 
-    If the cells would fill more than a screen, a line per table. Columns that count nothing are left out, so that a
-    plan fits 80 characters.
+    Columns that count nothing are left out, so that a plan fits 80 characters.
+
+    Args:
+        by_table: a line per table, where the cells would fill more than a screen.
     """
-    tables = _by_table_and_cell(planned)
-    if has_many_cells(planned):
-        together = {name: {k: v for runs in cells.values() for k, v in runs.items()} for name, cells in tables.items()}
-        tables = {"": together}
-    everything = [_plan_counts(runs.values()) for cells in tables.values() for runs in cells.values()]
-    shown = [name for name in COUNTS if any(counts[name] for counts in everything)]
+    lines: dict[tuple[str, str], dict[str, Planned]] = {}  # table and cell, or table alone -> runs by key
+    for each in planned:
+        for table, cell in _places(each):
+            lines.setdefault((table, "" if by_table else cell), {})[each.run.key] = each
+    counts = {line: _counts(runs.values()) for line, runs in lines.items()}
+    shown = [name for name in COUNTS if any(of_line[name] for of_line in counts.values())]
     hours = [f"{slots.unit} hours"] if width >= WIDE_ENOUGH else []
     numbers = [*shown, *hours, "wall time"]
-    grid = grid_of("table" if "" in tables else "cell", *numbers, right=numbers)
-    for heading, cells in tables.items():
-        if heading:
-            grid.add_row(Text(heading, "bold"))
-        for name, runs in cells.items():
-            counts = _plan_counts(runs.values())
-            spent = cost_of([each for each in runs.values() if each.is_to_run], seconds, slots)
-            counted = (str(counts[column] or "") for column in shown)
-            grid.add_row(f"  {name}" if heading else name, *counted, *spent[:1] * len(hours), spent[1])
+    grid = grid_of("table" if by_table else "cell", *numbers, right=numbers)
+    tables = list(dict.fromkeys(table for table, _ in lines))
+    last = ""
+    for table, cell in sorted(lines, key=lambda line: tables.index(line[0])):
+        if cell and table != last:
+            grid.add_row(Text(last := table, "bold"))
+        spent = cost_of([each for each in lines[table, cell].values() if each.is_to_run], known, slots)
+        counted = (str(counts[table, cell][name] or "") for name in shown)
+        grid.add_row(f"  {cell}" if cell else table, *counted, *spent[:1] * len(hours), spent[1])
     return grid
 
 
-def layout_for(width: int) -> str:
-    """The layout of a table for a terminal; in a narrow one a cell's numbers stand in lines below each other."""
-    return "auto" if width >= WIDE_ENOUGH else "grid"
+def _places(planned: Planned) -> list[tuple[str, str]]:
+    """The tables and cells in which a run is counted; a run that only others need is counted under its stage."""
+    return [(f"{planned.run.paper}/{table}, {planned.run.scale} scale", cell) for table, cell in planned.places]
 
 
-def has_many_cells(planned: Iterable[Planned]) -> bool:
-    return sum(len(cells) for cells in _by_table_and_cell(planned).values()) > MOST_CELLS
-
-
-def _by_table_and_cell(planned: Iterable[Planned]) -> dict[str, dict[str, dict[str, Planned]]]:
-    """Table -> cell -> runs by key; a run that only others need stands under its stage."""
-    tables: dict[str, dict[str, dict[str, Planned]]] = {}
-    for each in planned:
-        for table, name in each.places:
-            heading = f"{each.run.paper}/{table}, {each.run.scale} scale"
-            tables.setdefault(heading, {}).setdefault(name, {})[each.run.key] = each
-    return tables
-
-
-def _plan_counts(runs: Iterable[Planned]) -> Counter[str]:
+def _counts(runs: Iterable[Planned]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for each in runs:
         counts["shipped"] += each.shipped
@@ -190,16 +168,14 @@ def _plan_counts(runs: Iterable[Planned]) -> Counter[str]:
     return counts
 
 
-def cost_of(to_run: Iterable[Planned], seconds: Mapping[str, float | None], slots: Slots) -> tuple[str, str]:
+def cost_of(to_run: Iterable[Planned], known: Prices, slots: Slots) -> tuple[str, str]:
     """Device hours and wall time of the runs, with a ``?`` if some run's cost is unknown."""
-    estimated = [seconds.get(each.run.key) for each in to_run]
-    if not estimated:
-        return "", ""
-    known = [value for value in estimated if value is not None]
-    if not known:
-        return "?", "?"
-    more = " + ?" if len(known) < len(estimated) else ""
-    return f"{slots.device_hours(known):.2f}{more}", f"{duration(slots.wall_hours(known))}{more}"
+    of_runs = [known.get(each.run.key) for each in to_run]
+    seconds = [price.seconds for price in of_runs if price]
+    if not seconds:
+        return ("?", "?") if of_runs else ("", "")
+    more = " + ?" if len(seconds) < len(of_runs) else ""
+    return f"{slots.device_hours(seconds):.2f}{more}", f"{duration(slots.wall_hours(seconds))}{more}"
 
 
 def priced_by(prices: Iterable[Price | None]) -> str:

@@ -5,7 +5,6 @@ What they need of scipy and matplotlib is imported inside them: ``plan`` and ``r
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ from rich.text import Text
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, complaints, console, echo, grid_of, note
 from contrastbench.cli.options import AnyScale, Watch, WhichAtAnyScale, complete_target, one_of
-from contrastbench.cli.plan import layout_for
+from contrastbench.cli.plan import WIDE_ENOUGH
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.selection import Selection, select
 
@@ -39,19 +38,14 @@ def show_claims(
         str | None,
         typer.Argument(help="a paper; the most telling of all if not given", autocompletion=one_of(papers.names)),
     ] = None,
-    here: Annotated[
-        bool, typer.Option("--here", help="only from rows made on this machine, without shipped ones")
-    ] = False,
 ) -> None:
     """Shows what the papers claim and whether it holds: with PAPER every claim of it, with its effect and interval."""
     from contrastbench.evidence import gather
     from contrastbench.verdicts.judging import count_outcomes, most_telling
 
-    judged = {}
-    for name in [paper] if paper else papers.names():
-        evidence = gather(papers.paper(name), folders.runs, folders.results)
-        if claims := (dataclasses.replace(evidence, shipped=[]) if here else evidence).claims:
-            judged[name] = claims
+    names = [paper] if paper else papers.names()
+    evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
+    judged = {name: each.claims for name, each in evidence.items() if each.claims}
     if not judged:
         raise ValueError(f"{paper} declares no claims" if paper else "no paper declares claims")
     if paper:
@@ -80,12 +74,9 @@ def show_tables(
     folders: Folders,
     which: WhichAtAnyScale,
     format: Annotated[str, typer.Option(help="terminal, markdown, latex or csv")] = "terminal",
-    layout: Annotated[
-        str, typer.Option(help="long (a line a cell), grid (as the paper prints it), brief or auto")
-    ] = "auto",
 ) -> None:
     """Prints measured cells at the largest scale with rows: published | shipped | here | verdict; yours first."""
-    from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet, terminal
+    from contrastbench.report.tables import cells_frame, csv_text, latex, markdown, sheet
 
     if format not in FORMATS:
         raise ValueError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
@@ -94,16 +85,22 @@ def show_tables(
         echo(csv_text(cells_frame(table for table, _ in tables)))
         return
     for table, is_whole in tables:
-        narrow = layout == "auto" and format == "terminal"
-        shown = sheet(table, layout_for(console.width) if narrow else layout, analysis=is_whole)
         if format == "terminal":
-            console.print(terminal(shown, console.width))
+            print_table(table, analysis=is_whole)
         else:
-            echo((markdown(shown) if format == "markdown" else latex(shown)) + "\n")
+            echo((markdown if format == "markdown" else latex)(sheet(table, analysis=is_whole)) + "\n")
     if not tables:
         console.print(
             "nothing is measured of this yet; `contrastbench run` does it, --scale shows what there is to run"
         )
+
+
+def print_table(table: JoinedTable, *, analysis: bool) -> None:
+    """Prints a table; in a narrow terminal a cell's numbers stand in lines below each other."""
+    from contrastbench.report.tables import sheet, terminal
+
+    layout = "auto" if console.width >= WIDE_ENOUGH else "grid"
+    console.print(terminal(sheet(table, layout, analysis=analysis), console.width))
 
 
 def _tables(selection: Selection, folders: Folders) -> list[tuple[JoinedTable, bool]]:

@@ -19,11 +19,10 @@ from rich.text import Text
 import contrastbench
 from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain_of, console, grid_of
-from contrastbench.cli.launch import check_options, fetch_missing_data, launch, with_data
-from contrastbench.cli.options import Here, How, Scale, Seeds, Targets, Which
-from contrastbench.cli.plan import layout_for, planned_runs
-from contrastbench.cli.report import OUTCOMES, TELLING, claim_line
-from contrastbench.planning import metrics_missing, prices
+from contrastbench.cli.launch import fetch_missing_data, launch, with_data
+from contrastbench.cli.options import How, Scale, Seeds, Slots, Targets, Which
+from contrastbench.cli.planning import metrics_missing, planned_runs
+from contrastbench.cli.report import OUTCOMES, TELLING, claim_line, print_table
 from contrastbench.runner import files, states
 from contrastbench.runner.plan import Planned
 from contrastbench.runner.states import folder_of
@@ -31,18 +30,15 @@ from contrastbench.runner.vocabulary import Run, chain, duration
 from contrastbench.selection import Targets as AskedFor
 
 MOST_LINES = 24  # of the closing screen
-SECONDS_BETWEEN_LINES = 60.0  # where the output is a file
 SUFFIXES = (".py", ".html", ".css", ".js")  # of the code that makes a page
-CHEAP = 0.25  # cells that cost less than this share of the dearest judged cell are done and shown first too
 
 
 @command("reproduce")
 def reproduce(
-    folders: Folders, here: Here, targets: Targets = None, scale: Scale = "quick", seeds: Seeds = None
+    folders: Folders, targets: Targets = None, scale: Scale = "quick", seeds: Seeds = None, slots: Slots = None
 ) -> None:
     """Runs what is missing, writes the HTML page, and ends with one screen of what was done and found."""
-    asked, how = Which(targets, scale, seeds).read(), How(**vars(here))
-    check_options(how)
+    asked, how = Which(targets, scale, seeds).read(), How(slots=slots)
     before = planned_runs(asked, folders)
     if not targets:  # who asks for everything gets what can be had
         before = with_data(before)
@@ -50,15 +46,14 @@ def reproduce(
     fetch_missing_data(each.run for each in to_run)
     began = time.monotonic()
     names = list(dict.fromkeys(each.run.paper for each in before))
-    first = first_part(before, folders) if to_run and len(names) > 1 else None
-    if first:
-        place, cells = first
+    if to_run and len(names) > 1:
+        place, cells = first_part(before, folders)
         keys = chain(run for runs in cells.values() for run in runs)
         if soon := [each for each in to_run if each.run.key in keys]:
-            launch(soon, how, folders.runs, SECONDS_BETWEEN_LINES)
+            launch(soon, how, folders.runs)
             _print_cells(place, cells, folders)
     left = [each for each in to_run if not os.path.exists(folder_of(each.run, folders.runs) / "row.json")]
-    launch(left, how, folders.runs, SECONDS_BETWEEN_LINES)
+    launch(left, how, folders.runs)
     meant = {each.run.key for each in before}
     after = [each for each in planned_runs(asked, folders) if each.run.key in meant] if to_run else before
     summary = _read_or_summarise(names, asked, folders)
@@ -75,11 +70,11 @@ def reproduce(
 Place = tuple[str, str, str]  # paper, table and the scale of its runs
 
 
-def first_part(planned: Sequence[Planned], folders: Folders) -> tuple[Place, dict[str, list[Run]]] | None:
+def first_part(planned: Sequence[Planned], folders: Folders) -> tuple[Place, dict[str, list[Run]]]:
     """Chooses the runs that come first, so that there are verdicts to read while the rest runs.
 
-    Takes the table with the most cells that have a verdict against a printed number, by rows from here or shipped. It
-    gives those cells, and others whose first run costs little beside the dearest of them. None if there is no verdict.
+    Takes the table with the most cells that have a verdict against a printed number, by rows from here or shipped, and
+    gives those cells; none if there is no verdict.
     """
     from contrastbench.verdicts.verdict import JUDGED
 
@@ -94,13 +89,7 @@ def first_part(planned: Sequence[Planned], folders: Folders) -> tuple[Place, dic
         if place in asked
     }
     place, names = max(judged.items(), key=lambda each: len(each[1]), default=(("", "", ""), set[str]()))
-    if not names:
-        return None
-    known, cells = prices(planned, "cpu", folders.results), asked[place]
-    seconds = {name: price.seconds for name, runs in cells.items() if (price := known[runs[0].key])}
-    dearest = max((seconds.get(name, 0.0) for name in names), default=0.0)
-    names |= {name for name, each in seconds.items() if each < CHEAP * dearest}
-    return place, {name: cells[name] for name in names}
+    return place, {name: asked[place][name] for name in names}
 
 
 def _tables(paper: str, folders: Folders) -> dict[Place, Any]:
@@ -112,11 +101,9 @@ def _tables(paper: str, folders: Folders) -> dict[Place, Any]:
 
 def _print_cells(place: Place, names: Container[str], folders: Folders) -> None:
     """Prints some cells of a table as `table` does, but without tests, which need all of its cells."""
-    from contrastbench.report.tables import sheet, terminal
-
     table = _tables(place[0], folders)[place]
     shown = dataclasses.replace(table, cells=[cell for cell in table.cells if cell.name in names], unmatched=())
-    console.print(terminal(sheet(shown, layout_for(console.width), analysis=False), console.width))
+    print_table(shown, analysis=False)
 
 
 # --------------------------------------------------------------------------------------------------- what the rows say

@@ -13,11 +13,11 @@ import typer
 from rich.text import Text
 
 from contrastbench.cli.app import Folders, command, complain, complain_of, console, grid_of, note
+from contrastbench.cli.dashboard import Dashboard
 from contrastbench.cli.launch import check_options, fetch_missing_data, in_words, launch
 from contrastbench.cli.options import How, Which
-from contrastbench.cli.plan import planned_runs, say_what_is_left_out
-from contrastbench.dashboard import Dashboard
-from contrastbench.planning import check_own_data, metrics_missing, prices, rows_of, seconds_by_key
+from contrastbench.cli.plan import say_what_is_left_out
+from contrastbench.cli.planning import Prices, check_own_data, metrics_missing, planned_runs, prices, rows_of
 from contrastbench.runner import states
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
 from contrastbench.runner.code import changed_since, describe, list_some, rows_of_other_code
@@ -58,8 +58,7 @@ def run_tables(
         fetch_missing_data(each.run for each in wanted)
     check_own_data(each.run for each in wanted if each.is_to_run)
     if budget:
-        known = prices(planned, how.run_device, folders.results)
-        wanted = _within_budget(wanted, seconds_by_key(known), budget)
+        wanted = _within_budget(wanted, prices(planned, how.run_device, folders.results), budget)
     if dry_run:
         from contrastbench.runner.launchers import slurm
 
@@ -86,8 +85,9 @@ def run_tables(
     say_what_became([each for each in planned_runs(asked, folders) if each.run.key in keys])
 
 
-def _within_budget(wanted: Sequence[Planned], seconds: dict[str, float | None], budget: str) -> list[Planned]:
+def _within_budget(wanted: Sequence[Planned], known: Prices, budget: str) -> list[Planned]:
     """The first runs whose cost fits the budget. Says how many fit, and how many have no known cost."""
+    seconds = {key: price.seconds if price else None for key, price in known.items()}
     chosen = within(wanted, seconds, seconds_of(budget))
     spent = duration(sum(seconds[each.run.key] or 0.0 for each in chosen) / 3600)
     console.print(f"budget {budget}: {len(chosen)} of {len(wanted)} runs fit, about {spent} on one slot")
@@ -97,22 +97,12 @@ def _within_budget(wanted: Sequence[Planned], seconds: dict[str, float | None], 
 
 
 @command("retry")
-def retry_runs(
-    folders: Folders,
-    which: Which,
-    how: How,
-    failed: Annotated[bool, typer.Option("--failed", help="those that failed, diverged or ran out of memory")] = False,
-    killed: Annotated[bool, typer.Option("--killed", help="those that were killed")] = False,
-    timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
-) -> None:
-    """Does failed runs again: with --failed, --killed or --timeout only those, else all. Old rows are kept aside."""
+def retry_runs(folders: Folders, which: Which, how: How) -> None:
+    """Does again what failed, diverged, ran out of memory or time, or was killed. Old rows are kept aside."""
     runs, asked = folders.runs, which.read()
     check_options(how)
-    everything = not (failed or killed or timeout)
-    statuses = ("failed", "diverged", "out_of_memory") * (failed or everything)
-    statuses += ("killed",) * (killed or everything) + ("timed_out",) * (timeout or everything)
     planned = planned_runs(asked, folders, every_table=True)
-    again = {each.run.key for each in planned if each.state.name in statuses}
+    again = {each.run.key for each in planned if each.state.name in (*states.FAILURES, "killed")}
     for each in planned:
         if each.run.key in again and each.state.name in states.FAILURES:
             states.put_back(folder_of(each.run, runs), "failed")

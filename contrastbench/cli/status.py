@@ -19,7 +19,7 @@ from rich.text import Text
 
 from contrastbench.cli.app import Folders, command, complain, console, grid_of
 from contrastbench.cli.options import Watch, Which, WhichAtAnyScale
-from contrastbench.cli.plan import planned_runs
+from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import claims, files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.log import Log

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from contrastbench import papers
+from contrastbench.cli.planning import check_data
 from contrastbench.data import catalogue, folders
 from contrastbench.data.contents import picture_of
 from contrastbench.data.images import load_images
-from contrastbench.planning import check_data
 
 COLOURS = {"rose": (200, 0, 0), "tulip": (200, 200, 0), "violet": (90, 0, 200)}
 

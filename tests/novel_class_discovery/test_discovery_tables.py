@@ -8,7 +8,7 @@ import pytest
 from benchmarks.novel_class_discovery import figures, tables
 from benchmarks.novel_class_discovery.tables import EVERYWHERE, PAPER
 from contrastbench.cli.app import Folders
-from contrastbench.cli.plan import planned_runs
+from contrastbench.cli.planning import planned_runs
 from contrastbench.runner import Run
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute

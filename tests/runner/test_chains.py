@@ -16,7 +16,7 @@ from contrastbench.evidence import gather
 from contrastbench.runner import claims
 from contrastbench.runner.checkpoint import Checkpoint
 from contrastbench.runner.launchers import inline
-from contrastbench.runner.plan import Slots, plan, write_tickets
+from contrastbench.runner.plan import Price, Slots, plan, write_tickets
 from contrastbench.runner.rows import MADE_AGAIN, read_row, result_of, rows_shipped, seal, write_row
 from contrastbench.runner.states import folder_of, spare_files
 from contrastbench.runner.vocabulary import chain
@@ -308,7 +308,7 @@ def test_clean_leaves_what_an_open_run_goes_on_from(bench):
 
 def test_plan_and_status_count_needed_runs_under_their_stage(bench):
     planned = bench.plan("staged/main/Plain")
-    said = shown(plan_grid(planned, {each.run.key: 3600.0 for each in planned}, Slots(1, "CPU", 1)))
+    said = shown(plan_grid(planned, {each.run.key: Price(3600.0, "cpu (A)") for each in planned}, Slots(1, "CPU", 1)))
     lines = [line.split() for line in said.splitlines()]
     for heading, cell in (("pretrain", ["noise8/Walk"]), ("discover", ["noise8/split", "a"])):
         assert [*cell, "2", "2.00", "2.0", "h"] == lines[

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from contrastbench import planning
+from contrastbench.cli import planning
 from contrastbench.cli.plan import cost_of, priced_by
-from contrastbench.runner.plan import Estimator, Slots, lower_quartile, plan
+from contrastbench.runner.plan import Estimator, Price, Slots, lower_quartile, plan
 from contrastbench.runner.vocabulary import duration
 from contrastbench.selection import select
 
@@ -97,7 +97,7 @@ def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
     found = planning.prices(planned, "cuda", tmp_path)
     by_method = {each.run.method: found[each.run.key] for each in planned}
     assert by_method["WL kernel"] == (9.0, "cpu (A)") and by_method["InfoGraph"] == (5.0, "GPU B")
-    assert planning.prices(planned, "auto", tmp_path) == dict.fromkeys(found, (9.0, "cpu (A)"))
+    assert planning.prices(planned, "cpu", tmp_path) == dict.fromkeys(found, (9.0, "cpu (A)"))
 
 
 def test_rows_made_here_price_runs_before_shipped_ones(bench, runs, monkeypatch):
@@ -128,7 +128,7 @@ def test_device_hours_and_wall_time_of_runs_over_slots(slots, device_hours, wall
 def test_a_plan_says_where_a_cost_is_unknown(runs, tmp_path):
     planned = plan([("main", cell) for _, cell in select("toy/main", "quick").cells()], tmp_path)
     slots = Slots(2, "CPU", 1)
-    costs = {each.run.key: 60.0 for each in planned}
+    costs = {each.run.key: Price(60.0, "cpu (A)") for each in planned}
     assert cost_of(planned, costs, slots) == ("0.20", "6 min")
     assert cost_of(planned, {**costs, planned[0].run.key: None}, slots) == ("0.18 + ?", "6 min + ?")
     assert cost_of(planned, {}, slots) == ("?", "?")
@@ -140,25 +140,21 @@ def test_a_cluster_profile_gives_the_slots_and_the_unit(tmp_path):
     site.write_text(
         "runs_per_gpu = 4\n[sbatch]\ntime = 60\ngpus_per_node = 2\ncpus_per_task = 8\narray_parallelism = 3\n"
     )
-    assert planning.slots_for("cpu", None, 1, 1, str(site)) == Slots(24, "GPU", 1 / 4)
-    assert planning.slots_for("cpu", 5, 2, 1, None) == Slots(5, "CPU", 2)
+    assert planning.slots_for("cpu", str(site)) == Slots(24, "GPU", 1 / 4)
 
 
-def test_gpu_hours_are_planned_where_no_gpu_is(runs, monkeypatch):
-    """As on a login node: the GPU that most rows came from counts, or the one asked for, and one GPU is assumed."""
-    monkeypatch.setattr(planning, "gpu_count", lambda: 0)
-    assert planning.slots_for("cuda", None, 1, 4, None) == Slots(4, "GPU", 1 / 4)
-    measured = ["cpu (A)", "NVIDIA B", "NVIDIA C"]
-    assert planning._gpus(measured, None) == ["NVIDIA B", "NVIDIA C"]
-    assert planning._gpus(measured, "nvidia c") == ["NVIDIA C"]
-    with pytest.raises(ValueError, match="on a GPU named like 'H100'; there are: NVIDIA B, NVIDIA C"):
-        planning._gpus(measured, "H100")
-
-
-def test_a_gpu_that_is_here_counts_first(monkeypatch):
-    monkeypatch.setattr(planning, "gpu_count", lambda: 1)
-    monkeypatch.setattr(planning, "device_kind", lambda device: "NVIDIA C")
-    assert planning._gpus(["NVIDIA B", "NVIDIA C"], None) == ["NVIDIA C", "NVIDIA B"]
+@pytest.mark.parametrize(("gpus", "priced_by"), [(0, "NVIDIA B"), (1, "NVIDIA C")])
+def test_gpu_hours_are_of_the_gpu_that_is_here_else_of_the_one_that_most_rows_name(
+    runs, tmp_path, monkeypatch, gpus, priced_by
+):
+    """Where none is here, as on a login node, one GPU is assumed."""
+    monkeypatch.setattr(planning, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(planning, "device_kind", lambda device: "NVIDIA C" if device == "cuda" else "cpu (A)")
+    rows = [row(run, 5.0, device=kind) for kind in ("NVIDIA B", "NVIDIA B", "NVIDIA C", "cpu (A)") for run in runs]
+    monkeypatch.setattr(planning, "rows_shipped", lambda results, name: rows)
+    planned = plan([("main", cell) for _, cell in select("toy/main", "quick").cells()], tmp_path)
+    assert {price.device for price in planning.prices(planned, "cuda", tmp_path).values()} == {priced_by}
+    assert planning.slots_for("cuda", None) == Slots(1, "GPU", 1)
 
 
 @pytest.mark.parametrize(

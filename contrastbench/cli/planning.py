@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from contrastbench import papers
+from contrastbench.cli.app import Folders, complain
 from contrastbench.data import catalogue
 from contrastbench.runner.checkpoint import Checkpoint, Interrupted
 from contrastbench.runner.code import list_some
-from contrastbench.runner.devices import device_of, gpu_count
-from contrastbench.runner.launchers import local, slurm_queue
+from contrastbench.runner.devices import cores, device_of, gpu_count
+from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.log import Log
 from contrastbench.runner.plan import Estimator, Expected, Planned, Price, Slots, plan, plan_runs
 from contrastbench.runner.profiles import read_profile
@@ -23,22 +24,15 @@ from contrastbench.runner.vocabulary import Cell, Run, config_values
 from contrastbench.selection import Targets, run_folder
 from contrastbench.settings import allowed_values
 
-Problem = Callable[[str], object]  # told one line
+Prices = Mapping[str, Price | None]  # by run key; None where nothing tells the price
 
 
-def plan_targets(
-    asked: Targets,
-    runs_folder: Path,
-    results: Path,
-    problem: Problem,
-    still_queued: StillQueued | None = None,
-    *,
-    every_table: bool = False,
+def planned_runs(
+    asked: Targets, folders: Folders, still_queued: StillQueued | None = None, *, every_table: bool = False
 ) -> list[Planned]:
     """Plans what was asked for, each run once.
 
     Args:
-        problem: told of each folder here whose ticket cannot be read.
         every_table: a whole paper also stands for its tables that `run` starts only when they are named.
 
     Raises:
@@ -51,16 +45,16 @@ def plan_targets(
     def again(known: Sequence[Path]) -> list[Planned]:
         """Plans the runs that have these folders here, and the runs that they need."""
         cells = {each.name: tuple((table, cell) for table, cell in read_ticket(each)["cells"]) for each in known}
-        return plan_runs(map(run_of, known), cells, runs_folder, still_queued=still_queued)
+        return plan_runs(map(run_of, known), cells, folders.runs, still_queued=still_queued)
 
-    planned = again([run_folder(runs_folder, key) for key in asked.keys])
+    planned = again([run_folder(folders.runs, key) for key in asked.keys])
     for selection in asked.selections:
-        shipped = rows_shipped(results, selection.paper.name)
+        shipped = rows_shipped(folders.results, selection.paper.name)
         cells = selection.cells(every_table=every_table)
         if cells or not selection.cell:
             keys = frozenset(row["key"] for row in shipped if row["status"] == "done")
-            planned += plan(cells, runs_folder, keys, still_queued)
-        elif own := list(selection.folders(runs_folder, problem)):  # no paper declares them, but they were run here
+            planned += plan(cells, folders.runs, keys, still_queued)
+        elif own := list(selection.folders(folders.runs, complain)):  # no paper declares them, but they were run here
             planned += again(own)
         else:
             raise selection.unknown_cell()
@@ -73,46 +67,44 @@ def plan_targets(
     return list(once.values())
 
 
-def slots_for(device: str, count: int | None, threads: int, runs_per_gpu: int, profile: str | None) -> Slots:
-    """The slots over which a plan's runs are spread: those of a cluster profile, or of this machine.
-
-    A login node has no GPU to count. If ``count`` is not given there, one GPU is assumed.
-    """
-    if profile:
-        site = read_profile(profile)
-        count = count or site.sbatch["array_parallelism"] * len(site.devices)
-        device, threads, runs_per_gpu = site.run_device, site.threads, site.runs_per_gpu
-    if device != "cpu" and not device.startswith("cuda"):
-        raise ValueError(f"device must be cpu, cuda or cuda:0, got {device!r}")
-    if device == "cpu":
-        return Slots(count or len(local.slots_here(device, None, threads, 1)), "CPU", threads)
-    there = local.slots_here(device, None, threads, runs_per_gpu) if not count and gpu_count() else ()
-    return Slots(count or len(there) or runs_per_gpu, "GPU", 1 / runs_per_gpu)
-
-
 # ------------------------------------------------------------------------------------------------- what the runs cost
 
 
-def prices(
-    planned: Sequence[Planned], device: str, results: Path, *, gpu: str | None = None
-) -> dict[str, Price | None]:
-    """Prices each run by rows of similar runs: run key -> seconds and the device measured; None where nothing tells.
+def slots_for(device: str, profile: str | None) -> Slots:
+    """The slots over which a plan's runs are spread: those of a cluster profile, or of this machine.
+
+    A login node has no GPU to count: one is assumed there.
+    """
+    if profile:
+        site = read_profile(profile)
+        count = site.sbatch["array_parallelism"] * len(site.devices)
+        of_gpus = site.run_device != "cpu"
+        return Slots(count, "GPU", 1 / site.runs_per_gpu) if of_gpus else Slots(count, "CPU", site.threads)
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device must be cpu or cuda, got {device!r}")
+    return Slots(cores(), "CPU", 1) if device == "cpu" else Slots(max(1, gpu_count()), "GPU", 1)
+
+
+def prices(planned: Sequence[Planned], device: str, results: Path) -> Prices:
+    """Prices each run by rows of similar runs: seconds and the device measured.
 
     Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
     rows, the paper may know a price by other means.
 
     Args:
-        device: "cpu", "cuda" or "auto". A stage that its paper runs on the CPU only is priced by rows from CPUs.
-        gpu: a part of the name of the GPU to count for. If None, this machine's GPU, else the one measured most.
+        device: "cpu", or "cuda": this machine's GPU, else the one measured most. A stage that its paper runs on the
+            CPU only is priced by rows from CPUs.
     """
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(results, name)]
     own, every = Estimator(here), Estimator([*here, *shipped])
+    on_cpus = [kind for kind in every.devices if kind.startswith("cpu (")]
     kinds = {"cpu": [device_kind("cpu")]}
-    if device != "cpu":
-        kinds["cuda"] = _gpus(every.devices, gpu)  # a machine with a GPU, whose CPU need not be this one's
-        kinds["cpu"] += [kind for kind in every.devices if kind.startswith("cpu (")]
+    if device != "cpu":  # a machine with a GPU, whose CPU need not be this one's
+        kinds["cpu"] += on_cpus
+        kinds["cuda"] = [device_kind("cuda")] if gpu_count() else []
+        kinds["cuda"] += [kind for kind in every.devices if kind not in on_cpus]
 
     def price(run: Run) -> Price | None:
         on_cpu = device_of(run.paper, run.stage, run.config, device, gpus=1) == "cpu"
@@ -125,24 +117,6 @@ def prices(
         return next((Expected(seconds[kind], kind) for kind in there if kind in seconds), None)
 
     return {each.run.key: price(each.run) for each in planned}
-
-
-def seconds_by_key(known: Mapping[str, Price | None]) -> dict[str, float | None]:
-    return {key: price.seconds if price else None for key, price in known.items()}
-
-
-def _gpus(measured: Sequence[str], name: str | None) -> list[str]:
-    """The GPUs whose rows may price a run, the best first: this machine's, then those measured most.
-
-    Raises:
-        ValueError: none is named like ``name``.
-    """
-    here = [device_kind("cuda")] if gpu_count() else []
-    kinds = list(dict.fromkeys([*here, *(kind for kind in measured if not kind.startswith("cpu"))]))
-    wanted = [kind for kind in kinds if (name or "").lower() in kind.lower()]
-    if name and not wanted:
-        raise ValueError(f"nothing was measured on a GPU named like {name!r}; there are: {', '.join(kinds) or 'none'}")
-    return wanted
 
 
 # ------------------------------------------------------------------------------------------------ what the runs need
