@@ -103,18 +103,31 @@ def limit(found: list[Row]) -> Figure:
 def alignment(found: list[Row]) -> Figure:
     """Alignment and uniformity, epoch by epoch."""
     figure, axes = new_figure()
-    for method in ("SimCLR", "DCL", "HCL"):
-        if own := [row for row in found if row["method"] == method]:
-            x, y = _mean_series(own, "alignment"), _mean_series(own, "uniformity")
-            axes.plot(x, y, "-", color=look(method).colour, linewidth=1)
-            sizes = [12 + 40 * epoch / len(x) for epoch in range(len(x))]
-            axes.scatter(x, y, s=sizes, color=look(method).colour, label=method)
+    for method, own in _by_encoder(found):
+        x, y = _mean_series(own, "alignment"), _mean_series(own, "uniformity")
+        axes.plot(x, y, "-", color=look(method).colour, linewidth=1)
+        sizes = [12 + 40 * epoch / len(x) for epoch in range(len(x))]
+        axes.scatter(x, y, s=sizes, color=look(method).colour, label=method)
     axes.set(
         xlabel="alignment (lower: views closer)",
         ylabel="uniformity (lower: more even)",
         title="Training, larger dots later",
     )
     return _with_legends(figure, [axes])
+
+
+@draws("images")
+def similarities(found: list[Row]) -> Figure:
+    """Histograms of cosines within a class and between classes."""
+    figure, axes = new_figure(9.0, 3.2, ncols=2)
+    for method, own in _by_encoder(found):
+        for axis, kind in zip(axes, ("positive", "negative"), strict=True):
+            y = _mean_series(own, f"{kind}_density")
+            centres = [-1 + (2 * place + 1) / len(y) for place in range(len(y))]
+            axis.plot(centres, y, color=look(method).colour, label=method)
+    axes[0].set(xlabel="cosine", ylabel="density", title="Images of one class")
+    axes[1].set(xlabel="cosine", title="Images of two classes")
+    return _with_legends(figure, axes[:1])
 
 
 @draws("mining")
@@ -129,8 +142,28 @@ def mining(found: list[Row]) -> Figure:
     return _with_legends(figure, [axes])
 
 
+@draws("drlim_map", _is_first_seed)
+def map(found: list[Row]) -> Figure:  # the name of the committed file
+    """DrLIM's map of test digits."""
+    figure, axes = new_figure(4.6 * len(found), 4.4, ncols=len(found), squeeze=False)
+    for axis, row in zip(axes[0], sorted(found, key=lambda row: row["dataset"]), strict=True):
+        for number, digit in enumerate(sorted(set(row["series"]["label"]))):
+            at = [place for place, label in enumerate(row["series"]["label"]) if label == digit]
+            x, y = ([row["series"][name][place] for place in at] for name in ("x", "y"))
+            axis.scatter(x, y, s=3, color=PALETTE[number], label=f"{digit:.0f}")
+        axis.set_title(row["dataset"])
+        axis.set_aspect("equal", adjustable="datalim")
+    return _with_legends(figure, axes[0])
+
+
 def _having(rows: list[Row], **config: Any) -> list[Row]:
     return [row for row in rows if all(row["config"][name] == value for name, value in config.items())]
+
+
+def _by_encoder(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """The rows of each of the three encoders that are compared; variants of them have names of their own."""
+    found = [(method, [row for row in rows if row["method"] == method]) for method in ("SimCLR", "DCL", "HCL")]
+    return [(method, own) for method, own in found if own]
 
 
 def _curve(rows: list[Row], setting: str, metric: str) -> tuple[list[float], list[float]]:
