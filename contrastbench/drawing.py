@@ -170,10 +170,9 @@ def curve_over(
     finished = [row for row in evidence.rows if row["key"] in wanted]
     of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
     curves.check_known(finished, x, y, group, of_tables)
-    datasets = list(dict.fromkeys(cell.dataset for cell in cells)) if group == "method" else [""]
     claims = [each.claim for each in evidence.claims]
-    by_panel = {name: [cell for cell in cells if name in ("", cell.dataset)] for name in datasets}
-    panels = [curves.panel_of_rows(name, own, x, y, group, gains, claims) for name, own in by_panel.items()]
+    by_panel = group_by(curves.cells_over(cells, x, y), lambda cell: cell.dataset if group == "method" else "")
+    panels = [curves.panel_of(own, x, claims, group=group, gains=gains) for own in by_panel.values()]
     title = f"{evidence.paper.name}/{', '.join(selection.tables)}, {scales[0]} scale"
     return curves.curve_panels([panel for panel in panels if panel.lines], x, title=title), y
 

@@ -31,6 +31,7 @@ from contrastbench.verdicts.statistics import Interval, stratified_test, summari
 from contrastbench.verdicts.verdict import is_finite
 
 Points = Mapping[float, Mapping[int, float]]  # x -> seed -> value
+Means = Mapping[float, tuple[float, Interval | None]]  # x -> mean and its interval
 LABELS = {"beta": "β", "tau_plus": "τ⁺", "alpha": "α", "lambda": "λ", "eps": "ε"}
 SAME_AT_ZERO = {("beta", "HCL"): "DCL"}  # setting and method -> what the method is where the setting is 0
 FEWEST = 3  # seeds of an interval: that of two is as wide as the figure
@@ -51,7 +52,6 @@ class Panel:
         marks: x at which the paper claims the best value.
         pooled: name -> x -> mean gain over data sets and its interval; such a line has no seeds.
         ticks: further x that the axis names, as that of the baseline.
-        x: the setting, where panels of one figure differ in it.
     """
 
     title: str
@@ -61,15 +61,28 @@ class Panel:
     published: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
     baseline: str = ""
     marks: Sequence[float] = ()
-    pooled: Mapping[str, Mapping[float, tuple[float, Interval]]] = field(default_factory=dict)
+    pooled: Mapping[str, Means] = field(default_factory=dict)
     ticks: Sequence[float] = ()
-    x: str = ""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to see: no line with two points, or zero at every one."""
         values = [v for points in self.lines.values() for seeds in points.values() for v in seeds.values()]
         return all(len(points) < 2 for points in self.lines.values()) or not any(values)
+
+    @property
+    def means(self) -> dict[str, Means]:
+        """Each line's points as a mean and its interval."""
+        lines = {name: points for name, points in self.lines.items() if points}
+        of_seeds = {name: {at: self._mean(list(seeds.values())) for at, seeds in points.items()}
+                    for name, points in lines.items()}  # fmt: skip
+        return {**of_seeds, **self.pooled}
+
+    def _mean(self, values: Sequence[float]) -> tuple[float, Interval | None]:
+        summary = summarise(values)
+        if counts_runs(self.y) and not self.baseline:
+            return summary.mean, wilson_interval(sum(value > 50 for value in values), len(values))
+        return summary.mean, t_interval(summary) if summary.n >= FEWEST else None
 
 
 def paired_points(gains: Points) -> Points:
@@ -113,51 +126,36 @@ def _seeds_text(panels: Sequence[Panel]) -> str:
 
 
 def _draw(axes: Any, panel: Panel, x: str, style: Mapping[str, Look]) -> None:
-    lines = (*panel.lines.values(), *panel.pooled.values(), *panel.published.values())
-    place = placing({at for points in lines for at in points} | set(panel.ticks))
+    means = panel.means
+    values = {at for points in means.values() for at in points} | set(panel.ticks)
+    place = placing(values.union(*panel.published.values()))
     if panel.baseline:
         axes.axhline(0.0, color=INK, linewidth=0.8, label=panel.baseline)
-    shown = [name for name in panel.lines if panel.lines[name]]
-    for number, name in enumerate(shown):
-        aside = 0.05 * (number - (len(shown) - 1) / 2)  # lines stand side by side at each x
-        _draw_line(axes, panel, name, style[name], place, aside)
-    for number, (name, spans) in enumerate(panel.pooled.items()):
-        aside = 0.05 * (number - (len(panel.pooled) - 1) / 2)
-        _draw_means(axes, name, style[name], {place(at) + aside: span for at, span in spans.items()})
+    for number, (name, points) in enumerate(means.items()):
+        aside = 0.05 * (number - (len(means) - 1) / 2)  # lines stand side by side at each x
+        _draw_line(axes, panel, name, {at: place(at) + aside for at in points}, points, style[name])
+        if name in panel.lines:
+            printed = panel.published.get(name, {})
+            xs = [place(at) + aside for at in printed]
+            axes.plot(xs, list(printed.values()), linestyle="", **_open_diamond(style[name]))
     for name, gain in panel.flat.items():
         axes.axhline(gain, color=style[name].colour, linestyle=(0, (4, 2)), linewidth=1.2, label=name)
     for mark in panel.marks:
         axes.axvline(place(mark), color=INK, linestyle=":", linewidth=1, label="claimed best")
     if panel.published:
         axes.plot([], [], linestyle="", label="published", **_open_diamond(Look(INK, "D")))
-    _finish(axes, panel, panel.x or x, place)
+    _finish(axes, panel, x, sorted(values), place)
 
 
-def _draw_line(axes: Any, panel: Panel, name: str, look: Look, place: Callable[[float], float], aside: float) -> None:
-    points = panel.lines[name]
-    xs = [place(at) + aside for at in points]
-    means = [summarise(list(seeds.values())).mean for seeds in points.values()]
-    seeds = [(place(at) + aside, value) for at, by_seed in points.items() for value in by_seed.values()]
-    if not counts_runs(panel.y) and len(seeds) <= MOST_DOTS * len(points):
+def _draw_line(axes: Any, panel: Panel, name: str, xs: Mapping[float, float], means: Means, look: Look) -> None:
+    seeds = [(xs[at], value) for at, seeds in panel.lines.get(name, {}).items() for value in seeds.values()]
+    if seeds and not counts_runs(panel.y) and len(seeds) <= MOST_DOTS * len(means):
         axes.plot(*zip(*seeds, strict=True), ".", color=look.colour, alpha=0.25, markersize=3.5)
-    intervals = [_interval(list(by_seed.values()), panel) for by_seed in points.values()]
-    _draw_means(axes, name, look, dict(zip(xs, zip(means, intervals, strict=True), strict=True)))
-    printed = panel.published.get(name, {})
-    axes.plot([place(at) + aside for at in printed], list(printed.values()), linestyle="", **_open_diamond(look))
-
-
-def _draw_means(axes: Any, name: str, look: Look, means: Mapping[float, tuple[float, Interval | None]]) -> None:
     for at, (_, interval) in means.items():
         if interval and interval.low < interval.high:
-            axes.plot([at, at], interval, color=look.colour, linewidth=1.2)
+            axes.plot([xs[at], xs[at]], interval, color=look.colour, linewidth=1.2)
     values = [mean for mean, _ in means.values()]
-    axes.plot(list(means), values, marker=look.marker, color=look.colour, label=name or "_nolegend_")
-
-
-def _interval(values: Sequence[float], panel: Panel) -> Interval | None:
-    if counts_runs(panel.y) and not panel.baseline:
-        return wilson_interval(sum(value > 50 for value in values), len(values))
-    return t_interval(summarise(values)) if len(values) >= FEWEST else None
+    axes.plot(list(xs.values()), values, marker=look.marker, color=look.colour, label=name or "_nolegend_")
 
 
 def _open_diamond(look: Look) -> dict[str, Any]:
@@ -176,9 +174,7 @@ def placing(values: Iterable[float]) -> Callable[[float], float]:
     return lambda value: math.copysign(1 + math.log2(abs(value) / sizes[0]), value) if value else 0.0
 
 
-def _finish(axes: Any, panel: Panel, x: str, place: Callable[[float], float]) -> None:
-    lines = (*panel.lines.values(), *panel.pooled.values())
-    values = sorted({at for points in lines for at in points} | set(panel.ticks))
+def _finish(axes: Any, panel: Panel, x: str, values: Sequence[float], place: Callable[[float], float]) -> None:
     zero = {SAME_AT_ZERO.get((x, name.split(" ")[0].split(",")[0])) for name in (*panel.lines, *panel.pooled)}
     names = {0.0: f"0\n{only}"} if len(zero) == 1 and (only := zero.pop()) else {}
     axes.set_xticks([place(at) for at in values], [names.get(at, f"{at:g}") for at in values])
@@ -230,35 +226,71 @@ def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
     return list(group_by(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
 
 
-def panel_of(cells: Sequence[JoinedCell], x: str, claims: Iterable[Claim] = ()) -> Panel:
-    """The panel of one data set and metric: gains over the cells' baseline, or values where it was not measured.
+def panel_of(
+    cells: Sequence[JoinedCell],
+    x: str,
+    claims: Iterable[Claim] = (),
+    *,
+    group: str = "method",
+    gains: bool | None = None,
+) -> Panel:
+    """The panel of one metric: gains over the cells' baseline, or values where it was not measured.
 
     A method without a value of ``x`` is a line across; the baseline itself is the line at zero.
+
+    Args:
+        cells: of one data set, unless ``group`` is another than "method".
+        group: what has a line: a method, or the value of that label or setting.
+        gains: False draws the values, and the baseline as a line across; True insists on gains.
+
+    Raises:
+        ValueError: gains are asked for and a line has no seed in common with the baseline.
     """
     measured = [cell for cell in cells if cell.best_known.done]
-    names = {cell.baseline for cell in measured}
-    baseline = next((cell for cell in measured if cell.method in names), None) if len(names) == 1 else None
-    if counts_runs(cells[0].metric) or (baseline and baseline.better == "none"):
+    names, first = {cell.baseline for cell in measured}, cells[0]
+    baseline = next((cell for cell in measured if {cell.method} == names), None)
+    if counts_runs(first.metric) or (baseline and baseline.better == "none"):
         baseline = None
+    zero = None if gains is False else baseline
     lines, published = {}, {}
-    for name, line in lines_of(cells, x).items():
-        gains = {setting_of(c, x) or 0.0: _gains(c, baseline, cells) for c in line if c.best_known.done}
-        if not (points := paired_points(gains)) or (baseline and name == baseline.method):
+    for name, line in lines_of(cells, x, group).items():
+        by_x = {setting_of(c, x) or 0.0: _gains(c, zero, cells) for c in line if c.best_known.done}
+        if gains and not (zero and any(by_x.values())):
+            raise ValueError(f"cannot draw gains of {name}: it shares no seed with the baseline; use --values")
+        if not (points := paired_points(by_x)) or (zero and {cell.method for cell in line} == {zero.method}):
             continue
         lines[name] = points
-        printed = [(setting_of(cell, x) or 0.0, _printed(cell, baseline)) for cell in line]
+        printed = [(setting_of(cell, x) or 0.0, _printed(cell, zero)) for cell in line]
         if known := {at: value for at, value in printed if value is not None}:
             published[name] = known
     flat = {
-        cell.method: summarise(list(_gains(cell, baseline, cells).values())).mean
+        cell.method: summarise(list(_gains(cell, zero, cells).values())).mean
         for cell in measured
-        if baseline and setting_of(cell, x) is None and cell is not baseline
+        if baseline and setting_of(cell, x) is None and cell is not zero
     }
-    own = setting_of(baseline, x) if baseline else None
-    ticks = [] if own is None else [own]
-    zero = baseline.method if baseline else ""
-    marks = claimed_best(claims, cells[0], x)
-    return Panel(cells[0].dataset, cells[0].metric, lines, flat, published, zero, marks, ticks=ticks)
+    own = setting_of(zero, x) if zero else None
+    ticks, marks = [] if own is None else [own], claimed_best(claims, first, x)
+    title = first.dataset if group == "method" else ""
+    return Panel(title, first.metric, lines, flat, published, zero.method if zero else "", marks, ticks=ticks)
+
+
+def cells_over(cells: Sequence[JoinedCell], x: str, y: str) -> list[JoinedCell]:
+    """The cells with another metric of their rows, and with their config's value of ``x`` among their settings.
+
+    A baseline that no setting of its table tells from the others keeps none, so that it is no point of a line.
+    """
+    swept = {cell.method for cell in cells if x in cell.settings or cell.config.get(x) in cell.settings.values()}
+    across = {cell.baseline for cell in cells} - swept
+    changed = []
+    for cell in cells:
+        here, shipped = (
+            replace(each, metric=y, done=tuple(row for row in each.done if is_finite(row["metrics"].get(y))))
+            for each in (cell.here, cell.shipped)
+        )
+        at = {} if cell.method in across else {x: cell.settings.get(x, cell.config.get(x))}
+        own = {} if y == cell.metric else {"published": (), "claimed": None, "better": "higher"}
+        changed.append(replace(cell, metric=y, here=here, shipped=shipped, settings={**cell.settings, **at}, **own))
+    return changed
 
 
 def pooled_panel(title: str, panels: Sequence[Panel]) -> Panel:
@@ -275,66 +307,10 @@ def pooled_panel(title: str, panels: Sequence[Panel]) -> Panel:
     return Panel(title, first.y, {}, baseline=first.baseline, marks=first.marks, pooled=pooled, ticks=first.ticks)
 
 
-def panel_of_rows(
-    title: str, cells: Sequence[JoinedCell], x: str, y: str, group: str, gains: bool | None, claims: Iterable[Claim]
-) -> Panel:
-    """A panel of any metric over any number in the config, from the cells' rows; a row that cells share counts once.
-
-    Args:
-        gains: draws gains over the cells' baseline in pairs by seed; False draws the values, and the baseline as a line
-            across; None draws gains where each line has seeds in common with the baseline.
-
-    Raises:
-        ValueError: gains are asked for and a line has no seed in common with the baseline.
-    """
-    several = len({(cell.variant, cell.protocol) for cell in cells}) > 1
-    lines: dict[str, dict[float, dict[int, float]]] = {}
-    published: dict[str, dict[float, float]] = {}
-    names = {cell.baseline for cell in cells}
-    swept = [c for c in cells if x in c.settings or c.config.get(x) in c.settings.values()]  # by whatever word
-    across = names - {cell.method for cell in swept}  # the baseline, if it is no point of a line
-    rows = [row for cell in cells if {cell.method} == names for row in cell.best_known.done]
-    zero = {row["seed"]: row["metrics"][y] for row in rows if is_finite(row["metrics"].get(y))}
-    for cell in cells:
-        for row in cell.best_known.done:
-            at, value = cell.settings.get(x, row["config"].get(x)), row["metrics"].get(y)
-            if cell.method not in across and is_finite(at) and is_finite(value):
-                name = _line_name(cell, row, x, group, several)
-                lines.setdefault(name, {}).setdefault(float(at), {})[row["seed"]] = value
-                if cell.judged and cell.metric == y and group == "method":
-                    published.setdefault(name, {})[float(at)] = cell.judged.value
-    sign = -1 if any(cell.better == "lower" and cell.metric == y for cell in cells) else 1
-    differences = {name: {at: {seed: sign * (value - zero[seed]) for seed, value in by_seed.items() if seed in zero}
-                          for at, by_seed in points.items()} for name, points in lines.items()}  # fmt: skip
-    paired = bool(zero) and all(any(points.values()) for points in differences.values())
-    if gains and not paired:
-        raise ValueError(f"cannot draw gains of {title or y}: a line shares no seed with the baseline; use --values")
-    marks = claimed_best(claims, cells[0], x)
-    if paired and gains is not False:
-        shown = {name: paired_points(points) for name, points in differences.items()}
-        return Panel(title, y, shown, baseline=names.pop(), marks=marks)
-    shown = {name: paired_points(points) for name, points in lines.items()}
-    flat = {name: summarise(list(zero.values())).mean for name in across if zero}
-    return Panel(title, y, shown, flat, published, marks=marks)
-
-
-def _line_name(cell: JoinedCell, row: Row, x: str, group: str, several: bool) -> str:
-    """By method: its name without the value of x, by whatever word the table calls it; else the group's value.
-
-    With the variant and the protocol where there are several.
-    """
-    if group != "method":
-        return str(row[group] if group in row else row["config"].get(group))
-    label = without_setting(cell.label if several else cell.method, x, row["config"].get(x))
-    for word in (name for name, value in cell.settings.items() if value == row["config"].get(x)):
-        label = without_setting(label, word)
-    return label
-
-
 def _gains(cell: JoinedCell, baseline: JoinedCell | None, cells: Sequence[JoinedCell]) -> dict[int, float]:
     if baseline is None:
         return cell.best_known.by_seed
-    other = counterpart(cell, baseline.method, cells)
+    other = counterpart(cell, baseline.method, [each for each in cells if each.dataset == cell.dataset])
     return gain_by_seed(cell, other) if other else dict.fromkeys(cell.best_known.by_seed, 0.0)
 
 
@@ -346,13 +322,15 @@ def _printed(cell: JoinedCell, baseline: JoinedCell | None) -> float | None:
     return cell.claimed if cell.baseline == baseline.method else None
 
 
-def lines_of(cells: Iterable[JoinedCell], x: str) -> dict[str, list[JoinedCell]]:
+def lines_of(cells: Iterable[JoinedCell], x: str, group: str) -> dict[str, list[JoinedCell]]:
     """The cells that have a number as their setting ``x``, by the line that they are points of.
 
-    Its name is the method's without the value of ``x``; variant and protocol are named where the name alone is that of
-    several lines.
+    A method's line has its name without the value of ``x``; variant and protocol are named where the name alone is that
+    of several lines.
     """
     points = [cell for cell in cells if setting_of(cell, x) is not None]
+    if group != "method":
+        return group_by(points, lambda cell: str(getattr(cell.runs[0], group, cell.config.get(group))))
     kinds = group_by({(_bare(c, c.method, x), c.variant, c.protocol) for c in points}, lambda kind: kind[0])
     several = {name for name, alike in kinds.items() if len(alike) > 1}
 
@@ -364,7 +342,11 @@ def lines_of(cells: Iterable[JoinedCell], x: str) -> dict[str, list[JoinedCell]]
 
 
 def _bare(cell: JoinedCell, name: str, x: str) -> str:
-    return without_setting(name, x, setting_of(cell, x))
+    """The name without the value of ``x``, by whatever word the table calls it."""
+    value = setting_of(cell, x)
+    for word in (x, *(word for word, each in cell.settings.items() if each == value and word != x)):
+        name = without_setting(name, word, value)
+    return name
 
 
 def check_known(rows: Iterable[Row], x: str, y: str, group: str, of_tables: Iterable[str] = ()) -> None:

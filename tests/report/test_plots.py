@@ -138,11 +138,11 @@ def test_values_are_drawn_on_request_with_the_baseline_across(synthetic):
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
 
     def drawn(gains, cells=table.cells):
-        return curves.panel_of_rows("Alpha", cells, "beta", METRIC, "method", gains, [])
+        return curves.panel_of(curves.cells_over(cells, "beta", METRIC), "beta", gains=gains)
 
     assert drawn(None).baseline == "SimCLR" and drawn(True).lines["HCL"][1.0] == dict.fromkeys(range(5), 1.0)
     assert (drawn(False).flat, drawn(False).lines["HCL"][1.0][0]) == ({"SimCLR": 82.0}, 81.0)
-    with pytest.raises(ValueError, match="cannot draw gains of Alpha: .* use --values"):
+    with pytest.raises(ValueError, match="cannot draw gains of HCL: .* use --values"):
         drawn(True, table.cells[1:])
 
 
