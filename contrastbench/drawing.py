@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
@@ -25,8 +25,7 @@ from contrastbench.runner.provenance import git, host, versions
 from contrastbench.runner.rows import Row, rows_digest
 from contrastbench.runner.vocabulary import SCALES, code_text
 from contrastbench.selection import Selection
-from contrastbench.verdicts.cells import group_by
-from contrastbench.verdicts.verdict import is_finite
+from contrastbench.verdicts.cells import JoinedTable, group_by
 
 Made = TypeVar("Made")
 MOST_BYTES = 60_000  # of a figure on the page; a larger one is a file that it links to
@@ -78,16 +77,16 @@ def _figures_of_page(evidence: Evidence) -> dict[str, bytes]:
 
 def summary_figures(papers: Mapping[str, Evidence]) -> dict[str, Figure]:
     """The figures that sum up the suite, as ``benchmarks/summary.py`` names their panels; those without rows go."""
+    tables = {f"{t.paper}/{t.name}/{t.scale}": t for evidence in papers.values() for t in evidence.measured}
     drawn = {}
     for x, parts in importlib.import_module("benchmarks.summary").FIGURES.items():
-        panels = [panel for part in parts if (panel := _summary_panel(papers, x, **part))]
-        if panels:
+        if panels := [panel for part in parts if (panel := _summary_panel(tables, x, **part))]:
             drawn[x] = curves.curve_panels(panels, x)
     return drawn
 
 
 def _summary_panel(
-    papers: Mapping[str, Evidence],
+    tables: Mapping[str, JoinedTable],
     x: str,
     *,
     title: str,
@@ -97,15 +96,10 @@ def _summary_panel(
     dataset: str = "",
     marks: Sequence[float] = (),
 ) -> curves.Panel | None:
-    paper, _, name = table.partition("/")
-    tables = papers[paper].measured if paper in papers else []
-    cells = [cell for each in tables if (each.name, each.scale) == (name, scale) for cell in each.cells]
-    cells = [cell for cell in cells if cell.metric == metric and dataset in ("", cell.dataset)]
-    panels = [
-        dataclasses.replace(curves.panel_of(own, x), marks=marks)
-        for own in group_by(cells, lambda cell: cell.dataset).values()
-    ]
-    panels = [panel for panel in panels if not panel.is_empty]
+    found = tables.get(f"{table}/{scale}")
+    own = [cell for cell in (found.cells if found else ()) if cell.metric == metric and dataset in ("", cell.dataset)]
+    every = [curves.panel_of(cells, x) for cells in group_by(own, lambda cell: cell.dataset).values()]
+    panels = [dataclasses.replace(panel, marks=marks) for panel in every if not panel.is_empty]
     if len(panels) > 1:
         return curves.pooled_panel(f"{title}, {len(panels)} data sets", panels)
     return dataclasses.replace(panels[0], title=title) if panels else None
@@ -121,11 +115,10 @@ def figures_of_runs(evidence: Evidence, *, every_map: bool = True) -> dict[str, 
 
     ``every_map`` is that of ``run_figures``.
     """
-
-    def curve_of(row: Row) -> list[dict[str, Any]]:
-        return read_curve(evidence.runs / row["paper"] / row["key"])
-
-    return plots.run_figures(evidence.rows, curve_of, every_map=every_map)
+    folder = evidence.runs
+    return plots.run_figures(
+        evidence.rows, lambda row: read_curve(folder / row["paper"] / row["key"]), every_map=every_map
+    )
 
 
 def save_standard_figures(evidence: Evidence, selection: Selection, folder: Path) -> list[Path]:
@@ -166,12 +159,9 @@ def curve_over(
             f"rows of several scales never share a curve, got {', '.join(scales)}; choose one with --scale"
         )
     y = y or next((cell.metric for cell in cells), "")
-    wanted = {row["key"] for cell in cells for row in cell.best_known.done}
-    finished = [row for row in evidence.rows if row["key"] in wanted]
-    of_tables = {name for cell in cells for name, value in cell.settings.items() if is_finite(value)}
-    curves.check_known(finished, x, y, group, of_tables)
     claims = [each.claim for each in evidence.claims]
-    by_panel = group_by(curves.cells_over(cells, x, y), lambda cell: cell.dataset if group == "method" else "")
+    changed = curves.cells_over(cells, x, y, group)
+    by_panel = group_by(changed, lambda cell: cell.dataset if group == "method" else "")
     panels = [curves.panel_of(own, x, claims, group=group, gains=gains) for own in by_panel.values()]
     title = f"{evidence.paper.name}/{', '.join(selection.tables)}, {scales[0]} scale"
     return curves.curve_panels([panel for panel in panels if panel.lines], x, title=title), y
@@ -196,8 +186,8 @@ def side_by_side(make: Callable[[Evidence], Made], papers: Sequence[Evidence]) -
             raise
 
 
-def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | None = None) -> Path:
-    """Writes the report's summary, and beside it a page a paper with its figures; returns the summary's path."""
+def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | None = None) -> None:
+    """Writes the report's summary, and beside it a page a paper with its figures."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pages = side_by_side(partial(_write_paper, path=path, reload_seconds=reload_seconds), papers)
     code, figures = code_text(git(), versions()), summary_figures({each.paper.name: each for each in papers})
@@ -210,7 +200,6 @@ def write_page(papers: Sequence[Evidence], path: Path, reload_seconds: int | Non
         reload_seconds=reload_seconds,
     )
     files.write_text(path, summary)
-    return path
 
 
 def _write_paper(evidence: Evidence, path: Path, reload_seconds: int | None) -> page.PaperPage:

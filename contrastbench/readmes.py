@@ -15,7 +15,6 @@ and memory come from CSV files that scripts of the paper wrote beside its rows:
 
 from __future__ import annotations
 
-import csv
 import difflib
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +29,7 @@ from contrastbench.verdicts.cells import JoinedCell, JoinedTable
 from contrastbench.verdicts.gains import Pooled, gain_by_seed, gains, pooled_gains
 from contrastbench.verdicts.judging import Judged, count_outcomes, most_telling
 from contrastbench.verdicts.statistics import Interval, compare_pairs, differs_among, spread_ratio
+from contrastbench.verifying import lines_of
 
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
 Lines = Sequence[Mapping[str, str]]  # of a CSV file
@@ -79,78 +79,66 @@ class _Known:
     """What a template may name."""
 
     def __init__(self, tables: Sequence[JoinedTable], claims: Claims, paper: str, results: Path) -> None:
-        self.tables, self.judged, self.paper, self.folder = tables, claims, paper, results / paper
+        self._tables, self._judged, self._paper, self._folder = tables, claims, paper, results / paper
 
     def functions(self) -> dict[str, Any]:
-        gains = dict.fromkeys(WITH_SIGN_AND_INTERVAL, True)
-        made = {name: self._of_table(of, gains.get(name, False)) for name, of in OF_TABLES.items()}
+        made = {name: self._of_table(of, name in WITH_SIGN_AND_INTERVAL) for name, of in OF_TABLES.items()}
         made |= {name: self._of_file(of) for name, of in OF_FILES.items()}
-        return made | {
-            "lines": self.lines,
-            "table": self.table_text,
-            "claim": self.claim_text,
-            "claims": self.claims_text,
-            "claims_in_short": self.claims_in_short,
-            "telling_claims": self.telling_claims,
-        }
+        return made | {name: getattr(self, name) for name in DIRECTLY}
 
     def _of_table(self, of: Callable[[JoinedTable, Sequence[str]], Values], is_gain: bool) -> Callable[..., str]:
         def written(table: str, *parts: str, digits: int = 1, sign: bool = is_gain, interval: bool = is_gain) -> str:
-            return write_numbers(of(self.table(table), parts), digits=digits, sign=sign, interval=interval)
+            return write_numbers(of(self._table(table), parts), digits=digits, sign=sign, interval=interval)
 
         return written
 
     def _of_file(self, of: Callable[[Lines, Sequence[str]], float]) -> Callable[..., str]:
-        def written(file: str, *parts: str, digits: int = 1) -> str:
-            return write_numbers((of(self.lines(file), parts),), digits=digits, sign=False, interval=False)
+        return lambda file, *parts, digits=1: f"{of(self.lines(file), parts):.{digits}f}"
 
-        return written
-
-    def table(self, name: str) -> JoinedTable:
+    def _table(self, name: str) -> JoinedTable:
         parts = name.split("/")
-        if self.paper and parts[0] != self.paper:
-            parts.insert(0, self.paper)
+        if self._paper and parts[0] != self._paper:
+            parts.insert(0, self._paper)
         scale = parts.pop() if parts[-1] in SCALES else ""
-        found = [t for t in self.tables if [t.paper, t.name] == parts and scale in ("", t.scale)]
+        found = [t for t in self._tables if [t.paper, t.name] == parts and scale in ("", t.scale)]
         measured = [t for t in found if any(cell.best_known for cell in t.cells)] or found
         if len(measured) != 1:
-            among = dict.fromkeys(f"{t.paper}/{t.name}/{t.scale}" for t in measured or self.tables)
+            among = dict.fromkeys(f"{t.paper}/{t.name}/{t.scale}" for t in measured or self._tables)
             raise ValueError(f"not one table is named {name!r}; possible: {', '.join(among) or 'none'}")
         return measured[0]
 
-    def table_text(self, name: str) -> str:
+    def table(self, name: str) -> str:
         """A table as Markdown; ``/long``, ``/grid`` or ``/brief`` behind its name fixes the layout."""
-        name, slash, layout = name.rpartition("/") if name.rpartition("/")[2] in LAYOUTS else (name, "", "auto")
-        return markdown(sheet(self.table(name), layout, places=("shipped",)), title=False)
+        whole, _, layout = name.rpartition("/")
+        name, layout = (whole, layout) if layout in LAYOUTS else (name, "auto")
+        return markdown(sheet(self._table(name), layout, places=("shipped",)), title=False)
 
-    def claim_text(self, name: str, digits: int = 1) -> str:
+    def claim(self, name: str, digits: int = 1) -> str:
         """The effect of one of the paper's claims, by its id, with the interval."""
-        tests = {each.claim.id: each.test for each in self.judged[self.paper]}
+        tests = {each.claim.id: each.test for each in self._judged[self._paper]}
         if not (test := tests.get(name)):
             raise ValueError(f"no claim with rows has the id {name!r}; possible: {', '.join(tests)}")
-        values = (test.effect, *(test.interval or ()))
-        return write_numbers(values, digits=digits, sign=True, interval=bool(test.interval))
+        return write_numbers(_ends(test.effect, test.interval), digits=digits, sign=True, interval=bool(test.interval))
 
-    def claims_text(self) -> str:
+    def claims(self) -> str:
         """A list of the paper's claims, each with its outcome."""
-        judged = self.judged[self.paper]
+        judged = self._judged[self._paper]
         return "\n".join(f"- **{each.claim.sentence}** ({each.claim.where}) {each.words}" for each in judged)
 
     def claims_in_short(self) -> str:
         """A line a paper: how many of its claims hold."""
-        return "\n".join(f"- `{paper}`: {count_outcomes(judged)}" for paper, judged in self.judged.items() if judged)
+        return "\n".join(f"- `{paper}`: {count_outcomes(judged)}" for paper, judged in self._judged.items() if judged)
 
     def telling_claims(self, count: int) -> str:
         """The claims of all papers that tell a reader most, each with its outcome."""
-        chosen = most_telling(self.judged, count)
-        return "\n".join(f"- {each.claim.sentence} {each.words} (`{paper}`)" for paper, each in chosen)
+        telling = most_telling(self._judged, count)
+        return "\n".join(f"- {each.claim.sentence} {each.words} (`{paper}`)" for paper, each in telling)
 
     def lines(self, name: str) -> Lines:
         """The lines of a CSV file beside the paper's rows."""
-        if not (self.folder / name).exists():
-            raise ValueError(f"there is no file {self.folder / name}")
-        with open(self.folder / name, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        if not (self._folder / name).exists():
+            raise ValueError(f"there is no file {self._folder / name}")
+        return lines_of(self._folder / name)
 
 
 # ---------------------------------------------------------------------------------------------- numbers of a table
@@ -176,8 +164,8 @@ def _mean(table: JoinedTable, parts: Sequence[str]) -> Values:
 
 def _first(table: JoinedTable, parts: Sequence[str]) -> Values:
     *cell, count = parts
-    values = [value for seed, value in _cell(table, cell).best_known.by_seed.items() if seed < int(count)]
-    return (statistics.fmean(values),)
+    by_seed = _cell(table, cell).best_known.by_seed
+    return (statistics.fmean(value for seed, value in by_seed.items() if seed < int(count)),)
 
 
 def _seed(table: JoinedTable, parts: Sequence[str]) -> Values:
@@ -260,6 +248,7 @@ OF_TABLES: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
     "p_after_holm": lambda table, parts: (_pooled(table, parts).p_holm,),
 }
 WITH_SIGN_AND_INTERVAL = ("gain", "off", "between", "pooled")
+DIRECTLY = ("table", "claim", "claims", "claims_in_short", "telling_claims", "lines")
 
 
 # ------------------------------------------------------------------------------------------------ numbers of a file

@@ -57,8 +57,10 @@ def ship(paper: Paper, rows: Mapping[str, Row], results: Path, made_again: Seque
     shown = standing(Evidence(paper, list(together.values())))
     kept = [row for key, row in together.items() if key in shown]
     beside = _read_by(kept, [*rows_shipped(results, paper.name, MADE_AGAIN), *made_again])
-    if problems := verifying.check_needs(kept, paper.name, beside):
-        raise ValueError(f"{problems[0]}, so nothing was shipped; do the needed run here, or collect its row too")
+    if problem := next(verifying.check_needs(kept, beside), ""):
+        raise ValueError(
+            f"{paper.name}: {problem}, so nothing was shipped; do the needed run here, or collect its row too"
+        )
     write_shipped(results, paper.name, kept)
     if beside:
         write_shipped(results, paper.name, beside, MADE_AGAIN)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contrastbench.evidence import Evidence
 from contrastbench.runner.provenance import PROJECT, ask_git, commit_dates, history_is_here
-from contrastbench.runner.rows import MADE_AGAIN, Row, content_sha256, result_of, rows_shipped
+from contrastbench.runner.rows import MADE_AGAIN, SHIPPED, Row, result_of, rows_shipped
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, canonical_json, chain, key_of
 from contrastbench.verdicts.cells import group_by
 
@@ -33,68 +33,65 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
         standing: keys of the rows that some cell shows, or that such a row needs.
         history: whether they are the project's own, of which no row may go that an earlier commit shipped.
     """
-    where, rows = f"results/{evidence.paper.name}/rows.jsonl", evidence.shipped
-    folder = evidence.results / evidence.paper.name
+    rows, folder = evidence.shipped, evidence.results / evidence.paper.name
     made_again = rows_shipped(evidence.results, evidence.paper.name, MADE_AGAIN)
-    problems = [*check_rows(rows, where), *check_seeds(rows, where), *check_needs(rows, where, made_again)]
-    problems += check_rows(made_again, str(folder / MADE_AGAIN)) + check_shown(made_again, standing, where)
-    problems += [*check_shown(rows, standing, where), *check_times([*rows, *made_again], where)]
-    problems += check_measurements(folder)
+    found = {SHIPPED: [*check_seeds(rows), *check_needs(rows, made_again)], MADE_AGAIN: []}
+    of_files = {SHIPPED: rows, MADE_AGAIN: made_again}
+    for file, those in of_files.items():
+        found[file] += [*check_rows(those), *check_shown(those, standing), *check_times(those)]
     if history:
-        problems += check_more_seeds(evidence, read_lines(folder / MORE_SEEDS), where)
+        found[SHIPPED] += check_more_seeds(evidence, read_lines(folder / MORE_SEEDS))
+    printed, problems = evidence.paper.folder / "published.csv", list(check_measurements(folder))
     if history and history_is_here():
         replaced = read_lines(folder / REPLACED)
-        for place, now in ((where, rows), (where.replace("rows.jsonl", MADE_AGAIN), made_again)):
-            earlier = dict.fromkeys(line for blob in _blobs(place) for line in blob.splitlines())  # most stand in many
-            problems += check_history(now, map(json.loads, earlier), replaced, place, others=rows)
-        path = evidence.paper.folder / "published.csv"
-        if path.is_relative_to(PROJECT) and path.exists():
-            place = str(path.relative_to(PROJECT))
-            printed = csv.DictReader(io.StringIO(path.read_text("utf-8")))
-            once = [number for blob in _blobs(place) for number in csv.DictReader(io.StringIO(blob))]
-            problems += check_published(printed, once, read_lines(path.with_name(CHANGES)), place)
-    return problems
+        for file, those in of_files.items():
+            blobs = _blobs(f"results/{evidence.paper.name}/{file}")
+            earlier = dict.fromkeys(line for blob in blobs for line in blob.splitlines())  # most stand in many
+            found[file] += check_history(those, map(json.loads, earlier), replaced, others=rows)
+        if printed.is_relative_to(PROJECT) and printed.exists():
+            place = str(printed.relative_to(PROJECT))
+            once = (number for blob in _blobs(place) for number in csv.DictReader(io.StringIO(blob)))
+            changes = read_lines(printed.with_name(CHANGES))
+            problems += [f"{place}: {each}" for each in check_published(lines_of(printed), once, changes)]
+    return problems + [f"{folder / file}: {each}" for file, lines in found.items() for each in lines]
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
 
 
 def read_lines(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file; none where there is no such file.
+    """The lines of a file of exceptions; none where there is no such file.
 
     Raises:
         ValueError: a line without a reason.
     """
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    lines = lines_of(path) if path.exists() else []
     if silent := [number for number, line in enumerate(lines, start=2) if not line.get("why")]:
         raise ValueError(f"{path}:{silent[0]}: no reason is given")
     return lines
 
 
-def _name_of(row: Row, where: str) -> str:
-    return f"{where}: row {str(row.get('key'))[:12]} ({row.get('dataset')}/{row.get('method')}/{row.get('seed')})"
+def _name_of(row: Row) -> str:
+    return f"row {row['key'][:12]} ({row['dataset']}/{row['method']}/{row['seed']})"
 
 
 # ------------------------------------------------------------------------------------------------- rows by themselves
 
 
-def check_rows(rows: Iterable[Row], where: str) -> list[str]:
-    """One line for each row that is not what its sha256 or its key says, and for each key that appears twice."""
-    problems = []
+def check_rows(rows: Iterable[Row]) -> Iterator[str]:
+    """One line for each row that is not what its key says, and for each key that appears twice."""
     seen: set[str] = set()
     for row in rows:
-        name = _name_of(row, where)
-        if content_sha256(row) != row.get("sha256"):
-            problems.append(f"{name} was changed after it was written: its sha256 does not match")
-        elif key_of(row) != row["key"]:
-            problems.append(f"{name} is not the run that its key names: config, seed or version were changed")
-        if row.get("key") in seen:
-            problems.append(f"{name} appears twice")
-        seen.add(str(row.get("key")))
-    return problems
+        if key_of(row) != row["key"]:
+            yield f"{_name_of(row)} is not the run that its key names: config, seed or version were changed"
+        if row["key"] in seen:
+            yield f"{_name_of(row)} appears twice"
+        seen.add(row["key"])
 
 
-def check_needs(rows: Sequence[Row], where: str, made_again: Sequence[Row] = ()) -> list[str]:
+def check_needs(rows: Sequence[Row], made_again: Sequence[Row] = ()) -> Iterator[str]:
     """One line for each row that needs a missing row, or that read another artefact than the needed row kept.
 
     Args:
@@ -102,99 +99,81 @@ def check_needs(rows: Sequence[Row], where: str, made_again: Sequence[Row] = ())
     """
     known = {row["key"] for row in rows}
     kept = {(row["key"], row["artefact_sha256"]) for row in (*rows, *made_again)}
-    problems = []
     for row in (*rows, *made_again):
         for name, key in row["needs"]:
             read = row.get("artefacts_read", {}).get(name)
             if key not in known:
-                problems.append(f"{_name_of(row, where)} needs {name!r}, row {key[:12]}, which is not there")
+                yield f"{_name_of(row)} needs {name!r}, row {key[:12]}, which is not there"
             elif read and (key, read) not in kept:
-                problems.append(f"{_name_of(row, where)} read another artefact {name!r} than row {key[:12]} kept")
-    return problems
+                yield f"{_name_of(row)} read another artefact {name!r} than row {key[:12]} kept"
 
 
-def check_seeds(rows: Iterable[Row], where: str) -> list[str]:
+def check_seeds(rows: Iterable[Row]) -> Iterator[str]:
     """One line for each run whose seeds have a gap: the missing seed may have been run and left out."""
-    problems = []
     for alike in group_by(rows, lambda row: _run_and_seed(row, seed=None)).values():
         row, seeds = alike[-1], {each["seed"] for each in alike}
         if gap := sorted(set(range(max(seeds))) - seeds):
-            name = f"{where}: {row['dataset']}/{row['method']} ({row['scale']} scale, stage {row['stage']})"
-            problems.append(f"{name} has seeds up to {max(seeds)} and lacks {', '.join(map(str, gap))}")
-    return problems
+            name = f"{row['dataset']}/{row['method']} ({row['scale']} scale, stage {row['stage']})"
+            yield f"{name} has seeds up to {max(seeds)} and lacks {', '.join(map(str, gap))}"
 
 
-def check_more_seeds(evidence: Evidence, lines: Sequence[Mapping[str, str]], where: str) -> list[str]:
+def check_more_seeds(evidence: Evidence, lines: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """One line for each method with more seeds than the tables declare, unless a line of ``MORE_SEEDS`` says why."""
     cells = [cell for table in evidence.paper.tables for scale in SCALES for cell in evidence.paper.cells(table, scale)]
     declared = chain(run for cell in cells for run in cell.runs)
     others = (row for row in evidence.shipped if row["key"] not in declared)
-    found = group_by(others, lambda row: (row["dataset"], row["method"], row["scale"]))
     allowed = {(line["dataset"], line["method"], line["scale"], line["seeds"]) for line in lines}
-    problems = []
-    for place, alike in found.items():
+    for place, alike in group_by(others, lambda row: (row["dataset"], row["method"], row["scale"])).items():
         seeds = " ".join(str(seed) for seed in sorted({row["seed"] for row in alike}))
         if (*place, seeds) not in allowed:
-            name = f"{where}: {place[0]}/{place[1]} ({place[2]} scale)"
-            problems.append(
-                f"{name} has seeds that no table declares: {seeds}; declare them, or say why in {MORE_SEEDS}"
-            )
-    return problems
+            name = f"{place[0]}/{place[1]} ({place[2]} scale)"
+            yield f"{name} has seeds that no table declares: {seeds}; declare them, or say why in {MORE_SEEDS}"
 
 
-def check_shown(rows: Iterable[Row], standing: set[str], where: str) -> list[str]:
+def check_shown(rows: Iterable[Row], standing: set[str]) -> Iterator[str]:
     """One line for each row that no cell shows and no shown row needs.
 
     Args:
         standing: keys of the rows that some cell shows, or that such a row needs.
     """
-    return [f"{_name_of(row, where)} stands in no cell" for row in rows if row["key"] not in standing]
+    return (f"{_name_of(row)} stands in no cell" for row in rows if row["key"] not in standing)
 
 
-def check_times(rows: Sequence[Row], where: str) -> list[str]:
+def check_times(rows: Sequence[Row]) -> Iterator[str]:
     """One line for each commit of rows that is not in this history or not clean, and for times that cannot be."""
-    dates, problems = commit_dates(), []
+    dates = commit_dates()
     commits = group_by(rows, lambda row: (str(row["git"]["commit"]), row["git"]["dirty"] is False))
     for (commit, clean), alike in commits.items():
-        count = f"{where}: {len(alike)} rows come from"
+        count = f"{len(alike)} rows come from"
         if not clean:
-            problems.append(f"{count} a checkout with changes that no commit holds ({commit})")
+            yield f"{count} a checkout with changes that no commit holds ({commit})"
         elif dates is not None and commit not in dates:
-            problems.append(f"{count} commit {commit}, which is not in this history")
+            yield f"{count} commit {commit}, which is not in this history"
         elif dates is not None:
-            early = [row for row in alike if datetime.fromisoformat(row["started"]).timestamp() < dates[commit] - 1]
-            problems += [f"{_name_of(row, where)} was started before its commit was made" for row in early]
+            early = (row for row in alike if datetime.fromisoformat(row["started"]).timestamp() < dates[commit] - 1)
+            yield from (f"{_name_of(row)} was started before its commit was made" for row in early)
     times = group_by(rows, lambda row: (row["started"], row["finished"], row["seconds"]))
     for alike in times.values():
         if len(alike) >= ALIKE and (alike[0]["seconds"] or 0) >= 1:
-            problems.append(f"{_name_of(alike[0], where)} has the very times of {len(alike) - 1} other rows")
-    return problems
+            yield f"{_name_of(alike[0])} has the very times of {len(alike) - 1} other rows"
 
 
-def check_measurements(folder: Path) -> list[str]:
+def check_measurements(folder: Path) -> Iterator[str]:
     """One line for each file of measurements beside the rows, as of speed, that does not name clean commits of ours."""
     dates = commit_dates()
-    problems = []
     for path in sorted(path for path in folder.glob("*.csv") if path.name not in NOT_MEASURED):
-        with open(path, newline="", encoding="utf-8") as file:
-            commits = {line.get("commit") for line in csv.DictReader(file)}
+        commits = {line.get("commit") for line in lines_of(path)}
         if None in commits:
-            problems.append(f"{path} does not name the commit that measured it, in a column `commit`")
+            yield f"{path} does not name the commit that measured it, in a column `commit`"
         elif dates is not None and (unknown := commits - dates.keys()):
-            names = ", ".join(sorted(map(str, unknown)))
-            problems.append(f"{path} names {names}, which is no clean commit of this history")
-    return problems
+            yield f"{path} names {', '.join(sorted(map(str, unknown)))}, which is no clean commit of this history"
 
 
 # --------------------------------------------------------------------------------------- against what was shipped once
 
 
 def check_history(
-    rows: Iterable[Row],
-    earlier: Iterable[Row],
-    replaced: Iterable[Mapping[str, str]],
-    where: str,
-    others: Sequence[Row] = (),
+    rows: Sequence[Row], earlier: Iterable[Row], replaced: Iterable[Mapping[str, str]], others: Sequence[Row] = ()
 ) -> list[str]:
     """One line for each row that was shipped once and is gone or changed.
 
@@ -204,7 +183,6 @@ def check_history(
     Args:
         others: rows of another file that tell of raised versions too.
     """
-    rows = list(rows)
     known = {row["key"]: row for row in rows}
     versions: dict[str, int] = {}  # the highest of each run and seed
     for row in (*rows, *others):
@@ -212,17 +190,17 @@ def check_history(
     excused = {(line["key"], line["old"], line["new"]) for line in replaced}
     problems: dict[str, str] = {}
     for row in earlier:
-        now, name = known.get(row["key"]), f"{_name_of(row, where)} was shipped once"
+        now, name = known.get(row["key"]), f"{_name_of(row)} was shipped once"
         if now is None:
             if versions.get(_run_and_seed(row), 0) <= row["protocol_version"]:
                 problems[_run_and_seed(row)] = f"{name} and is gone; raise the method's protocol version instead"
         elif now["sha256"] != row["sha256"] and (row["key"], row["sha256"], now["sha256"]) not in excused:
-            if now["started"] == row["started"]:
-                differing = ", ".join(name for name in now if name != "sha256" and now[name] != row.get(name))
-                problems[row["key"]] = f"{name} with another {differing}, and it is the same run"
-            elif result_of(now) != result_of(row):
-                differing = ", ".join(name for name, value in result_of(now).items() if value != row.get(name))
-                problems[row["key"]] = f"{name} with another {differing}; raise the method's protocol version"
+            is_same_run = now["started"] == row["started"]
+            if is_same_run or result_of(now) != result_of(row):
+                compared = now.keys() - {"sha256"} if is_same_run else result_of(now)
+                differing = ", ".join(name for name in now if name in compared and now[name] != row.get(name))
+                end = ", and it is the same run" if is_same_run else "; raise the method's protocol version"
+                problems[row["key"]] = f"{name} with another {differing}{end}"
     return list(problems.values())
 
 
@@ -232,10 +210,7 @@ def _run_and_seed(row: Row, **changed: object) -> str:
 
 
 def check_published(
-    lines: Iterable[Mapping[str, str]],
-    earlier: Iterable[Mapping[str, str]],
-    changes: Iterable[Mapping[str, str]],
-    where: str,
+    lines: Iterable[Mapping[str, str]], earlier: Iterable[Mapping[str, str]], changes: Iterable[Mapping[str, str]]
 ) -> list[str]:
     """One line for each printed number that has gone, or whose value, n or margin changed, unless ``CHANGES`` says why.
 
@@ -245,16 +220,10 @@ def check_published(
     excused = {(*_place(line), line["change"]) for line in changes}
     problems: dict[str, None] = {}
     for line in earlier:
-        place, name = _place(line), f"{where}: {line['dataset']}/{line['method']} {line['metric']} ({line['where']})"
-        if place not in now:
-            found = {"gone"}
-        elif any(all(other[column] == line[column] for column in FIXED) for other in now[place]):
-            continue
-        else:
-            nearest = min(now[place], key=lambda other: sum(other[column] != line[column] for column in FIXED))
-            columns = (column for column in FIXED if nearest[column] != line[column])
-            found = {f"{column} {line[column]} -> {nearest[column]}" for column in columns}
-        for change in sorted(found):
+        place, name = _place(line), f"{line['dataset']}/{line['method']} {line['metric']} ({line['where']})"
+        found = [[f"{column} {line[column]} -> {other[column]}" for column in FIXED if other[column] != line[column]]
+                 for other in now.get(place, ())]  # fmt: skip
+        for change in sorted(min(found, key=len, default=["gone"])):
             if (*place, change) not in excused:
                 problems[f"{name}: {change}, and {CHANGES} does not say why"] = None
     return list(problems)

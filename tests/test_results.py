@@ -214,16 +214,16 @@ PRINTED = {
 )
 def test_a_printed_number_cannot_change_without_a_reason(column, value):
     now = {**PRINTED, column: value}
-    (problem,) = verifying.check_published([now], [PRINTED], [], "published.csv")
+    (problem,) = verifying.check_published([now], [PRINTED], [])
     change = f"{column} {PRINTED[column]} -> {value}"
-    assert problem.startswith("published.csv: MUTAG/InfoGraph accuracy (Table 1): ") and change in problem
+    assert problem.startswith("MUTAG/InfoGraph accuracy (Table 1): ") and change in problem
     reason = {**{name: PRINTED[name] for name in ("dataset", "method", "metric", "where")}, "why": "misread"}
-    assert verifying.check_published([now], [PRINTED], [{**reason, "change": change}], "published.csv") == []
-    assert verifying.check_published([now], [PRINTED], [{**reason, "change": "margin 1.0 -> 9"}], "published.csv")
+    assert verifying.check_published([now], [PRINTED], [{**reason, "change": change}]) == []
+    assert verifying.check_published([now], [PRINTED], [{**reason, "change": "margin 1.0 -> 9"}])
 
 
 def test_a_printed_number_cannot_go_without_a_reason():
-    (problem,) = verifying.check_published([], [PRINTED], [], "published.csv")
+    (problem,) = verifying.check_published([], [PRINTED], [])
     assert "gone, and published_changes.csv does not say why" in problem
 
 

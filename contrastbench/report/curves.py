@@ -19,7 +19,6 @@ from contrastbench.report.style import INK, Look, looks, new_panels, styled
 from contrastbench.verdicts.cells import (
     JoinedCell,
     JoinedTable,
-    Row,
     counts_runs,
     group_by,
     setting_of,
@@ -274,11 +273,22 @@ def panel_of(
     return Panel(title, first.metric, lines, flat, published, zero.method if zero else "", marks, ticks=ticks)
 
 
-def cells_over(cells: Sequence[JoinedCell], x: str, y: str) -> list[JoinedCell]:
+def cells_over(cells: Sequence[JoinedCell], x: str, y: str, group: str = "method") -> list[JoinedCell]:
     """The cells with another metric of their rows, and with their config's value of ``x`` among their settings.
 
     A baseline that no setting of its table tells from the others keeps none, so that it is no point of a line.
+
+    Raises:
+        ValueError: no finished row has ``x``, ``y`` or ``group``; the message lists what there is.
     """
+    configs = [cell.config for cell in cells]
+    own = [*configs, *(cell.settings for cell in cells)]
+    numbers = {name for settings in own for name, value in settings.items() if is_finite(value)}
+    metrics = {name for cell in cells for row in cell.best_known.done for name in row["metrics"]}
+    for what, name, known in (("x", x, numbers), ("y", y, metrics), ("group", group, {*GROUPS}.union(*configs))):
+        if name not in known:
+            there = ", ".join(sorted(known)) or "nothing"
+            raise ValueError(f"unknown {what} {name!r}; the finished rows have: {there}")
     swept = {cell.method for cell in cells if x in cell.settings or cell.config.get(x) in cell.settings.values()}
     across = {cell.baseline for cell in cells} - swept
     changed = []
@@ -347,15 +357,3 @@ def _bare(cell: JoinedCell, name: str, x: str) -> str:
     for word in (x, *(word for word, each in cell.settings.items() if each == value and word != x)):
         name = without_setting(name, word, value)
     return name
-
-
-def check_known(rows: Iterable[Row], x: str, y: str, group: str, of_tables: Iterable[str] = ()) -> None:
-    """Raises ValueError unless some row has ``x``, ``y`` and ``group``; a table's own words for ``x`` are known too."""
-    rows = list(rows)
-    numbers = {name for row in rows for name, value in row["config"].items() if is_finite(value)}
-    metrics = {name for row in rows for name in row["metrics"]}
-    groups = {name for row in rows for name in (*row["config"], *GROUPS)}
-    for what, name, known in (("x", x, numbers | set(of_tables)), ("y", y, metrics), ("group", group, groups)):
-        if name not in known:
-            there = ", ".join(sorted(known)) or "nothing"
-            raise ValueError(f"unknown {what} {name!r}; the finished rows have: {there}")

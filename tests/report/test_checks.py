@@ -17,17 +17,9 @@ def table(synthetic):
     return join("toy", {"main": synthetic.table()}, {"main": cells}, [], rows)[0]
 
 
-def test_an_untouched_row_passes_and_a_changed_one_is_named(synthetic):
-    rows = synthetic.rows(synthetic.cell("SimCLR"), 80.0)
-    assert verifying.check_rows(rows, "rows.jsonl") == []
-    rows[2]["metrics"]["test_top1_percent"] += 0.01
-    (problem,) = verifying.check_rows(rows, "rows.jsonl")
-    assert rows[2]["key"][:12] in problem and "sha256 does not match" in problem
-
-
 def test_a_doubled_row_is_named(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR", seeds=range(1)), 80.0)
-    assert "appears twice" in verifying.check_rows(rows * 2, "rows.jsonl")[0]
+    assert "appears twice" in next(verifying.check_rows(rows * 2))
 
 
 def test_the_digest_of_rows_knows_no_order(synthetic):
@@ -38,22 +30,23 @@ def test_the_digest_of_rows_knows_no_order(synthetic):
 def test_a_row_under_another_runs_key_is_named(synthetic):
     """Somebody gives a good seed's row another seed, and seals it anew: its key tells."""
     row = synthetic.rows(synthetic.cell("SimCLR", seeds=range(1)), 80.0)[0]
+    assert not [*verifying.check_rows([row])]
     forged = seal({**row, "seed": 7})
-    (problem,) = verifying.check_rows([forged], "rows.jsonl")
+    (problem,) = verifying.check_rows([forged])
     assert "is not the run that its key names" in problem
 
 
 def test_a_gap_in_the_seeds_is_named(synthetic):
     rows = synthetic.rows(synthetic.cell("SimCLR", seeds=range(6)), 80.0)
-    assert verifying.check_seeds(rows, "rows.jsonl") == []
-    (problem,) = verifying.check_seeds([row for row in rows if row["seed"] not in (1, 4)], "rows.jsonl")
+    assert not [*verifying.check_seeds(rows)]
+    (problem,) = verifying.check_seeds([row for row in rows if row["seed"] not in (1, 4)])
     assert "Alpha/SimCLR" in problem and "has seeds up to 5 and lacks 1, 4" in problem
 
 
 def test_a_row_that_no_cell_shows_is_named(synthetic):
     first, last = (synthetic.row(synthetic.run(name), 80.0) for name in ("Stage", "Probe"))
-    assert verifying.check_shown([first, last], {first["key"], last["key"]}, "rows.jsonl") == []
-    (problem,) = verifying.check_shown([first, last], {last["key"]}, "rows.jsonl")
+    assert not [*verifying.check_shown([first, last], {first["key"], last["key"]})]
+    (problem,) = verifying.check_shown([first, last], {last["key"]})
     assert "Alpha/Stage/0" in problem and "stands in no cell" in problem
 
 
@@ -61,7 +54,7 @@ def test_a_file_of_measurements_names_clean_commits(tmp_path):
     ours = provenance.git()["commit"]
     (tmp_path / "good.csv").write_text(f"milliseconds,commit\n1.0,{ours}\n")
     (tmp_path / verifying.REPLACED).write_text("key,why\nc0ffee,a reason\n")
-    assert verifying.check_measurements(tmp_path) == []
+    assert not [*verifying.check_measurements(tmp_path)]
     (tmp_path / "changed.csv").write_text(f"milliseconds,commit\n1.0,{ours} and changes\n")
     (tmp_path / "silent.csv").write_text("milliseconds\n1.0\n")
     changed, silent = verifying.check_measurements(tmp_path)

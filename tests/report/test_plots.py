@@ -16,13 +16,6 @@ from contrastbench.verdicts.claims import Curve
 from contrastbench.verdicts.published import Published
 
 METRIC = "test_top1_percent"
-BETAS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
-
-
-@pytest.fixture(scope="module")
-def rows(synthetic):
-    cells = [synthetic.cell(method, beta=beta, seeds=range(3)) for method in ("HCL", "BCL") for beta in BETAS]
-    return [row for cell in cells for row in synthetic.rows(cell, 80.0 + cell.runs[0].config.beta, 0.5)]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +41,11 @@ def texts(figure) -> set[str]:
         ("beta", METRIC, "colour", "unknown group 'colour'; the finished rows have: beta, dataset, method"),
     ],
 )
-def test_unknown_names_get_one_line_with_what_is_possible(rows, x, y, group, message):
+def test_unknown_names_get_one_line_with_what_is_possible(synthetic, x, y, group, message):
+    cell = synthetic.cell("HCL", beta=0.5)
+    (table,) = join("toy", {"main": synthetic.table()}, {"main": [cell]}, synthetic.rows(cell, 80.0))
     with pytest.raises(ValueError, match=message):
-        curves.check_known(rows, x, y, group)
+        curves.cells_over(table.cells, x, y, group)
 
 
 def panel(lines, y="test_percent", **fields):

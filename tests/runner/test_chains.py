@@ -342,7 +342,7 @@ def test_needed_rows_are_shipped_with_those_of_tables(here, bench, tmp_path):
     shipping.ship(here, rows, tmp_path)
     shipped = rows_shipped(tmp_path, "staged")
     assert {row["key"] for row in shipped} == set(rows)
-    assert check_needs(shipped, "rows") == []
+    assert not [*check_needs(shipped)]
     planned = plan(select("staged/main", "quick").cells(), bench.folder, frozenset(rows))
     assert all(each.shipped for each in planned)
 
@@ -361,8 +361,8 @@ def test_a_row_may_rest_on_a_needed_run_that_another_machine_made_again(here, be
     assert rows_shipped(tmp_path, "staged", MADE_AGAIN) == [rows[first]]
     evidence = gather(here, None, tmp_path)
     assert {row["key"]: row for row in evidence.shipped} == {**shipped, **late}
-    assert check_needs(evidence.shipped, "rows", [rows[first]]) == []
-    problems = check_needs(evidence.shipped, "rows")
+    assert not [*check_needs(evidence.shipped, [rows[first]])]
+    problems = [*check_needs(evidence.shipped)]
     assert len(problems) == 3 and all("read another artefact 'pretrain' than row" in problem for problem in problems)
 
 
@@ -386,8 +386,8 @@ def test_a_row_whose_needed_row_is_missing_is_neither_shipped_nor_verified(here,
     with pytest.raises(ValueError, match="needs 'pretrain', row .* which is not there, so nothing was shipped"):
         shipping.ship(here, without, tmp_path)
     assert rows_shipped(tmp_path, "staged") == []
-    problems = check_needs(list(without.values()), "rows")
+    problems = [*check_needs(list(without.values()))]
     assert len(problems) == 6 and all("which is not there" in problem for problem in problems)
     other = {**rows[pretrained[0]], "artefact_sha256": "0" * 64}
-    problems = check_needs(list({**rows, pretrained[0]: other}.values()), "rows")
+    problems = [*check_needs(list({**rows, pretrained[0]: other}.values()))]
     assert len(problems) == 6 and all("read another artefact 'pretrain' than row" in problem for problem in problems)
