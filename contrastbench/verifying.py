@@ -223,7 +223,8 @@ def check_published(
         place, name = _place(line), f"{line['dataset']}/{line['method']} {line['metric']} ({line['where']})"
         found = [[f"{column} {line[column]} -> {other[column]}" for column in FIXED if other[column] != line[column]]
                  for other in now.get(place, ())]  # fmt: skip
-        for change in sorted(min(found, key=len, default=["gone"])):
+        nearest = min(found, key=lambda each: len(each)) if found else ["gone"]
+        for change in sorted(nearest):
             if (*place, change) not in excused:
                 problems[f"{name}: {change}, and {CHANGES} does not say why"] = None
     return list(problems)

@@ -298,8 +298,8 @@ def cells_over(cells: Sequence[JoinedCell], x: str, y: str, group: str = "method
             for each in (cell.here, cell.shipped)
         )
         at = {} if cell.method in across else {x: cell.settings.get(x, cell.config.get(x))}
-        own = {} if y == cell.metric else {"published": (), "claimed": None, "better": "higher"}
-        changed.append(replace(cell, metric=y, here=here, shipped=shipped, settings={**cell.settings, **at}, **own))
+        other: dict[str, Any] = {} if y == cell.metric else {"published": (), "claimed": None, "better": "higher"}
+        changed.append(replace(cell, metric=y, here=here, shipped=shipped, settings={**cell.settings, **at}, **other))
     return changed
 
 
