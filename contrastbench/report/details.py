@@ -9,11 +9,9 @@ import itertools
 import json
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from markupsafe import Markup
-
-from contrastbench.report.curves import FEWEST, LABELS, panel_of, panels_of
+from contrastbench.report.curves import LABELS, panel_of, panels_of
 from contrastbench.report.layout import (
     MISSING,
     Grid,
@@ -31,13 +29,10 @@ from contrastbench.runner.vocabulary import code_text
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Row, Sample, group_by
 from contrastbench.verdicts.claims import Claim
 from contrastbench.verdicts.published import Published
-from contrastbench.verdicts.statistics import summarise, t_interval
 from contrastbench.verdicts.verdict import is_finite
 
 LOG_TAIL = 2000  # characters kept of a failed run's last lines
 MOST_FAILURES = 5  # per cell and place, in full
-WIDTH, HEIGHT = 116, 16  # of a strip: the small picture of seeds, interval and published number in a cell
-PAD = 5  # room for half a mark at either end of it
 
 View = dict[str, Any]  # what the template shows of a table or a cell
 
@@ -55,19 +50,17 @@ def table_view(table: JoinedTable, details: Details, claims: Sequence[Claim]) ->
     if not table.has_rows:
         printed = [f"{c.dataset} / {grid.row_label(c)}: {numbers_text(c)}" for c in table.cells if c.published]
         return {**common, "lines": [], "printed": printed}
-    # The strips of one column and one data set share an axis.
-    places = group_by(table.cells, lambda cell: (grid.column_label(cell), cell.dataset))
-    axes = {place: axis_of(cells) for place, cells in places.items()}
 
-    def cell_view(row: str, column: str) -> View | None:
-        cell = grid.rows[row].get(column)
-        return _cell_view(cell, f"{row}, {column}", axes[column, cell.dataset], details) if cell else None
+    def view(row: str, column: str, cell: JoinedCell) -> View:
+        axis = (common["number"], column, cell.dataset)
+        return _cell_view(cell, f"{row}, {column}", details.add_cell(cell, f"{row}, {column}", axis))
 
-    lines = [(row, [cell_view(row, column) for column in grid.columns]) for row in grid.rows]
+    lines = [(row, [view(row, column, cells[column]) if column in cells else None for column in grid.columns])
+             for row, cells in grid.rows.items()]  # fmt: skip
     return {**common, "lines": lines, "findings": findings(table), "chart": details.add_chart(table, claims)}
 
 
-def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details) -> View:
+def _cell_view(cell: JoinedCell, name: str, number: int) -> View:
     summary = cell.best_known.summary
     verdict = verdict_text(cell).split(" ", 1)[1]  # the word, with what a reader asks next
     samples = {"shipped": cell.shipped, "here": cell.here}
@@ -77,9 +70,8 @@ def _cell_view(cell: JoinedCell, name: str, axis: Axis | None, details: Details)
     return {
         **texts,
         "cell": cell,
-        "number": details.add_cell(cell, name),  # of its details
+        "number": number,  # of its details
         "verdict": verdict,
-        "strip": strip(cell, axis),
         "mean": number_text(summary.mean, cell.metric) if summary.n else MISSING,
         "spread": number_text(summary.sd, cell.metric) if summary.n > 1 else "",
         "trouble": _trouble(cell),  # "2 failed", "3 missing", ""
@@ -95,48 +87,6 @@ def _trouble(cell: JoinedCell) -> str:
     return ", ".join(words)
 
 
-class Axis(NamedTuple):
-    low: float
-    high: float
-
-    def place(self, value: float) -> float:
-        span = self.high - self.low
-        share = (value - self.low) / span if span > 0 else 0.5
-        return round(PAD + share * (WIDTH - 2 * PAD), 1)
-
-
-def axis_of(cells: Sequence[JoinedCell]) -> Axis | None:
-    """The range that one column's strips share; None where there is nothing to draw."""
-    values: list[float] = []
-    for cell in cells:
-        for sample in (cell.here, cell.shipped):
-            values += sample.values
-            values += [end for end in sample.interval or () if cell.best_known is sample]
-        values += [cell.judged.value] if cell.judged else []
-    return Axis(min(values), max(values)) if values else None
-
-
-def strip(cell: JoinedCell, axis: Axis | None) -> Markup:
-    """Seeds as dots, the 95 % interval as a bar, the published number as a diamond; decoration, hidden from readers."""
-    sample = cell.best_known
-    if axis is None or not (sample.done or cell.judged):
-        return Markup("")
-    middle = HEIGHT // 2
-    parts = []
-    if sample.interval:
-        low, high = (min(max(axis.place(end), 0), WIDTH) for end in sample.interval)
-        parts.append(f'<path class="interval" d="M{low:g} {middle}H{max(high, low + 1):g}"/>')
-    dots = "".join(f"M{axis.place(value):g} {middle}h0" for value in sample.values[:50])
-    parts.append(f'<path class="seeds" d="{dots}"/>' if dots else "")
-    if sample.done:
-        parts.append(f'<circle class="centre" cx="{axis.place(sample.summary.mean):g}" cy="{middle}" r="3"/>')
-    if cell.judged:
-        x = axis.place(cell.judged.value)
-        parts.append(f'<path class="printed" d="M{x:g} 2l5 6l-5 6l-5 -6z"/>')
-    head = f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'  # page.css knows its size
-    return Markup(head + "".join(parts) + "</svg>")  # numbers only
-
-
 class Details:
     """Collects the cells and charts of a page; numbers them as the template refers to them."""
 
@@ -144,16 +94,19 @@ class Details:
         self.cells: list[dict[str, Any]] = []
         self.charts: list[dict[str, Any]] = []
         self.places: dict[tuple[str, ...], int] = {}  # paper, table, scale, variant, protocol, metric
+        self.axes: dict[tuple[Any, ...], int] = {}  # the cells of one column and data set share one
         self.origins: dict[str, int] = {}
         self.configs: dict[str, int] = {}  # as JSON; many cells share one
         self.numbers = itertools.count(1)  # of the tables
 
-    def add_cell(self, cell: JoinedCell, name: str) -> int:
+    def add_cell(self, cell: JoinedCell, name: str, axis: tuple[Any, ...]) -> int:
         verdict, said = cell.verdict, (cell.verdict.kind, cell.verdict.reason)
         place = (cell.paper, cell.table, cell.scale, cell.variant, cell.protocol, cell.metric)
         parts = {
             "name": name,
             "place": self.places.setdefault(place, len(self.places)),
+            "axis": self.axes.setdefault(axis, len(self.axes)),
+            "judged": _short(cell.judged.value) if cell.judged else None,
             "verdict": [*said, _short(verdict.interval), _short(verdict.difference), verdict.kind.sign],
             "published": [_published(number) for number in cell.published],
             "others": [[published_text(number), v.kind, v.reason] for number, v in cell.others],
@@ -211,20 +164,15 @@ def _chart(cells: Sequence[JoinedCell], x: str, claims: Sequence[Claim]) -> dict
     panel = panel_of(cells, x, claims)
     if panel.is_empty:
         return None
-    lines = []
-    for number, (name, style) in enumerate(looks(panel.lines).items()):
-        printed = panel.published.get(name, {})
-        points = [_point(at, list(seeds.values()), printed.get(at)) for at, seeds in panel.lines[name].items()]
-        lines.append({"name": name, "colour": style.colour, "dash": number, "points": points})
+    lines: list[dict[str, Any]] = []
+    for (name, style), means in zip(looks(panel.lines).items(), panel.means.values(), strict=True):
+        seeds, printed = panel.lines[name], panel.published.get(name, {})
+        points = [{"x": at, "mean": _short(mean), "interval": _short(interval),
+                   "seeds": _short(list(seeds[at].values())), "published": printed.get(at)}
+                  for at, (mean, interval) in means.items()]  # fmt: skip
+        lines.append({"name": name, "colour": style.colour, "dash": len(lines), "points": points})
     y = words(panel.y) + (f", gain over {panel.baseline}, in pairs by seed" if panel.baseline else "")
     return {"x": x, "label": LABELS.get(x, x), "y": y, "dataset": panel.title, "lines": lines, "marks": panel.marks}
-
-
-def _point(at: float, values: Sequence[float], published: float | None) -> dict[str, Any]:
-    summary = summarise(values)
-    interval = t_interval(summary) if summary.n >= FEWEST else None
-    facts = {"x": at, "mean": _short(summary.mean), "interval": _short(interval)}
-    return {**facts, "seeds": _short(values), "published": published}
 
 
 def _published(number: Published) -> dict[str, Any]:

@@ -7,6 +7,7 @@ as JSON.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections import Counter
@@ -22,7 +23,6 @@ from markupsafe import Markup
 
 from contrastbench.report.details import Details, View, table_view
 from contrastbench.report.layout import published_text, words
-from contrastbench.report.style import GRID, INK
 from contrastbench.runner.vocabulary import duration
 from contrastbench.verdicts.cells import JoinedTable, Row, count_numbers
 from contrastbench.verdicts.judging import Judged, count_outcomes
@@ -97,7 +97,7 @@ def index_page(
         outcomes=sum((paper.outcomes for paper in papers), Counter[str]()),
         counts=counts,
         judged=sum(counts[str(kind)] for kind in JUDGED),
-        figures=[(name, *_drawing(svg, f"suite-{name}")) for name, svg in figures.items()],
+        figures=[_picture(f"What {name} does", svg) for name, svg in figures.items()],
         duration=duration,
     )
 
@@ -152,10 +152,7 @@ def paper_page(
         tables=views,
         scales=sorted({table.scale for table in tables}),
         failures=[row for row in rows if row["status"] != "done"],
-        figures=[
-            (_caption(figure), *_drawing(svg, f"figure-{number}"))
-            for number, (figure, svg) in enumerate(figures.items(), start=1)
-        ],
+        figures=[_picture(figure, svg) for figure, svg in figures.items()],
         linked=[(_caption(figure), file) for figure, file in links.items()],
         carried=[
             f"{n.table}: {n.dataset} / {n.method}, {words(n.metric)}: {published_text(n)}"
@@ -190,33 +187,14 @@ def _caption(name: str) -> str:
     return name.replace("-", " ").replace("_", " ")
 
 
-def _drawing(svg: bytes, prefix: str) -> tuple[Markup, bool]:
-    """The figure for the page, and whether it is wide enough for a line of its own."""
-    drawing = inline_svg(svg, prefix)
-    box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', drawing)
-    return drawing, box is not None and float(box[1]) > 1.7 * float(box[2])
+def _picture(name: str, svg: bytes) -> tuple[str, str, bool]:
+    """The figure's caption, itself as an address, and whether it is wide enough for a line of its own.
 
-
-def inline_svg(source: bytes, prefix: str) -> Markup:
-    """A figure of ``style.svg_bytes`` as it may stand in the page beside others.
-
-    Ids get ``prefix``, so that two figures do not share them; ink and grid follow the page's colours, so that the
-    figure can be read in the dark; indentation and unused ids go, a third of the size. Names in a figure are text:
-    matplotlib escapes them.
+    As an image it shares no id with another figure, and what a name in it says is text and no script.
     """
-    text = source.decode()
-    root, _, body = text[text.index("<svg") :].partition(">")
-    box = re.search(r'viewBox="[^"]*"', root)
-    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.DOTALL)
-    body = re.sub(r">\s*\n\s*<", "><", body).replace("xlink:href", "href").rstrip()
-    used = {name for names in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', body) for name in names}
-    body = re.sub(r' id="([^"]+)"', lambda id: f' id="{prefix}-{id[1]}"' if id[1] in used else "", body)
-    body = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", body)
-    body = re.sub(r'<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)  # the white ground of the file
-    body = re.sub(r"fill: #ffffff", "fill: none", body)
-    body = re.sub(re.escape(INK), "currentColor", body, flags=re.IGNORECASE)
-    body = re.sub(re.escape(GRID), "var(--line)", body, flags=re.IGNORECASE)
-    return Markup(f"<svg {box[0] if box else ''}>{body}")
+    box = re.search(rb'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', svg)
+    is_wide = box is not None and float(box[1]) > 1.7 * float(box[2])
+    return _caption(name), f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}", is_wide
 
 
 def _render(template: str, data: Any, reload_seconds: int | None, **shown: Any) -> str:

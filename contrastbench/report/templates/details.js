@@ -123,3 +123,25 @@ function seedPlot(cell) {
   });
   return picture;
 }
+
+// The small picture in a cell: seeds as dots, the 95 % interval as a bar, the published number as a diamond. Those of
+// one column and data set share an axis.
+function drawStrips() {
+  const best = (cell) => (cell.here?.seeds.length ? cell.here : cell.shipped), axes = [];
+  const seeds = (sample) => (sample?.seeds || []).map((seed) => seed[1]);
+  for (const cell of DATA.cells) {
+    const values = [...seeds(cell.here), ...seeds(cell.shipped), ...(best(cell)?.interval || []), cell.judged];
+    (axes[cell.axis] ??= []).push(...values.filter((value) => value !== undefined));
+  }
+  const ends = axes.map((values) => [Math.min(...values), Math.max(...values)]);
+  for (const strip of document.querySelectorAll(".strip")) {
+    const cell = DATA.cells[Number(strip.dataset.cell)], sample = best(cell), [low, high] = ends[cell.axis];
+    const x = (value) => (high > low ? 5 + (106 * (value - low)) / (high - low) : 58);
+    const [from, to] = (sample?.interval || []).map(x);
+    if (sample?.interval) strip.append(drawn("path", { class: "interval", d: `M${from} 8H${Math.max(to, from + 1)}` }));
+    strip.append(drawn("path", { class: "seeds", d: seeds(sample).map((value) => `M${x(value)} 8h0`).join("") }));
+    if (sample?.seeds.length) strip.append(drawn("circle", { class: "centre", cx: x(sample.mean), cy: 8, r: 3 }));
+    if (cell.judged !== undefined) strip.append(drawn("path", { class: "printed", d: `M${x(cell.judged)} 2l5 6l-5 6l-5 -6z` }));
+  }
+}
+drawStrips();
