@@ -24,12 +24,12 @@ from typing import Any
 import jinja2
 
 from contrastbench.report.tables import LAYOUTS, markdown, sheet
+from contrastbench.runner import files
 from contrastbench.runner.vocabulary import SCALES
-from contrastbench.verdicts.cells import JoinedCell, JoinedTable
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, Sample
 from contrastbench.verdicts.gains import Pooled, gain_by_seed, gains, pooled_gains
 from contrastbench.verdicts.judging import Judged, count_outcomes, most_telling
 from contrastbench.verdicts.statistics import Interval, compare_pairs, differs_among, spread_ratio
-from contrastbench.verifying import lines_of
 
 Values = tuple[float, ...]  # a number, or a number and the two ends of its interval
 Lines = Sequence[Mapping[str, str]]  # of a CSV file
@@ -86,14 +86,14 @@ class _Known:
         made |= {name: self._of_file(of) for name, of in OF_FILES.items()}
         return made | {name: getattr(self, name) for name in DIRECTLY}
 
-    def _of_table(self, of: Callable[[JoinedTable, Sequence[str]], Values], is_gain: bool) -> Callable[..., str]:
+    def _of_table(self, of: Callable[..., Values], is_gain: bool) -> Callable[..., str]:
         def written(table: str, *parts: str, digits: int = 1, sign: bool = is_gain, interval: bool = is_gain) -> str:
-            return write_numbers(of(self._table(table), parts), digits=digits, sign=sign, interval=interval)
+            return write_numbers(of(self._table(table), *parts), digits=digits, sign=sign, interval=interval)
 
         return written
 
-    def _of_file(self, of: Callable[[Lines, Sequence[str]], float]) -> Callable[..., str]:
-        return lambda file, *parts, digits=1: f"{of(self.lines(file), parts):.{digits}f}"
+    def _of_file(self, of: Callable[..., float]) -> Callable[..., str]:
+        return lambda file, *parts, digits=1: f"{of(self.lines(file), *parts):.{digits}f}"
 
     def _table(self, name: str) -> JoinedTable:
         parts = name.split("/")
@@ -138,61 +138,48 @@ class _Known:
         """The lines of a CSV file beside the paper's rows."""
         if not (self._folder / name).exists():
             raise ValueError(f"there is no file {self._folder / name}")
-        return lines_of(self._folder / name)
+        return files.read_csv(self._folder / name)
 
 
 # ---------------------------------------------------------------------------------------------- numbers of a table
 
 
-def _cell(table: JoinedTable, parts: Sequence[str]) -> JoinedCell:
+def _cell(table: JoinedTable, *place: str) -> JoinedCell:
     """The measured cell of (data set, method[, metric]); a method is named alone or by its whole label."""
     names = (lambda cell: (cell.dataset,), lambda cell: (cell.method, cell.label), lambda cell: (cell.metric,))
-    found = [cell for cell in table.cells if all(part in of(cell) for part, of in zip(parts, names, strict=False))]
+    found = [cell for cell in table.cells if all(part in of(cell) for part, of in zip(place, names, strict=False))]
     if not found or not found[0].best_known.done:
-        raise ValueError(f"no measured cell {' | '.join(parts)} in {table.paper}/{table.name}/{table.scale}")
+        raise ValueError(f"no measured cell {' | '.join(place)} in {table.paper}/{table.name}/{table.scale}")
     return found[0]
+
+
+def _sample(table: JoinedTable, *place: str) -> Sample:
+    return _cell(table, *place).best_known
 
 
 def _ends(value: float, interval: Interval | None) -> Values:
     return (value, *interval) if interval else (value,)
 
 
-def _mean(table: JoinedTable, parts: Sequence[str]) -> Values:
-    sample = _cell(table, parts).best_known
-    return _ends(sample.summary.mean, sample.interval)
-
-
-def _first(table: JoinedTable, parts: Sequence[str]) -> Values:
-    *cell, count = parts
-    by_seed = _cell(table, cell).best_known.by_seed
+def _first(table: JoinedTable, *place: str) -> Values:
+    *cell, count = place
+    by_seed = _sample(table, *cell).by_seed
     return (statistics.fmean(value for seed, value in by_seed.items() if seed < int(count)),)
 
 
-def _seed(table: JoinedTable, parts: Sequence[str]) -> Values:
-    *cell, seed = parts
-    known = _cell(table, cell).best_known.by_seed
-    if not seed.isdigit() or int(seed) not in known:
-        raise ValueError(
-            f"no seed {seed!r} of {' | '.join(cell)} in {table.name}; there are {', '.join(map(str, known))}"
-        )
-    return (known[int(seed)],)
+def _seed(table: JoinedTable, *place: str) -> Values:
+    *cell, seed = place
+    known = {str(seed): value for seed, value in _sample(table, *cell).by_seed.items()}
+    if seed not in known:
+        raise ValueError(f"no seed {seed!r} of {' | '.join(cell)} in {table.name}; there are {', '.join(known)}")
+    return (known[seed],)
 
 
-def _off(table: JoinedTable, parts: Sequence[str]) -> Values:
-    verdict = _cell(table, parts).verdict
+def _off(table: JoinedTable, *place: str) -> Values:
+    verdict = _cell(table, *place).verdict
     if verdict.difference is None:
-        raise ValueError(f"{' | '.join(parts)} of {table.name} is {verdict.kind}: {verdict.reason}")
+        raise ValueError(f"{' | '.join(place)} of {table.name} is {verdict.kind}: {verdict.reason}")
     return _ends(verdict.difference, verdict.interval)
-
-
-def _gain(table: JoinedTable, parts: Sequence[str]) -> Values:
-    dataset, method, other, *metric = parts
-    return _difference(_cell(table, [dataset, method, *metric]), _cell(table, [dataset, other, *metric]))
-
-
-def _between(table: JoinedTable, parts: Sequence[str]) -> Values:
-    dataset, method, metric, other = parts
-    return _difference(_cell(table, [dataset, method, metric]), _cell(table, [dataset, method, other]))
 
 
 def _difference(ours: JoinedCell, theirs: JoinedCell) -> Values:
@@ -200,15 +187,8 @@ def _difference(ours: JoinedCell, theirs: JoinedCell) -> Values:
     return _ends(pairs.mean, pairs.interval)
 
 
-def _spread(table: JoinedTable, parts: Sequence[str]) -> Values:
-    dataset, method, other, *metric = parts
-    one, two = (_cell(table, [dataset, name, *metric]).best_known.summary for name in (method, other))
-    return _ends(*spread_ratio(one, two))
-
-
-def _gains_on(table: JoinedTable, parts: Sequence[str]) -> list[list[float]]:
-    """Of each method on (data set) the differences to the baseline by seed."""
-    (dataset,) = parts
+def _gains_on(table: JoinedTable, dataset: str) -> list[list[float]]:
+    """Of each method on the data set the differences to the baseline by seed."""
     found = [gain for gain in gains(table) if gain.cell.dataset == dataset]
     by_seed = [list(gain_by_seed(gain.cell, gain.baseline).values()) for gain in found]
     if not any(by_seed):
@@ -216,36 +196,46 @@ def _gains_on(table: JoinedTable, parts: Sequence[str]) -> list[list[float]]:
     return [values for values in by_seed if values]
 
 
-def _differing(table: JoinedTable, parts: Sequence[str]) -> Values:
-    found = _gains_on(table, parts)
+def _differing(table: JoinedTable, dataset: str) -> Values:
+    found = _gains_on(table, dataset)
     return (float(sum(differs_among(values, len(found)) for values in found)),)
 
 
-def _pooled(table: JoinedTable, parts: Sequence[str]) -> Pooled:
-    found = [claim for claim in pooled_gains(table) if [claim.method, claim.other] == list(parts)]
-    if not found:
-        raise ValueError(f"{table.paper}/{table.name} pools no claim {' | '.join(parts)}")
-    return found[0]
+def _pooled(table: JoinedTable, method: str, other: str) -> Pooled:
+    for claim in pooled_gains(table):
+        if (claim.method, claim.other) == (method, other):
+            return claim
+    raise ValueError(f"{table.paper}/{table.name} pools no claim {method} | {other}")
 
 
-OF_TABLES: dict[str, Callable[[JoinedTable, Sequence[str]], Values]] = {
-    "mean": _mean,  # table | data set | method [| metric], with the interval of the mean
-    "first": _first,  # table | data set | method [| metric] | n: the mean of the seeds below n
-    "seed": _seed,  # table | data set | method [| metric] | seed: the value of that seed
-    "sd": lambda table, parts: (_cell(table, parts).best_known.summary.sd,),
-    "n": lambda table, parts: (float(_cell(table, parts).best_known.summary.n),),
+# What follows the table's name in a template, and what is made of it. A metric may be left out: it is the first then.
+OF_TABLES: dict[str, Callable[..., Values]] = {
+    "mean": lambda table, *cell: _ends((known := _sample(table, *cell)).summary.mean, known.interval),
+    "first": _first,  # data set | method [| metric] | n: the mean of the seeds below n
+    "seed": _seed,  # data set | method [| metric] | seed: the value of that seed
+    "sd": lambda table, *cell: (_sample(table, *cell).summary.sd,),
+    "n": lambda table, *cell: (float(_sample(table, *cell).summary.n),),
     # the median seconds of the cell's runs
-    "seconds": lambda table, parts: (statistics.median(r["seconds"] for r in _cell(table, parts).best_known.done),),
-    "off": _off,  # ours minus published, with its interval
-    "gain": _gain,  # table | data set | method | other [| metric], in pairs by seed, with its interval
-    "between": _between,  # table | data set | method | metric | other metric: of the same runs, with its interval
-    "compared": lambda table, parts: (float(len(_gains_on(table, parts))),),  # table | data set: methods with a gain
-    "differing": _differing,  # table | data set: those whose gain is not 0, corrected for all of the data set
-    "spread": _spread,  # table | data set | method | other [| metric]: sd over the other's sd, with its interval
-    # table | method | other: over all data sets, with its interval, and the p of the same claim
-    "pooled": lambda table, parts: _ends((claim := _pooled(table, parts)).mean, claim.interval),
-    "p": lambda table, parts: (_pooled(table, parts).p,),
-    "p_after_holm": lambda table, parts: (_pooled(table, parts).p_holm,),
+    "seconds": lambda table, *cell: (statistics.median(row["seconds"] for row in _sample(table, *cell).done),),
+    "off": _off,  # data set | method [| metric]: ours minus published
+    # in pairs by seed
+    "gain": lambda table, dataset, method, other, *metric: _difference(
+        _cell(table, dataset, method, *metric), _cell(table, dataset, other, *metric)
+    ),
+    # of the same runs
+    "between": lambda table, dataset, method, metric, other: _difference(
+        _cell(table, dataset, method, metric), _cell(table, dataset, method, other)
+    ),
+    "compared": lambda table, dataset: (float(len(_gains_on(table, dataset))),),  # methods with a gain
+    "differing": _differing,  # data set: methods whose gain is not 0, corrected for all of the data set
+    # sd over the other's sd
+    "spread": lambda table, dataset, method, other: _ends(
+        *spread_ratio(_sample(table, dataset, method).summary, _sample(table, dataset, other).summary)
+    ),
+    # over all data sets, and the p of the same claim
+    "pooled": lambda table, method, other: _ends((claim := _pooled(table, method, other)).mean, claim.interval),
+    "p": lambda table, method, other: (_pooled(table, method, other).p,),
+    "p_after_holm": lambda table, method, other: (_pooled(table, method, other).p_holm,),
 }
 WITH_SIGN_AND_INTERVAL = ("gain", "off", "between", "pooled")
 DIRECTLY = ("table", "claim", "claims", "claims_in_short", "telling_claims", "lines")
@@ -254,9 +244,8 @@ DIRECTLY = ("table", "claim", "claims", "claims_in_short", "telling_claims", "li
 # ------------------------------------------------------------------------------------------------ numbers of a file
 
 
-def _column(lines: Lines, parts: Sequence[str]) -> list[float]:
+def _column(lines: Lines, column: str, where: str) -> list[float]:
     """The column's numbers in the lines that have ``loss=hcl; batch=256``; those without a number are left out."""
-    column, where = parts
     wanted = dict(part.strip().split("=", 1) for part in where.split(";"))
     if unknown := {column, *wanted} - set(lines[0]):
         raise ValueError(f"the file has no column {', '.join(unknown)}; it has {', '.join(lines[0])}")
@@ -266,19 +255,18 @@ def _column(lines: Lines, parts: Sequence[str]) -> list[float]:
     return found
 
 
-def _one_number(lines: Lines, parts: Sequence[str]) -> float:
-    if len(found := _column(lines, parts)) > 1:
-        raise ValueError(f"{len(found)} lines of the file have {' where '.join(parts)}; name more columns")
+def _one_number(lines: Lines, column: str, where: str) -> float:
+    if len(found := _column(lines, column, where)) > 1:
+        raise ValueError(f"{len(found)} lines of the file have {column} where {where}; name more columns")
     return found[0]
 
 
-def _times(lines: Lines, parts: Sequence[str]) -> float:
-    column, both, more, less = parts
-    return _one_number(lines, [column, f"{both}; {more}"]) / _one_number(lines, [column, f"{both}; {less}"])
+def _times(lines: Lines, column: str, both: str, more: str, less: str) -> float:
+    return _one_number(lines, column, f"{both}; {more}") / _one_number(lines, column, f"{both}; {less}")
 
 
-OF_FILES: dict[str, Callable[[Lines, Sequence[str]], float]] = {
+OF_FILES: dict[str, Callable[..., float]] = {
     "read": _one_number,  # file | column | column=value; column=value
-    "least": lambda lines, parts: min(_column(lines, parts)),
+    "least": lambda lines, column, where: min(_column(lines, column, where)),
     "times": _times,  # file | column | what both share | the larger one's | the smaller one's: their quotient
 }

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from contrastbench.evidence import Evidence
+from contrastbench.runner import files
 from contrastbench.runner.provenance import PROJECT, ask_git, commit_dates, history_is_here
 from contrastbench.runner.rows import MADE_AGAIN, SHIPPED, Row, result_of, rows_shipped
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, canonical_json, chain, key_of
@@ -52,13 +53,8 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
             place = str(printed.relative_to(PROJECT))
             once = (number for blob in _blobs(place) for number in csv.DictReader(io.StringIO(blob)))
             changes = read_lines(printed.with_name(CHANGES))
-            problems += [f"{place}: {each}" for each in check_published(lines_of(printed), once, changes)]
+            problems += [f"{place}: {each}" for each in check_published(files.read_csv(printed), once, changes)]
     return problems + [f"{folder / file}: {each}" for file, lines in found.items() for each in lines]
-
-
-def lines_of(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file."""
-    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
 
 
 def read_lines(path: Path) -> list[dict[str, str]]:
@@ -67,7 +63,7 @@ def read_lines(path: Path) -> list[dict[str, str]]:
     Raises:
         ValueError: a line without a reason.
     """
-    lines = lines_of(path) if path.exists() else []
+    lines = files.read_csv(path) if path.exists() else []
     if silent := [number for number, line in enumerate(lines, start=2) if not line.get("why")]:
         raise ValueError(f"{path}:{silent[0]}: no reason is given")
     return lines
@@ -162,7 +158,7 @@ def check_measurements(folder: Path) -> Iterator[str]:
     """One line for each file of measurements beside the rows, as of speed, that does not name clean commits of ours."""
     dates = commit_dates()
     for path in sorted(path for path in folder.glob("*.csv") if path.name not in NOT_MEASURED):
-        commits = {line.get("commit") for line in lines_of(path)}
+        commits = {line.get("commit") for line in files.read_csv(path)}
         if None in commits:
             yield f"{path} does not name the commit that measured it, in a column `commit`"
         elif dates is not None and (unknown := commits - dates.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -310,21 +311,11 @@ def _ends(name: str, interval: Interval | None) -> dict[str, Any]:
 
 
 WHOLE_NUMBERS = ("published_n", "seeds_needed", "seeds_needed_most")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]+(e[+-]?\d+)?$)")  # but for a number with its sign
 
 
 def csv_text(frame: pandas.DataFrame) -> str:
     """The frame as CSV; a text that a spreadsheet would calculate gets an apostrophe in front, numbers stay numbers."""
     whole = frame.astype({name: "Int64" for name in WHOLE_NUMBERS if name in frame})
-    texts = whole.map(lambda value: f"'{value}" if _is_formula(value) else value)
+    texts = whole.map(lambda value: f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value)
     return texts.to_csv(index=False, lineterminator="\n")
-
-
-def _is_formula(value: object) -> bool:
-    if not isinstance(value, str) or not value.startswith(FORMULA):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return True
-    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import math
@@ -40,6 +41,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, sync: bool =
 
 def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
     write_whole(path, lambda file: file.write(content), sync=sync)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file by the names in its header."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:

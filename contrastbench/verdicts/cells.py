@@ -275,11 +275,8 @@ def _join_cell(
 
 def _claimed_gain(own: Sequence[Published], baseline: Sequence[Published]) -> float | None:
     """The first number minus the baseline's of the same source; None if no source prints both, or for the baseline."""
-    for number in own:
-        for other in baseline:
-            if other is not number and other.where == number.where:
-                return number.value - other.value or None
-    return None
+    pairs = ((number, other) for number in own for other in baseline if other is not number)
+    return next((number.value - other.value for number, other in pairs if number.where == other.where), None) or None
 
 
 def _sample(cell: Cell, rows: RowsByGroup) -> Sample:

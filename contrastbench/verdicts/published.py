@@ -100,11 +100,8 @@ def _number(path: Path, line: int, header: list[str], fields: list[str]) -> Publ
     return Published(**read, value_text=text["value"], spread_text=text["spread"])
 
 
-def _finite(text: str) -> float:
-    value = float(Decimal(text))
-    if not math.isfinite(value):
-        raise ValueError
-    return value
+def _number_of(text: str) -> float:
+    return float(Decimal(text))
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -117,12 +114,12 @@ MAY_BE_NOTHING = ("spread", "n", "margin")
 # Column -> how its text is read, whether the value may stand there, and what is possible.
 COLUMNS: dict[str, tuple[Callable[[str], Any], Callable[[Any], bool], str]] = {
     **dict.fromkeys(("table", "dataset", "method", "metric"), (str, bool, "a name")),
-    "value": (_finite, math.isfinite, "a finite number"),
-    "spread": (_finite, lambda value: value >= 0, "a number of at least 0, or nothing"),
+    "value": (_number_of, math.isfinite, "a finite number"),
+    "spread": (_number_of, lambda value: 0 <= value < math.inf, "a number of at least 0, or nothing"),
     "spread_kind": (str, ("", *SPREAD_KINDS).__contains__, f"{', '.join(SPREAD_KINDS)}, or nothing"),
     "n": (int, lambda value: value >= 1, "a whole number of at least 1, or nothing"),
     "confirmed": ({"yes": True, "no": False}.get, lambda value: value is not None, "yes or no"),
-    "margin": (_finite, lambda value: value > 0, "a number above 0, or nothing"),
+    "margin": (_number_of, lambda value: 0 < value < math.inf, "a number above 0, or nothing"),
     **dict.fromkeys(("where", "source", "note", "rerun"), (str, lambda value: True, "any text")),
     "protocol": (_pairs, lambda value: True, "name=value pairs with ; between them, or nothing"),
 }

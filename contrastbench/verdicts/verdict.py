@@ -83,9 +83,11 @@ def verdict(
         return Verdict(Kind.NOT_RUN, "no finished run")
     if published is None:
         return Verdict(Kind.OURS, "nobody printed this number")
-    if reason := not_comparable or _why_not_judged(published):
+    unconfirmed = "" if published.confirmed else "the published number is unconfirmed"
+    if reason := not_comparable or unconfirmed:
         return Verdict(Kind.NOT_COMPARABLE, reason)
-    assert published.margin is not None  # else _why_not_judged had said so
+    if published.margin is None:
+        return Verdict(Kind.NOT_COMPARABLE, "no equivalence margin was fixed")
     here, off = summarise(values), summarise(values).mean - published.value
     matters = max(abs(claimed), published.margin) if claimed else MARGINS * published.margin
     if deterministic:
@@ -97,12 +99,6 @@ def verdict(
         reason = f"no variation measured: {here.n} equal values have no interval, and the paper printed one number"
         return Verdict(Kind.UNDECIDED, reason, "no variation measured", difference=off)
     return _judge(here, published, matters)
-
-
-def _why_not_judged(published: Published) -> str:
-    if not published.confirmed:
-        return "the published number is unconfirmed"
-    return "" if published.margin is not None else "no equivalence margin was fixed"
 
 
 def printed_number(published: Published) -> Printed:
