@@ -26,7 +26,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from contrastbench.cli.app import complain, complain_of, console, in_one_line, note
+from contrastbench.cli.app import complain, console, in_one_line, note
 from contrastbench.cli.dashboard import Dashboard
 from contrastbench.cli.options import LAUNCHERS, How
 from contrastbench.cli.planning import check_data, data_missing
@@ -78,7 +78,7 @@ def launch(
     if how.launcher != "slurm":
         wanted = [each for each in wanted if each.is_to_run]
     if not wanted:
-        return Outcome()
+        return Outcome(lambda job, event: None)
     if how.launcher == "slurm":
         os.environ.update(how.site.variables)
         check_data(each.run for each in wanted if each.is_to_run)  # compute nodes have no network
@@ -90,9 +90,7 @@ def launch(
             if dashboard:
                 dashboard.watch(job, event)
 
-        outcome = _start(jobs, how, watch, runs_folder)
-    complain_of(outcome.notes)
-    return outcome
+        return _start(jobs, how, watch, runs_folder)
 
 
 def _start(jobs: Sequence[Job], how: How, watch: Watch, runs_folder: Path) -> Outcome:

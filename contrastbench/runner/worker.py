@@ -1,113 +1,100 @@
-"""A process that does runs: ``python -m contrastbench.runner.worker FOLDER...``, or ``--listen`` and one folder a line.
+"""A process that does runs, as the local queue and a Slurm task start it by ``multiprocessing``.
 
-With ``--listen`` it is a warm worker of the local launcher: torch is imported once, folders come in on stdin, and one
-JSON line goes out for each line of a run's curve and for each run that ended. SIGTERM saves the run and stops it; a
-second one stops at once. SIGUSR2, which Slurm sends before it takes the node away, saves and stops too.
-
-With ``--spread`` it is one of several processes of one run, as Slurm or torchrun starts them: the first executes it,
-others assist.
+``serve`` is warm: torch is imported once, folders come in through a pipe, and an event goes out for each line of a
+run's curve and for each run that ended. ``share`` is one of several processes of one run: the first executes it, others
+assist. SIGTERM, and SIGUSR2, which Slurm sends before it takes the node away, save the run and end the process.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import ctypes
 import dataclasses
-import json
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from contrastbench.runner import files
 from contrastbench.runner.checkpoint import Interrupted, stop_requested
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import assist, execute
 
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Does the runs whose tickets lie in the given folders.")
-    parser.add_argument("folders", nargs="*", type=Path)
-    parser.add_argument("--listen", action="store_true", help="read folders from stdin, one a line")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--launcher", default="inline")
-    parser.add_argument("--job")
-    parser.add_argument("--spread", action="store_true", help="share the run with other processes")
-    arguments = parser.parse_args()
-
-    def stop_at_next_epoch(number: int, frame: object) -> None:
-        if not arguments.spread:  # torchrun and Slurm both send SIGTERM
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        stop_requested.set()
-
-    signal.signal(signal.SIGTERM, stop_at_next_epoch)
-    signal.signal(signal.SIGUSR2, stop_at_next_epoch)  # Slurm: the time limit or a preemption is near
-    if arguments.launcher == "slurm":
-        _end_with_parent()
-    if arguments.listen:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front command gets it too and says SIGTERM
-    import torch  # noqa: F401  the seconds that this takes are paid once, not per run
-
-    host = Host(arguments.device, arguments.threads, arguments.launcher, arguments.job)
-    if arguments.spread:
-        return _share(arguments.folders[0], host)
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the front command reads answers and nothing else
-    folders: Iterable[Path] = (Path(line.strip()) for line in sys.stdin) if arguments.listen else arguments.folders
-    return _work(folders, host, answers)
+SPAWN = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
 
 
-def _work(folders: Iterable[Path], host: Host, answers: TextIO) -> int:
-    """Does the runs one after another; stops early only when asked to or when a folder cannot be used."""
+def attempt(folder: Path, host: Host, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Does the run, tells each line of its curve, and returns how it ended, as events that a launcher's watch takes.
 
-    def say(**what: Any) -> None:
-        try:
-            answers.write(json.dumps(what) + "\n")
-        except BrokenPipeError:  # the front command is gone; the work goes on all the same
-            return
-
-    failed = False
-    for folder in folders:
-        try:
-            status = execute(folder, host, watch=lambda line: say(line=line))
-        except Interrupted:
-            return 0
-        except (OSError, ValueError) as error:
-            say(status="disk full" if files.is_full_disk(error) else "unusable", problem=str(error))
-            return 1  # this process holds the run's claim; ending frees it
-        failed = failed or status not in ("done", "taken")
-        say(status=status)
-    return int(failed)
+    Raises:
+        OSError: the disk is full.
+    """
+    try:
+        return {"status": execute(folder, host, watch=lambda line: tell({"line": line}))}
+    except (OSError, ValueError) as error:
+        if files.is_full_disk(error):
+            raise
+        return {"status": "not done", "problem": str(error)}
 
 
-def _share(folder: Path, host: Host) -> int:
-    """One run together with the other processes of the job."""
+def serve(pipe: Connection, host: Host) -> None:
+    """Does the runs whose folders come through the pipe, until that is closed."""
+    _prepare(host)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever reads the front command's output need not wait for this
+
+    def tell(event: dict[str, Any] | OSError) -> None:
+        with contextlib.suppress(ConnectionError):  # the front command is gone; the work goes on all the same
+            pipe.send(event)
+
+    with contextlib.suppress(EOFError, ConnectionError, Interrupted):
+        while True:
+            folder = pipe.recv()
+            try:
+                tell(attempt(folder, host, tell))
+            except OSError as error:
+                tell(error)
+
+
+def share(folder: Path, host: Host) -> None:
+    """Does one run together with the other processes of the job."""
+    _prepare(host)
     from contrastbench import distributed
 
     distributed.join(host.device)
     device = host.device if host.device == "cpu" else f"cuda:{distributed.local_rank()}"
     host = dataclasses.replace(host, device=device, processes=distributed.processes())
-    try:
-        if distributed.rank() == 0:
-            execute(folder, host)
-        else:
-            assist(folder, host)
-    except Interrupted:
-        return 0
-    finally:
-        distributed.leave()
-    return 0
+    with contextlib.suppress(Interrupted):
+        try:
+            (assist if distributed.rank() else execute)(folder, host)
+        finally:
+            distributed.leave()
 
 
-def _end_with_parent() -> None:
-    """Has the kernel kill this process when its Slurm task dies: no run goes on outside of its job."""
-    if sys.platform == "linux":
+def _prepare(host: Host) -> None:
+    """Makes this process one that saves when it is told to stop. Imports torch: that is paid once and not per run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front command gets it too and says SIGTERM
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: stop_requested.set())
+    if host.launcher == "slurm" and sys.platform == "linux":  # no run goes on outside of its job
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(set_parent_death_signal, int(signal.SIGKILL))
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(host.threads))
+    import torch  # noqa: F401
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def end(processes: Iterable[BaseProcess], seconds: float) -> None:
+    """Waits for the processes to end, that long for all of them together, and kills those that have not."""
+    until = time.monotonic() + seconds
+    try:
+        for process in processes:
+            process.join(max(0.0, until - time.monotonic()))
+    finally:  # at once where somebody is told to stop a second time
+        for process in processes:
+            process.kill()
+            process.join()

@@ -25,7 +25,7 @@ class Bench:
         return write_tickets(to_run, self.folder)
 
     def run(self, target, seeds=None, settings=None, workers=2, watch=lambda job, event: None):
-        return local.launch(self.jobs(target, seeds, settings), [local.Slot()] * workers, watch=watch)
+        return local.launch(self.jobs(target, seeds, settings), [local.Host(launcher="local")] * workers, watch=watch)
 
     def run_inline(self, target, seeds=None, settings=None):
         return self.launch(self.jobs(target, seeds, settings))

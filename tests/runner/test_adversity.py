@@ -40,7 +40,7 @@ def test_a_thousand_short_runs_cost_less_than_50_ms_each_and_no_memory(bench):
         if "status" in event:
             sizes.append(memory.memory_info().rss)
 
-    outcome = local.launch(jobs, [local.Slot()], watch=watch)
+    outcome = local.launch(jobs, [Host(launcher="local")], watch=watch)
     seconds = (time.monotonic() - first[0]) / len(jobs)
     print(
         f"\n{1e3 * seconds:.1f} ms a run, {first[0] - began:.1f} s until the first, {growth(sizes):.1f} MB more memory"

@@ -56,7 +56,7 @@ def test_fifty_kills_lose_and_double_nothing(bench):
 def is_worker_of(process, runs_folder):
     """Whether the process is a local worker that holds a claim below the folder."""
     try:
-        if "contrastbench.runner.worker" not in " ".join(process.cmdline()):
+        if "--multiprocessing-fork" not in " ".join(process.cmdline()):
             return False
         return any(str(runs_folder) in file.path for file in process.open_files())
     except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from contrastbench.runner import claims, states
+from contrastbench.runner import claims, states, worker
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import inline, local
@@ -93,7 +93,9 @@ def test_a_folder_that_cannot_be_used_costs_its_neighbours_no_attempt(bench):
     first, second = bench.jobs("toy/main/Noise8", seeds=[0])
     (first.folder / "config.json").write_text("{}")
     seen = []
-    outcome = local.launch([first, second], [local.Slot()], watch=lambda job, event: seen.append((job, event)))
+    outcome = local.launch(
+        [first, second], [Host(launcher="local")], watch=lambda job, event: seen.append((job, event))
+    )
     assert "config.json" in outcome.problems[first.folder]
     assert outcome.ended == {second.folder: "done"}
     assert not any(job == second and "problem" in event for job, event in seen)
@@ -143,10 +145,10 @@ def test_a_run_whose_need_failed_is_not_started(bench):
     last = type(last)(last.run, last.folder, (dependent.folder,))
     jobs = [failing, dependent, last]
     for outcome in (
-        local.launch(jobs, [local.Slot()], watch=lambda job, event: None),
+        local.launch(jobs, [Host(launcher="local")], watch=lambda job, event: None),
         inline.launch(jobs[1:], watch=lambda job, event: None),
     ):
-        assert outcome.problems[dependent.folder] == f"needs {failing.run.key[:12]}, which failed"
+        assert outcome.problems[dependent.folder] == f"needs {failing.run.key[:12]}, which ended as failed"
         assert outcome.problems[last.folder] == f"needs {dependent.run.key[:12]}, which is not done here"
         assert [states.state_of(job.folder).name for job in jobs] == ["failed", "new", "new"], "none counts as queued"
 
@@ -269,15 +271,17 @@ def test_a_row_says_where_it_comes_from(bench):
     assert row["versions"]["torch"]
 
 
-def test_sigterm_saves_the_run_and_frees_it(bench):
+def test_sigterm_saves_the_run_and_frees_it(bench, monkeypatch):
     folder = bench.jobs("toy/slow", seeds=[0])[0].folder
-    environment = {**os.environ, "CONTRASTBENCH_CHECKPOINT_SECONDS": "1000"}
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "contrastbench.runner.worker", str(folder)], env=environment, stdout=subprocess.PIPE
-    )
-    worker.stdout.readline()  # it has done its first epoch
-    worker.terminate()
-    assert worker.wait(timeout=240) == 0
+    monkeypatch.setenv("CONTRASTBENCH_CHECKPOINT_SECONDS", "1000")
+    pipe, others_end = worker.SPAWN.Pipe()
+    process = worker.SPAWN.Process(target=worker.serve, args=(others_end, Host()))
+    process.start()
+    pipe.send(folder)
+    assert pipe.recv()["line"]["epoch"] == 0
+    process.terminate()
+    process.join(timeout=240)
+    assert process.exitcode == 0
     assert states.state_of(folder).name == "killed"
     assert (folder / "checkpoint.pt").exists()
 

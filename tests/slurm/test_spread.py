@@ -1,7 +1,6 @@
 """One run over several processes of a Slurm job: on one node, on two, with a process lost, told to go."""
 
 import lab
-import psutil
 import pytest
 
 from contrastbench.runner.devices import Host
@@ -35,6 +34,10 @@ def test_the_papers_step_in_two_processes_has_the_loss_of_one(site, tmp_path, gr
     assert line["loss"] == pytest.approx(line_alone["loss"], rel=1e-6)
 
 
+def workers(task):
+    return {each for each in task.children() if "--multiprocessing-fork" in each.cmdline()}
+
+
 @pytest.fixture(scope="module")
 def undisturbed(cluster, tmp_path_factory):
     quiet = lab.Site(cluster, tmp_path_factory.mktemp("undisturbed") / "runs")
@@ -53,8 +56,8 @@ def test_a_disturbed_run_goes_back_to_the_queue_and_ends_as_an_undisturbed_one(s
     if profile is TWO_NODES:
         site.cluster.command("scancel", "--signal=USR2", lab.job_of(job.folder))
     else:
-        has_it = [each for each in psutil.process_iter(["cmdline"]) if str(job.folder) in (each.info["cmdline"] or ())]
-        next(each for each in has_it if each != first).kill()
+        (other,) = {each for task in first.parent().parent().children() for each in workers(task)} - {first}
+        other.kill()
     first.resume()
     site.wait_for_end()
     row = lab.row_of(job.folder)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contrastbench.runner.states import folder_of, needed_folders, read_ticket, state_of
+from contrastbench.runner.states import FAILURES, folder_of, needed_folders, read_ticket, state_of
 from contrastbench.runner.vocabulary import Run
 
 
@@ -24,20 +24,22 @@ class Job:
     device: str = ""  # "cpu" or "cuda": the slots that it fits; empty: any, and the run's stage decides there
 
 
-@dataclass
-class Outcome:
-    """What became of a launch: folders by what was seen last, and one line for each that could not be done.
-
-    ``notes`` say what else the user should know; no run is worse for it.
-    """
-
-    ended: dict[Path, str] = field(default_factory=dict)
-    problems: dict[Path, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
 # Called with a job, and either {"line": {...}} while it works or {"status": ..., "problem": ...} at its end.
 Watch = Callable[[Job, dict[str, Any]], None]
+
+
+@dataclass
+class Outcome:
+    """What became of a launch: folders by what was seen last, and one line for each that could not be done."""
+
+    watch: Watch
+    ended: dict[Path, str] = field(default_factory=dict)
+    problems: dict[Path, str] = field(default_factory=dict)
+
+    def end(self, job: Job, status: str, problem: str = "") -> None:
+        """Its row has that status; or there is none, because of a problem."""
+        (self.problems if problem else self.ended)[job.folder] = problem or status
+        self.watch(job, {"status": status, **({"problem": problem} if problem else {})})
 
 
 def job_of(run: Run, runs_folder: Path) -> Job:
@@ -51,20 +53,12 @@ def job_in(folder: Path) -> Job:
     return Job(run, folder, tuple(needed_folders(ticket, folder).values()))
 
 
-FAILURES_IN_WORDS = {
-    "failed": "failed",
-    "diverged": "diverged",
-    "out_of_memory": "ran out of memory",
-    "timed_out": "ran out of time",
-}
-
-
 def readiness(job: Job) -> str:
     """``ready``, ``waiting``, or the reason why the job can never be started."""
     for folder in job.needs:
         state = state_of(folder).name
-        if state in FAILURES_IN_WORDS:
-            return f"needs {folder.name[:12]}, which {FAILURES_IN_WORDS[state]}"
+        if state in FAILURES:
+            return f"needs {folder.name[:12]}, which ended as {state}"
         if state != "done":
             return "waiting"
     return "ready"

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from contrastbench.runner import files
 from contrastbench.runner.checkpoint import Interrupted, stop_requested
 from contrastbench.runner.devices import Host
-from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import Job, Outcome, Watch, readiness, why_it_waits
+from contrastbench.runner.worker import attempt
 
 
 def launch(jobs: Sequence[Job], *, watch: Watch, device: str = "cpu", threads: int = 1) -> Outcome:
     """Does the jobs, each after those that it needs, and returns what became of each.
 
     Ctrl-C and SIGTERM save the run at its next epoch boundary and then do what they always do; a second one does it at
-    once.
+    once. Outside the main thread signals are left as they are.
     """
-    told: list[int] = []
-    with _saving_when_told_to_stop(told):
-        try:
-            return _do_each(jobs, watch, Host(device, threads))
-        except Interrupted:
-            pass
-    signal.raise_signal(told[0])
-    raise KeyboardInterrupt  # where the signal is ignored
-
-
-@contextlib.contextmanager
-def _saving_when_told_to_stop(told: list[int]) -> Iterator[None]:
-    """Notes the first Ctrl-C or SIGTERM in ``told``; outside the main thread signals are left as they are."""
     is_main = threading.current_thread() is threading.main_thread()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if is_main}
+    told: list[int] = []
 
     def save(number: int, frame: object) -> None:
         restore()
@@ -48,28 +35,22 @@ def _saving_when_told_to_stop(told: list[int]) -> Iterator[None]:
     for number in before:
         signal.signal(number, save)
     try:
-        yield
+        return _do_each(jobs, Outcome(watch), Host(device, threads))
+    except Interrupted:
+        signal.raise_signal(told[0])
+        raise KeyboardInterrupt from None  # where the signal is ignored
     finally:
         stop_requested.clear()
         restore()
 
 
-def _do_each(jobs: Sequence[Job], watch: Watch, host: Host) -> Outcome:
-    outcome = Outcome()
+def _do_each(jobs: Sequence[Job], outcome: Outcome, host: Host) -> Outcome:
     for job in jobs:
         if stop_requested.is_set():
             raise Interrupted
-        problem = readiness(job)
-        if problem == "ready":
-            try:
-                status = execute(job.folder, host, watch=lambda line, job=job: watch(job, {"line": line}))  # type: ignore[misc]
-                outcome.ended[job.folder] = status
-                watch(job, {"status": status})
-                continue
-            except (OSError, ValueError) as error:
-                if files.is_full_disk(error):
-                    raise
-                problem = str(error)
-        outcome.problems[job.folder] = problem if problem != "waiting" else why_it_waits(job)
-        watch(job, {"status": "not started", "problem": outcome.problems[job.folder]})
+        if (ready := readiness(job)) == "ready":
+            event = attempt(job.folder, host, functools.partial(outcome.watch, job))
+            outcome.end(job, **event)
+        else:
+            outcome.end(job, "not started", why_it_waits(job) if ready == "waiting" else ready)
     return outcome

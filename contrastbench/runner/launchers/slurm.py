@@ -126,7 +126,7 @@ class Front:
         self.profile, self.folder, self.watch = profile, runs_folder / SUBMISSIONS, watch
         self.open = {job.folder: job for job in jobs}
         self.left = list(self.open.values())
-        self.outcome, self.no_room = Outcome(), ""
+        self.outcome, self.no_room = Outcome(watch), ""
         self._most = self._size = max_array_size()  # tasks of an array, and of the next one
         if not self._most:
             raise ValueError("no Slurm answers here (`scontrol show config`); submit on a login node, or run locally")
@@ -225,8 +225,7 @@ class Front:
     def end(self, job: Job, status: str, problem: str = "") -> None:
         """Its row has that status; or there is none, because of a problem."""
         del self.open[job.folder]
-        (self.outcome.problems if problem else self.outcome.ended)[job.folder] = problem or status
-        self.watch(job, {"status": status, **({"problem": problem} if problem else {})})
+        self.outcome.end(job, status, problem)
 
 
 # ------------------------------------------------------------------------------ the code of a submission, pinned

@@ -6,20 +6,19 @@ epoch boundary, and submitit puts the job back into the queue. At SIGTERM alone 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil
 from submitit.helpers import Checkpointable, DelayedSubmission, TorchDistributedEnvironment
 
-from contrastbench.runner import claims, states
+from contrastbench.runner import claims, states, worker
 from contrastbench.runner.devices import Host, gpu_problem, kills_for_memory
 from contrastbench.runner.execute import give_up
 from contrastbench.runner.launchers import job_in, local, readiness
@@ -56,9 +55,7 @@ class Task(Checkpointable):
         self.signals.append(signal.SIGUSR2)
         attempts = self.profile.attempts
         notice, minutes = self.profile.sbatch["signal_delay_s"], self.profile.sbatch["time"]
-        workers = psutil.Process().children(recursive=True)
-        for late in psutil.wait_procs(workers, timeout=max(5, notice - 30))[1]:
-            late.kill()  # half a minute before Slurm would do it
+        worker.end(multiprocessing.active_children(), max(5, notice - 30))  # half a minute before Slurm would do it
         if time.monotonic() - self.began >= 60 * minutes - notice - EARLY_SECONDS:
             self.limits_met.update(begun := self._begun())
             said = f"not finished in {attempts} tasks of {minutes} minutes; give the profile more time"
@@ -80,9 +77,8 @@ class Task(Checkpointable):
             return
         local.launch(
             [job_in(folder) for folder in self._to_do()],
-            [local.Slot(device, self.profile.threads) for device in self.profile.devices],
+            [Host(device, self.profile.threads, "slurm", self.job) for device in self.profile.devices],
             watch=lambda job, event: None,
-            scheduler_job=self.job,
             one_at_a_time=bool(kills),  # Slurm has killed the whole task for its memory: nobody knows whose it was
             stopping=lambda: bool(self.signals),
         )
@@ -90,16 +86,16 @@ class Task(Checkpointable):
     def _share_runs(self) -> None:
         """One run at a time in all processes of the job, which go through the same list; the first of them writes."""
         meeting = TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-        more = ["--spread", "--launcher", "slurm", "--job", self.job]
-        more += ["--device", self.profile.run_device, "--threads", str(self.profile.threads)]
+        host = Host(self.profile.run_device, self.profile.threads, "slurm", self.job)
         for number, folder in enumerate(self.folders):
+            if readiness(job_in(folder)) != "ready":
+                continue
             port = meeting.master_port + number + self.start * len(self.folders)  # one for each run of each start
-            environment = {**os.environ, "MASTER_PORT": str(port), "OMP_NUM_THREADS": str(self.profile.threads)}
-            command, kills = [sys.executable, "-m", "contrastbench.runner.worker", str(folder)], kills_for_memory()
-            lost = (
-                readiness(job_in(folder)) == "ready" and subprocess.run([*command, *more], env=environment).returncode
-            )
-            if lost and kills_for_memory() > kills:
+            os.environ["MASTER_PORT"], kills = str(port), kills_for_memory()
+            process = worker.SPAWN.Process(target=worker.share, args=(folder, host))
+            process.start()
+            process.join()
+            if (lost := process.exitcode != 0) and kills_for_memory() > kills:
                 self._give_up([folder], "out_of_memory", local.killed_for_memory())
             if lost or self.signals:  # a lost process ends the whole job, which begins again from the checkpoint
                 sys.exit(TOLD_TO_GO if self.signals else KILLED)
