@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections import defaultdict
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +25,7 @@ from contrastbench.data import catalogue
 from contrastbench.runner import provenance
 from contrastbench.runner.devices import cores
 from contrastbench.runner.rows import run_folders
-from contrastbench.runner.states import Spare, spare_files
+from contrastbench.runner.states import spare_files
 
 NEEDED_DISK_GB = 5.0
 WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from and its terms
@@ -174,20 +175,21 @@ def clean_disk(
     """Lists files of finished and killed runs that nothing reads again; --yes deletes them. Rows stay."""
     meant = run_folders(folders.runs) if which.is_everything else which.read().folders(folders.runs, complain)
     spare = spare_files(meant, artefacts=artefacts)
-    kinds: dict[tuple[str, str], list[Spare]] = defaultdict(list)
+    kinds: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for each in spare:
-        kinds[each.path.parent.parent.name, each.kind].append(each)
+        kinds[each.parent.parent.name, each.name.lstrip(".").partition(".")[0]].append(each)
     grid = Grid("paper", "kind", "files", "MB", box=None)
     for (paper, kind), files in sorted(kinds.items()):
         grid.add_row(paper, kind, str(len(files)), _megabytes(files))
     if spare:
         console.print(grid)
+    size = _megabytes(spare)
     if yes:
         for each in spare:
-            each.path.unlink(missing_ok=True)
+            each.unlink(missing_ok=True)
     what = "freed" if yes else "can be freed; --yes does it" if spare else "can be freed"
-    console.print(f"{len(spare)} files, {_megabytes(spare)} MB {what}")
+    console.print(f"{len(spare)} files, {size} MB {what}")
 
 
-def _megabytes(files: list[Spare]) -> str:
-    return f"{sum(each.size for each in files) / 1e6:.1f}"
+def _megabytes(files: list[Path]) -> str:
+    return f"{sum(each.stat().st_size for each in files) / 1e6:.1f}"

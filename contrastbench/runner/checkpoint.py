@@ -43,7 +43,6 @@ class Checkpoint:
         agree: whether any of the run's processes was asked to stop, so that all stop at the same epoch.
         assists: this is not the run's first process: it reads what the first one saves and writes nothing.
         code: the files that the run computes with; a save of other code is put aside and the run starts again.
-        resume_anyway: the run goes on from a save of other code.
         clock: seconds, as ``time.monotonic`` gives them.
     """
 
@@ -57,14 +56,12 @@ class Checkpoint:
         agree: Callable[[bool], bool] = bool,
         assists: bool = False,
         code: Code | None = None,
-        resume_anyway: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.log = folder, log or Log()
+        self.folder, self.log, self.agree, self.assists = folder, log or Log(), agree, assists
         self.every_seconds, self.clock = every_seconds, clock
-        self.agree, self.assists = agree, assists
         self.needed_folders = dict(needed or {})
-        self.code, self.resume_anyway = code or {}, resume_anyway
+        self.code = code or {}
         self.code_before: list[str] = []  # sha256 of each other code that this run's result comes from too
         self.artefact_sha256: str | None = None
         self.artefacts_read: dict[str, str] = {}  # sha256 by the need's name
@@ -103,7 +100,7 @@ class Checkpoint:
         self.code_before = saved.get("code_before", [])
         if before != self.code:
             some = list_some(differing(before, self.code)) if before is not None else "an earlier version"
-            if not self.resume_anyway:
+            if os.environ.get(RESUME_ANYWAY) != "1":
                 return self._put_aside("other_code", f"{self._file} was saved by other code ({some})")
             self.log.note(f"goes on from what other code saved ({some})")
             self.code_before = [*self.code_before, sha256_of_code(before or {})]

@@ -18,15 +18,12 @@ from typing import Any
 import threadpoolctl
 
 from contrastbench.runner import claims, files, provenance, rows
-from contrastbench.runner.checkpoint import RESUME_ANYWAY, Checkpoint, Interrupted
+from contrastbench.runner.checkpoint import Checkpoint, Interrupted
 from contrastbench.runner.code import code_of, sha256_of
 from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.log import Log
 from contrastbench.runner.states import FINISHED, config_of, needed_folders, read_ticket, rows_set_aside, state_of
 from contrastbench.runner.studies import check_choices, load_paper
-
-LOG_TAIL_LINES, LOG_LINE_CHARACTERS = 20, 500
-MESSAGE_CHARACTERS = 2000  # of an exception's message in a row; log.txt has all of it
 
 
 def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] = lambda line: None) -> str:
@@ -61,15 +58,16 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] = 
         checkpoint = _checkpoint(ticket, folder, log, agree)
         files.write_json(folder / "code.json", checkpoint.code, sync=False)
         outcome = _outcome(ticket, host, checkpoint, log)
-        gpu = provenance.gpu(host.device)
+        if checkpoint.code_before:
+            outcome["code_before"] = checkpoint.code_before
+        if gpu := provenance.gpu(host.device):
+            outcome["gpu"] = gpu
         outcome |= {
             "code": sha256_of(checkpoint.code),
-            **({"code_before": checkpoint.code_before} if checkpoint.code_before else {}),
             "artefact_sha256": checkpoint.artefact_sha256,
             "artefacts_read": dict(sorted(checkpoint.artefacts_read.items())),
             "seconds": round(perf_counter() - clock, 3),
             "peak_mb": provenance.peak_memory_mb(),
-            **({"gpu": gpu} if gpu else {}),
             "started": started.isoformat(timespec="seconds"),
         }
         _write_row(ticket, outcome, claim, host, log)
@@ -104,16 +102,14 @@ def give_up(folder: Path, host: Host, status: str, message: str, **more: str) ->
         print(message)
     ticket, log = read_ticket(folder), Log(folder)
     log.epoch = log.last_epoch()
-    error = {"type": status, "message": message, **more}
-    outcome = {"metrics": {}, "series": {}, "status": status, "error": error, "artefact_sha256": None}
-    outcome |= {"artefacts_read": {}, "seconds": None, "peak_mb": None, "started": None}
-    if host.device != "none":  # "none": no device did anything, as on a node whose GPU does not work
-        host = _with_device(host, ticket)
-    _write_row(ticket, outcome, claim, host, log)
+    outcome = {"status": status, "error": {"type": status, "message": message, **more}}
+    _write_row(ticket, outcome, claim, _with_device(host, ticket), log)
 
 
 def _with_device(host: Host, ticket: dict[str, Any]) -> Host:
     """The host with the device that does the run: what was asked for, unless its stage computes on the CPU only."""
+    if host.device == "none":  # nothing did, as on a node whose GPU does not work
+        return host
     try:
         device = device_of(ticket["paper"], ticket["stage"], config_of(ticket), host.device)
     except Exception:  # the run meets the same error and leaves it in its row
@@ -141,9 +137,7 @@ def _checkpoint(
         code = code_of(ticket["paper"], ticket["stage"])
     except (OSError, SyntaxError, ValueError):  # the run meets the same error and leaves it in its row
         code = {}
-    resume_anyway = os.environ.get(RESUME_ANYWAY) == "1"
-    needed = needed_folders(ticket, folder)
-    return Checkpoint(folder, log, needed=needed, agree=agree, assists=assists, code=code, resume_anyway=resume_anyway)
+    return Checkpoint(folder, log, needed=needed_folders(ticket, folder), agree=agree, assists=assists, code=code)
 
 
 def _agreement(host: Host) -> Callable[[bool], bool]:
@@ -178,9 +172,8 @@ def _outcome(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Lo
 
             if distributed.is_lost_process(error):  # no fault of the run's either: it goes on from its checkpoint
                 raise Interrupted from error
-        message = _shorten(files.message_of(error), MESSAGE_CHARACTERS)
-        described = {"type": type(error).__name__, "message": message}
-        return {"metrics": {}, "series": {}, "status": _status_of(error), "error": described}
+        message = _shorten(files.message_of(error), 2000)  # log.txt has all of it
+        return {"status": _status_of(error), "error": {"type": type(error).__name__, "message": message}}
 
 
 def _result(ticket: dict[str, Any], host: Host, checkpoint: Checkpoint, log: Log) -> Any:
@@ -280,6 +273,8 @@ def _write_row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Cl
     error = outcome["error"]
     row = {
         **{name: value for name, value in ticket.items() if name != "config_type"},
+        **{"metrics": {}, "series": {}, "artefact_sha256": None, "artefacts_read": {}},
+        **dict.fromkeys(("seconds", "peak_mb", "started")),
         **outcome,
         "error": error and {**error, "log_tail": _log_tail(claim.folder)},
         "schema": rows.SCHEMA,
@@ -307,7 +302,7 @@ def _log_tail(folder: Path) -> list[str]:
         lines = (folder / "log.txt").read_text(errors="replace").splitlines()
     except OSError:  # somebody took it away
         return []
-    return [_shorten(line, LOG_LINE_CHARACTERS) for line in lines[-LOG_TAIL_LINES:]]
+    return [_shorten(line, 500) for line in lines[-20:]]
 
 
 def _shorten(text: str, characters: int) -> str:

@@ -88,26 +88,22 @@ def _problem(row: Row) -> str:
     if missing := (FIELDS.keys() | {"error"}) - row.keys():
         return f"lacks {', '.join(sorted(missing))}"
     error = {"type": TEXT, "message": TEXT} if row["error"] is not None else (NoneType,)
-    if misfit := _misfit(row, {**FIELDS, "error": error}, ""):
-        return f"has {misfit}"
+    for name, shape in {**FIELDS, "error": error}.items():
+        if not _fits(row[name], shape):
+            return f"has {name} = {row[name]!r}"[:200]
     return "" if row["status"] in STATUSES else f"has status = {row['status']!r}; possible: {', '.join(STATUSES)}"
 
 
-def _misfit(value: Any, shape: Any, name: str) -> str:
-    """The first value inside that is not of the shape, with its name; "" where all are."""
-    if isinstance(shape, tuple) or type(value) is not type(shape):
-        return "" if _fits(value, shape) else f"{name} = {str(value)[:80]!r}"
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether the value is of one of these types and finite, or all inside it fit this list's or object's shape."""
+    if isinstance(shape, tuple):
+        return type(value) in shape and (type(value) is not float or math.isfinite(value))
+    if type(value) is not type(shape):
+        return False
     if isinstance(shape, list):
-        inside = [(f"{name}[{at}]", each, shape[0]) for at, each in enumerate(value) if not _fits(each, shape[0])]
-    elif "*" in shape:
-        inside = [(f"{name}.{key}", each, shape["*"]) for key, each in value.items()]
-    else:
-        inside = [(f"{name}.{key}".lstrip("."), value.get(key), each) for key, each in shape.items()]
-    return next((misfit for name, each, kind in inside if (misfit := _misfit(each, kind, name))), "")
-
-
-def _fits(value: Any, types: Any) -> bool:
-    return type(types) is tuple and type(value) in types and (type(value) is not float or math.isfinite(value))
+        return all(_fits(each, shape[0]) for each in value)
+    inside = dict.fromkeys(value, shape["*"]) if "*" in shape else shape
+    return all(_fits(value.get(name), each) for name, each in inside.items())
 
 
 def rows_in(path: Path) -> list[Row]:

@@ -203,30 +203,19 @@ def rows_set_aside(folder: Path) -> int:
 WRITING_SECONDS = 3600.0  # nobody still writes a temporary file that is this old
 
 
-@dataclass(frozen=True)
-class Spare:
-    """A file that no run reads again, or that can be made again."""
-
-    path: Path
-    kind: str  # "checkpoint", "temporary" or "artefact"
-    size: int  # bytes
-
-
-def spare_files(folders: Iterable[Path], *, artefacts: bool = False) -> list[Spare]:
+def spare_files(folders: Iterable[Path], *, artefacts: bool = False) -> list[Path]:
     """Finds the files that can go, of runs that nobody works on.
 
     These are checkpoints of finished runs, also those that were put aside, except of runs that ran out of time and go
     on from theirs; files that a killed process was writing; and, with ``artefacts``, what finished runs keep for
     others, made again when needed.
     """
-    spare: list[Spare] = []
+    spare: list[Path] = []
     for folder in folders:
         state = state_of(folder).name
         if state == "running":
             continue
-        old = [path for path in folder.glob(".*.tmp") if time.time() - path.stat().st_mtime > WRITING_SECONDS]
-        spare += [Spare(path, "temporary", path.stat().st_size) for path in old]
-        can_go = {"checkpoint": state in FINISHED and state != "timed_out", "artefact": state == "done" and artefacts}
-        paths = [(kind, path) for kind, goes in can_go.items() if goes for path in folder.glob(f"{kind}*.pt")]
-        spare += [Spare(path, kind, path.stat().st_size) for kind, path in paths]
+        spare += [path for path in folder.glob(".*.tmp") if time.time() - path.stat().st_mtime > WRITING_SECONDS]
+        spare += folder.glob("checkpoint*.pt") if state in FINISHED and state != "timed_out" else ()
+        spare += folder.glob("artefact*.pt") if state == "done" and artefacts else ()
     return spare

@@ -274,9 +274,7 @@ def test_a_chain_that_is_killed_at_any_write_ends_as_if_it_was_not(bench, tmp_pa
         disturbed.run_inline("staged/main/Plain", seeds=[0])
         assert results(disturbed.rows("staged/main/Plain", seeds=[0])) == expected, f"killed at write {number}"
         left = list(disturbed.folder.glob("*/*/checkpoint.pt"))
-        assert left == [each.path for each in spare_files(disturbed.folder.glob("*/*"))], (
-            "`clean` takes what a kill left"
-        )
+        assert left == spare_files(disturbed.folder.glob("*/*")), "`clean` takes what a kill left"
 
 
 def test_clean_lists_what_can_go_and_frees_it_when_told_to(bench):
