@@ -25,8 +25,8 @@ class Grid:
     def __init__(self, table: JoinedTable, *, by_dataset: bool = False) -> None:
         self.table = table
         self.by_dataset = by_dataset
-        self.axis_rows, self.axis_columns = table.table.rows, table.table.columns
-        names = ("method", "dataset", "metric")
+        self.axis_columns = table.table.columns
+        names = ("dataset", "metric")
         self._marked = len({(cell.variant, cell.protocol) for cell in table.cells}) > 1
         self._varies = {name: len({getattr(cell, name) for cell in table.cells}) > 1 for name in names}
 
@@ -63,14 +63,11 @@ class Grid:
 
     def _on_rows(self) -> set[str]:
         own_rows = self.axis_columns == "metric" and self._varies["dataset"] and not self.by_dataset
-        return {self.axis_rows, "dataset"} if own_rows else {self.axis_rows}
+        return {"method", "dataset"} if own_rows else {"method"}
 
     def _plain_row(self, cell: JoinedCell) -> str:
         method = cell.label if self._marked else cell.method  # what all cells share stands in the title
-        if self.axis_rows == "method":
-            return f"{cell.dataset}: {method}" if "dataset" in self._on_rows() else method
-        first = attribute(cell, self.axis_rows)
-        return f"{first} {method}" if self._varies["method"] else first
+        return f"{cell.dataset}: {method}" if "dataset" in self._on_rows() else method
 
     @cached_property
     def _settings_shown(self) -> dict[str, list[str]]:

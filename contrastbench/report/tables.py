@@ -73,13 +73,13 @@ def sheet(
     names = ("published", *places, "verdict")
     if layout == "grid" or (layout == "auto" and len(grid.columns) > 1):
         signs = f"{', '.join(f'{kind.sign} {kind}' for kind in QUIET)}."
-        return Sheet(title, (grid.axis_rows, "", *grid.columns), tuple(_grid_lines(grid, names)), (signs, *notes))
+        return Sheet(title, ("method", "", *grid.columns), tuple(_grid_lines(grid, names)), (signs, *notes))
     lines = tuple(
         (row, column, *(cell_text(cell, name) for name in names))
         for row, cells in grid.rows.items()
         for column, cell in cells.items()
     )
-    return Sheet(title, (grid.axis_rows, grid.axis_columns, *names), lines, notes)
+    return Sheet(title, ("method", grid.axis_columns, *names), lines, notes)
 
 
 def _grid_lines(grid: Grid, names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -123,7 +123,7 @@ def _brief(table: JoinedTable, grid: Grid, title: str) -> Sheet:
         other = baselines.pop() if len(baselines) == 1 else "the row's baseline"
         notes += [f"By seed: the difference to {other} over the seeds that both have, where n differs."]
     notes += [*_what_would_decide(grid), *_data_marks(table)]
-    return Sheet(title, (grid.axis_rows, *measured), lines, (*notes, *summary(table)), labels=1)
+    return Sheet(title, ("method", *measured), lines, (*notes, *summary(table)), labels=1)
 
 
 def _brief_text(cell: JoinedCell, table: JoinedTable) -> str:

@@ -40,16 +40,10 @@ class Claim:
         """When it was taken, by the clock of the file system."""
         return (self.folder / f"claim.{self.number}").stat().st_mtime
 
-    @property
-    def heartbeat_seconds(self) -> float:
-        """The time between two beats."""
-        seconds = self.owner.get("heartbeat_seconds")
-        return seconds if isinstance(seconds, (int, float)) and 0 < seconds < 3600 else HEARTBEAT_SECONDS
-
     def is_alive(self) -> bool:
         """Whether the owner still works: its process tells if it can be seen from here, else its heartbeat."""
         lives = process_lives(self.owner)
-        return heartbeat_age(self) <= 2 * self.heartbeat_seconds if lives is None else lives
+        return heartbeat_age(self) <= 2 * HEARTBEAT_SECONDS if lives is None else lives
 
     def beats_again(self) -> bool:
         """Waits for one more beat of an owner that seems dead by its heartbeat alone, and says whether it came.
@@ -59,7 +53,7 @@ class Claim:
         if process_lives(self.owner) is not None or not self.heartbeat.exists():
             return False
         before = self.heartbeat.stat().st_mtime_ns
-        time.sleep(1.5 * self.heartbeat_seconds)
+        time.sleep(1.5 * HEARTBEAT_SECONDS)
         return self.heartbeat.stat().st_mtime_ns != before
 
 
@@ -124,7 +118,7 @@ def latest(folder: Path) -> Claim | None:
 
 def take(folder: Path, after: int, **launcher: Any) -> Claim | None:
     """Claims attempt ``after + 1`` of the run, or returns None because somebody else has it."""
-    claim = Claim(after + 1, {**this_process(), "heartbeat_seconds": HEARTBEAT_SECONDS, **launcher}, folder)
+    claim = Claim(after + 1, {**this_process(), **launcher}, folder)
     temporary = folder / f".claim.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     files.write_json(temporary, claim.owner, sync=False)
     try:

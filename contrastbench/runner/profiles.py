@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contrastbench.names import unknown
 from contrastbench.runner.provenance import PROJECT
 
 PROFILES = PROJECT / "slurm"
@@ -66,7 +67,7 @@ def read_profile(name: str | None, folder: Path = PROFILES) -> Profile:
     name = name or "default"
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
-        raise ValueError(f"unknown profile {name!r}; {folder} has: {', '.join(profile_names(folder)) or 'none'}")
+        raise unknown("profile", name, profile_names(folder), f"{folder} has")
     try:
         return _profile_of(path.stem, tomllib.loads(path.read_text()))
     except ValueError as error:
@@ -83,15 +84,15 @@ def _profile_of(name: str, values: dict[str, Any]) -> Profile:
     kinds = {key: type(value) for key, value in vars(Profile()).items() if key != "name"}
     for key, value in values.items():
         if key not in kinds:
-            raise ValueError(f"unknown key {key!r}; there are: {', '.join(kinds)}")
+            raise unknown("key", key, kinds)
         if type(value) is not kinds[key] or (kinds[key] is int and value < 1):
             raise ValueError(f"{key} must be {KINDS[kinds[key]]}, got {value!r}")
-    profile, possible = Profile(name, **values), sorted(SlurmExecutor._valid_parameters() - OURS.keys())
+    profile, possible = Profile(name, **values), SlurmExecutor._valid_parameters() - OURS.keys()
     for key, value in profile.sbatch.items():
         if key in OURS:
             raise ValueError(f"[sbatch] {key} is set by the suite: {OURS[key]}")
         if key not in possible:
-            raise ValueError(f"unknown key {key!r} in [sbatch]; submitit has: {', '.join(possible)}")
+            raise unknown("key of [sbatch]", key, possible, "submitit has")
         if key in USUAL and type(value) is not int:
             raise ValueError(f"[sbatch] {key} must be a whole number, got {value!r}")
     notice = profile.sbatch["signal_delay_s"]

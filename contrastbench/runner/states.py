@@ -37,11 +37,7 @@ def write_ticket(run: Run, runs_folder: Path, cells: list[list[str]]) -> Path:
         "cells": sorted(cells),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        is_there = files.read_json(folder / "config.json") == ticket
-    except (FileNotFoundError, ValueError):  # none, or a damaged one
-        is_there = False
-    if not is_there:
+    if files.object_or_empty(folder / "config.json") != ticket:
         files.write_json(folder / "config.json", ticket)
     return folder
 

@@ -121,7 +121,6 @@ class Study:
     metrics: Metrics = ()
     baseline: str = ""  # the method that the others are compared with, in pairs by seed, unless a line names its own
     claims: tuple[tuple[str, str], ...] = ()  # further pairs (method, other) that are compared over all data sets
-    rows: str = "method"
     columns: str = "dataset"  # "dataset" or "metric"
     only_by_name: tuple[str, ...] = ()  # scales at which a command for the whole paper leaves the table out
 
@@ -211,7 +210,7 @@ class Paper:
             ValueError: there is none; the message lists those there are.
         """
         if name not in self.stages:
-            raise ValueError(f"unknown stage {name!r}; {self.name} has: {', '.join(self.stages)}")
+            raise unknown("stage", name, self.stages, f"{self.name} has")
         return self.stages[name]
 
     def function_of(self, stage: str) -> Callable[..., dict[str, Any]]:

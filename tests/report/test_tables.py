@@ -162,13 +162,6 @@ def test_several_datasets_under_columns_of_metrics_have_rows_of_their_own(synthe
     assert list(apart.rows) == ["SimCLR", "HCL"] and len(apart.columns) == 4
 
 
-def test_rows_of_a_setting_and_columns_of_metrics(synthetic):
-    cells = [synthetic.cell("HCL", beta=b, metric=m) for b in (0.5, 1.0) for m in ("knn_percent", "probe_percent")]
-    made = sheet(join("toy", {"main": synthetic.table(rows="beta", columns="metric")}, {"main": cells})[0])
-    assert made.header == ("beta", "", "kNN (%)", "probe (%)")
-    assert [line[0] for line in made.lines if line[0]] == ["0.5", "1"]
-
-
 def test_numbers_made_on_a_copy_of_the_data_carry_its_mark(synthetic):
     (sha256,) = catalogue.DATA_SETS["cifar10"].known
     copied, original = synthetic.cell("HCL"), synthetic.cell("SimCLR")
