@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -32,13 +33,12 @@ class Claim:
     folder: Path
 
     @property
-    def heartbeat(self) -> Path:
-        return self.folder / f"heartbeat.{self.number}"
+    def path(self) -> Path:
+        return self.folder / f"claim.{self.number}"
 
     @property
-    def taken(self) -> float:
-        """When it was taken, by the clock of the file system."""
-        return (self.folder / f"claim.{self.number}").stat().st_mtime
+    def heartbeat(self) -> Path:
+        return self.folder / f"heartbeat.{self.number}"
 
     def is_alive(self) -> bool:
         """Whether the owner still works: its process tells if it can be seen from here, else its heartbeat."""
@@ -122,7 +122,7 @@ def take(folder: Path, after: int, **launcher: Any) -> Claim | None:
     temporary = folder / f".claim.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     files.write_json(temporary, claim.owner, sync=False)
     try:
-        os.link(temporary, folder / f"claim.{claim.number}")
+        os.link(temporary, claim.path)
     except FileExistsError:
         return None
     finally:
@@ -136,21 +136,20 @@ def heartbeat_age(claim: Claim) -> float:
     A beat from the future counts as its distance: a clock that jumped back does not keep a dead worker alive, and a
     live one beats again at once.
     """
-    for path in (claim.heartbeat, claim.folder / f"claim.{claim.number}"):
-        if path.exists():
-            return abs(file_system_time(claim.folder) - path.stat().st_mtime)
-    return float("inf")
-
-
-def file_system_time(folder: Path) -> float:
-    """Now, by the clock of the file system that holds the folder; this machine's where nothing can be written."""
     now = time.monotonic()
-    return now + _offset_of_clock(folder.parent, now // 60, round(time.time() - now))
+    for path in (claim.heartbeat, claim.path):
+        if path.exists():
+            there = now + _offset_of_clock(claim.folder.parent, now // 60, round(time.time() - now))
+            return abs(there - path.stat().st_mtime)
+    return float("inf")
 
 
 @lru_cache(maxsize=16)
 def _offset_of_clock(folder: Path, minute: float, our_offset: int) -> float:
-    """The file system's clock less ``time.monotonic``: looked at once a minute, and when our own clock is set."""
+    """The file system's clock less ``time.monotonic``: looked at once a minute, and when our own clock is set.
+
+    This machine's clock where nothing can be written.
+    """
     probe = folder / f".clock.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         probe.touch()
@@ -162,29 +161,25 @@ def _offset_of_clock(folder: Path, minute: float, our_offset: int) -> float:
             probe.unlink()
 
 
-class Heartbeat:
-    """Renews the claim's heartbeat file from a thread while the run works; holds the latest line of its curve."""
+@contextlib.contextmanager
+def heartbeat(claim: Claim, latest: Callable[[], dict[str, Any]]) -> Iterator[None]:
+    """Renews the claim's heartbeat file from a thread; it holds what ``latest`` returns, the last line of the curve."""
+    done = threading.Event()
 
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.latest: dict[str, Any] = {}
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
+    def beat() -> None:
         while True:
             try:
-                files.write_text(self.claim.heartbeat, json.dumps(self.latest, default=str) + "\n", sync=False)
+                files.write_text(claim.heartbeat, json.dumps(latest(), default=str) + "\n", sync=False)
             except OSError as error:  # a full disk must not end a run that may still finish
                 with contextlib.suppress(OSError):  # its log is on the same disk
                     print(f"heartbeat not written: {error}", flush=True)
-            if self._done.wait(HEARTBEAT_SECONDS):
+            if done.wait(HEARTBEAT_SECONDS):
                 return
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -68,7 +68,7 @@ def gpu_count() -> int:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return 0
     try:
-        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        ctypes.CDLL("libcuda.so.1")
     except OSError:
         return 0
     import torch

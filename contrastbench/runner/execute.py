@@ -48,13 +48,8 @@ def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] = 
         return name if name in FINISHED else "taken"
     started, clock = datetime.now(UTC), perf_counter()
     provenance.reset_peak_memory(host.device)
-    with claims.Heartbeat(claim) as heartbeat, _log_file(folder):
-
-        def see(line: dict[str, Any]) -> None:
-            heartbeat.latest = line
-            watch(line)
-
-        log = Log(folder, watch=see)
+    log = Log(folder, watch)
+    with claims.heartbeat(claim, lambda: log.latest), _log_file(folder):
         checkpoint = _checkpoint(ticket, folder, log, agree)
         files.write_json(folder / "code.json", checkpoint.code, sync=False)
         outcome = _outcome(ticket, host, checkpoint, log)
@@ -142,8 +137,6 @@ def _checkpoint(
 
 def _agreement(host: Host) -> Callable[[bool], bool]:
     """A function that tells every process of the run whether any of them said yes."""
-    if host.processes == 1:
-        return bool
     from contrastbench import distributed
 
     return lambda said: distributed.anyone(said, host.device)
@@ -254,12 +247,10 @@ def _check_result(result: Any) -> dict[str, dict[str, Any]]:
 def _number(name: str, value: Any) -> int | float:
     """A finite number; a tensor or an array counts as its one element."""
     try:
-        number = value if type(value) in (int, float) else float(value)
+        number = value if type(value) in (int, float) else float(value if not isinstance(value, str) else "a text")
         is_finite = math.isfinite(number)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"metric {name} must be one number, got {_shorten(repr(value), 200)}") from None
-    if isinstance(value, str):
-        raise TypeError(f"metric {name} must be one number, got {value[:200]!r}")
     if not is_finite:
         raise FloatingPointError(f"metric {name} is {number}")
     return number

@@ -22,6 +22,7 @@ class Log:
     def __init__(self, folder: Path | None = None, watch: Callable[[dict[str, Any]], None] | None = None) -> None:
         self.path = folder / "metrics.jsonl" if folder else None
         self.watch = watch
+        self.latest: dict[str, Any] = {}  # what the watch was told last
         self.data_sha256: dict[str, str] = {}
         self.epoch: int | None = None
         self.selection = "last epoch"
@@ -36,6 +37,10 @@ class Log:
         if self.path:
             with open(self.path, "a") as file:
                 file.write(text + "\n")
+        self._tell(line)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        self.latest = line
         if self.watch:
             self.watch(line)
 
@@ -44,14 +49,12 @@ class Log:
 
         Without this call, the run is expected to log its config's ``epochs``.
         """
-        if self.watch:
-            self.watch({"total": count, "unit": unit})
+        self._tell({"total": count, "unit": unit})
 
     def note(self, text: str) -> None:
         """Prints something that is no part of the curve: to ``log.txt`` and to the front command's display."""
         print(text, flush=True)
-        if self.watch:
-            self.watch({"note": text})
+        self._tell({"note": text})
 
     def data(self, name: str, sha256: str) -> None:
         """Records the content checksum of a data set that the run read."""

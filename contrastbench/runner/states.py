@@ -16,7 +16,7 @@ from typing import Any
 from contrastbench.runner import claims, files, rows
 from contrastbench.runner.checkpoint import lost_artefact
 from contrastbench.runner.studies import package_of
-from contrastbench.runner.vocabulary import Run, added_fields, key_of
+from contrastbench.runner.vocabulary import Run, key_of
 
 # --------------------------------------------------------------------- the ticket, from which any process does the run
 
@@ -81,10 +81,10 @@ def config_of(ticket: dict[str, Any]) -> Any:
     if not module.startswith(f"{package_of(ticket['paper'])}."):
         raise ValueError(f"config type {ticket['config_type']!r} is not one of the paper {ticket['paper']}")
     config_type = getattr(importlib.import_module(module), name)
-    known = {spec.name for spec in dataclasses.fields(config_type)}
+    specs = dataclasses.fields(config_type)
+    asked = {spec.name for spec in specs if "added" not in spec.metadata}  # a ticket may do without the others
     given = set(ticket["config"])
-    differing = (given - known) | (known - given - added_fields(config_type))
-    if differing:
+    if differing := (given - {spec.name for spec in specs}) | (asked - given):
         raise ValueError(
             f"the ticket's config differs from {ticket['config_type']} in {sorted(differing)}: "
             "it was made by another version of the paper; plan it again"

@@ -49,11 +49,6 @@ def _fields(config_type: type) -> list[tuple[str, bool, Any]]:
     ]
 
 
-def added_fields(config_type: type) -> set[str]:
-    """The names of a config's fields that were ``added``: a ticket or row may do without them."""
-    return {spec.name for spec in dataclasses.fields(config_type) if "added" in spec.metadata}
-
-
 def canonical_json(value: Any) -> str:
     """The one spelling of a JSON value that hashes are taken of."""
     return _CANONICAL.encode(value)

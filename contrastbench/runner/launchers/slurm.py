@@ -239,16 +239,12 @@ def pin_code(folder: Path, *, copy: bool = True) -> dict[str, str]:
     Returns:
         What a job has in its environment: it imports the copy, names it in its rows, and has no network.
     """
-    sources = _sources()
-    digest = hashlib.sha256()
-    for name in sorted(sources):
-        content = hashlib.sha256(sources[name].read_bytes()).hexdigest()
-        digest.update(f"{name}\0{content}\n".encode())
-    sha256 = digest.hexdigest()
+    sources, git = _sources(), provenance.git()
+    contents = (f"{name}\0{hashlib.sha256(sources[name].read_bytes()).hexdigest()}\n" for name in sorted(sources))
+    sha256 = hashlib.sha256("".join(contents).encode()).hexdigest()
     target = folder / sha256[:16]
     if copy and not target.exists():
         _copy(sources, target)
-    git = provenance.git()
     return {
         **NETWORK_OFF,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")])),

@@ -6,6 +6,7 @@ epoch boundary, and submitit puts the job back into the queue. At SIGTERM alone 
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from submitit.helpers import Checkpointable, DelayedSubmission, TorchDistributedEnvironment
 
@@ -40,6 +40,7 @@ class Task(Checkpointable):
         self.began = time.monotonic()
         self.start = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
         self.job = "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format(**os.environ)  # as squeue names it
+        self.host = Host(self.profile.run_device, self.profile.threads, "slurm", self.job)
         self.folders = runs_of(f"{self.submission}/{os.environ['SLURM_ARRAY_TASK_ID']}")
         signal.signal(signal.SIGTERM, lambda number, frame: self.signals.append(number))
         try:
@@ -64,9 +65,11 @@ class Task(Checkpointable):
 
     def _do_runs(self) -> None:
         if self.profile.run_device != "cpu" and (problem := gpu_problem()):
+            self.host = dataclasses.replace(self.host, device="none")
             node = os.environ.get("SLURMD_NODENAME", socket.gethostname())
             said = f'node {node} has no working GPU ({problem}); [sbatch] exclude = "{node}" leaves it out'
-            self._give_up(self._to_do(), "failed", said, device="none", type="NoWorkingGPU", node=node)
+            self._give_up(self._to_do(), "failed", said, type="NoWorkingGPU", node=node)
+            return
         kills = sorted(int(path.suffix[1:]) for path in self.submission.glob(f"{self.job}.out_of_memory.*"))
         if len(kills) > 1 and kills[-1] == self.start - 1:  # again, though its runs were alone
             self._give_up(self._begun()[-1:], "out_of_memory", local.killed_for_memory())
@@ -77,7 +80,7 @@ class Task(Checkpointable):
             return
         local.launch(
             [job_in(folder) for folder in self._to_do()],
-            [Host(device, self.profile.threads, "slurm", self.job) for device in self.profile.devices],
+            [dataclasses.replace(self.host, device=device) for device in self.profile.devices],
             watch=lambda job, event: None,
             one_at_a_time=bool(kills),  # Slurm has killed the whole task for its memory: nobody knows whose it was
             stopping=lambda: bool(self.signals),
@@ -86,13 +89,12 @@ class Task(Checkpointable):
     def _share_runs(self) -> None:
         """One run at a time in all processes of the job, which go through the same list; the first of them writes."""
         meeting = TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-        host = Host(self.profile.run_device, self.profile.threads, "slurm", self.job)
         for number, folder in enumerate(self.folders):
             if readiness(job_in(folder)) != "ready":
                 continue
             port = meeting.master_port + number + self.start * len(self.folders)  # one for each run of each start
             os.environ["MASTER_PORT"], kills = str(port), kills_for_memory()
-            process = worker.SPAWN.Process(target=worker.share, args=(folder, host))
+            process = worker.SPAWN.Process(target=worker.share, args=(folder, self.host))
             process.start()
             process.join()
             if (lost := process.exitcode != 0) and kills_for_memory() > kills:
@@ -100,10 +102,9 @@ class Task(Checkpointable):
             if lost or self.signals:  # a lost process ends the whole job, which begins again from the checkpoint
                 sys.exit(TOLD_TO_GO if self.signals else KILLED)
 
-    def _give_up(self, folders: list[Path], status: str, message: str, device: str = "", **error: Any) -> None:
-        host = Host(device or self.profile.run_device, self.profile.threads, "slurm", self.job)
+    def _give_up(self, folders: list[Path], status: str, message: str, **error: str) -> None:
         for folder in folders:
-            give_up(folder, host, status, message, **error)
+            give_up(folder, self.host, status, message, **error)
 
     def _to_do(self) -> list[Path]:
         return [folder for folder in self.folders if states.state_of(folder).name not in states.FINISHED]
@@ -111,4 +112,4 @@ class Task(Checkpointable):
     def _begun(self) -> list[Path]:
         """The runs without a row that this job has begun, now or before a requeue; the latest comes last."""
         begun = [claim for claim in map(claims.latest, self._to_do()) if claim and claim.owner.get("job") == self.job]
-        return [claim.folder for claim in sorted(begun, key=lambda claim: claim.taken)]
+        return [claim.folder for claim in sorted(begun, key=lambda claim: claim.path.stat().st_mtime)]
