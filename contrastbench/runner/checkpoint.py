@@ -13,8 +13,8 @@ from typing import Any
 
 from contrastbench.runner import files, rows
 from contrastbench.runner.code import Code, differing, list_some
-from contrastbench.runner.code import sha256_of as sha256_of_code
 from contrastbench.runner.log import Log
+from contrastbench.runner.vocabulary import sha256_of
 
 RESUME_ANYWAY = "CONTRASTBENCH_RESUME_ANYWAY"  # "1" in the environment: runs go on from saves of other code
 SECONDS_BETWEEN_SAVES = float(os.environ.get("CONTRASTBENCH_CHECKPOINT_SECONDS", 20.0))
@@ -96,14 +96,13 @@ class Checkpoint:
                 raise ValueError(f"{self._file} is damaged (it holds no parts)")
         except ValueError as error:
             return self._put_aside("damaged", str(error))
-        before = saved.get("code")  # None: an earlier version of this file saved it
-        self.code_before = saved.get("code_before", [])
+        before, self.code_before = saved.get("code", {}), saved.get("code_before", [])
         if before != self.code:
-            some = list_some(differing(before, self.code)) if before is not None else "an earlier version"
+            some = list_some(differing(before, self.code))
             if os.environ.get(RESUME_ANYWAY) != "1":
                 return self._put_aside("other_code", f"{self._file} was saved by other code ({some})")
             self.log.note(f"goes on from what other code saved ({some})")
-            self.code_before = [*self.code_before, sha256_of_code(before or {})]
+            self.code_before = [*self.code_before, sha256_of(before)]
         return saved
 
     def _put_aside(self, why: str, problem: str) -> dict[str, Any]:

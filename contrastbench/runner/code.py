@@ -18,7 +18,7 @@ from pathlib import Path
 from contrastbench.runner import files
 from contrastbench.runner.rows import Row
 from contrastbench.runner.studies import load_paper, package_of, packages_of_others
-from contrastbench.runner.vocabulary import canonical_json
+from contrastbench.runner.vocabulary import sha256_of
 
 OWN_PACKAGES = ("contrastbench", "baselines", "benchmarks")
 RUNNER = "contrastbench.runner"
@@ -44,10 +44,6 @@ def code_of(paper: str, stage: str) -> Code:
             code[source.path] = source.sha256
             to_see += source.imports
     return dict(sorted(code.items()))
-
-
-def sha256_of(code: Code) -> str:
-    return hashlib.sha256(canonical_json(code).encode()).hexdigest()
 
 
 def differing(code: Code, other: Code) -> list[str]:

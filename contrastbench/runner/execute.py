@@ -19,11 +19,12 @@ import threadpoolctl
 
 from contrastbench.runner import claims, files, provenance, rows
 from contrastbench.runner.checkpoint import Checkpoint, Interrupted
-from contrastbench.runner.code import code_of, sha256_of
+from contrastbench.runner.code import code_of
 from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.log import Log
 from contrastbench.runner.states import FINISHED, config_of, needed_folders, read_ticket, rows_set_aside, state_of
 from contrastbench.runner.studies import check_choices, load_paper
+from contrastbench.runner.vocabulary import sha256_of
 
 
 def execute(folder: Path, host: Host, watch: Callable[[dict[str, Any]], None] = lambda line: None) -> str:
@@ -118,7 +119,7 @@ def _take(folder: Path, host: Host) -> claims.Claim | None:
     state = state_of(folder)  # looked at after the claim: its owner may have finished just now
     if state.name in (*FINISHED, "running"):
         return None
-    if state.name == "killed" and current and current.beats_again():
+    if state.name in ("killed", "queued") and current and current.beats_again():
         return None
     if (folder / "row.json").exists():  # damaged, or another run's
         (folder / "row.json").replace(folder / "row.unreadable.json")

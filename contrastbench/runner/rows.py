@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any
 
 from contrastbench.runner import files
-from contrastbench.runner.vocabulary import canonical_json
+from contrastbench.runner.vocabulary import canonical_json, sha256_of
 
 SCHEMA = 1
 Row = dict[str, Any]
@@ -49,7 +49,7 @@ def result_of(row: Row) -> Row:
 
 def content_sha256(row: Row) -> str:
     """sha256 over the row's canonical JSON without its own ``sha256``."""
-    return hashlib.sha256(canonical_json({k: v for k, v in row.items() if k != "sha256"}).encode()).hexdigest()
+    return sha256_of({name: value for name, value in row.items() if name != "sha256"})
 
 
 def seal(row: Row) -> Row:

@@ -135,20 +135,18 @@ def _state_without_row(folder: Path, still_queued: StillQueued | None) -> State:
     begun = claim is not None and not any((folder / f"{why}.{claim.number}.json").exists() for why in SET_ASIDE)
     if claim and begun and claim.is_alive():
         return State("running", claim=claim)
-    if _is_queued(folder, still_queued, claim.number if claim else 0):
+    if _is_queued(folder, still_queued):
         return State("queued", claim=claim)
     if (folder / "row.json").exists():  # it ended between the two looks
         return state_of(folder, still_queued)
     return State("killed" if begun else "new", claim=claim)
 
 
-def _is_queued(folder: Path, still_queued: StillQueued | None, attempts: int) -> bool:
+def _is_queued(folder: Path, still_queued: StillQueued | None) -> bool:
     """Whether a launcher has put the run into a queue and has not forgotten it."""
     mark = queue_mark(folder)
-    told = still_queued(mark) if mark and still_queued else None
-    if told is not None:  # a scheduler knows best: it starts a run again after a preemption or the loss of a node
-        return told
-    return mark.get("after_attempt") == attempts and bool(claims.process_lives(mark))
+    told = still_queued(mark) if mark and still_queued else None  # a scheduler knows best: it starts runs again itself
+    return bool(claims.process_lives(mark)) if told is None else told
 
 
 def queue_mark(folder: Path) -> dict[str, Any]:
@@ -161,9 +159,7 @@ def queue_mark(folder: Path) -> dict[str, Any]:
 
 def mark_queued(folder: Path, **launcher: Any) -> None:
     """Writes down that a launcher will start the run; for a scheduler's queue, with the job's name."""
-    claim = claims.latest(folder)
-    mark = {**claims.this_process(), "after_attempt": claim.number if claim else 0, **launcher}
-    files.write_json(folder / "queued.json", mark, sync=False)
+    files.write_json(folder / "queued.json", {**claims.this_process(), **launcher}, sync=False)
 
 
 def forget_queued(folder: Path) -> None:

@@ -22,7 +22,7 @@ from contrastbench.names import unknown
 from contrastbench.runner.vocabulary import SCALES, Cell, Run, seeded
 
 # What a stage computes on.
-ANY_DEVICE, CPU_ONLY, CPU_PREFERRED = "any", "cpu", "cpu preferred"
+ANY_DEVICE, CPU_ONLY, CPU_PREFERRED = DEVICES = "any", "cpu", "cpu preferred"
 
 # -------------------------------------------------------------------------------------------- the fields of a config
 
@@ -175,9 +175,8 @@ class Paper:
 
     def __post_init__(self) -> None:
         for name, stage in self.stages.items():
-            if not callable(stage.device) and stage.device not in (ANY_DEVICE, CPU_ONLY, CPU_PREFERRED):
-                possible = ", ".join((ANY_DEVICE, CPU_ONLY, CPU_PREFERRED))
-                raise ValueError(f"{self.name}: stage {name} runs on {stage.device!r}; possible: {possible}")
+            if not callable(stage.device) and stage.device not in DEVICES:
+                raise unknown(f"device of stage {name}", stage.device, DEVICES)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_paper, (self.name,)  # studies hold functions, which cannot be pickled for another process

@@ -57,14 +57,18 @@ def canonical_json(value: Any) -> str:
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def sha256_of(value: Any) -> str:
+    """sha256 of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
 # What decides a run's result, and so its key; rows and tickets carry it.
 IDENTITY = ("paper", "stage", "config", "seed", "scale", "variant", "protocol", "protocol_version", "needs")
 
 
 def key_of(fields: Mapping[str, Any]) -> str:
     """sha256 of the identity among the fields of a row or ticket, or of a run's identity itself."""
-    identity = {name: fields.get(name) for name in IDENTITY}
-    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+    return sha256_of({name: fields.get(name) for name in IDENTITY})
 
 
 def kind_of(identity: Mapping[str, Any]) -> str:

@@ -209,6 +209,7 @@ def test_a_run_elsewhere_whose_last_beat_looks_old_is_taken_only_if_no_other_bea
     folder = bench.jobs("toy/main", seeds=[0])[0].folder
     claim = claim_from_elsewhere(folder)
     os.utime(claim.heartbeat, (0, 0))  # as after a clock was set forward
+    states.mark_queued(folder, launcher="local")  # as a launcher does
     beat = threading.Timer(0.3, lambda: files.write_text(claim.heartbeat, "{}\n") if beats else None)
     beat.start()
     assert execute(folder, Host()) == ("taken" if beats else "done")

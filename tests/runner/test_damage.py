@@ -169,7 +169,7 @@ DAMAGES = {
 }
 OTHER_TYPES = json.dumps(
     dict.fromkeys(("key", "paper", "stage", "config", "needs", "cells", "dataset", "method", "config_type"), [3])
-    | dict.fromkeys(("host", "boot", "namespace", "after_attempt", "loss", "error"), [None])
+    | dict.fromkeys(("host", "boot", "namespace", "loss", "error"), [None])
     | {
         "pid": "self",
         "start": None,

@@ -1,8 +1,6 @@
 """Runs through the local launcher: order, sharing, failures, kills, memory."""
 
-import os
 import platform
-import random
 import shutil
 import signal
 import subprocess
@@ -11,7 +9,7 @@ import time
 
 import pytest
 
-from contrastbench.runner import claims, states, worker
+from contrastbench.runner import states, worker
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import inline, local
@@ -191,31 +189,6 @@ def kill(line):
         os.kill(os.getpid(), signal.SIGKILL)
 execute(Path(sys.argv[1]), Host(), watch=kill)
 """
-
-
-@pytest.mark.slow
-def test_random_kills_of_workers_lose_and_double_nothing(bench):
-    """Every worker that is seen at work may be killed, four times; the rows are those of an undisturbed launch."""
-    settings = {"seconds_per_epoch": "0.02", "epochs": "6"}
-    dice, kills = random.Random(0), []
-
-    def kill_now_and_then(job, event):
-        if "line" in event and len(kills) < 4 and dice.random() < 0.3:
-            claim = claims.latest(job.folder)
-            if claim and claim.is_alive():
-                os.kill(claim.owner["pid"], signal.SIGKILL)
-                kills.append(job.folder)
-
-    launches = 0
-    while bench.jobs("toy/main", None, settings):
-        bench.run("toy/main", None, settings, watch=kill_now_and_then)
-        launches += 1
-        assert launches < 10
-    assert len(kills) == 4
-    disturbed = results(bench.rows("toy/main", None, settings))
-    quiet = type(bench)(bench.folder.parent / "quiet")
-    quiet.run_inline("toy/main", None, settings)
-    assert disturbed == results(quiet.rows("toy/main", None, settings))
 
 
 def test_a_killed_front_command_loses_nothing(bench, tmp_path):
