@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import socket
 import threading
 import time
@@ -66,12 +65,12 @@ def this_process() -> dict[str, Any]:
 def process_lives(process: dict[str, Any]) -> bool | None:
     """Whether the process that ``this_process`` described is still there.
 
-    None if nobody here can tell: it is on another machine, or an earlier version of this module described it.
+    None if nobody here can tell, since it is on another machine.
     """
-    if "start" not in process or any(process.get(name) != value for name, value in _this_machine().items()):
+    if any(process.get(name) != value for name, value in _this_machine().items()):
         return None
     start = _start_of(process.get("pid"))
-    return start is not None and start == process["start"]
+    return start is not None and start == process.get("start")
 
 
 @cache
@@ -106,13 +105,10 @@ def _start_of(pid: Any) -> float | None:
         return None
 
 
-CLAIM = re.compile(r"claim\.([1-9][0-9]{0,8})")
-
-
 def latest(folder: Path) -> Claim | None:
     """The run's current claim, or None if nobody ever began it. Of a damaged one its heartbeat alone counts."""
-    names = [CLAIM.fullmatch(path.name) for path in folder.glob("claim.*")]
-    number = max((int(name[1]) for name in names if name), default=0)
+    numbers = [path.name.removeprefix("claim.") for path in folder.glob("claim.*")]
+    number = max((int(text) for text in numbers if text.isdecimal()), default=0)
     return Claim(number, files.object_or_empty(folder / f"claim.{number}"), folder) if number else None
 
 

@@ -22,7 +22,7 @@ from contrastbench.runner.checkpoint import Checkpoint, Interrupted
 from contrastbench.runner.code import code_of
 from contrastbench.runner.devices import Host, device_of
 from contrastbench.runner.log import Log
-from contrastbench.runner.states import FINISHED, config_of, needed_folders, read_ticket, rows_set_aside, state_of
+from contrastbench.runner.states import FINISHED, SET_ASIDE, config_of, needed_folders, read_ticket, state_of
 from contrastbench.runner.studies import check_choices, load_paper
 from contrastbench.runner.vocabulary import sha256_of
 
@@ -263,6 +263,7 @@ def _number(name: str, value: Any) -> int | float:
 def _write_row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Claim, host: Host, log: Log) -> None:
     """Writes the row: what was asked for, what came of it, and by which code and machine."""
     error = outcome["error"]
+    rows_set_aside = sum(1 for why in SET_ASIDE for _ in claim.folder.glob(f"{why}.*.json"))
     row = {
         **{name: value for name, value in ticket.items() if name != "config_type"},
         **{"metrics": {}, "series": {}, "artefact_sha256": None, "artefacts_read": {}},
@@ -274,7 +275,7 @@ def _write_row(ticket: dict[str, Any], outcome: dict[str, Any], claim: claims.Cl
         "epoch": log.epoch,
         "data": dict(sorted(log.data_sha256.items())),
         "attempt": claim.number,
-        "resumes": claim.number - 1 - rows_set_aside(claim.folder),
+        "resumes": claim.number - 1 - rows_set_aside,
         "git": provenance.git(),
         "versions": provenance.versions(),
         "host": provenance.host(),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
-import math
 import os
-import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -89,18 +87,9 @@ def object_or_empty(path: Path) -> dict[str, Any]:
 def parse_json(text: bytes, where: str) -> Any:
     """The JSON value of a text that was read from ``where``, which an error names."""
     try:
-        return json.loads(text, parse_constant=_finite, parse_float=_finite if LARGE.search(text) else None)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not whole JSON ({error}); remove it and the run is done again") from error
-
-
-LARGE = re.compile(rb"[eE]\+?\d{3}")  # 1e999, which Python reads as infinity
-
-
-def _finite(number: str) -> float:
-    if not math.isfinite(float(number)):
-        raise ValueError(f"{number} is no finite number")
-    return float(number)
 
 
 def is_full_disk(error: BaseException | None) -> bool:

@@ -74,9 +74,8 @@ def _parse_row(line: bytes, where: str) -> Row:
     row = files.parse_json(line, where)
     if not isinstance(row, dict) or row.get("schema") != SCHEMA:
         raise ValueError(f"{where} is not a row of schema {SCHEMA}; move it away and the run is done again")
-    # In a canonical line the sealed content is the line without its "sha256"; any other spelling is spelt anew.
     sealed_content = line.strip().replace(b'"sha256":"%s",' % str(row.get("sha256")).encode(), b"", 1)
-    if hashlib.sha256(sealed_content).hexdigest() != row.get("sha256") and content_sha256(row) != row.get("sha256"):
+    if hashlib.sha256(sealed_content).hexdigest() != row.get("sha256"):
         raise ValueError(f"{where} was changed after it was written: its sha256 does not match; remove it, run again")
     if problem := _problem(row):
         raise ValueError(f"{where} {problem}; move it away and the run is done again")

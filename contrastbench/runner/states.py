@@ -185,11 +185,6 @@ def put_back(folder: Path, why: str) -> None:
     (folder / "row.json").rename(folder / f"{why}.{row['attempt']}.json")
 
 
-def rows_set_aside(folder: Path) -> int:
-    """How many attempts of the run ended with a row and were put back."""
-    return sum(1 for why in SET_ASIDE for _ in folder.glob(f"{why}.*.json"))
-
-
 # -------------------------------------------------------------------------------------------------- what can be deleted
 
 WRITING_SECONDS = 3600.0  # nobody still writes a temporary file that is this old

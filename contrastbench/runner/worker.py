@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import multiprocessing
 import os
 import signal
@@ -39,7 +40,7 @@ def attempt(folder: Path, host: Host, tell: Callable[[dict[str, Any]], None]) ->
         return {"status": execute(folder, host, watch=lambda line: tell({"line": line}))}
     except (OSError, ValueError) as error:
         if files.is_full_disk(error):
-            raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
         return {"status": "not done", "problem": str(error)}
 
 

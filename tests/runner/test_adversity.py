@@ -193,16 +193,6 @@ claims.take(Path(sys.argv[1]), 1)
 """
 
 
-def test_a_claim_of_an_earlier_version_counts_by_its_heartbeat(tmp_path):
-    claim = claims.take(tmp_path, 0)
-    owner = {**claim.owner, "process_started": 1700000000.5}
-    del owner["start"]
-    files.write_json(tmp_path / "claim.1", owner)
-    assert claims.latest(tmp_path).is_alive()
-    os.utime(tmp_path / "claim.1", (0, 0))
-    assert not claims.latest(tmp_path).is_alive()
-
-
 @pytest.mark.parametrize("beats", [True, False], ids=["a live worker", "a dead worker"])
 def test_a_run_elsewhere_whose_last_beat_looks_old_is_taken_only_if_no_other_beat_comes(bench, beats, monkeypatch):
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.5)
