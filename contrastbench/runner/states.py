@@ -5,6 +5,7 @@ Any command on any machine may ask at any time: nothing but the folder is read.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import time
@@ -117,20 +118,19 @@ def state_of(folder: Path, still_queued: StillQueued | None = None) -> State:
     and is done again.
     """
     try:
-        try:
-            row = rows.read_row(folder / "row.json")
-        except FileNotFoundError:
-            return _state_without_row(folder, still_queued)
+        return _read_state(folder, still_queued)
     except ValueError as error:
         return State("killed", problem=str(error))
     except OSError as error:
         return State("killed", problem=f"{folder} cannot be read: {(error.strerror or str(error)).lower()}")
-    if row["key"] != folder.name:
-        return State("killed", problem=f"{folder / 'row.json'} is the row of run {row['key'][:12]}; remove it")
-    return State(row["status"], row)
 
 
-def _state_without_row(folder: Path, still_queued: StillQueued | None) -> State:
+def _read_state(folder: Path, still_queued: StillQueued | None) -> State:
+    with contextlib.suppress(FileNotFoundError):
+        row = rows.read_row(folder / "row.json")
+        if row["key"] != folder.name:
+            raise ValueError(f"{folder / 'row.json'} is the row of run {row['key'][:12]}; remove it")
+        return State(row["status"], row)
     claim = claims.latest(folder) if folder.is_dir() else None
     begun = claim is not None and not any((folder / f"{why}.{claim.number}.json").exists() for why in SET_ASIDE)
     if claim and begun and claim.is_alive():
@@ -138,7 +138,7 @@ def _state_without_row(folder: Path, still_queued: StillQueued | None) -> State:
     if _is_queued(folder, still_queued):
         return State("queued", claim=claim)
     if (folder / "row.json").exists():  # it ended between the two looks
-        return state_of(folder, still_queued)
+        return _read_state(folder, still_queued)
     return State("killed" if begun else "new", claim=claim)
 
 
