@@ -133,12 +133,10 @@ METHODS: dict[str, Settings] = {
 }
 
 
-def line(
-    run: Run, metrics: Sequence[str] = (), *, baseline: str = "", shared: tuple[str, ...] = (), **settings
-) -> Line:
+def line(run: Run, metrics: Sequence[str] = (), *, baseline: str = "", **settings) -> Line:
     """A line with the study's metrics, where none are given."""
     better = {COLLAPSED: "lower", ERROR: "lower", ESTIMATED: "none"}
-    return Line(run, settings, metrics, better=better, baseline=baseline, shared=shared)
+    return Line(run, settings, metrics, better=better, baseline=baseline)
 
 
 def stages_alone(on: On) -> Iterator[Line]:
@@ -246,8 +244,8 @@ def stages(on: On) -> Iterator[Line]:
 
 
 def shared(on: On) -> list[Line]:
-    one = line(discover(on, f"{WITHOUT_HARD}, one checkpoint"), shared=("supervise",))
-    return [line(discover(on, WITHOUT_HARD)), one]
+    one = replace(discover(on, f"{WITHOUT_HARD}, one checkpoint"), shared=("supervise",))
+    return [line(discover(on, WITHOUT_HARD)), line(one)]
 
 
 def variants(on: On) -> list[Line]:

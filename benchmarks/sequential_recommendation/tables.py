@@ -156,7 +156,7 @@ def released_line(on: On, method: str) -> Line:
         return Line(run, {"method": label}, deterministic=True)
     method = "S3-Rec, the authors' pre-training"
     then = _run(on, method, replace(on.base, start="pretrain"), "train", needs={"pretrain": run})
-    return Line(then, {"method": method}, shared=("pretrain",))
+    return Line(replace(then, shared=("pretrain",)), {"method": method})
 
 
 def _run(

@@ -87,12 +87,11 @@ class Line:
     better: str | Mapping[str, str] = "higher"  # "higher", "lower" or "none"; or by metric, where the others are higher
     baseline: str = ""  # the method it is compared with, where that is not the study's
     seeds: int | None = None  # how many, where that is not the data set's number
-    shared: tuple[str, ...] = ()  # names of needs that keep their own seed
     deterministic: bool = False  # nothing in it is random: one seed is all
 
     def cells(self, metrics: Metrics, seeds: Sequence[int]) -> list[Cell]:
         """The line's cells under the seeds; ``metrics`` are those of the study."""
-        runs = seeded(self.run, seeds[:1] if self.deterministic else seeds, self.shared)
+        runs = seeded(self.run, seeds[:1] if self.deterministic else seeds)
         named = self.metrics or metrics
         columns = named.items() if isinstance(named, Mapping) else [("", metric) for metric in named]
         return [

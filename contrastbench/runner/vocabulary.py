@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
+from contrastbench.names import unknown
+
 SCALES = ("smoke", "quick", "lite", "paper")
 VARIANTS = ("as_paper", "as_code")
 PROTOCOLS = ("published", "clean")
@@ -97,7 +99,7 @@ class Run:
     protocol_version: int = 1
     stage: str = "train"
     needs: Mapping[str, Run] = field(default_factory=dict)  # by name: runs whose artefacts or metrics this one reads
-    shared: tuple[str, ...] = ()  # names of needs that keep their own seed under every seed of this run; not in the key
+    shared: tuple[str, ...] = ()  # names of needs, at any depth, that keep their own seed under every seed of this run
 
     def __post_init__(self) -> None:
         for name, possible in (("scale", SCALES), ("variant", VARIANTS), ("protocol", PROTOCOLS)):
@@ -108,6 +110,10 @@ class Run:
                 raise ValueError(f"a need's name must be a word like 'pretrain', got {name!r}")
             if need.paper != self.paper:
                 raise ValueError(f"a run of {self.paper} cannot need a run of another paper, got {need.paper}")
+        if self.shared:
+            names = {name for each in (self, *chain(self.needs.values()).values()) for name in each.needs}
+            for name in set(self.shared) - names:
+                raise unknown("shared need", name, sorted(names))
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -176,27 +182,13 @@ class Cell:
         return f"{self.method} ({', '.join(marks)})" if marks else self.method
 
 
-def seeded(run: Run, seeds: Sequence[int], shared: Sequence[str] = ()) -> tuple[Run, ...]:
-    """The same run under each seed. The runs that it needs get the seed too, all the way down.
-
-    Args:
-        shared: names of needs, at any depth, that keep their own seed: one pre-training for all seeds.
-
-    Raises:
-        ValueError: nothing in the chain is needed by a name of ``shared``.
-    """
-    names = {name for each in chain([run]).values() for name in each.needs}
-    for name in shared:
-        if name not in names:
-            raise ValueError(
-                f"shared need {name!r} is not needed here; there are: {', '.join(sorted(names)) or 'none'}"
-            )
-    kept = dataclasses.replace(run, shared=tuple(dict.fromkeys((*run.shared, *shared))))
-    return tuple(with_seed(kept, seed) for seed in seeds)
+def seeded(run: Run, seeds: Sequence[int]) -> tuple[Run, ...]:
+    """The same run under each seed."""
+    return tuple(with_seed(run, seed) for seed in seeds)
 
 
 def with_seed(run: Run, seed: int, shared: tuple[str, ...] = ()) -> Run:
-    """The run and all that it needs under another seed, but for the needs that it shares between seeds."""
+    """The run and all that it needs, all the way down, under another seed, but for the needs that seeds share."""
     shared = (*shared, *run.shared)
     needs = {name: need if name in shared else with_seed(need, seed, shared) for name, need in run.needs.items()}
     return dataclasses.replace(run, seed=seed, needs=needs)

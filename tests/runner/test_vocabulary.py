@@ -109,13 +109,13 @@ def test_seeded_gives_the_seed_to_all_that_is_needed_all_the_way_down():
 
 
 def test_a_need_that_is_shared_keeps_its_seed_at_any_depth():
-    runs = seeded(TOP, (0, 1), shared=("walk",))
+    runs = seeded(dataclasses.replace(TOP, shared=("walk",)), (0, 1))
     assert [run.needs["probe"].seed for run in runs] == [0, 1]
     assert [run.needs["probe"].needs["walk"].seed for run in runs] == [0, 0]
     assert [run.needs["other"].seed for run in runs] == [0, 1]
     assert with_seed(runs[0], 7).needs["probe"].needs["walk"].seed == 0, "it is remembered"
-    with pytest.raises(ValueError, match="shared need 'strol' is not needed here; there are: other, probe, walk"):
-        seeded(TOP, (0, 1), shared=("strol",))
+    with pytest.raises(ValueError, match="unknown shared need 'strol'; there are: other, probe, walk"):
+        dataclasses.replace(TOP, shared=("strol",))
 
 
 def test_needs_are_of_the_same_paper_and_named_by_a_word():

@@ -92,21 +92,22 @@ def test_one_run_of_what_has_nothing_random_is_judged(synthetic):
 
 def chained(synthetic, seeds, shared=(), **stage):
     """A cell of runs that need a first stage."""
-    first = dataclasses.replace(synthetic.run("Probe"), needs={"stage": synthetic.run("Stage", **stage)})
-    return dataclasses.replace(synthetic.cell("Probe"), runs=seeded(first, seeds, shared))
+    needs = {"stage": synthetic.run("Stage", **stage)}
+    first = dataclasses.replace(synthetic.run("Probe"), needs=needs, shared=shared)
+    return dataclasses.replace(synthetic.cell("Probe"), runs=seeded(first, seeds))
 
 
 def test_more_seeds_of_runs_with_needs_are_used_too(synthetic):
     """Their stage has their seed; rows on a shared stage, or on another, are not the same runs."""
     rows = [
         *synthetic.rows(chained(synthetic, range(12)), 80.0),
-        *synthetic.rows(chained(synthetic, range(1, 12), shared=["stage"]), 10.0),
+        *synthetic.rows(chained(synthetic, range(1, 12), shared=("stage",)), 10.0),
         *synthetic.rows(chained(synthetic, range(12), beta=1.0), 10.0),
         *synthetic.rows(synthetic.cell("Probe"), 10.0),  # needs nothing
     ]
     found = only(joined(synthetic, [chained(synthetic, range(3))], rows))
     assert found.here.summary[:2] == pytest.approx((12, 80.0))
-    found = only(joined(synthetic, [chained(synthetic, range(3), shared=["stage"])], rows[:1] + rows[12:]))
+    found = only(joined(synthetic, [chained(synthetic, range(3), shared=("stage",))], rows[:1] + rows[12:]))
     assert len(found.here.done) == 12, "seed 0 and eleven more on the stage of seed 0"
 
 

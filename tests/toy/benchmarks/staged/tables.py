@@ -12,8 +12,8 @@ SPLITS = ("a", "b", "c")
 QUICK = {"quick": [On("noise8", None, seeds=2)]}
 
 
-def run(config: Any, method: str, stage: str, needs: dict[str, Run]) -> Run:
-    return Run("staged", config, 0, "quick", "noise8", method, stage=stage, needs=needs)
+def run(config: Any, method: str, stage: str, needs: dict[str, Run], shared: tuple[str, ...] = ()) -> Run:
+    return Run("staged", config, 0, "quick", "noise8", method, stage=stage, needs=needs, shared=shared)
 
 
 def discover(split: str, gain: float) -> Run:
@@ -28,7 +28,7 @@ def splits(on: On) -> list[Line]:
 def means(*shared: str):
     def lines(on: On) -> list[Line]:
         return [
-            Line(run(Mean(), method, "mean", {s: discover(s, gain) for s in SPLITS}), {"gain": gain}, shared=shared)
+            Line(run(Mean(), method, "mean", {s: discover(s, gain) for s in SPLITS}, shared), {"gain": gain})
             for method, gain in (("Plain", 0.0), ("Better", 1.0))
         ]
 
