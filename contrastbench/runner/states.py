@@ -38,8 +38,10 @@ def write_ticket(run: Run, runs_folder: Path, cells: list[list[str]]) -> Path:
         "cells": sorted(cells),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    if files.object_or_empty(folder / "config.json") != ticket:
-        files.write_json(folder / "config.json", ticket)
+    with contextlib.suppress(FileNotFoundError, ValueError):  # none, or a damaged one
+        if files.read_json(folder / "config.json") == ticket:
+            return folder
+    files.write_json(folder / "config.json", ticket)
     return folder
 
 

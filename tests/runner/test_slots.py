@@ -10,18 +10,24 @@ from contrastbench.runner import devices
 from contrastbench.runner.launchers import local
 
 
-def test_cpu_slots_are_whole_groups_of_cores(bench, monkeypatch):
+@pytest.mark.parametrize(
+    ("device", "count", "threads", "runs_per_gpu", "places"),
+    [
+        ("cpu", None, 4, 1, ["cpu"] * 2),
+        ("cpu", 5, 4, 1, ["cpu"] * 5),
+        ("cuda", None, 1, 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]),
+        ("cuda:1", None, 1, 1, ["cuda:1"]),
+    ],
+)
+def test_slots_are_whole_groups_of_cores_and_fill_every_gpu_once_before_any_twice(
+    bench, monkeypatch, device, count, threads, runs_per_gpu, places
+):
     monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: set(range(9)))
-    assert local.devices_here("cpu", threads=4, runs_per_gpu=1) == ["cpu"] * 2
-    jobs = bench.jobs("toy/main")
-    for count, slots in ((None, 2), (5, 5)):
-        assert local.place_jobs(jobs, "cpu", count, 4, 1)[1] == [devices.Host("cpu", 4, "local")] * slots
-
-
-def test_gpu_slots_fill_every_gpu_once_before_any_twice(monkeypatch):
-    monkeypatch.setattr(local, "gpu_count", lambda: 2)
-    assert local.devices_here("cuda", threads=1, runs_per_gpu=2) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
-    assert local.devices_here("cuda:1", threads=1, runs_per_gpu=1) == ["cuda:1"]
+    for module in (devices, local):
+        monkeypatch.setattr(module, "gpu_count", lambda: 2)
+    jobs, slots = local.place_jobs(bench.jobs("toy/main"), device, count, threads, runs_per_gpu)
+    assert slots == [devices.Host(place, threads, "local") for place in places]
+    assert {job.device for job in jobs} == {device.partition(":")[0]}
 
 
 def test_when_memory_is_short_runs_go_one_at_a_time(bench, monkeypatch):

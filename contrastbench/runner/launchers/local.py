@@ -27,17 +27,12 @@ FREE_MEMORY_PART = 0.1  # of the machine's or the job's memory; with less to spa
 STOP_SECONDS = 10.0  # time that an interrupted worker gets to reach its next epoch boundary
 
 
-def devices_here(device: str, threads: int, runs_per_gpu: int) -> list[str]:
-    """The device of each slot: on CPU as many as whole groups of ``threads`` cores, else ``runs_per_gpu`` per GPU."""
-    if device == "cpu":
-        return ["cpu"] * max(1, cores() // threads)
-    return ([device] if ":" in device else [f"cuda:{index}" for index in range(gpu_count())]) * runs_per_gpu
-
-
 def place_jobs(
     jobs: Sequence[Job], device: str, count: int | None, threads: int, runs_per_gpu: int
 ) -> tuple[list[Job], list[Host]]:
     """The jobs, each with the kind of slot that it fits, and this machine's slots of these kinds.
+
+    On CPU these are as many as whole groups of ``threads`` cores, else ``runs_per_gpu`` per GPU.
 
     Args:
         device: "auto", "cpu", "cuda" or "cuda:0"; a job's stage may want the CPU all the same.
@@ -46,7 +41,8 @@ def place_jobs(
     asked = [device_of(job.run.paper, job.run.stage, job.run.config, device) for job in jobs]
     slots: list[Host] = []
     for each in dict.fromkeys(asked):
-        there = ["cpu"] * count if count and each == "cpu" else devices_here(each, threads, runs_per_gpu)[:count]
+        gpus = [each] if ":" in each else [f"cuda:{index}" for index in range(gpu_count())]
+        there = ["cpu"] * (count or max(1, cores() // threads)) if each == "cpu" else (gpus * runs_per_gpu)[:count]
         slots += [Host(place, threads, "local") for place in there[: asked.count(each)]]
     kinds = [each.partition(":")[0] for each in asked]
     return [dataclasses.replace(job, device=kind) for job, kind in zip(jobs, kinds, strict=True)], slots
