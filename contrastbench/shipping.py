@@ -154,26 +154,21 @@ def reason_text(reason: str, rows: Sequence[Row]) -> str:
 # ------------------------------------------------------------------------------------------------ what follows
 
 
-def write_generated(results: Path, changed: Collection[str] | None = None) -> None:
+def write_generated(results: Path, changed: Collection[str]) -> None:
     """Makes the committed tables and figures from the shipped rows, and the READMEs.
 
     Args:
-        changed: the papers whose rows changed; all if None. Figures take seconds each, so those of another paper are
-            drawn only if its tables do not follow from its rows.
+        changed: the papers whose rows changed. Figures take seconds each, so those of another paper are drawn only if
+            its tables do not follow from its rows.
     """
     everything = _everything_shipped(results)
-    stale = [
-        evidence
-        for evidence in everything
-        if changed is None or evidence.paper.name in changed or check_generated(generated_tables(evidence))
-    ]
-    for made in [*side_by_side(generated_files, stale), summary_files(everything, results) if stale else {}]:
-        for path, content in made.items():
+    stale = [each for each in everything if each.paper.name in changed or check_generated(generated_tables(each))]
+    made = [*side_by_side(generated_files, stale), summary_files(everything, results) if stale else {}]
+    made.append({path: text.encode() for path, text in pages(everything, results)})
+    for path, content in (file for each in made for file in each.items()):
+        if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content)
-    for path, text in pages(everything, results):
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            files.write_text(path, text)
 
 
 def generated_files(evidence: Evidence) -> dict[Path, bytes]:

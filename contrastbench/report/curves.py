@@ -26,7 +26,7 @@ from contrastbench.verdicts.cells import (
 )
 from contrastbench.verdicts.claims import Claim, Curve
 from contrastbench.verdicts.gains import counterpart, gain_by_seed
-from contrastbench.verdicts.statistics import Interval, stratified_test, summarise, t_interval, wilson_interval
+from contrastbench.verdicts.statistics import Interval, estimate, summarise, t_interval, wilson_interval
 from contrastbench.verdicts.verdict import is_finite
 
 Points = Mapping[float, Mapping[int, float]]  # x -> seed -> value
@@ -310,10 +310,8 @@ def pooled_panel(title: str, panels: Sequence[Panel]) -> Panel:
     for name in first.lines:
         common = set.intersection(*(set(panel.lines.get(name, {})) for panel in panels))
         for at in sorted(common):
-            strata = [list(panel.lines[name][at].values()) for panel in panels]
-            if all(len(values) > 1 for values in strata):
-                mean, interval, _ = stratified_test(strata)
-                pooled.setdefault(name, {})[at] = mean, interval
+            if found := estimate([list(panel.lines[name][at].values()) for panel in panels]):
+                pooled.setdefault(name, {})[at] = found.mean, found.interval()
     return Panel(title, first.y, {}, baseline=first.baseline, marks=first.marks, pooled=pooled, ticks=first.ticks)
 
 

@@ -29,13 +29,7 @@ from contrastbench.verdicts.judging import Judged, count_outcomes
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.verdict import JUDGED, Kind
 
-TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = {
-    "index.html": ("page.js", "search.js"),
-    "paper.html": ("page.js", "tables.js", "details.js", "chart.js"),
-}
 NOTHING: Mapping[str, Any] = {}
-AS_JSON = {"separators": (",", ":"), "ensure_ascii": False, "default": str, "allow_nan": False}
 
 
 @dataclass(frozen=True)
@@ -201,15 +195,16 @@ def _render(template: str, data: Any, reload_seconds: int | None, **shown: Any) 
     return _environment().get_template(template).render(
         **shown,
         kinds=list(Kind),
-        data=htmlsafe_json_dumps(data, dumps=json.dumps, **AS_JSON),
+        data=htmlsafe_json_dumps(
+            data, json.dumps, separators=(",", ":"), ensure_ascii=False, default=str, allow_nan=False
+        ),
         reload_seconds=reload_seconds,
-        scripts=SCRIPTS[template],
     )  # fmt: skip
 
 
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), undefined=jinja2.StrictUndefined,
+        autoescape=True, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip

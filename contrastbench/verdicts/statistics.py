@@ -283,8 +283,8 @@ class Estimate(NamedTuple):
     degrees: float
     n: int
 
-    def interval(self, level: float = LEVEL) -> Interval:
-        half = t_quantile(0.5 + level / 2, self.degrees) * self.se if self.se else 0.0
+    def interval(self) -> Interval:
+        half = t_quantile(0.5 + LEVEL / 2, self.degrees) * self.se if self.se else 0.0
         return Interval(self.mean - half, self.mean + half)
 
     def p_above(self, bound: float) -> float:
