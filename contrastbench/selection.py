@@ -20,7 +20,7 @@ from contrastbench.names import FEW, unknown
 from contrastbench.papers import Paper
 from contrastbench.runner import rows
 from contrastbench.runner.states import needed_folders, read_ticket
-from contrastbench.runner.vocabulary import SCALES, Cell, Run, kind_of, label_with
+from contrastbench.runner.vocabulary import SCALES, Cell, kind_of, label_with
 from contrastbench.settings import (
     change_settings,
     combinations,
@@ -56,6 +56,7 @@ class Selection:
 
         Cells that do not use a setting are left out; ``methods_left_out`` names them. A data set that is set inherits
         each method from one cell, the first of the selected ones; ``data_sets_inherited`` names these and the others.
+        A method says so if that is not its first cell in the table.
 
         Args:
             every_table: a whole paper also stands for its tables that commands work on only when they are named.
@@ -72,8 +73,13 @@ class Selection:
             return with_settings(self._declared_cells, self.settings)
         everything = dataclasses.replace(self, cell="", settings={}, dataset="", method="")
         usual = _first_of_each_method(everything._declared_cells)
-        first = _first_of_each_method(self._declared_cells)
-        inherited = [(place[0], _named_beside(cell, usual[place], self.settings)) for place, cell in first.items()]
+        inherited = []
+        for place, cell in _first_of_each_method(self._declared_cells).items():
+            if cell.dataset != usual[place].dataset:
+                label = {"settings": cell.dataset}
+                runs = tuple(dataclasses.replace(run, method=label_with(run.method, label)) for run in cell.runs)
+                cell = dataclasses.replace(cell, method=label_with(cell.method, label), runs=runs)
+            inherited.append((place[0], cell))
         return with_settings(inherited, self.settings)
 
     def data_sets_inherited(self) -> tuple[list[str], list[str]]:
@@ -128,13 +134,9 @@ class Selection:
         """
         if record["scale"] not in self.scales or (self.seeds and record["seed"] not in self.seeds):
             return False
-        if not self.settings:
-            return self._was_asked_for(record)
-        has_all = all(_has(record["config"], name, text) for name, text in self.settings.items())
-        return (has_all and self._was_asked_for(record)) or kind_of(record) in self._kinds_changed
-
-    def _was_asked_for(self, record: Mapping[str, Any]) -> bool:
         dataset, method = record["dataset"], record["method"]
+        if not all(_has(record["config"], name, text) for name, text in self.settings.items()):
+            return kind_of(record) in self._kinds
         if self.whole:
             return self.names(f"{dataset}/{method}", dataset, method)
         return kind_of(record) in self._kinds or any(
@@ -143,10 +145,7 @@ class Selection:
 
     @cached_property
     def _kinds(self) -> set[str]:
-        return {kind_of(run.identity) for _, cell in self._declared_cells for run in cell.runs}
-
-    @cached_property
-    def _kinds_changed(self) -> set[str]:
+        """The declared kinds of runs, changed as the settings say."""
         return {kind_of(run.identity) for _, cell in self._every_cell for run in cell.runs}
 
     def folders(self, runs: Path, problem: Callable[[str], object]) -> Iterator[Path]:
@@ -178,24 +177,6 @@ def _first_of_each_method(cells: Iterable[tuple[str, Cell]]) -> dict[tuple[str, 
         run = cell.runs[0]
         first.setdefault((table, run.scale, cell.method, cell.metric, run.variant, run.protocol), cell)
     return first
-
-
-def _named_beside(cell: Cell, usual: Cell, settings: Mapping[str, str]) -> Cell:
-    """The cell, its method named by each field in which it differs from the method's usual cell."""
-    differing = {key: value for key, value in _differing(cell.runs[0], usual.runs[0]).items() if key not in settings}
-    runs = tuple(dataclasses.replace(run, method=label_with(run.method, differing)) for run in cell.runs)
-    return dataclasses.replace(cell, method=label_with(cell.method, differing), runs=runs)
-
-
-def _differing(run: Run, other: Run) -> dict[str, Any]:
-    """The settings in which two runs, and the runs that they need, differ: as ``--set`` would name them."""
-    if run.stage != other.stage:
-        return {"stage": run.stage}
-    fields = {name: value for name, value in vars(run.config).items() if value != getattr(other.config, name, None)}
-    for name in run.needs.keys() & other.needs.keys():
-        below = _differing(run.needs[name], other.needs[name])
-        fields |= {f"{name}.{key}": value for key, value in below.items()}
-    return {key: value for key, value in fields.items() if key.rpartition(".")[2] != "dataset"}
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -152,7 +152,7 @@ def test_a_data_set_of_ones_own_inherits_one_cell_a_method():
     ]
     assert whole.data_sets_inherited() == (["CIFAR10"], ["CIFAR100"])
     of_the_other = select("hard_negatives/main/CIFAR100", "lite", settings={"dataset": "mine"})
-    assert "HCL [tau_plus=0.05]" in {cell.method for _, cell in of_the_other.cells()}
+    assert "HCL [settings=CIFAR100]" in {cell.method for _, cell in of_the_other.cells()}
     assert {cell.runs[0].method for _, cell in of_the_other.cells()} == {
         cell.method for _, cell in of_the_other.cells()
     }

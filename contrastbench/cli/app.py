@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table as Grid
 from rich.text import Text
@@ -34,30 +34,19 @@ for _name, _mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
 WIDE = 160  # characters of a line if the output is no terminal
 # Rows, errors and file names may hold anything, so no text is read as markup. Colours are given as styled Text.
 PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE, **PLAIN)
-complaints = Console(stderr=True, **PLAIN)
+BOXES = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "�")
 
 
-class _Harmless(RenderHook):
+class HarmlessConsole(Console):
     """Shows control characters of names and messages as a box: a terminal would obey them."""
 
-    BOXES = dict.fromkeys((*range(9), *range(11, 32), 127, *range(128, 160)), "�")
-
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Boxed(each) for each in renderables]
-
-
-@dataclass
-class _Boxed:
-    content: RenderableType
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for text, style, control in console.render(self.content, options):
-            yield Segment(text if control else text.translate(_Harmless.BOXES), style, control)
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else text.translate(BOXES), style, control)
 
 
-for _console in (console, complaints):
-    _console.push_render_hook(_Harmless())
+console = HarmlessConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE, **PLAIN)
+complaints = HarmlessConsole(stderr=True, **PLAIN)
 
 
 @dataclass(frozen=True)
@@ -122,7 +111,7 @@ def note(message: str) -> None:
 
 def echo(text: str) -> None:
     """Prints a text as it is, for a file or another program; a terminal gets no control characters."""
-    typer.echo(text.translate(_Harmless.BOXES) if sys.stdout.isatty() else text, nl=False)
+    typer.echo(text.translate(BOXES) if sys.stdout.isatty() else text, nl=False)
 
 
 def complain_of(problems: Iterable[str]) -> None:

@@ -32,11 +32,12 @@ from contrastbench.cli.options import LAUNCHERS, How
 from contrastbench.cli.planning import check_data, data_missing
 from contrastbench.data import catalogue
 from contrastbench.runner.checkpoint import RESUME_ANYWAY
+from contrastbench.runner.code import changed_since, list_some
 from contrastbench.runner.devices import check_device
 from contrastbench.runner.launchers import Job, Outcome, Watch, inline, local
 from contrastbench.runner.plan import Planned, write_tickets
 from contrastbench.runner.profiles import read_profile
-from contrastbench.runner.states import FINISHED, UNFINISHED
+from contrastbench.runner.states import FINISHED, UNFINISHED, folder_of
 from contrastbench.runner.vocabulary import Run
 
 SECONDS_BETWEEN_LINES = 30.0  # if the output is a file: a line this often, not one a run
@@ -68,21 +69,24 @@ def check_options(how: How, *, dry_run: bool = False) -> None:
         check_device(how.device or "auto")
 
 
-def launch(
-    wanted: Sequence[Planned],
-    how: How,
-    runs_folder: Path,
-    dashboard: Dashboard | None = None,
-) -> Outcome:
-    """Starts the runs that nobody has begun. On a cluster, also follows those that are queued or at work."""
-    if how.launcher != "slurm":
-        wanted = [each for each in wanted if each.is_to_run]
-    if not wanted:
-        return Outcome(lambda job, event: None)
+def launch(wanted: Sequence[Planned], how: How, runs_folder: Path, dashboard: Dashboard | None = None) -> None:
+    """Starts the runs that nobody has begun. On a cluster, also follows those that are queued or at work.
+
+    Raises:
+        ValueError: data sets are missing, and nobody fetches them.
+        typer.Exit: the runs were submitted, and shall not be followed.
+    """
+    to_start = [each for each in wanted if each.is_to_run]
     if how.launcher == "slurm":
         os.environ.update(how.site.variables)
-        check_data(each.run for each in wanted if each.is_to_run)  # compute nodes have no network
+        check_data(each.run for each in to_start)  # compute nodes have no network
+    else:
+        wanted = to_start
+        fetch_missing_data(each.run for each in to_start)
+    _say_what_starts_again(to_start, runs_folder)
     jobs = _write_each_ticket(wanted, runs_folder)
+    if not jobs:
+        return
     with Display(console, len(jobs)) as display:
 
         def watch(job: Job, event: dict[str, Any]) -> None:
@@ -90,7 +94,12 @@ def launch(
             if dashboard:
                 dashboard.watch(job, event)
 
-        return _start(jobs, how, watch, runs_folder)
+        outcome = _start(jobs, how, watch, runs_folder)
+    if how.detach:
+        console.print(f"{len(wanted) - len(outcome.problems)} runs are in Slurm's queue; the same command follows them")
+        for problem in list(outcome.problems.values())[:1]:
+            complain(f"{len(outcome.problems)} runs are not: {problem}; the same command submits them later")
+        raise typer.Exit(1 if outcome.problems else 0)
 
 
 def _start(jobs: Sequence[Job], how: How, watch: Watch, runs_folder: Path) -> Outcome:
@@ -122,6 +131,18 @@ def _write_each_ticket(to_run: Sequence[Planned], runs_folder: Path) -> list[Job
                 raise
             complain(f"{in_one_line(error)}; the other runs go on")
     return jobs
+
+
+def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
+    """Warns of runs that were begun by other code: it would not be one code's result to go on from what they saved."""
+    changed: list[list[str]] = []
+    for each in to_run if os.environ.get(RESUME_ANYWAY) != "1" else ():
+        folder = folder_of(each.run, runs)
+        if os.path.exists(folder / "checkpoint.pt"):  # which says no where nobody may look
+            changed.append(changed_since(folder, each.run.paper, each.run.stage) or [])
+    if count := sum(map(bool, changed)):
+        some = list_some(name for names in changed for name in names)
+        complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
 
 
 # ------------------------------------------------------------------------------------------------------------ the data

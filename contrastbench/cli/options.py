@@ -11,7 +11,6 @@ import typer
 
 from contrastbench import papers
 from contrastbench.data import catalogue
-from contrastbench.runner.devices import gpu_count
 from contrastbench.runner.profiles import Profile, profile_names, read_profile
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.selection import Targets as AskedFor
@@ -143,14 +142,6 @@ class How:
     @property
     def site(self) -> Profile:
         return read_profile(self.profile)
-
-    @property
-    def run_device(self) -> str:
-        """The device to plan for: "cpu", or what was asked for if there is a GPU. A stage may still prefer the CPU."""
-        if self.launcher == "slurm":
-            return self.site.run_device
-        asked = self.device or "auto"
-        return "cpu" if asked == "auto" and not gpu_count() else asked
 
 
 def seed_numbers(text: str | None) -> list[int] | None:

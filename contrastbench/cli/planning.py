@@ -93,8 +93,9 @@ def prices(planned: Sequence[Planned], device: str, results: Path) -> Prices:
 
     Args:
         device: "cpu", or "cuda": this machine's GPU, else the one measured most. A stage that its paper runs on the
-            CPU only is priced by rows from CPUs.
+            CPU only is priced by rows from CPUs. "auto": a GPU if this machine has one and the stage prefers it.
     """
+    device = "cpu" if device == "auto" and not gpu_count() else device
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(results, name)]
@@ -124,11 +125,14 @@ def prices(planned: Sequence[Planned], device: str, results: Path) -> Prices:
 
 def _named_in_configs(runs: Iterable[Run]) -> list[str]:
     """The texts in the runs' configs that may name a data set: a field with a fixed set of words never does."""
-    configs = {run.config for run in runs}
-    texts = [
-        (config, *pair) for config in configs for pair in config_values(config).items() if isinstance(pair[1], str)
-    ]
-    return sorted({text for config, name, text in texts if not isinstance(allowed_values(config, name), tuple)})
+    return sorted(
+        {
+            text
+            for config in {run.config for run in runs}
+            for name, text in config_values(config).items()
+            if isinstance(text, str) and not isinstance(allowed_values(config, name), tuple)
+        }
+    )
 
 
 def check_data(runs: Iterable[Run]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,16 +11,15 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from contrastbench.cli.app import Folders, command, complain, complain_of, console, grid_of, note
+from contrastbench.cli.app import Folders, command, complain_of, console, grid_of, note
 from contrastbench.cli.dashboard import Dashboard
-from contrastbench.cli.launch import check_options, fetch_missing_data, in_words, launch
+from contrastbench.cli.launch import check_options, in_words, launch
 from contrastbench.cli.options import How, Which
 from contrastbench.cli.plan import say_what_is_left_out
 from contrastbench.cli.planning import Prices, check_own_data, metrics_missing, planned_runs, prices, rows_of
 from contrastbench.runner import states
-from contrastbench.runner.checkpoint import RESUME_ANYWAY
-from contrastbench.runner.code import changed_since, describe, list_some, rows_of_other_code
-from contrastbench.runner.launchers import Outcome, job_of
+from contrastbench.runner.code import describe, rows_of_other_code
+from contrastbench.runner.launchers import job_of
 from contrastbench.runner.plan import Planned, seconds_of, within
 from contrastbench.runner.states import folder_of
 from contrastbench.runner.vocabulary import chain, duration
@@ -54,11 +52,10 @@ def run_tables(
             states.put_back(folder_of(each.run, runs), "changed")
         planned = planned_runs(asked, folders)
     wanted = [each for each in planned if each.state.name in states.UNFINISHED]
-    if how.launcher != "slurm":  # which checks what its own profile points at
-        fetch_missing_data(each.run for each in wanted)
     check_own_data(each.run for each in wanted if each.is_to_run)
     if budget:
-        wanted = _within_budget(wanted, prices(planned, how.run_device, folders.results), budget)
+        device = how.site.run_device if how.launcher == "slurm" else how.device or "auto"
+        wanted = _within_budget(wanted, prices(planned, device, folders.results), budget)
     if dry_run:
         from contrastbench.runner.launchers import slurm
 
@@ -72,10 +69,7 @@ def run_tables(
     for line in describe({} if changed else of_other_code):
         note(line)
     say_what_is_left_out(asked)
-    _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
-    outcome = launch(wanted, how, runs, dashboard=dashboard)
-    if how.detach:
-        say_what_is_queued(outcome, wanted)
+    launch(wanted, how, runs, dashboard)
     if which.settings:
         _print_measured(asked, runs)
     if missing := metrics_missing(asked, runs):
@@ -112,37 +106,13 @@ def retry_runs(folders: Folders, which: Which, how: How) -> None:
     others = len(wanted) - len(again)
     more = f", and {others} that they need or that waited for them" if others else ""
     console.print(f"{len(again)} runs to do again{more}")
-    _say_what_starts_again([each for each in wanted if each.is_to_run], runs)
-    outcome = launch(wanted, how, runs)
-    if how.detach:
-        say_what_is_queued(outcome, wanted)
+    launch(wanted, how, runs)
     keys = {each.run.key for each in wanted}
     after = planned_runs(asked, folders, every_table=True)
     say_what_became([each for each in after if each.run.key in keys])
 
 
-def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
-    """Warns of runs that were begun by other code: it would not be one code's result to go on from what they saved."""
-    changed: list[list[str]] = []
-    for each in to_run if os.environ.get(RESUME_ANYWAY) != "1" else ():
-        folder = folder_of(each.run, runs)
-        if os.path.exists(folder / "checkpoint.pt"):  # which says no where nobody may look
-            changed.append(changed_since(folder, each.run.paper, each.run.stage) or [])
-    if count := sum(map(bool, changed)):
-        some = list_some(name for names in changed for name in names)
-        complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
-
-
 # ------------------------------------------------------------------------------------------------ what became of them
-
-
-def say_what_is_queued(outcome: Outcome, wanted: Sequence[Planned]) -> None:
-    """After --detach: says how many runs are in Slurm's queue. The exit code is 1 if some are not."""
-    console.print(f"{len(wanted) - len(outcome.problems)} runs are in Slurm's queue; the same command follows them")
-    if outcome.problems:
-        problem = next(iter(outcome.problems.values()))
-        complain_of([f"{len(outcome.problems)} runs are not: {problem}; the same command submits them later"])
-    raise typer.Exit(1 if outcome.problems else 0)
 
 
 def say_what_became(planned: Sequence[Planned]) -> None:

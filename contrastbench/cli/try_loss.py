@@ -15,7 +15,7 @@ from contrastbench import papers
 from contrastbench.cli.app import Folders, command, complain, console, grid_of
 from contrastbench.cli.launch import check_options, launch, with_data
 from contrastbench.cli.options import How, Scale, Seeds, Settings, seed_numbers, settings_by_name
-from contrastbench.cli.run import say_what_became, say_what_is_queued
+from contrastbench.cli.run import say_what_became
 from contrastbench.names import unknown
 from contrastbench.runner import states
 from contrastbench.runner.launchers import slurm_queue
@@ -69,9 +69,7 @@ def try_loss(
             mine.copy_to(folder_of(each.run, folders.runs) / own.FOLDER)
     to_run = [each for each in planned if each.state.name in states.UNFINISHED]
     console.print(f"{len(planned)} runs, {len(to_run)} to do")
-    outcome = launch(to_run, how, folders.runs)
-    if how.detach:
-        say_what_is_queued(outcome, to_run)
+    launch(to_run, how, folders.runs)
     known = {row["key"]: row for row in gather(papers.paper(PAPER), folders.runs, folders.results).rows}
     rows = [known[run.key] for cell in (*rivals, *cells) for run in cell.runs if run.key in known]
     _print_table([*rivals, *cells], rows, functools.partial(function, **values), scale)

@@ -97,7 +97,7 @@ def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
     found = planning.prices(planned, "cuda", tmp_path)
     by_method = {each.run.method: found[each.run.key] for each in planned}
     assert by_method["WL kernel"] == (9.0, "cpu (A)") and by_method["InfoGraph"] == (5.0, "GPU B")
-    assert planning.prices(planned, "cpu", tmp_path) == dict.fromkeys(found, (9.0, "cpu (A)"))
+    assert planning.prices(planned, "auto", tmp_path) == dict.fromkeys(found, (9.0, "cpu (A)"))
 
 
 def test_rows_made_here_price_runs_before_shipped_ones(bench, runs, monkeypatch):
