@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import shutil
 from typing import Any
 
 import numpy as np
@@ -378,13 +379,12 @@ def by_user_prints(monkeypatch, capsys, *words: str) -> str:
     return capsys.readouterr().out
 
 
-def test_two_runs_are_compared_user_by_user(tmp_path, monkeypatch, capsys):
-    for key, kept in (("aa", {"ranks": {"zeroed": OURS}}), ("ab", {"ranks": {"zeroed": THEIRS}})):
-        keep_ranks(tmp_path, key, kept)
-    hits, gains = by_user_prints(monkeypatch, capsys, "aa", "ab", "--runs", str(tmp_path)).splitlines()
-    assert "ours 66.6667, theirs 66.6667, difference 0.0, over_users [-31.01, +31.01], over_seeds ," in hits
-    assert "users_better 10, users_worse 10, sign_test_p 1" in hits
-    assert "metric ndcg10_zeroed" in gains and "users_better 20, users_worse 10, sign_test_p 0.099" in gains
+def test_two_runs_are_compared_user_by_user():
+    hits, gains = (by_user.compare([OURS], [THEIRS], metric) for metric in ("hr10", "ndcg10"))
+    assert (hits["ours"], hits["theirs"], hits["difference"]) == (66.6667, 66.6667, 0.0)
+    assert (hits["over_users"], hits["over_seeds"], hits["sign_test_p"]) == ("[-31.01, +31.01]", "", "1")
+    assert (hits["users_better"], hits["users_worse"]) == (10, 10)
+    assert (gains["users_better"], gains["users_worse"], gains["sign_test_p"]) == (20, 10, "0.099")
 
 
 def test_each_method_of_a_table_is_compared_with_its_baseline_over_their_seeds(tmp_path, monkeypatch, capsys):
@@ -405,28 +405,28 @@ def test_each_method_of_a_table_is_compared_with_its_baseline_over_their_seeds(t
     assert found.loc["PopRec", "hr10_zeroed"]["ours"] == "66.6667", "its one run is paired with both seeds"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["a", "aa"], "2 runs that keep something have a key that begins with 'a'"),
-        (["aa", "b"], "0 runs that keep something have a key that begins with 'b'"),
-        (["aa", "ab"], "ab/artefact.pt keeps no ranks under the rule 'zeroed'"),
-        (["aa", "c"], "c/artefact.pt is not what its row recorded"),
-        (["aa", "d"], "the runs have 20 and 30 users; they must be of the same data"),
-        (["aa", "ab", "c"], "name two runs or one table, not 3 things"),
-        (["mane"], "unknown table 'mane'; there are: main, "),
-        (["main"], "no method here and its baseline keep ranks under the same seed"),
-    ],
-)
-def test_what_cannot_be_compared_gets_one_line(words, message, tmp_path, monkeypatch):
+def test_what_cannot_be_compared_gets_one_line(tmp_path, monkeypatch):
+    runs = {cell.method: cell.runs[0] for cell in PAPER.cells("main", "smoke")}
+
+    def message(ours: dict[str, Any], sha256: str = "") -> str:
+        for method, kept in (("SASRec", {"ranks": {"zeroed": OURS}}), ("CL4SRec", ours)):
+            shutil.rmtree(tmp_path / runs[method].key, ignore_errors=True)
+            keep_ranks(tmp_path, runs[method].key, kept)
+        if sha256:
+            (tmp_path / runs["CL4SRec"].key / "row.json").write_text(json.dumps({"artefact_sha256": sha256}))
+        monkeypatch.setattr("sys.argv", ["by_user", "main", "--scale", "smoke", "--runs", str(tmp_path)])
+        with pytest.raises(SystemExit) as caught:
+            by_user.main()
+        return str(caught.value)
+
+    assert message({"encoder": {}}).endswith("artefact.pt keeps no ranks under the rule 'zeroed': only runs that were "
+                                             "tested do")  # fmt: skip
     few = {"ranks": {"zeroed": THEIRS[:, :20]}}
-    for key, kept in (("aa", {"ranks": {"zeroed": OURS}}), ("ab", {"encoder": {}}), ("c", few), ("d", few)):
-        keep_ranks(tmp_path, key, kept)
-    (tmp_path / "c" / "row.json").write_text('{"artefact_sha256": "another"}')
-    monkeypatch.setattr("sys.argv", ["by_user", *words, "--runs", str(tmp_path)])
-    with pytest.raises(SystemExit, match=message) as caught:
+    assert message(few) == "error: the runs have 20 and 30 users; they must be of the same data"
+    assert message(few, "another").endswith("artefact.pt is not what its row recorded")
+    monkeypatch.setattr("sys.argv", ["by_user", "beta", "--scale", "smoke", "--runs", str(tmp_path)])
+    with pytest.raises(SystemExit, match="no method here and its baseline keep ranks under the same seed"):
         by_user.main()
-    assert "\n" not in str(caught.value)
 
 
 def test_the_differences_by_user_that_are_shipped_are_those_of_the_shipped_rows():

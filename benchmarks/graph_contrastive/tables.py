@@ -94,18 +94,9 @@ def line(on: On, config: Config, method: str = "", stage: str = "train", **more:
     elif on.dataset in LARGE:
         changes["evaluate_at"] = ()
     config = replace(config, dataset=on.dataset, **changes)
-    run = Run(
-        "graph_contrastive",
-        config,
-        seed=0,
-        scale="paper" if on.scale == "quick" else on.scale,
-        dataset=on.dataset,
-        method=label(config),
-        variant=config.variant,
-        protocol=config.protocol,
-        protocol_version=PROTOCOL_VERSIONS[config.method],
-        stage=stage,
-    )
+    scale, version = "paper" if on.scale == "quick" else on.scale, PROTOCOL_VERSIONS[config.method]
+    place = scale, on.dataset, label(config)
+    run = Run("graph_contrastive", config, 0, *place, config.variant, config.protocol, version, stage)
     settings = {"method": config.method, "variant": config.variant, "beta": config.beta}
     # A clean cell is compared with the published one of its method.
     baseline = f"{label(config)}, published" if config.protocol == "clean" else ""

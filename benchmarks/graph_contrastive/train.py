@@ -10,10 +10,10 @@ import numpy as np
 from baselines import graph_kernels as baselines
 from benchmarks.graph_contrastive.clean import standardise, train_clean
 from benchmarks.graph_contrastive.config import Config
-from benchmarks.graph_contrastive.model import TWO_VIEWS, Learner, graphcl_learner, infomax, train_epoch
+from benchmarks.graph_contrastive.model import TWO_VIEWS, graphcl_learner, infomax, train_epoch
 from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffle
 from benchmarks.graph_contrastive.supervised import train_supervised
-from contrastbench.data.graph_batches import GraphBatch, batches
+from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet, load_graphs
 from contrastbench.evaluation.svm import cross_validate, precomputed_kernel, rbf_kernels
 from contrastbench.randomness import random_state
@@ -75,7 +75,8 @@ def embeddings_along(
         parts: what else is saved and restored.
     """
     fixed_batches = batches(graphs, shuffle(graphs, seed), config.batch, depth=config.layers)
-    learner = learner_of(config, graphs, fixed_batches, seed, device)
+    make = graphcl_learner if config.method in TWO_VIEWS else infomax
+    learner = make(config, graphs, fixed_batches, seed, device)
     step = learner.step(config, device)
     parts = {**parts, "model": learner.model, "optimizer": step.optimizer}
     for epoch in range(checkpoint.restore(**parts), config.epochs + 1):
@@ -137,11 +138,6 @@ def last_embeddings(
     graphs = read_graphs(config, log)
     ((_, embeddings),) = embeddings_along(config, graphs, [config.epochs], {}, seed, device, checkpoint, log)
     return graphs, embeddings, graphs.labels.numpy()[shuffle(graphs, seed)]
-
-
-def learner_of(config: Config, graphs: GraphSet, fixed_batches: list[GraphBatch], seed: int, device: str) -> Learner:
-    make = graphcl_learner if config.method in TWO_VIEWS else infomax
-    return make(config, graphs, fixed_batches, seed, device)
 
 
 def metrics_of(found: dict[str, list[float]]) -> Metrics:

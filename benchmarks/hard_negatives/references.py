@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from baselines.pixels import raw_pixels
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.evaluate import features_of, knn, labelled_inputs
-from benchmarks.hard_negatives.prepare import Prepared, check_one_process, encoder_of, prepare_data
+from benchmarks.hard_negatives.prepare import check_one_process, encoder_of, prepare_data
 from contrastbench.data.augmentation import normalised_views
-from contrastbench.encoders.resnets import ImageEncoder
 from contrastbench.evaluation.linear import linear_classifier, linear_top1_percent
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
@@ -25,8 +24,19 @@ def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
     ``linear`` is here the classifier that was trained with the encoder, ``knn`` the features before it.
     """
     data = prepare_data(config, seed, device, log)
+    check_one_process(config, "the supervised reference")
     encoder = encoder_of(config, data, seed, device)
-    classifier, step = supervised_step(config, encoder, data, seed)
+    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
+    trained = [*encoder.backbone.parameters(), *classifier.parameters()]
+    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+    def loss_of(index: Tensor, **draws: Any) -> Tensor:
+        (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
+        with products_in(config.precision, index):
+            features = encoder.features(view.contiguous(memory_format=torch.channels_last))
+        return nn.functional.cross_entropy(classifier(features.float()), data.train.labels[index])
+
+    step = TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=device)
     parts = {"encoder": encoder, "classifier": classifier, "optimizer": step.optimizer}
     for epoch in range(checkpoint.restore(**parts), config.epochs):
         encoder.train()
@@ -40,23 +50,6 @@ def supervised(config: Config, *, seed: int, device: str, checkpoint: Checkpoint
         f"{data.split}_knn_top1_percent": knn(config, bank, queries, data),
         f"{data.split}_linear_top1_percent": linear_top1_percent(classifier, queries, data.test.labels),
     }
-
-
-def supervised_step(config: Config, encoder: ImageEncoder, data: Prepared, seed: int) -> tuple[nn.Linear, TrainingStep]:
-    """A classifier, and the step that trains encoder and classifier by cross-entropy."""
-    check_one_process(config, "the supervised reference")
-    device = data.pretrain.device
-    classifier = linear_classifier(encoder.width, data.classes, rng=generator(seed, "evaluation")).to(device)
-    trained = [*encoder.backbone.parameters(), *classifier.parameters()]
-    optimizer = torch.optim.Adam(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-
-    def loss_of(index: Tensor, **draws: Any) -> Tensor:
-        (view,) = normalised_views(data.train.images[index], data.recipe, draws, mean=data.mean, std=data.std)
-        with products_in(config.precision, index):
-            features = encoder.features(view.contiguous(memory_format=torch.channels_last))
-        return nn.functional.cross_entropy(classifier(features.float()), data.train.labels[index])
-
-    return classifier, TrainingStep(loss_of, optimizer, modules=[encoder, classifier], device=str(device))
 
 
 def raw_pixels_knn(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:

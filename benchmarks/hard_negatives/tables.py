@@ -79,20 +79,12 @@ def line(
     """A line that is known by the settings and variant, or by its method; ``more`` are further fields of it."""
     settings |= {"variant": variant} if variant else {}
     digits = on.dataset == "MNIST-5k"
-    run = Run(
-        "hard_negatives",
-        config,
-        seed=0,
-        scale=on.scale,
-        dataset=on.dataset,
-        method=method,
-        # The published numbers came from the code. There is none for MNIST: frozen features, as the papers say.
-        variant=variant or ("as_paper" if digits else "as_code"),
-        # The papers chose beta, tau_plus and alpha on test images; for MNIST settings see the README, point 1.
-        protocol="clean" if digits else "published",
-        protocol_version=PROTOCOL_VERSIONS[config.loss if stage == "train" else stage],
-        stage=stage,
-    )
+    # The published numbers came from the code. There is none for MNIST: frozen features, as the papers say.
+    variant = variant or ("as_paper" if digits else "as_code")
+    # The papers chose beta, tau_plus and alpha on test images; for MNIST settings see the README, point 1.
+    protocol = "clean" if digits else "published"
+    version = PROTOCOL_VERSIONS[config.loss if stage == "train" else stage]
+    run = Run("hard_negatives", config, 0, on.scale, on.dataset, method, variant, protocol, version, stage)
     return Line(run, settings or {"method": method}, **(more or {}))
 
 

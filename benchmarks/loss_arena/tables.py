@@ -89,17 +89,7 @@ def line(on: On, method: str, loss: str, settings: tuple[str, ...] = (), sha256:
     config = replace(on.base, loss=loss, settings=settings, sha256=sha256)
     if loss == "none" and kind != "sequences":
         config = replace(config, epochs=0)
-    run = Run(
-        "loss_arena",
-        config,
-        seed=0,
-        scale=on.scale,
-        dataset=on.dataset,
-        method=method,
-        protocol="clean",
-        protocol_version=VERSIONS[kind],
-        stage=kind,
-    )
+    run = Run("loss_arena", config, 0, on.scale, on.dataset, method, "as_paper", "clean", VERSIONS[kind], kind)
     return Line(run, metrics=(metric_of(kind, on.scale),))
 
 

@@ -52,17 +52,8 @@ def places(quick: int, paper: int) -> dict[str, list[On]]:
 
 
 def line(on: On, stage: str, config: Any, dataset: str, method: str, better: Any = "none", **settings: Any) -> Line:
-    run = Run(
-        "loss_studies",
-        replace(config, **on.base.get(type(config), {})),
-        seed=0,
-        scale=on.scale,
-        dataset=dataset,
-        method=method,
-        protocol="clean",
-        protocol_version=PROTOCOL_VERSIONS[stage],
-        stage=stage,
-    )
+    config, version = replace(config, **on.base.get(type(config), {})), PROTOCOL_VERSIONS[stage]
+    run = Run("loss_studies", config, 0, on.scale, dataset, method, "as_paper", "clean", version, stage)
     return Line(run, settings, better=better)
 
 

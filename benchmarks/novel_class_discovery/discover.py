@@ -80,7 +80,7 @@ def discovering(config: Discover, task: Task, seed: int, device: str) -> Trainin
     queue = Queue(config.queue, model.width, rng).to(device)
     labelled_queue = Queue(config.labelled_queue, model.width, rng).to(device)
     epochs = [mixed_batches(task, config.batch, config.unlabelled_batch, seed, epoch) for epoch in range(config.epochs)]
-    counts = [batch.unlabelled for epoch in epochs for batch in epoch] or [config.batch // 2]
+    counts = [int(task.unlabelled_in(batch)) for epoch in epochs for batch in epoch] or [config.batch // 2]
     joint = Joint(config, seen, model, queue, labelled_queue, max(counts), config.batch - min(counts))
 
     def inputs(epoch: int) -> Iterator[dict[str, Any]]:
@@ -88,9 +88,9 @@ def discovering(config: Discover, task: Task, seed: int, device: str) -> Trainin
         with_ncl = config.ncl > 0 and epoch >= config.ncl_from_epoch
         weight = torch.tensor(config.consistency * ramp_up(epoch, config.ramp_epochs))
         for batch in epochs[epoch]:
-            given: dict[str, Any] = {"unlabelled": torch.tensor(batch.unlabelled), "weight": weight}
-            given |= {"with_ncl": with_ncl, **seen.inputs(batch.index, 2, rng)}
-            last = batch.index[-joint.labelled_rows :]
+            given: dict[str, Any] = {"unlabelled": task.unlabelled_in(batch), "weight": weight}
+            given |= {"with_ncl": with_ncl, **seen.inputs(batch, 2, rng)}
+            last = batch[-joint.labelled_rows :]
             given["labels"] = task.labels[last.clamp(max=task.labelled - 1)]  # those of unlabelled images do not count
             if with_ncl and 0 <= config.hard_from_epoch <= epoch:
                 sizes = {"safe": config.safe, "rounds": config.rounds}

@@ -44,21 +44,6 @@ class Training:
 def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
     """Stage 1: by how many quarters is an image turned? All images, no labels; the last epoch is kept."""
     task = load_task(config, device, log)
-    training = pretraining(config, task, seed, device)
-
-    def rate(epoch: int) -> float:
-        return config.learning_rate * 0.2 ** sum(epoch >= drop for drop in config.drops)
-
-    training.run(config.epochs, rate, checkpoint, log)
-    checkpoint.keep(encoder=training.network.encoder_state(), about=task.about)
-    log.selected_by("last epoch")
-    accuracy = [rotation_accuracy(training, source) for source in (task.test_known, task.test_novel)]
-    sizes = len(task.test_known), len(task.test_novel)
-    mean = sum(a * n for a, n in zip(accuracy, sizes, strict=True)) / sum(sizes)
-    return {"test_rotation_accuracy_percent": mean}
-
-
-def pretraining(config: Pretrain, task: Task, seed: int, device: str) -> Training:
     check_batch(config.batch, len(task.train))
     model, seen = build_network(config, task, {"rotation": 4}, seed, device), Seen(config, task)
     optimizer = torch.optim.SGD(
@@ -74,28 +59,22 @@ def pretraining(config: Pretrain, task: Task, seed: int, device: str) -> Trainin
         for index in batches(len(task.train), config.batch, generator(seed, "order", epoch)):
             yield seen.inputs(index, 1, rng)
 
-    return Training(model, seen, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
+    def rate(epoch: int) -> float:
+        return config.learning_rate * 0.2 ** sum(epoch >= drop for drop in config.drops)
+
+    training = Training(model, seen, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
+    training.run(config.epochs, rate, checkpoint, log)
+    checkpoint.keep(encoder=model.encoder_state(), about=task.about)
+    log.selected_by("last epoch")
+    accuracy = [rotation_accuracy(training, source) for source in (task.test_known, task.test_novel)]
+    sizes = len(task.test_known), len(task.test_novel)
+    mean = sum(a * n for a, n in zip(accuracy, sizes, strict=True)) / sum(sizes)
+    return {"test_rotation_accuracy_percent": mean}
 
 
 def supervise(config: Supervise, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, float]:
     """Stage 2: cross-entropy on the known classes, from stage 1's encoder or from nothing."""
     task = load_task(config, device, log)
-    training = supervising(config, task, seed, device)
-    model = training.network
-    if config.start != "nothing":
-        load_encoder(model, checkpoint.needed("pretrain"), task.about, "pretrain")
-
-    def rate(epoch: int) -> float:
-        return config.learning_rate * config.drop_factor ** (epoch // config.drop_every)
-
-    training.run(config.epochs, rate, checkpoint, log)
-    checkpoint.keep(encoder=model.encoder_state(), heads=model.heads, about=task.about)
-    log.selected_by("last epoch")
-    predicted = model.heads["known"](training.seen.all(model, task.test_known)).argmax(dim=1).cpu()
-    return {"test_known_accuracy_percent": 100 * float((predicted == task.test_known_labels).float().mean())}
-
-
-def supervising(config: Supervise, task: Task, seed: int, device: str) -> Training:
     check_batch(config.batch, task.labelled)
     seen = Seen(config, task)
     model = build_network(config, task, {"known": task.known, "novel": task.novel}, seed, device)
@@ -111,7 +90,17 @@ def supervising(config: Supervise, task: Task, seed: int, device: str) -> Traini
         for index in batches(task.labelled, config.batch, generator(seed, "order", epoch)):
             yield {"labels": task.labels[index], **seen.inputs(index, 1, rng)}
 
-    return Training(model, seen, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
+    def rate(epoch: int) -> float:
+        return config.learning_rate * config.drop_factor ** (epoch // config.drop_every)
+
+    training = Training(model, seen, TrainingStep(loss_of, optimizer, modules=[model], device=device), inputs)
+    if config.start != "nothing":
+        load_encoder(model, checkpoint.needed("pretrain"), task.about, "pretrain")
+    training.run(config.epochs, rate, checkpoint, log)
+    checkpoint.keep(encoder=model.encoder_state(), heads=model.heads, about=task.about)
+    log.selected_by("last epoch")
+    predicted = model.heads["known"](seen.all(model, task.test_known)).argmax(dim=1).cpu()
+    return {"test_known_accuracy_percent": 100 * float((predicted == task.test_known_labels).float().mean())}
 
 
 def build_network(config: settings.Task, task: Task, heads: dict[str, int], seed: int, device: str) -> Network:

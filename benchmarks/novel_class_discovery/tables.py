@@ -62,19 +62,8 @@ def stage(
     version = PROTOCOL_VERSIONS[name]
     if on.base.discover.dataset == "cifar100" and getattr(config, "statistics", "own") == "code":
         version *= CIFAR100_VERSION
-    return Run(
-        "novel_class_discovery",
-        config,
-        seed=0,
-        scale=on.scale,
-        dataset=on.dataset,
-        method=method,
-        variant=variant,
-        protocol=on.base.label,
-        protocol_version=version,
-        stage=name,
-        needs={name: run for name, run in (needs or {}).items() if run},
-    )
+    place, needs = (on.scale, on.dataset, method), {name: run for name, run in (needs or {}).items() if run}
+    return Run("novel_class_discovery", config, 0, *place, variant, on.base.label, version, name, needs)
 
 
 def pretrain(on: On) -> Run | None:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.novel_class_discovery import config as settings
 from contrastbench.data.catalogue import data_root
+from contrastbench.data.folders import read_pictures
 from contrastbench.data.images import Images, Split, fixed_part, load_images
 from contrastbench.data.pretrained import load_pretrained
 from contrastbench.data.sentence_tests import load_labelled
@@ -79,27 +79,11 @@ class Pictures:
         return (3, READ_PIXELS, READ_PIXELS)
 
     def inputs(self, index: Tensor) -> dict[str, Tensor]:
-        read = self.pool.map(lambda number: _read(self.files[number]), index.tolist())
-        return {"pictures": torch.from_numpy(np.stack(list(read)))}
+        read = self.pool.map(lambda number: read_pictures([self.files[number]], READ_PIXELS), index.tolist())
+        return {"pictures": torch.cat([torch.from_numpy(picture).expand(-1, 3, -1, -1) for picture in read])}
 
     def pixels(self, pictures: Tensor) -> Tensor:
         return pictures.to(self.device)
-
-
-def _read(path: Path) -> np.ndarray:
-    """uint8 [3, 256, 256]: the shorter side brought to 256 pixels, the middle cut out."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            picture = opened.convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{path} is not a picture ({str(error).splitlines()[0]})") from error
-    share = READ_PIXELS / min(picture.size)
-    size = (max(READ_PIXELS, round(picture.width * share)), max(READ_PIXELS, round(picture.height * share)))
-    left, top = (size[0] - READ_PIXELS) // 2, (size[1] - READ_PIXELS) // 2
-    cut = picture.resize(size, Image.Resampling.BILINEAR).crop((left, top, left + READ_PIXELS, top + READ_PIXELS))
-    return np.ascontiguousarray(np.asarray(cut).transpose(2, 0, 1))
 
 
 def chunks(source: InMemory | Pictures, first: int = 0) -> Iterator[Tensor]:
@@ -133,6 +117,10 @@ class Task:
     @property
     def unlabelled(self) -> int:
         return len(self.train) - len(self.labels)
+
+    def unlabelled_in(self, batch: Tensor) -> Tensor:
+        """How many images of a batch [B] are."""
+        return (batch >= self.labelled).sum()
 
 
 def class_numbers(name: str, text: str) -> list[int]:
@@ -312,16 +300,8 @@ def _listed(path: Path) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- batches
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Images of a step: ``unlabelled`` unlabelled ones first, then labelled ones."""
-
-    index: Tensor  # int64 [B], into ``Task.train``
-    unlabelled: int
-
-
-def mixed_batches(task: Task, batch: int, unlabelled_batch: int, seed: int, epoch: int) -> list[Batch]:
-    """The batches of an epoch; a smaller last batch is dropped.
+def mixed_batches(task: Task, batch: int, unlabelled_batch: int, seed: int, epoch: int) -> list[Tensor]:
+    """The batches of an epoch, int64 [B] into ``task.train``, unlabelled images first; a smaller last one is dropped.
 
     Labelled and unlabelled images are shuffled together, or, with ``unlabelled_batch`` above 0, each by themselves:
     then an epoch goes through the labelled images once, and as often as needed through the others.
@@ -343,11 +323,11 @@ def mixed_batches(task: Task, batch: int, unlabelled_batch: int, seed: int, epoc
         if count == 0 or count == batch:
             kind = "unlabelled" if count == 0 else "labelled"
             raise ValueError(f"batch {number} of epoch {epoch} has no {kind} image; a batch of {batch} is too small")
-        made.append(Batch(index[is_unlabelled.logical_not().to(torch.uint8).argsort(stable=True)], count))
+        made.append(index[is_unlabelled.logical_not().to(torch.uint8).argsort(stable=True)])
     return made
 
 
-def _composed_batches(task: Task, batch: int, unlabelled_batch: int, rng: torch.Generator) -> list[Batch]:
+def _composed_batches(task: Task, batch: int, unlabelled_batch: int, rng: torch.Generator) -> list[Tensor]:
     labelled_batch = batch - unlabelled_batch
     if not 0 < labelled_batch <= task.labelled or unlabelled_batch > task.unlabelled:
         raise ValueError(
@@ -361,4 +341,4 @@ def _composed_batches(task: Task, batch: int, unlabelled_batch: int, rng: torch.
     for _ in range(rounds):
         order = task.labelled + torch.randperm(task.unlabelled, generator=rng)
         others += [part for part in order.split(unlabelled_batch) if len(part) == unlabelled_batch]
-    return [Batch(torch.cat([u, x]), unlabelled_batch) for u, x in zip(others, steps, strict=False)]
+    return [torch.cat([u, x]) for u, x in zip(others, steps, strict=False)]

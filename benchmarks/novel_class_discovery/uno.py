@@ -28,22 +28,6 @@ from contrastbench.weights import seeded_module
 def uno(config: Uno, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
     """Trains encoder and heads; evaluates the head with the least training loss in the last epoch. No label chooses."""
     task = load_task(config, device, log)
-    training = classifying(config, task, seed, device)
-    load_encoder(training.network, checkpoint.needed("supervise"), task.about, "supervise")
-    training.run(config.epochs, lambda epoch: rate(config, epoch), checkpoint, log)
-    log.selected_by("last epoch; of the heads the one with the least training loss")
-    heads = training.step.modules[1].eval()
-    best = int(heads.epoch_losses.argmin())
-
-    def logits(features: Tensor) -> tuple[Tensor, Tensor]:
-        known, novel, _ = heads(features)
-        return known, novel[best]
-
-    return outcome(training, logits, seed if config.kmeans_on_features else None)
-
-
-def classifying(config: Uno, task: Task, seed: int, device: str) -> Training:
-    """The training of the encoder and of UNO's own heads."""
     model, seen = build_network(config, task, {}, seed, device), Seen(config, task)
     heads = seeded_module(lambda: Heads(config, model.width, task), generator(seed, "heads"))
     heads.register_buffer("epoch_losses", torch.zeros(config.heads))  # each head's, summed over the epoch
@@ -51,7 +35,7 @@ def classifying(config: Uno, task: Task, seed: int, device: str) -> Training:
     parameters = [*model.parameters(), *heads.parameters()]
     optimizer = torch.optim.SGD(parameters, config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
     epochs = [mixed_batches(task, config.batch, 0, seed, epoch) for epoch in range(config.epochs)]
-    widest = max((batch.unlabelled for epoch in epochs for batch in epoch), default=1)
+    widest = max((int(task.unlabelled_in(batch)) for epoch in epochs for batch in epoch), default=1)
     joint = Joint(config, seen, model, heads, widest)
 
     def inputs(epoch: int) -> Iterator[dict[str, Any]]:
@@ -59,12 +43,21 @@ def classifying(config: Uno, task: Task, seed: int, device: str) -> Training:
         rng = generator(seed, "augmentation", epoch)
         for number, batch in enumerate(epochs[epoch]):
             set_rate(optimizer, rate(config, epoch + number / len(epochs[epoch])))
-            labels = task.labels[batch.index.clamp(max=task.labelled - 1)]  # those of unlabelled images are not used
-            unlabelled = torch.tensor(batch.unlabelled)
-            yield {"labels": labels, "unlabelled": unlabelled, **seen.inputs(batch.index, 2, rng)}
+            labels = task.labels[batch.clamp(max=task.labelled - 1)]  # those of unlabelled images are not used
+            yield {"labels": labels, "unlabelled": task.unlabelled_in(batch), **seen.inputs(batch, 2, rng)}
 
     step = TrainingStep(joint, optimizer, modules=[model, heads], device=device)
-    return Training(model, seen, step, inputs)
+    training = Training(model, seen, step, inputs)
+    load_encoder(model, checkpoint.needed("supervise"), task.about, "supervise")
+    training.run(config.epochs, lambda epoch: rate(config, epoch), checkpoint, log)
+    log.selected_by("last epoch; of the heads the one with the least training loss")
+    best = int(heads.eval().epoch_losses.argmin())
+
+    def logits(features: Tensor) -> tuple[Tensor, Tensor]:
+        known, novel, _ = heads(features)
+        return known, novel[best]
+
+    return outcome(training, logits, seed if config.kmeans_on_features else None)
 
 
 def rate(config: Uno, epoch: float) -> float:

@@ -46,8 +46,15 @@ def quick_thoughts(
     tests = load_tasks(config.tests)
     data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, log)
     more = read_expansion(Path(config.expansion), data.vocabulary) if config.expansion else None
-    encoders, step = encoders_and_step(config, len(data.vocabulary), device, seed)
-    plan = _steps(config, len(data.rows), seed)
+    encoders = two_encoders(
+        config.encoder, len(data.vocabulary), config.word_width, config.width, rng=generator(seed, "weights")
+    ).to(device)
+    each = config.encoder == "gru" or config.clip_of == "each"
+    optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip, each=each)
+    step = TrainingStep(loss_of(config, encoders), optimizer, modules=[encoders], device=device)
+    blocks = len(data.rows) // config.batch  # which every epoch takes in random order
+    orders = [torch.randperm(blocks, generator=generator(seed, "order", epoch)) for epoch in range(config.epochs)]
+    plan = (torch.cat(orders) * config.batch).tolist() if orders else []  # the first sentence of each step's batch
     laps = -(-len(plan) // LAP)
     log.total(laps, unit=f"laps of {LAP} steps")
     parts = {"encoders": encoders, "optimizer": step.optimizer}
@@ -64,15 +71,6 @@ def quick_thoughts(
     tokenize = tokenizer(expanded(encoders, data.vocabulary, more) if more else data.vocabulary)
     embed = embedder(encoders, tokenize, device)
     return sentence_metrics(embed, tests, log.data, folds=config.folds, device=device)
-
-
-def encoders_and_step(config: QuickThoughts, words: int, device: str, seed: int) -> tuple[TextEncoder, TrainingStep]:
-    """The encoders with their initial weights, and the step that trains them."""
-    rng = generator(seed, "weights")
-    encoders = two_encoders(config.encoder, words, config.word_width, config.width, rng=rng).to(device)
-    each = config.encoder == "gru" or config.clip_of == "each"
-    optimizer = ClippedAdam(encoders.parameters(), lr=config.learning_rate, clip=config.clip, each=each)
-    return encoders, TrainingStep(loss_of(config, encoders), optimizer, modules=[encoders], device=device)
 
 
 def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:
@@ -135,14 +133,6 @@ class ClippedAdam(torch.optim.Adam):
         for together in ([weight] for weight in weights) if self.each else [weights]:
             torch.nn.utils.clip_grad_norm_(together, self.clip)
         return super().step(closure)
-
-
-def _steps(config: QuickThoughts, sentences: int, seed: int) -> list[int]:
-    """The first sentence of each step's batch: the blocks of every epoch in random order."""
-    orders = [
-        torch.randperm(sentences // config.batch, generator=generator(seed, "order", e)) for e in range(config.epochs)
-    ]
-    return (torch.cat(orders) * config.batch).tolist() if orders else []
 
 
 def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from contrastbench.encoders.text import TextEncoder, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
 from contrastbench.randomness import generator, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
-from contrastbench.training import TrainingStep, products_in
+from contrastbench.training import TrainingStep, batches, products_in
 
 DEV, DEV_METRIC = "STSB-dev", "validation_stsb_spearman_x100"
 TRIPLETS = ("SNLI",)
@@ -39,7 +39,8 @@ def simcse(config: SimCSE, *, seed: int, device: str, checkpoint: Checkpoint, lo
     step = training_step(config, encoder, device)
     columns = [[row[: config.longest] for row in tokenize(column)] for column in texts]
     columns *= 2 if len(columns) == 1 else 1  # a sentence finds itself
-    plan = _plan(config, len(columns[0]), seed) if columns else []
+    orders = [batches(len(columns[0]), config.batch, generator(seed, "order", e)) for e in range(config.epochs)]
+    plan = [batch.tolist() for order in orders for batch in order]
     lap_steps = config.evaluate_every if config.selection == "best_on_stsb_dev" else LAP
     laps = -(-len(plan) // lap_steps)
     log.total(laps, unit=f"laps of {lap_steps} steps")
@@ -124,12 +125,6 @@ def loss_of(config: SimCSE, encoder: TextEncoder) -> Callable[..., Tensor]:
         return losses.hard_simcse(*parts, **settings, tau_plus=config.tau_plus, beta=beta)
 
     return loss
-
-
-def _plan(config: SimCSE, items: int, seed: int) -> list[list[int]]:
-    """The items of each step's batch; of every epoch a smaller last batch is dropped."""
-    orders = [torch.randperm(items, generator=generator(seed, "order", epoch)) for epoch in range(config.epochs)]
-    return [part.tolist() for order in orders for part in order.split(config.batch) if len(part) == config.batch]
 
 
 def _keep_best(best: dict[str, Any], encoder: TextEncoder, score: float, lap: int) -> None:

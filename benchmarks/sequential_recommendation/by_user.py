@@ -1,10 +1,9 @@
 """Compares methods user by user: which one finds the next item of more users, and is that chance?
 
-    python -m benchmarks.sequential_recommendation.by_user RUN OTHER
     python -m benchmarks.sequential_recommendation.by_user main --scale paper --output FILE
 
-Every run keeps the rank of each user's test item. Two runs are named by their keys or the beginnings of them, and must
-be of the same data. In a table each method is compared with its baseline over the seeds that both were run with.
+Every run keeps the rank of each user's test item. Each method of the table is compared with its baseline over the seeds
+that both were run with.
 
 A user's gain is averaged over the seeds first. The interval over users says whether these trained models differ for
 users like these; the one over seeds, where there are several, whether the method would win again if trained anew.
@@ -39,42 +38,23 @@ Compared = dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", help="the keys of two runs, or one table")
-    parser.add_argument("--scale", default="paper", help="of the table (default: paper)")
+    parser.add_argument("table", choices=PAPER.tables)
+    parser.add_argument("--scale", default="paper", help="default: paper")
     parser.add_argument("--rule", choices=RULES, default="zeroed")
     parser.add_argument("--runs", type=Path, nargs="+", default=[RUNS], help=f"folders of runs (default: {RUNS})")
     parser.add_argument("--output", type=Path, help="a CSV file; its lines of other comparisons stay")
     options = parser.parse_args()
+    kept = {path.parent.name: path for folder in options.runs for path in sorted(folder.glob("*/artefact.pt"))}
     try:
-        kept = {path.parent.name: path for folder in options.runs for path in sorted(folder.glob("*/artefact.pt"))}
-        if len(options.what) > 2:
-            raise ValueError(f"name two runs or one table, not {len(options.what)} things")
-        if len(options.what) == 2:
-            ours, theirs = ([read_ranks(one_run(kept, key), options.rule)] for key in options.what)
-            found = [{"metric": f"{metric}_{options.rule}", **compare(ours, theirs, metric)} for metric in METRICS]
-        else:
-            found = list(compare_table(options.what[0], options.scale, kept, options.rule))
-            if not found:
-                raise ValueError("no method here and its baseline keep ranks under the same seed")
+        found = list(compare_table(options.table, options.scale, kept, options.rule))
     except ValueError as error:
         sys.exit(f"error: {error}")
+    if not found:
+        sys.exit("error: no method here and its baseline keep ranks under the same seed")
     for line in found:
         print(", ".join(f"{name} {value}" for name, value in line.items()))
     if options.output:
-        lines = [{**line, "commit": measured_on("cpu")["commit"]} for line in found]
-        write(lines, options.output, [name for name in COMPARISON if name in found[0]])
-
-
-def one_run(kept: Mapping[str, Path], key: str) -> Path:
-    """What the run keeps whose key begins so.
-
-    Raises:
-        ValueError: no run or several have such a key.
-    """
-    found = [path for whole, path in kept.items() if whole.startswith(key)]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} runs that keep something have a key that begins with {key!r}")
-    return found[0]
+        write([{**line, "commit": measured_on("cpu")["commit"]} for line in found], options.output, COMPARISON)
 
 
 def read_ranks(path: Path, rule: str) -> Tensor:
@@ -93,13 +73,7 @@ def read_ranks(path: Path, rule: str) -> Tensor:
 
 
 def compare_table(table: str, scale: str, kept: Mapping[str, Path], rule: str) -> Iterator[Compared]:
-    """A line for each method of the table and its baseline that share a seed among the runs that are ``kept``.
-
-    Raises:
-        ValueError: there is no such table.
-    """
-    if table not in PAPER.tables:
-        raise ValueError(f"unknown table {table!r}; there are: {', '.join(PAPER.tables)}")
+    """A line for each method of the table and its baseline that share a seed among the runs that are ``kept``."""
     cells = {(cell.dataset, cell.method): cell for cell in PAPER.cells(table, scale)}
     for (dataset, method), cell in cells.items():
         over = cell.baseline or PAPER.tables[table].baseline

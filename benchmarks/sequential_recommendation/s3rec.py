@@ -52,7 +52,8 @@ def pretrain(config: Pretrain, *, seed: int, device: str, checkpoint: Checkpoint
     task = load_prefixes(config)
     log.data(config.dataset, task.data.sha256)
     model = build(config, task, seed, log).to(device)
-    step = training_step(config, model, device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    step = TrainingStep(loss_of(config, model), optimizer, modules=[model], device=device)
     last: dict[str, float] = {}
     parts = {"model": model, "optimizer": step.optimizer, "last": last}
     log.total(config.epochs)
@@ -85,11 +86,6 @@ def build(config: Pretrain, task: Prefixes, seed: int, log: Log) -> Pretraining:
     sizes = {"width": config.width, "layers": config.layers, "heads": config.heads, "dropout": config.dropout}
     encoder = sequence_encoder(task.data.items, config.longest, **sizes, rng=generator(seed, "weights"))
     return Pretraining(encoder, has, generator(seed, "maps"))
-
-
-def training_step(config: Pretrain, model: Pretraining, device: str) -> TrainingStep:
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    return TrainingStep(loss_of(config, model), optimizer, modules=[model], device=device)
 
 
 def loss_of(config: Pretrain, model: Pretraining) -> Callable[..., Tensor]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,44 +63,36 @@ def _lines_of(dataset: str, work: str, ways: dict[str, Callable[[], object]], tu
 
 
 def training(task: Task, steps: int) -> dict[str, Callable[[], object]]:
-    """Both ways to take the same steps; each goes on from where it was."""
-    whole = replace(task, config=replace(task.config, pieces=1))
+    """Both ways to take the same steps; each goes on from where it was.
+
+    Raises:
+        AssertionError: they give different losses to the first batch, without dropout.
+    """
     rng = generator(0, "order")
     batches = [torch.randperm(len(task.rows), generator=rng)[: task.config.batch] for _ in range(steps)]
-    ways = {}
-    for way, own in ((OURS, task), (FORMULAS, whole)):
-        encoder = build(own.config, own, 0)
-        loss = loss_of(own.config, encoder) if way == OURS else plain_loss(own.config, encoder)
-        step = TrainingStep(
-            loss, torch.optim.Adam(encoder.parameters(), lr=own.config.learning_rate), modules=[encoder]
-        )
-        ways[way] = _Training(own, encoder, step, batches)
-    check_same_loss(ways[OURS], ways[FORMULAS])
-    return ways
+    whole = replace(task, config=replace(task.config, pieces=1))
+    ours, formulas = (loss_of, task), (plain_loss, whole)
+    first = (
+        make(own.config, build(own.config, own, 0).eval())(**own.inputs(batches[0], generator(0, "augmentation")))
+        for make, own in (ours, formulas)
+    )
+    torch.testing.assert_close(*first, rtol=1e-6, atol=0)
+    return {OURS: _taking(*ours, batches), FORMULAS: _taking(*formulas, batches)}
 
 
-class _Training:
+def _taking(make_loss: Callable[..., Any], task: Task, batches: list[Tensor]) -> Callable[[], object]:
     """Some steps of one way, with the drawing of their batches."""
+    encoder = build(task.config, task, 0).train()
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=task.config.learning_rate)
+    step = TrainingStep(make_loss(task.config, encoder), optimizer, modules=[encoder])
 
-    def __init__(self, task: Task, encoder: SequenceEncoder, step: TrainingStep, batches: list[Tensor]) -> None:
-        self.task, self.encoder, self.step, self.batches = task, encoder, step, batches
-
-    def __call__(self) -> None:
-        self.encoder.train()
+    def take() -> None:
         rng = generator(0, "augmentation")
-        for index in self.batches:
-            self.step(**self.task.inputs(index, rng))
-        self.step.mean_loss()
+        for index in batches:
+            step(**task.inputs(index, rng))
+        step.mean_loss()
 
-    def first_loss(self) -> Tensor:
-        self.encoder.eval()
-        with torch.no_grad():
-            return self.step.loss_of(**self.task.inputs(self.batches[0], generator(0, "augmentation")))
-
-
-def check_same_loss(ours: _Training, formulas: _Training) -> None:
-    """Both ways give the same loss to the first batch, without dropout."""
-    torch.testing.assert_close(ours.first_loss(), formulas.first_loss(), rtol=1e-6, atol=0)
+    return take
 
 
 def plain_loss(config: Train, encoder: SequenceEncoder) -> Callable[..., Tensor]:

@@ -40,9 +40,9 @@ def test_the_joint_loss_is_the_printed_one_over_three_steps(hard: bool, pairs: s
         model.load_state_dict(state)
         shown = {name: given[name] for name in ("index", "down", "right", "flip")}
         z, z_bar = (model.features(seen.view(shown, view)) for view in range(2))
-        u = batch.unlabelled
-        labels = task.labels[batch.index[u:]]
-        assert bool((batch.index[:u] >= task.labelled).all())
+        u = int(task.unlabelled_in(batch))
+        labels = task.labels[batch[u:]]
+        assert bool((batch[:u] >= task.labelled).all())
         expected = cross_entropy(model.heads["known"](z[u:]), labels)
         expected = expected + pairs_one_by_one(config, model, z[:u], z_bar[:u])
         for head in ("known", "novel"):
