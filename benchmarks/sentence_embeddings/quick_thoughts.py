@@ -44,7 +44,8 @@ def quick_thoughts(
 ) -> dict[str, Any]:
     """Trains for some epochs, then tests the last; ``epochs=0`` tests the untrained encoders."""
     tests = load_tasks(config.tests)
-    data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest, log)
+    data = prepared(config.corpus, config.sentences, config.batch, config.vocabulary, config.longest)
+    log.data(config.corpus, data.sha256)
     more = read_expansion(Path(config.expansion), data.vocabulary) if config.expansion else None
     encoders = two_encoders(
         config.encoder, len(data.vocabulary), config.word_width, config.width, rng=generator(seed, "weights")
@@ -73,15 +74,9 @@ def quick_thoughts(
     return sentence_metrics(embed, tests, log.data, folds=config.folds, device=device)
 
 
-def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int, log: Log) -> Prepared:
-    """Loads a corpus, takes blocks of consecutive sentences from all over it, and numbers their words."""
-    found = _read(corpus, sentences, block, vocabulary, longest)
-    log.data(corpus, found.sha256)
-    return found
-
-
 @functools.lru_cache(maxsize=2)  # a worker does many runs on the same corpus
-def _read(corpus: str, sentences: int, block: int, vocabulary: int, longest: int) -> Prepared:
+def prepared(corpus: str, sentences: int, block: int, vocabulary: int, longest: int) -> Prepared:
+    """Loads a corpus, takes blocks of consecutive sentences from all over it, and numbers their words."""
     loaded = load_corpus(corpus)
     texts = words_of_each(blocks_of(loaded.sentences, sentences, block))
     known = vocabulary_of(texts, vocabulary)
@@ -139,7 +134,8 @@ def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log:
     """Tests a bag of words made from the corpus. Computed on the CPU."""
     tests = load_tasks(config.tests)
     log.selected_by("nothing to select")
-    data = prepared(config.corpus, config.sentences, config.block, config.vocabulary, 1, log)
+    data = prepared(config.corpus, config.sentences, config.block, config.vocabulary, 1)
+    log.data(config.corpus, data.sha256)
     if config.method == "tfidf":
         embed = tfidf(data.texts, data.vocabulary)
     else:

@@ -24,15 +24,16 @@ import numpy as np
 import torch
 
 from benchmarks.sentence_embeddings.config import SimCSE
-from benchmarks.sentence_embeddings.simcse import Tokenize, loss_of, training_step
+from benchmarks.sentence_embeddings.simcse import Tokenize, loss_of, read_texts, training_step
 from contrastbench.data.buckets import in_pieces
 from contrastbench.data.pretrained import load_pretrained
-from contrastbench.data.sentence_tests import load_scored, load_triplets
-from contrastbench.data.text import load_corpus, pad
+from contrastbench.data.sentence_tests import load_scored
+from contrastbench.data.text import pad
 from contrastbench.encoders.pretrained_text import pretrained_encoder
 from contrastbench.encoders.text import TextEncoder
 from contrastbench.evaluation.sentences import text_features
 from contrastbench.randomness import generator
+from contrastbench.runner import Log
 from contrastbench.timing import Line, measure, seconds_in_turns
 
 MINILM = "all-minilm-l6-v2"
@@ -57,8 +58,8 @@ def lines(device: str, steps: int = 2, embedded: int = 1536, turns: int = 3) -> 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # or the tokenizer takes every core
     model = load_pretrained(MINILM).folder
     works = {
-        f"training on {name}": training(replace(SETTINGS, data=name), columns_of(name, steps), model)
-        for name in ("SNLI", "books")
+        f"training on {data}": training(replace(SETTINGS, data=data, sentences=steps * SETTINGS.batch), model)
+        for data in ("SNLI", "books")
     }
     works["embedding STS-B"] = embedding(texts_of_stsb(embedded), model)
     for work, (ways, sentences) in works.items():
@@ -72,18 +73,6 @@ def lines_of(work: str, ways: dict[str, Work], sentences: int, turns: int) -> It
         yield {"work": work, "way": way, **rates, "sentences": sentences, "processor_seconds": f"{each:.2f}"}
 
 
-def columns_of(data: str, steps: int) -> list[list[str]]:
-    """The columns of some batches: SNLI's triplets, or each sentence of a corpus twice; from all over the data."""
-    wanted = steps * SETTINGS.batch
-    if data == "SNLI":
-        triplets = load_triplets(data)
-        columns: list[Sequence[str]] = [triplets.premise, triplets.entailed, triplets.contradiction]
-    else:
-        columns = [load_corpus(data).sentences] * 2
-    places = np.linspace(0, len(columns[0]) - 1, wanted).astype(int)
-    return [[column[place] for place in places] for column in columns]
-
-
 def texts_of_stsb(wanted: int) -> list[str]:
     task = load_scored("STSB")
     texts = list(dict.fromkeys((*task.first, *task.second)))
@@ -93,8 +82,10 @@ def texts_of_stsb(wanted: int) -> list[str]:
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-def training(config: SimCSE, columns: list[list[str]], model: Path) -> tuple[dict[str, Work], int]:
-    """The three ways to train on the columns, and how many sentences that is; each goes on from where it was."""
+def training(config: SimCSE, model: Path) -> tuple[dict[str, Work], int]:
+    """The three ways to train on the config's texts, and how many these are; each goes on from where it was."""
+    columns = [list(column) for column in read_texts(config, Log())]
+    columns *= 2 if len(columns) == 1 else 1
     start = pretrained_encoder(model, pooler="avg", longest=config.longest, rng=generator(0, "weights"))
     other = sentence_transformer(model, config.longest)
     _check_same_loss(config, start, other, [column[: config.batch] for column in columns])
