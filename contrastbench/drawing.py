@@ -133,13 +133,7 @@ def save_standard_figures(evidence: Evidence, selection: Selection, folder: Path
 
 
 def curve_over(
-    evidence: Evidence,
-    selection: Selection,
-    x: str,
-    y: str | None,
-    group: str,
-    scale: str | None,
-    gains: bool | None = None,
+    evidence: Evidence, selection: Selection, x: str, y: str | None, group: str, scale: str | None
 ) -> tuple[Figure, str]:
     """Draws any metric over any number in the config, a line a group; also of runs made with ``--set``.
 
@@ -147,8 +141,7 @@ def curve_over(
         The figure and the metric's name.
 
     Raises:
-        ValueError: no row has ``x``, ``y`` or ``group``, there are rows of several scales and none was chosen, or
-            ``gains`` are asked for and have no baseline.
+        ValueError: no row has ``x``, ``y`` or ``group``, or there are rows of several scales and none was chosen.
     """
     tables = [*evidence.measured, *own_tables(evidence)]
     cells = [cell for table in tables if table.name in selection.tables for cell in table.cells]
@@ -162,7 +155,7 @@ def curve_over(
     claims = [each.claim for each in evidence.claims]
     changed = curves.cells_over(cells, x, y, group)
     by_panel = group_by(changed, lambda cell: cell.dataset if group == "method" else "")
-    panels = [curves.panel_of(own, x, claims, group=group, gains=gains) for own in by_panel.values()]
+    panels = [curves.panel_of(own, x, claims, group=group) for own in by_panel.values()]
     title = f"{evidence.paper.name}/{', '.join(selection.tables)}, {scales[0]} scale"
     return curves.curve_panels([panel for panel in panels if panel.lines], x, title=title), y
 

@@ -40,7 +40,8 @@ def collect_rows(
     from contrastbench import shipping
     from contrastbench.evidence import gather
 
-    _check_is_results_folder(into)
+    if into and into.exists() and not any(into.glob("*/rows.jsonl")) and (into.is_file() or any(into.iterdir())):
+        raise ValueError(f"--into {into} is not a results folder: no PAPER/rows.jsonl is in it; give results")
     runs, results = folders.runs, folders.results
     paths = [Path(each) for each in what or () if each not in papers.names() and Path(each).exists()]
     named = [each for each in what or () if Path(each) not in paths]
@@ -83,22 +84,6 @@ def _collect_files(paths: Sequence[Path], into: Path | None, results: Path) -> s
             again = reasons.get(shipping.AGAIN, ())
             changed |= {name} if shipping.ship(papers.paper(name), new, into, again) else set()
     return changed
-
-
-def _check_is_results_folder(folder: Path | None) -> None:
-    """Refuses a folder for shipped rows unless it holds results, is empty or is new.
-
-    Raises:
-        ValueError: it is a file, or a folder of other things.
-    """
-    if folder is None or not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ValueError(f"--into {folder} is a file; give a results folder, as --into results")
-    if any(folder.iterdir()) and not any(folder.glob("*/rows.jsonl")):
-        raise ValueError(
-            f"--into {folder} is not a results folder: no PAPER/rows.jsonl is in it; give results, or a new one"
-        )
 
 
 @command("export")

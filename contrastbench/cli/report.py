@@ -144,17 +144,10 @@ def plot_rows(
     group: Annotated[
         str, typer.Option(help="with --x, what has a line: method, dataset, variant or a field")
     ] = "method",
-    gains: Annotated[
-        bool | None,
-        typer.Option(
-            "--gains/--values",
-            help="with --x: gains over the baseline in pairs by seed, or the metric itself; gains if there are any",
-        ),
-    ] = None,
     scale: AnyScale = None,
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
-    """Draws every standard figure from rows. With --x it draws one: a metric over that setting, a line per method."""
+    """Draws every standard figure from rows. With --x it draws one: gains over the baseline, or a metric."""
     from contrastbench import drawing
     from contrastbench.evidence import gather
     from contrastbench.report import style
@@ -170,7 +163,7 @@ def plot_rows(
             raise ValueError(f"nothing of {target} is measured yet, so there is nothing to draw")
         console.print(f"{len(written)} files (SVG and PDF) of {len(written) // 2} figures in {out or folder}")
         return
-    figure, metric = drawing.curve_over(evidence, selection, x, y, group, scale, gains)
+    figure, metric = drawing.curve_over(evidence, selection, x, y, group, scale)
     path = style.save(figure, out or folder / f"{metric}-over-{x}.svg")
     console.print(f"1 file: {path}", soft_wrap=True)
 

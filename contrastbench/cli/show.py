@@ -40,8 +40,6 @@ def list_results(
     seeds: Seeds = None,
     scale: AnyScale = None,
     status: Annotated[str, typer.Option(help="done, failed, diverged, ...; 'any' for all")] = "done",
-    metric: Annotated[list[str] | None, typer.Option(help="a metric to show; repeatable")] = None,
-    origin: Annotated[str, typer.Option(help="best (here, else shipped), here, shipped or both")] = "best",
     format: Annotated[str, typer.Option(help="table, csv or json")] = "table",
 ) -> None:
     """Lists finished runs, a line each, with their metrics; `contrastbench.results(...)` gives them in Python."""
@@ -50,7 +48,7 @@ def list_results(
     changes = settings_by_name(settings)
     asked = read_targets(target and [target], scale, seed_numbers(seeds), changes, dataset=dataset, method=method)
     wanted = "" if status == "any" else status
-    found = reading.find(asked.selections, origin, folders.runs, folders.results, complain, wanted, note)
+    found = reading.find(asked.selections, "best", folders.runs, folders.results, complain, wanted, note)
     if not found:
         raise ValueError("no finished run fits; see `contrastbench results` without filters, or --status any")
     if format == "json":
@@ -62,7 +60,7 @@ def list_results(
 
         echo(csv_text(pandas.DataFrame([reading.flat(place, row) for place, row in found])))
     else:
-        _print_results(found, metric or _declared_metrics(row for _, row in found))
+        _print_results(found, _declared_metrics(row for _, row in found))
 
 
 def _declared_metrics(rows: Iterable[Row]) -> list[str]:

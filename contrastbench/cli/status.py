@@ -39,8 +39,9 @@ def show_status(folders: Folders, which: Which, watch: Watch = False) -> None:
         while True:
             queue = slurm_queue.read_queue()
             planned = planned_runs(asked, folders, slurm_queue.still_queued(queue), every_table=True)
-            at_work = [part for grid in _work_grids(planned) for part in ("", grid)]
-            shown = Group(status_grid(planned), *at_work, *_waiting_lines(planned, queue, folders.runs))
+            at_work = _work_grid(planned)
+            parts = ("", at_work) if at_work.row_count else ()
+            shown = Group(status_grid(planned), *parts, *_waiting_lines(planned, queue, folders.runs))
             if not live or not any(each.state.name in ("running", "queued") for each in planned):
                 break
             live.update(shown)
@@ -62,8 +63,8 @@ def status_grid(planned: Sequence[Planned]) -> Grid:
     return grid
 
 
-def _work_grids(planned: Iterable[Planned]) -> list[Grid]:
-    """A line for each run at work: its epoch, node, job and when it was last heard of; none if nothing is at work."""
+def _work_grid(planned: Iterable[Planned]) -> Grid:
+    """A line for each run at work: its epoch, node, job and when it was last heard of."""
     grid = grid_of("run", "dataset", "method", "seed", "epoch", "node", "job", "last heard of")
     for each in planned:
         if each.state.name == "running" and each.state.claim:
@@ -73,7 +74,7 @@ def _work_grids(planned: Iterable[Planned]) -> list[Grid]:
             epoch = "" if last is None else f"{last + 1}" + (f" of {total}" if total else "")
             where = (str(claim.owner.get("host", "?")), claim.owner.get("job") or "local")
             grid.add_row(*labels, epoch, *where, f"{claims.heartbeat_age(claim):.0f} s ago")
-    return [grid] if grid.row_count else []
+    return grid
 
 
 def _waiting_lines(planned: Sequence[Planned], queue: slurm_queue.Queue | None, runs: Path) -> list[str]:
@@ -134,19 +135,16 @@ def _print_file(path: Path) -> None:
 def _follow(folder: Path) -> None:
     """Prints what the run adds to its curve and its log, until it ends."""
 
-    def size_of(path: Path) -> int:
-        return path.stat().st_size if path.exists() else 0
-
-    read = {folder / "metrics.jsonl": 0, folder / "log.txt": size_of(folder / "log.txt")}
+    log = folder / "log.txt"
+    read = {folder / "metrics.jsonl": 0, log: log.stat().st_size if log.exists() else 0}
     while True:
         at_work = states.state_of(folder, slurm_queue.still_queued()).name in ("running", "queued")
-        for path, known in read.items():
-            if (size := size_of(path)) > known:
-                with open(path, "rb") as file:
-                    file.seek(known)
-                    whole, newline, _ = file.read(size - known).rpartition(b"\n")
-                console.print((whole + newline).decode(errors="replace"), end="", soft_wrap=True)
-                read[path] = known + len(whole + newline)
+        for path in filter(Path.exists, read):
+            with open(path, "rb") as file:
+                file.seek(read[path])
+                whole, newline, _ = file.read().rpartition(b"\n")
+            console.print((whole + newline).decode(errors="replace"), end="", soft_wrap=True)
+            read[path] += len(whole + newline)
         if not at_work:
             console.print(f"now: {states.state_of(folder).name}")
             return

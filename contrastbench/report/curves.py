@@ -225,14 +225,7 @@ def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
     return list(group_by(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
 
 
-def panel_of(
-    cells: Sequence[JoinedCell],
-    x: str,
-    claims: Iterable[Claim] = (),
-    *,
-    group: str = "method",
-    gains: bool | None = None,
-) -> Panel:
+def panel_of(cells: Sequence[JoinedCell], x: str, claims: Iterable[Claim] = (), *, group: str = "method") -> Panel:
     """The panel of one metric: gains over the cells' baseline, or values where it was not measured.
 
     A method without a value of ``x`` is a line across; the baseline itself is the line at zero.
@@ -240,22 +233,15 @@ def panel_of(
     Args:
         cells: of one data set, unless ``group`` is another than "method".
         group: what has a line: a method, or the value of that label or setting.
-        gains: False draws the values, and the baseline as a line across; True insists on gains.
-
-    Raises:
-        ValueError: gains are asked for and a line has no seed in common with the baseline.
     """
     measured = [cell for cell in cells if cell.best_known.done]
     names, first = {cell.baseline for cell in measured}, cells[0]
-    baseline = next((cell for cell in measured if {cell.method} == names), None)
-    if counts_runs(first.metric) or (baseline and baseline.better == "none"):
-        baseline = None
-    zero = None if gains is False else baseline
+    zero = next((cell for cell in measured if {cell.method} == names), None)
+    if counts_runs(first.metric) or (zero and zero.better == "none"):
+        zero = None
     lines, published = {}, {}
     for name, line in lines_of(cells, x, group).items():
         by_x = {setting_of(c, x) or 0.0: _gains(c, zero, cells) for c in line if c.best_known.done}
-        if gains and not (zero and any(by_x.values())):
-            raise ValueError(f"cannot draw gains of {name}: it shares no seed with the baseline; use --values")
         if not (points := paired_points(by_x)) or (zero and {cell.method for cell in line} == {zero.method}):
             continue
         lines[name] = points
@@ -265,7 +251,7 @@ def panel_of(
     flat = {
         cell.method: summarise(list(_gains(cell, zero, cells).values())).mean
         for cell in measured
-        if baseline and setting_of(cell, x) is None and cell is not zero
+        if zero and setting_of(cell, x) is None and cell is not zero
     }
     own = setting_of(zero, x) if zero else None
     ticks, marks = [] if own is None else [own], claimed_best(claims, first, x)

@@ -127,18 +127,14 @@ def test_several_metrics_of_a_data_set_name_their_panels(synthetic):
     assert {"a top-1", "b top-1"} <= {axes.get_title("left") for axes in curves.ablation(table, "beta").axes}
 
 
-def test_values_are_drawn_on_request_with_the_baseline_across(synthetic):
+def test_a_line_is_drawn_by_its_gains_where_the_baseline_was_measured(synthetic):
     cells = [synthetic.cell("SimCLR"), *(synthetic.cell("HCL", beta=beta) for beta in (0.5, 1.0))]
     rows = [synthetic.row(run, 80.0 + run.config.beta + run.seed) for cell in cells for run in cell.runs]
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
-
-    def drawn(gains, cells=table.cells):
-        return curves.panel_of(curves.cells_over(cells, "beta", METRIC), "beta", gains=gains)
-
-    assert drawn(None).baseline == "SimCLR" and drawn(True).lines["HCL"][1.0] == dict.fromkeys(range(5), 1.0)
-    assert (drawn(False).flat, drawn(False).lines["HCL"][1.0][0]) == ({"SimCLR": 82.0}, 81.0)
-    with pytest.raises(ValueError, match="cannot draw gains of HCL: .* use --values"):
-        drawn(True, table.cells[1:])
+    drawn = curves.panel_of(curves.cells_over(table.cells, "beta", METRIC), "beta")
+    assert drawn.baseline == "SimCLR" and drawn.lines["HCL"][1.0] == dict.fromkeys(range(5), 1.0)
+    drawn = curves.panel_of(curves.cells_over(table.cells[1:], "beta", METRIC), "beta")
+    assert drawn.baseline == "" and drawn.lines["HCL"][1.0][0] == 81.0
 
 
 def test_data_sets_are_pooled_with_the_interval_over_them():
