@@ -16,14 +16,7 @@ from matplotlib.figure import Figure
 
 from contrastbench.report.layout import words
 from contrastbench.report.style import INK, Look, looks, new_panels, styled
-from contrastbench.verdicts.cells import (
-    JoinedCell,
-    JoinedTable,
-    counts_runs,
-    group_by,
-    setting_of,
-    without_setting,
-)
+from contrastbench.verdicts.cells import JoinedCell, JoinedTable, counts_runs, group_by, setting_of, without_setting
 from contrastbench.verdicts.claims import Claim, Curve
 from contrastbench.verdicts.gains import counterpart, gain_by_seed
 from contrastbench.verdicts.statistics import Interval, estimate, summarise, t_interval, wilson_interval

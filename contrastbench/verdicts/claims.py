@@ -236,17 +236,16 @@ def named_after(commit: str, claims: Sequence[Claim]) -> list[Claim]:
 def _combine(terms: Sequence[tuple[int, Samples]]) -> Strata:
     """The signed sum of samples for each data set and seed that all have; what is not random has every seed."""
     strata: dict[str, list[float]] = {}
-    exact = all(EVERY in values for _, samples in terms for values in samples.values())
     for dataset in terms[0][1]:
         if not all(dataset in samples for _, samples in terms):
             continue
-        drawn = [set(samples[dataset]) for _, samples in terms if EVERY not in samples[dataset]]
-        seeds = sorted(set.intersection(*drawn)) if drawn else [EVERY]
-        sums = [math.fsum(sign * (s[dataset][EVERY] if EVERY in s[dataset] else s[dataset][seed]) for sign, s in terms)
-                for seed in seeds]  # fmt: skip
+        signed = [(sign, samples[dataset]) for sign, samples in terms]
+        drawn = [values.keys() for _, values in signed if EVERY not in values]
+        sums = [math.fsum(sign * values.get(EVERY, values.get(seed, 0.0)) for sign, values in signed)
+                for seed in (sorted(set.intersection(*map(set, drawn))) if drawn else [EVERY])]  # fmt: skip
         if sums:
             strata[dataset] = sums
-    return Strata(strata, exact)
+    return Strata(strata, exact=all(EVERY in values for _, samples in terms for values in samples.values()))
 
 
 def _test_of(strata: Strata, smallest: float, *, equal: bool = False) -> Test | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, group_by
@@ -41,8 +41,7 @@ class Gain:
         return self.paired.mean / self.published if self.published else None
 
 
-@dataclass(frozen=True)
-class Pooled:
+class Pooled(NamedTuple):
     """One method minus another over all data sets: the mean over data sets of the mean difference in pairs by seed.
 
     ``pairs`` counts the pairs of each data set.
@@ -50,7 +49,6 @@ class Pooled:
 
     method: str
     other: str
-    metric: str
     mean: float
     interval: Interval
     p: float
@@ -142,7 +140,7 @@ def pooled_gains(table: JoinedTable) -> tuple[Pooled, ...]:
     wanted = [(cell.method, cell.baseline) for cell in cells if cell.method != cell.baseline]
     found = [pooled for pair in dict.fromkeys([*wanted, *table.table.claims]) if (pooled := _pool(*pair, cells))]
     adjusted = holm([pooled.p for pooled in found])
-    return tuple(replace(pooled, p_holm=p) for pooled, p in zip(found, adjusted, strict=True))
+    return tuple(pooled._replace(p_holm=p) for pooled, p in zip(found, adjusted, strict=True))
 
 
 def _pool(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | None:
@@ -152,7 +150,7 @@ def _pool(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | None
     if len(strata) < 2:
         return None
     mean, interval, p = stratified_test(list(strata.values()))
-    return Pooled(method, other, cells[0].metric, mean, interval, p, {name: len(d) for name, d in strata.items()})
+    return Pooled(method, other, mean, interval, p, {name: len(differences) for name, differences in strata.items()})
 
 
 def gains_of(method: str, other: str, cells: Sequence[JoinedCell]) -> dict[int, float]:
