@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from contrastbench.verdicts.cells import JoinedCell, JoinedTable, group_by
 from contrastbench.verdicts.published import Published
-from contrastbench.verdicts.statistics import Interval, Paired, compare_pairs, holm, stratified_test
+from contrastbench.verdicts.statistics import Interval, Paired, compare_pairs, holm
 
 
 class Order(NamedTuple):
@@ -145,12 +145,13 @@ def pooled_gains(table: JoinedTable) -> tuple[Pooled, ...]:
 
 def _pool(method: str, other: str, cells: Sequence[JoinedCell]) -> Pooled | None:
     by_dataset = group_by(cells, lambda cell: cell.dataset)
-    strata = {name: tuple(gains_of(method, other, there).values()) for name, there in by_dataset.items()}
-    strata = {name: differences for name, differences in strata.items() if len(differences) >= 2}
-    if len(strata) < 2:
+    strata = {name: gains_of(method, other, there) for name, there in by_dataset.items()}
+    pairs = {name: len(by_seed) for name, by_seed in strata.items() if len(by_seed) >= 2}
+    if len(pairs) < 2:
         return None
-    mean, interval, p = stratified_test(list(strata.values()))
-    return Pooled(method, other, mean, interval, p, {name: len(differences) for name, differences in strata.items()})
+    found = compare_pairs(*(strata[name] for name in pairs))
+    assert found.interval is not None  # two seeds at least on each
+    return Pooled(method, other, found.mean, found.interval, found.p, pairs)
 
 
 def gains_of(method: str, other: str, cells: Sequence[JoinedCell]) -> dict[int, float]:

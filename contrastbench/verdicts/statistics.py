@@ -231,11 +231,18 @@ class Paired(NamedTuple):
     p: float  # two-sided sign-flip test
 
 
-def compare_pairs(differences: Mapping[int, float]) -> Paired:
-    """The differences by seed as one comparison: their mean with its interval, and the sign-flip test of it."""
-    values = tuple(differences.values())
-    summary = summarise(values)
-    return Paired(len(values), summary.mean, t_interval(summary), sign_flip_p(values))
+def compare_pairs(*differences: Mapping[int, float]) -> Paired:
+    """The differences by seed as one comparison: their mean with its interval, and the sign-flip test of it.
+
+    Args:
+        differences: of each data set; of several the mean is that of their means, the interval Welch's, and the test
+            is stratified.
+    """
+    strata = [list(each.values()) for each in differences]
+    mean = math.fsum(summarise(values).mean for values in strata) / len(strata)
+    weighted = tuple(value / (len(values) * len(strata)) for values in strata for value in values)
+    found = estimate(strata)
+    return Paired(len(weighted), mean, found and found.interval(), sign_flip_p(weighted))
 
 
 @lru_cache(maxsize=4096)
@@ -324,15 +331,3 @@ def over_sets(strata: Sequence[Sequence[float]]) -> Estimate | None:
     """The same mean for data sets like these: they are drawn at random too. None for fewer than two of them."""
     means = summarise([summarise(values).mean for values in strata])
     return Estimate(means.mean, means.sd / means.n**0.5, means.n - 1, int(means.n)) if means.n > 1 else None
-
-
-def stratified_test(strata: Sequence[Sequence[float]]) -> tuple[float, Interval, float]:
-    """Mean over strata of the strata's means, its 95 % interval (Welch) and the p of the stratified sign-flip test.
-
-    Args:
-        strata: the differences of each data set, two at least.
-    """
-    mean = estimate(strata)
-    assert mean is not None
-    weighted = tuple(value / (len(values) * len(strata)) for values in strata for value in values)
-    return mean.mean, mean.interval(), sign_flip_p(weighted)

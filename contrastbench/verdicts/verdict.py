@@ -86,8 +86,7 @@ def verdict(
     unconfirmed = "" if published.confirmed else "the published number is unconfirmed"
     if reason := not_comparable or unconfirmed:
         return Verdict(Kind.NOT_COMPARABLE, reason)
-    if published.margin is None:
-        return Verdict(Kind.NOT_COMPARABLE, "no equivalence margin was fixed")
+    assert published.margin is not None  # every confirmed number has one
     here, off = summarise(values), summarise(values).mean - published.value
     matters = max(abs(claimed), published.margin) if claimed else MARGINS * published.margin
     if deterministic:
