@@ -24,22 +24,6 @@ TAKEN = "new and in a table or needed by one"
 AGAIN = "shipped already, made elsewhere"
 
 
-def promotable_rows(evidence: Evidence) -> dict[str, Row]:
-    """The rows here that may be shipped: in a table, or needed by one.
-
-    Raises:
-        ValueError: some come from a checkout with changes that no commit holds.
-    """
-    name, shown = evidence.paper.name, standing(evidence)
-    finished = [row for row in evidence.here if row["status"] in SHIPPED and row["scale"] != "smoke"]
-    rows = {row["key"]: row for row in finished if row["key"] in shown}
-    if rows and (refused := provenance.why_no_commit()) and any(row["git"]["commit"] is None for row in rows.values()):
-        raise ValueError(f"rows of {name} name no commit: {refused}")
-    if changed := sum(row["git"]["dirty"] is not False for row in rows.values()):
-        raise ValueError(f"{changed} rows of {name} come from a changed checkout; run them from a commit")
-    return rows
-
-
 def ship(paper: Paper, rows: Mapping[str, Row], results: Path, made_again: Sequence[Row] = ()) -> bool:
     """Adds the rows to the shipped ones. Rows of the same key are replaced; rows that stand in no table are dropped.
 

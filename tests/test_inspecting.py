@@ -70,18 +70,20 @@ def test_show_tells_config_metrics_attempts_and_machine(folders):
     words = " ".join(told.stdout.split())
     for said in (
         "state done",
-        "toy Noise16 Plain [gain=2.0] seed 0, quick scale",
-        "gain = 2.0 (default 0.0)",
+        "dataset Noise16",
+        "method Plain [gain=2.0]",
+        "scale quick",
+        "gain = 2.0",
         "epochs = 3",
     ):
         assert said in words, words
     for name in (
         "test_top1_percent =",
         "attempt 1",
-        "machine cpu",
-        "code ",
-        "packages contrastbench",
-        "toy_noise 0000",
+        "device cpu",
+        "commit = ",
+        "versions contrastbench",
+        "toy_noise = 0000",
     ):
         assert name in words, words
 

@@ -74,7 +74,7 @@ def test_its_runs_go_to_the_working_folder_and_name_the_version(environment, tmp
     (row,) = (json.loads(path.read_text()) for path in tmp_path.glob("runs/hard_negatives/*/row.json"))
     assert row["git"] == {"commit": None, "dirty": None} and row["versions"]["contrastbench"]
     said = use(environment, tmp_path, "show", row["key"][:12]).stdout
-    assert f"version {row['versions']['contrastbench']}" in said
+    assert f"contrastbench = {row['versions']['contrastbench']}" in said
     drawn = use(environment, tmp_path, "plot", "graph_contrastive/beta", "--x", "beta")
     assert list(tmp_path.glob("results/report/figures/graph_contrastive/*.svg")), drawn.stderr
     assert installed(environment) == before

@@ -79,7 +79,6 @@ def test_collect_and_export_take_seeds_and_settings(invoke, tmp_path):
 
 def test_rows_at_smoke_scale_are_not_shipped(invoke, tmp_path):
     run(invoke, "--scale", "smoke")
-    assert "toy: 0 finished rows here stand in a table" in invoke("collect", "toy").stdout
     rows = {path.parent.name: read_row(path) for path in tmp_path.glob("runs/toy/*/row.json")}
     reasons = shipping.sort_rows(papers.paper("toy"), rows, tmp_path / "results")
     assert reasons == {"at smoke scale, whose numbers mean nothing": list(rows.values())}

@@ -24,7 +24,6 @@ from contrastbench.cli.options import DataSets, WhichAtAnyScale
 from contrastbench.data import catalogue
 from contrastbench.runner import provenance
 from contrastbench.runner.devices import cores
-from contrastbench.runner.rows import run_folders
 from contrastbench.runner.states import spare_files
 
 NEEDED_DISK_GB = 5.0
@@ -171,7 +170,7 @@ def clean_disk(
     yes: Annotated[bool, typer.Option("--yes", help="delete the files; without this they are only listed")] = False,
 ) -> None:
     """Lists files of finished and killed runs that nothing reads again; --yes deletes them. Rows stay."""
-    meant = run_folders(folders.runs) if which.is_everything else which.read().folders(folders.runs, complain)
+    meant = which.read().folders(folders.runs, complain)
     spare = spare_files(meant, artefacts=artefacts)
     kinds: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for each in spare:

@@ -97,10 +97,6 @@ class Which:
         """
         return read_targets(self.targets, self.scale, seed_numbers(self.seeds), settings_by_name(self.settings))
 
-    @property
-    def is_everything(self) -> bool:
-        return not (self.targets or self.scale or self.seeds or self.settings)
-
 
 @dataclass(frozen=True)
 class WhichAtAnyScale(Which):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +18,7 @@ from contrastbench.cli.options import AnyScale, Seeds, Settings, complete_target
 from contrastbench.runner import files, states
 from contrastbench.runner.launchers import slurm_queue
 from contrastbench.runner.rows import Row
-from contrastbench.runner.states import run_of
-from contrastbench.runner.vocabulary import code_text, setting_text
+from contrastbench.runner.vocabulary import setting_text
 from contrastbench.selection import KEY, read_targets, run_folder, select
 
 FORMATS = ("table", "csv", "json")
@@ -100,7 +98,7 @@ def show_run(
     folders: Folders,
     key: Annotated[str, typer.Argument(help="a run's key, or the beginning of one, of a run here or a shipped row")],
 ) -> None:
-    """Shows all of one run: its config, metrics, attempts and machine."""
+    """Shows all of one run: its config, metrics, attempts and machine; of a second row what differs."""
     known = _rows_of_key(key, folders)
     try:
         folder = run_folder(folders.runs, key)
@@ -110,9 +108,21 @@ def show_run(
         folder = None
     grid = grid_of("", "")
     grid.show_header = False
-    for name, value in [*_about_folder(folder), *_about_rows(known, folders.runs)]:
-        grid.add_row(Text(name, "bold"), value)
+    shown: dict[str, Any] = {}
+    for place, fields in [("", _about_folder(folder)), *known]:
+        for name, value in fields.items():
+            if value not in (None, [], {}) and name != "series" and (name not in shown or shown[name] != value):
+                title = f"{name}, {place}" if name in shown or name == "metrics" else name
+                grid.add_row(Text(title, "bold"), _text(value))
+        shown |= fields
     console.print(grid)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name} = {setting_text(each)}" for name, each in value.items())
+    lines = value if isinstance(value, list) else [value]
+    return "\n".join("/".join(map(str, each)) if isinstance(each, list) else str(each) for each in lines)
 
 
 def _rows_of_key(key: str, folders: Folders) -> list[tuple[str, Row]]:
@@ -130,63 +140,22 @@ def _rows_of_key(key: str, folders: Folders) -> list[tuple[str, Row]]:
     return found
 
 
-def _about_folder(folder: Path | None) -> Iterable[tuple[str, str]]:
-    """What the run's folder says: its state, and every attempt at it."""
+def _about_folder(folder: Path | None) -> dict[str, Any]:
+    """What the run's folder says: its state, every attempt at it, and its ticket."""
     if folder is None:
-        return
+        return {}
     state = states.state_of(folder, slurm_queue.still_queued())
-    yield "folder", str(folder)
-    yield "state", state.name + (f" ({state.problem})" if state.problem else "")
+    about = {"folder": str(folder), "state": state.name + (f" ({state.problem})" if state.problem else "")}
     attempts = [path for path in folder.glob("claim.*") if path.suffix[1:].isdecimal()]
     for path in sorted(attempts, key=lambda path: int(path.suffix[1:])):
         owner = files.object_or_empty(path)
         job = f", job {owner['job']}" if owner.get("job") else ""
-        yield f"attempt {path.suffix[1:]}", f"{owner.get('host', '?')}, process {owner.get('pid', '?')}{job}"
+        about[f"attempt {path.suffix[1:]}"] = f"{owner.get('host', '?')}, process {owner.get('pid', '?')}{job}"
     for path in sorted(folder.glob("failed.*.json")):
         failed = files.object_or_empty(path)
         error = known if isinstance(known := failed.get("error"), dict) else {}
-        yield path.name, f"{failed.get('status')}: {error.get('type')}: {error.get('message')}"
-    if not state.row:
-        run = run_of(folder)
-        yield "run", f"{run.paper} {run.dataset} {run.method} seed {run.seed}, {run.scale} scale"
-        yield "config", _config_text(vars(run.config), {})
-
-
-def _about_rows(known: Sequence[tuple[str, Row]], runs: Path) -> Iterable[tuple[str, str]]:
-    for number, (place, row) in enumerate(known):
-        if number == 0:
-            cells = dict.fromkeys(f"{table}/{cell}" for table, cell in row["cells"])
-            yield "run", f"{row['paper']} {row['dataset']} {row['method']} seed {row['seed']}, {row['scale']} scale"
-            yield "kind", f"{row['variant']}, {row['protocol']} protocol (version {row['protocol_version']})"
-            yield "cells", ", ".join(cells) or "none"
-            yield "key", row["key"]
-            yield "config", _config_text(row["config"], _defaults(row, runs))
-        metrics = [f"{name} = {value:.6g}" for name, value in row["metrics"].items()]
-        yield f"metrics, {place}", "\n".join(metrics) or "none"
-        yield "status", row["status"] + (f": {row['error']['message']}" if row["error"] else "")
-        yield "chosen by", f"{row['selection']}; epoch {row['epoch']}"
-        yield "attempts", f"{row['attempt']}, resumed {row['resumes']} times, by the {row['launcher']} launcher"
-        yield "machine", f"{row['device']}, {row['host']['machine']}, {row['threads']} threads"
-        yield "cost", f"{row['seconds']} s, {row['peak_mb']} MB; finished {row['finished']}"
-        yield "code", code_text(row["git"], row["versions"])
-        yield "packages", ", ".join(f"{name} {version}" for name, version in row["versions"].items())
-        yield "data", ", ".join(f"{name} {sha256[:16]}" for name, sha256 in row["data"].items()) or "none read"
-
-
-def _defaults(row: Row, runs: Path) -> dict[str, Any]:
-    """The config's defaults, so that `show` can mark what the run changes; {} if its paper is not here."""
-    try:
-        return {spec.name: spec.default for spec in fields(run_of(runs / row["paper"] / row["key"]).config)}
-    except (OSError, ValueError, KeyError):
-        return {}
-
-
-def _config_text(config: dict[str, Any], defaults: dict[str, Any]) -> str:
-    lines = []
-    for name, text in ((name, setting_text(value)) for name, value in config.items()):
-        default = setting_text(defaults.get(name, text))
-        lines.append(f"{name} = {text}" + (f"  (default {default})" if default != text else ""))
-    return "\n".join(lines)
+        about[path.name] = f"{failed.get('status')}: {error.get('type')}: {error.get('message')}"
+    return about | files.object_or_empty(folder / "config.json")
 
 
 # ---------------------------------------------------------------------------------------------------------------- two

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from command_line import contrastbench
 
-from contrastbench.cli import maintain
 from contrastbench.runner import provenance
 from contrastbench.runner.rows import read_row, rows_in, rows_shipped, seal, write_row, write_shipped
 from contrastbench.runner.vocabulary import canonical_json, key_of
@@ -113,14 +112,13 @@ def spoilt(row, how):
         ("foreign", "comes from commit c0ffeec0ffee, which is not in this history"),
     ],
 )
-def test_a_row_that_cannot_be_trusted_is_named_and_none_is_taken(elsewhere, carried, tmp_path, how, said, capsys):
+def test_a_row_that_cannot_be_trusted_is_named_and_none_is_taken(elsewhere, carried, tmp_path, command, how, said):
     rows = rows_in(carried)
     last = rows[-1]
     rows = [*rows, spoilt(last, how)] if how == "twice" else [*rows[:-1], spoilt(last, how)]
     carried.write_text("".join(canonical_json(row) + "\n" for row in rows))
-    with pytest.raises(ValueError) as refused:
-        maintain._collect_files([carried], tmp_path / "results", tmp_path / "results")
-    assert said in str(refused.value) + " ".join(capsys.readouterr().err.split())
+    done = command("collect", carried, "--into", tmp_path / "results")
+    assert (done.returncode, said in done.stderr) == (2, True)
     assert not (tmp_path / "results").exists()
 
 

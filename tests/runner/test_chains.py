@@ -335,7 +335,7 @@ def here(bench):
 
 
 def test_needed_rows_are_shipped_with_those_of_tables(here, bench, tmp_path):
-    rows = shipping.promotable_rows(gather(here, bench.folder, tmp_path))
+    rows = {row["key"]: row for row in gather(here, bench.folder, tmp_path).here}
     assert {stage: len(found) for stage, found in by_stage(rows).items()} == {"pretrain": 3, "discover": 18, "mean": 6}
     shipping.ship(here, rows, tmp_path)
     shipped = rows_shipped(tmp_path, "staged")
@@ -347,7 +347,7 @@ def test_needed_rows_are_shipped_with_those_of_tables(here, bench, tmp_path):
 
 def test_a_row_may_rest_on_a_needed_run_that_another_machine_made_again(here, bench, tmp_path):
     """All rows but a mean and those that it needs came from another machine, whose pre-training ended in other bits."""
-    rows = shipping.promotable_rows(gather(here, bench.folder, tmp_path))
+    rows = {row["key"]: row for row in gather(here, bench.folder, tmp_path).here}
     mean = min(key for key, row in rows.items() if row["stage"] == "mean")
     late = {key: rows[key] for key in (mean, *(key for _, key in rows[mean]["needs"]))}
     (first,) = {key for row in late.values() for _, key in row["needs"]} - late.keys()
@@ -378,7 +378,7 @@ def test_more_seeds_of_a_chain_than_declared_stand_in_the_table(here, bench, tmp
 
 
 def test_a_row_whose_needed_row_is_missing_is_neither_shipped_nor_verified(here, bench, tmp_path):
-    rows = shipping.promotable_rows(gather(here, bench.folder, tmp_path))
+    rows = {row["key"]: row for row in gather(here, bench.folder, tmp_path).here}
     pretrained = [key for key, row in rows.items() if row["stage"] == "pretrain"]
     without = {key: row for key, row in rows.items() if key != pretrained[0]}
     with pytest.raises(ValueError, match="needs 'pretrain', row .* which is not there, so nothing was shipped"):
