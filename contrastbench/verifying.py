@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contrastbench.evidence import Evidence
 from contrastbench.runner import files
-from contrastbench.runner.provenance import PROJECT, ask_git, commit_dates, history_is_here
+from contrastbench.runner.provenance import PROJECT, ask_git, commit_dates
 from contrastbench.runner.rows import MADE_AGAIN, SHIPPED, Row, result_of, rows_shipped
 from contrastbench.runner.vocabulary import IDENTITY, SCALES, canonical_json, chain, key_of
 from contrastbench.verdicts.cells import group_by
@@ -43,7 +43,7 @@ def problems_of_rows(evidence: Evidence, standing: set[str], *, history: bool) -
     if history:
         found[SHIPPED] += check_more_seeds(evidence, read_lines(folder / MORE_SEEDS))
     printed, problems = evidence.paper.folder / "published.csv", list(check_measurements(folder))
-    if history and history_is_here():
+    if history and commit_dates() is not None:
         replaced = read_lines(folder / REPLACED)
         for file, those in of_files.items():
             blobs = _blobs(f"results/{evidence.paper.name}/{file}")

@@ -95,7 +95,7 @@ def problems(rows, results):
 @pytest.fixture
 def rows(results):
     """What is shipped of hard_negatives, of which the history knows every row."""
-    if not verifying.history_is_here():
+    if verifying.commit_dates() is None:
         pytest.skip("this checkout has no history to compare with")
     return rows_shipped(results, "hard_negatives")
 

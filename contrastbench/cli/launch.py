@@ -139,7 +139,7 @@ def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
     for each in to_run if os.environ.get(RESUME_ANYWAY) != "1" else ():
         folder = folder_of(each.run, runs)
         if os.path.exists(folder / "checkpoint.pt"):  # which says no where nobody may look
-            changed.append(changed_since(folder, each.run.paper, each.run.stage) or [])
+            changed.append(changed_since(folder, each.run.paper, each.run.stage))
     if count := sum(map(bool, changed)):
         some = list_some(name for names in changed for name in names)
         complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")

@@ -51,14 +51,14 @@ def differing(code: Code, other: Code) -> list[str]:
     return sorted(path for path in code.keys() | other.keys() if code.get(path) != other.get(path))
 
 
-def changed_since(folder: Path, paper: str, stage: str) -> list[str] | None:
-    """The files that have changed since the run in this folder was last begun; None where nobody noted its code.
+def changed_since(folder: Path, paper: str, stage: str) -> list[str]:
+    """The files that have changed since the run in this folder was last begun; none where nobody noted its code.
 
     Raises:
         ValueError: the paper has no such stage any more.
     """
     before = files.object_or_empty(folder / "code.json")
-    return differing(before, code_of(paper, stage)) if before else None
+    return differing(before, code_of(paper, stage)) if before else []
 
 
 def rows_of_other_code(rows: Iterable[Row], runs_folder: Path) -> dict[str, list[str]]:

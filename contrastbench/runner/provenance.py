@@ -63,21 +63,16 @@ def ask_git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-def history_is_here() -> bool:
-    """Whether git knows the project's whole history; not so in a download without git or a shallow clone."""
-    try:
-        return ask_git("rev-parse", "--is-shallow-repository") == "false"
-    except (OSError, subprocess.CalledProcessError):
-        return False
-
-
 @cache
 def commit_dates() -> Mapping[str, int] | None:
-    """The commits of this history with their times; None where git does not know it."""
-    if not history_is_here():
+    """The commits of this history with their times; None in a download without git or a shallow clone."""
+    try:
+        if ask_git("rev-parse", "--is-shallow-repository") == "true":
+            return None
+        lines = ask_git("log", "--format=%H %ct", "HEAD").splitlines()
+    except (OSError, subprocess.CalledProcessError):
         return None
-    lines = (line.split() for line in ask_git("log", "--format=%H %ct", "HEAD").splitlines())
-    return {commit: int(time) for commit, time in lines}
+    return {commit: int(time) for commit, time in map(str.split, lines)}
 
 
 @cache

@@ -161,4 +161,4 @@ def test_a_done_run_here_says_which_files_have_changed_since(bench, monkeypatch)
     monkeypatch.setattr(code, "code_of", lambda paper, stage: {**now, "benchmarks/toy/train.py": "other"})
     assert code.changed_since(folder, "toy", "train") == ["benchmarks/toy/train.py"]
     (folder / "code.json").unlink()
-    assert code.changed_since(folder, "toy", "train") is None
+    assert code.changed_since(folder, "toy", "train") == []

@@ -2,7 +2,6 @@
 
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -167,30 +166,6 @@ def test_retry_keeps_the_failed_row_and_does_the_run_again(bench, tmp_path):
     assert (row["attempt"], row["resumes"]) == (2, 0)
 
 
-@pytest.mark.parametrize("epoch", range(3))
-def test_a_run_that_was_killed_in_any_epoch_ends_as_if_it_was_not(bench, undisturbed, epoch):
-    folder = bench.jobs("toy/main", seeds=[0])[0].folder
-    worker = subprocess.run([sys.executable, "-c", KILL_AT_EPOCH, str(folder), str(epoch)])
-    assert worker.returncode == -signal.SIGKILL
-    assert states.state_of(folder).name == "killed"
-    execute(folder, Host())
-    row = read_row(folder / "row.json")
-    assert result_of(row) == undisturbed[folder.name]
-    assert row["resumes"] == 1
-
-
-KILL_AT_EPOCH = """
-import os, signal, sys
-from pathlib import Path
-from contrastbench.runner.devices import Host
-from contrastbench.runner.execute import execute
-def kill(line):
-    if line["epoch"] == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-execute(Path(sys.argv[1]), Host(), watch=kill)
-"""
-
-
 def test_a_killed_front_command_loses_nothing(bench, tmp_path):
     command = [sys.executable, "-m", "contrastbench.cli", "--runs", str(bench.folder), "run", "toy/main"]
     command += ["--set", "seconds_per_epoch=0.05", "--set", "epochs=8"]
@@ -207,19 +182,6 @@ def test_a_killed_front_command_loses_nothing(bench, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     settings = {"seconds_per_epoch": "0.05", "epochs": "8"}
     assert bench.states("toy/main", None, settings) == ["done"] * 12
-
-
-def test_two_workers_never_do_the_same_run(bench):
-    folder = bench.jobs("toy/slow", seeds=[0], settings={"epochs": "4"})[0].folder
-    code = "import sys; from pathlib import Path; from contrastbench.runner.devices import Host\n"
-    code += "from contrastbench.runner.execute import execute\n"
-    code += "print(execute(Path(sys.argv[1]), Host()))"
-    workers = [
-        subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
-    said = sorted(worker.communicate()[0].strip() for worker in workers)
-    assert said.count("taken") + said.count("done") == 4
-    assert [path.name for path in folder.glob("claim.*")] == ["claim.1"]
 
 
 def test_a_row_that_was_edited_does_not_count(bench):

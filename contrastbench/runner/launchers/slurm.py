@@ -42,12 +42,6 @@ TAKEN_AWAY = re.compile(r"\((PREEMPTED|NODE_FAIL|BOOT_FAIL|TIMEOUT)\)|does not t
 BEFORE, AFTER = re.split(r"# -+ the task\n", Path(__file__).with_name("slurm_job.sh").read_text())
 SETUP_FAILED = "[ $? -eq 0 ] || {{ echo 'contrastbench: a setup line of the profile failed:' {} >&2; exit 1; }}"
 
-NETWORK_OFF = {
-    **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1"),
-    **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),  # nobody listens there
-    "CONTRASTBENCH_DOWNLOAD": "0",
-}
-
 
 class Executor(submitit.SlurmExecutor):
     """submitit's executor for one array, whose tasks find their work even if the front command dies."""
@@ -73,9 +67,6 @@ class Executor(submitit.SlurmExecutor):
     @classmethod
     def affinity(cls) -> int:
         return 2  # a dry run needs no Slurm
-
-    def script(self) -> str:
-        return self._make_submission_file_text(self._submitit_command_str, "")
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         return ["timeout", str(SBATCH_SECONDS), *super()._make_submission_command(submission_file_path)]
@@ -104,7 +95,8 @@ def dry_run(jobs: Sequence[Job], profile: Profile, runs_folder: Path) -> Iterato
     variables = {**pin_code(runs_folder / SNAPSHOTS, copy=False), **profile.variables}
     while left:
         tasks, left = next_tasks(left, profile.task_size, most)
-        yield Executor(runs_folder / SUBMISSIONS / "DRY-RUN", profile, len(tasks), variables).script()
+        executor = Executor(runs_folder / SUBMISSIONS / "DRY-RUN", profile, len(tasks), variables)
+        yield executor._make_submission_file_text(executor._submitit_command_str, "")
 
 
 def launch(jobs: Sequence[Job], profile: Profile, runs_folder: Path, *, watch: Watch, detach: bool = False) -> Outcome:
@@ -246,7 +238,9 @@ def pin_code(folder: Path, *, copy: bool = True) -> dict[str, str]:
     if copy and not target.exists():
         _copy(sources, target)
     return {
-        **NETWORK_OFF,
+        **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"), "1"),
+        **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),  # nobody listens there
+        "CONTRASTBENCH_DOWNLOAD": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")])),
         "PYTHONSAFEPATH": "1",  # else the folder that a job starts in comes before the copy
         "CONTRASTBENCH_PINNED_COMMIT": git["commit"] or "none",

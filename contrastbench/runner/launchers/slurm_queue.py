@@ -48,10 +48,9 @@ def ask(*command: str) -> str | None:
     """What a Slurm command prints, or None where there is no such command or no controller answers."""
     if not shutil.which(command[0]):
         return None
-    with outside_of_jobs():
-        environment = dict(os.environ)
     try:  # a controller that is down or restarting may not hold up a status for longer
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20.0, env=environment)
+        with outside_of_jobs():
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20.0)
     except subprocess.TimeoutExpired:
         return None
     return done.stdout if done.returncode == 0 else None
@@ -70,8 +69,10 @@ def still_queued(queue: Queue | None = None) -> StillQueued:
     known = functools.cache(lambda: read_queue() if queue is None else queue)
 
     def answer(mark: dict[str, Any]) -> bool | None:
-        if mark.get("launcher") != "slurm" or mark.get("cancelled"):
-            return False if mark.get("cancelled") else None
+        if mark.get("cancelled"):
+            return False
+        if mark.get("launcher") != "slurm":
+            return None
         return shutil.which("squeue") is not None if (there := known()) is None else str(mark.get("place")) in there
 
     return answer
