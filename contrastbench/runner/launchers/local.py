@@ -80,11 +80,13 @@ def launch(
         one_at_a_time: no run has a neighbour, since together they took too much memory before.
         stopping: once it says True no run is begun and no lost worker replaced; what is at work may end.
     """
-    for job in jobs if slots[:1] and slots[0].launcher == "local" else ():  # else a scheduler's mark is there
-        mark_queued(job.folder, launcher="local")
-    workers = [_Worker(slot) for slot in slots[: len(jobs)]]
+    workers: list[_Worker] = []
     queue = _Queue(list(jobs), workers, Outcome(watch), stopping, one_at_a_time)
     try:
+        for job in jobs if any(slot.launcher == "local" for slot in slots) else ():  # else a scheduler's mark is there
+            mark_queued(job.folder, launcher="local")
+        for slot in slots[: len(jobs)]:
+            workers.append(_Worker(slot))
         while queue.feed():
             ready = connection.wait([each.pipe for each in workers])
             for each in [each for each in workers if each.pipe in ready]:
