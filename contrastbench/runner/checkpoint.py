@@ -43,7 +43,6 @@ class Checkpoint:
         agree: whether any of the run's processes was asked to stop, so that all stop at the same epoch.
         assists: this is not the run's first process: it reads what the first one saves and writes nothing.
         code: the files that the run computes with; a save of other code is put aside and the run starts again.
-        clock: seconds, as ``time.monotonic`` gives them.
     """
 
     def __init__(
@@ -56,16 +55,15 @@ class Checkpoint:
         agree: Callable[[bool], bool] = bool,
         assists: bool = False,
         code: Code | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.log, self.agree, self.assists = folder, log or Log(), agree, assists
-        self.every_seconds, self.clock = every_seconds, clock
+        self.every_seconds = every_seconds
         self.needed_folders = dict(needed or {})
         self.code = code or {}
         self.code_before: list[str] = []  # sha256 of each other code that this run's result comes from too
         self.artefact_sha256: str | None = None
         self.artefacts_read: dict[str, str] = {}  # sha256 by the need's name
-        self._last_save = clock()
+        self._last_save = time.monotonic()
         self._save_seconds = 0.0  # what the last save took
 
     def restore(self, **parts: Any) -> int:
@@ -119,14 +117,14 @@ class Checkpoint:
             Interrupted: the run was asked to stop; it is saved.
         """
         stop = self.agree(stop_requested.is_set())
-        began = self.clock()
+        began = time.monotonic()
         wait = max(self.every_seconds, SECONDS_BETWEEN_PER_SECOND_OF_SAVING * self._save_seconds)
         is_due = stop or not self.every_seconds or began - self._last_save >= wait
         if self._file and not self.assists and is_due:
             states = {name: _state(part) for name, part in parts.items()}
             code = {"code": self.code, "code_before": self.code_before}
             _write_parts(self._file, {"epoch": epoch, "parts": states, **code})
-            self._last_save = self.clock()
+            self._last_save = time.monotonic()
             self._save_seconds = self._last_save - began
         if stop and self.folder:
             raise Interrupted

@@ -83,7 +83,6 @@ class Line:
     settings: Mapping[str, Any] = field(default_factory=dict)  # what people call it by: beta=1.0, tau_plus=0.1
     metrics: Metrics = ()  # the study's where it names none; the name for people stands in place of the data set
     method: str = ""  # its name in this table; the run's own where it has none
-    dataset: str = ""  # likewise
     better: str | Mapping[str, str] = "higher"  # "higher", "lower" or "none"; or by metric, where the others are higher
     baseline: str = ""  # the method it is compared with, where that is not the study's
     seeds: int | None = None  # how many, where that is not the data set's number
@@ -96,7 +95,7 @@ class Line:
         columns = named.items() if isinstance(named, Mapping) else [("", metric) for metric in named]
         return [
             Cell(
-                column or self.dataset or self.run.dataset,
+                column or self.run.dataset,
                 self.method or self.run.method,
                 metric,
                 runs,

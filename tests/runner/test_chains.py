@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from statistics import mean
 
 import pytest
@@ -213,7 +214,7 @@ def test_a_checkpoint_ends_with_its_run_and_the_artefact_stays(bench):
 
 
 @pytest.mark.parametrize(("every", "cost", "saves"), [(0.0, 5.0, 40), (20.0, 0.1, 10), (20.0, 2.0, 2)])
-def test_the_longer_a_save_takes_the_rarer_it_is(tmp_path, every, cost, saves):
+def test_the_longer_a_save_takes_the_rarer_it_is(tmp_path, monkeypatch, every, cost, saves):
     """Forty epochs of 5 s: a save of 0.1 s every 20 s, one of 2 s every 100 s."""
     now, written = [0.0], []
 
@@ -225,7 +226,8 @@ def test_the_longer_a_save_takes_the_rarer_it_is(tmp_path, every, cost, saves):
             written.append(now[0])
             return {}
 
-    checkpoint = Checkpoint(tmp_path, every_seconds=every, clock=lambda: now[0])
+    monkeypatch.setattr("contrastbench.runner.checkpoint.time", SimpleNamespace(monotonic=lambda: now[0]))
+    checkpoint = Checkpoint(tmp_path, every_seconds=every)
     for epoch in range(40):
         now[0] += 5.0
         checkpoint.save(epoch, part=Slow())
