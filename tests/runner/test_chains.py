@@ -4,8 +4,8 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 from statistics import mean
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
