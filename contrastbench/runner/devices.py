@@ -103,13 +103,13 @@ class Memory(NamedTuple):
     available: int
 
 
-def memory(groups: list[Path] | None = None) -> Memory:
+def memory() -> Memory:
     """The narrowest of the machine's memory and the limits of the control groups that this process is in."""
     import psutil
 
     machine = psutil.virtual_memory()
     narrowest = Memory(machine.total, machine.available)
-    for group in _own_groups() if groups is None else groups:
+    for group in _own_groups():
         for limit, usage, _ in (VERSION_1, VERSION_2):
             text = _read(group / limit)
             if text.isdecimal() and int(text) < narrowest.total:  # "max" where there is no limit
@@ -120,9 +120,9 @@ def memory(groups: list[Path] | None = None) -> Memory:
     return narrowest
 
 
-def kills_for_memory(groups: list[Path] | None = None) -> int:
+def kills_for_memory() -> int:
     """How many processes of this process's own control group the kernel has killed because a limit was reached."""
-    for group in (_own_groups() if groups is None else groups)[:1]:
+    for group in _own_groups()[:1]:
         for _, _, events in (VERSION_1, VERSION_2):
             counts = dict(line.split(maxsplit=1) for line in _read(group / events).splitlines())
             if "oom_kill" in counts:

@@ -62,20 +62,20 @@ class Profile:
         return max(self.runs_per_task, len(self.devices))
 
 
-def read_profile(name: str | None, folder: Path = PROFILES) -> Profile:
-    """The profile of that name in ``folder``, or of that path. A mistake is a ValueError that says what is possible."""
+def read_profile(name: str | None) -> Profile:
+    """The profile of that name, or of that path. A mistake is a ValueError that says what is possible."""
     name = name or "default"
-    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
     if not path.is_file():
-        raise unknown("profile", name, profile_names(folder), f"{folder} has")
+        raise unknown("profile", name, profile_names(), f"{PROFILES} has")
     try:
         return _profile_of(path.stem, tomllib.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f"{path}: {'not TOML: ' * isinstance(error, tomllib.TOMLDecodeError)}{error}") from None
 
 
-def profile_names(folder: Path = PROFILES) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.toml"))
+def profile_names() -> list[str]:
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
 def _profile_of(name: str, values: dict[str, Any]) -> Profile:

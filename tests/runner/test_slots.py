@@ -64,19 +64,23 @@ def version_2(folder, limit, used, droppable=0, kills=0):
 
 
 @pytest.mark.parametrize("group", [version_1, version_2])
-def test_the_limit_of_a_control_group_counts_and_not_the_nodes_memory(tmp_path, group):
+def test_the_limit_of_a_control_group_counts_and_not_the_nodes_memory(tmp_path, monkeypatch, group):
     job = group(tmp_path / "job", limit=GB, used=GB * 3 // 4, droppable=GB // 4, kills=2)
-    there = devices.memory([job])
+    monkeypatch.setattr(devices, "_own_groups", lambda: [job])
+    there = devices.memory()
     assert (there.total, there.available) == (GB, GB // 2), "what the kernel can drop is free"
-    assert devices.kills_for_memory([job]) == 2
+    assert devices.kills_for_memory() == 2
 
 
-def test_the_narrowest_of_nested_groups_counts(tmp_path):
+def test_the_narrowest_of_nested_groups_counts(tmp_path, monkeypatch):
     job = version_2(tmp_path / "job", limit=GB, used=0)
     task = version_2(tmp_path / "job" / "task", limit="max", used=0)
-    assert devices.memory([task, job]).total == GB
+    monkeypatch.setattr(devices, "_own_groups", lambda: [task, job])
+    assert devices.memory().total == GB
 
 
-def test_without_a_limit_it_is_the_machines_memory(tmp_path):
+def test_without_a_limit_it_is_the_machines_memory(tmp_path, monkeypatch):
     free = version_1(tmp_path / "free", limit=2**63 - 4096, used=GB)
-    assert devices.memory([free]).total == devices.memory([]).total == psutil.virtual_memory().total
+    for groups in ([free], []):
+        monkeypatch.setattr(devices, "_own_groups", lambda groups=groups: groups)
+        assert devices.memory().total == psutil.virtual_memory().total
