@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SUITE = Path(__file__).resolve().parents[1] / "suite"  # a wheel's papers, published numbers, shipped rows and profiles
+PINNED = "CONTRASTBENCH_PINNED"  # what ``git`` says in a job, whose code is a copy
 PROJECT = SUITE if SUITE.is_dir() else SUITE.parents[1]
 
 
@@ -29,9 +31,8 @@ def home() -> Path:
 @cache
 def git() -> dict[str, Any]:
     """The commit that runs and whether the checkout differs from it; a pinned snapshot says so in the environment."""
-    if pinned := os.environ.get("CONTRASTBENCH_PINNED_COMMIT"):
-        dirty, sha256 = os.environ["CONTRASTBENCH_PINNED_DIRTY"] == "1", os.environ["CONTRASTBENCH_PINNED_SHA256"]
-        return {"commit": pinned if pinned != "none" else None, "dirty": dirty, "snapshot_sha256": sha256}
+    if pinned := os.environ.get(PINNED):
+        return json.loads(pinned)
     try:
         commit = ask_git("rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(ask_git("status", "--porcelain", "--untracked-files=no"))}

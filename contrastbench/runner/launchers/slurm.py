@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import io
+import json
 import os
 import re
 import shlex
@@ -231,7 +232,7 @@ def pin_code(folder: Path, *, copy: bool = True) -> dict[str, str]:
     Returns:
         What a job has in its environment: it imports the copy, names it in its rows, and has no network.
     """
-    sources, git = _sources(), provenance.git()
+    sources = _sources()
     contents = (f"{name}\0{hashlib.sha256(sources[name].read_bytes()).hexdigest()}\n" for name in sorted(sources))
     sha256 = hashlib.sha256("".join(contents).encode()).hexdigest()
     target = folder / sha256[:16]
@@ -243,9 +244,7 @@ def pin_code(folder: Path, *, copy: bool = True) -> dict[str, str]:
         "CONTRASTBENCH_DOWNLOAD": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")])),
         "PYTHONSAFEPATH": "1",  # else the folder that a job starts in comes before the copy
-        "CONTRASTBENCH_PINNED_COMMIT": git["commit"] or "none",
-        "CONTRASTBENCH_PINNED_DIRTY": "1" if git["dirty"] else "0",
-        "CONTRASTBENCH_PINNED_SHA256": sha256,
+        provenance.PINNED: json.dumps({**provenance.git(), "snapshot_sha256": sha256}),
     }
 
 
