@@ -121,9 +121,8 @@ class Checkpoint:
         wait = max(self.every_seconds, SECONDS_BETWEEN_PER_SECOND_OF_SAVING * self._save_seconds)
         is_due = stop or not self.every_seconds or began - self._last_save >= wait
         if self._file and not self.assists and is_due:
-            states = {name: _state(part) for name, part in parts.items()}
             code = {"code": self.code, "code_before": self.code_before}
-            _write_parts(self._file, {"epoch": epoch, "parts": states, **code})
+            _write(self._file, {"epoch": epoch, "parts": _states(parts), **code})
             self._last_save = time.monotonic()
             self._save_seconds = self._last_save - began
         if stop and self.folder:
@@ -133,7 +132,7 @@ class Checkpoint:
         """Publishes the run's artefact for the runs that need it; its sha256 goes into the row."""
         if self.folder and not self.assists:
             artefact = self.folder / "artefact.pt"
-            _write_parts(artefact, {name: _state(part) for name, part in parts.items()})
+            _write(artefact, _states(parts))
             self.artefact_sha256 = _sha256_of(artefact)
 
     def needed(self, name: str) -> dict[str, Any]:
@@ -164,8 +163,8 @@ class Checkpoint:
         return self.needed_folders[name]
 
 
-def _state(part: Any) -> Any:
-    return part.state_dict() if hasattr(part, "state_dict") else part
+def _states(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
 
 
 def _restore_part(part: Any, state: Any) -> None:
@@ -180,10 +179,10 @@ def _restore_part(part: Any, state: Any) -> None:
         part.copy_(state)
 
 
-def _write_parts(path: Path, parts: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, Any]) -> None:
     import torch
 
-    files.write_whole(path, lambda file: torch.save(parts, file))
+    files.write_whole(path, lambda file: torch.save(content, file))
 
 
 def load_tensors(path: Path) -> Any:
