@@ -17,7 +17,7 @@ from pathlib import Path
 
 from contrastbench.runner import files
 from contrastbench.runner.rows import Row
-from contrastbench.runner.studies import load_paper, package_of, packages_of_others
+from contrastbench.runner.studies import load_paper, packages_of_others
 from contrastbench.runner.vocabulary import sha256_of
 
 OWN_PACKAGES = ("contrastbench", "baselines", "benchmarks")
@@ -32,7 +32,7 @@ def code_of(paper: str, stage: str) -> Code:
     """The files that a stage computes with: the one its function is in, and all that this imports, however far away."""
     module, _, name = load_paper(paper).stage(stage).function.rpartition(".")
     code: Code = {}
-    to_see: list[Import] = [(f"{package_of(paper)}.{module}", name)]
+    to_see: list[Import] = [(f"{load_paper(paper).package}.{module}", name)]
     seen: set[Import] = set()
     while to_see:
         here = to_see.pop()

@@ -16,7 +16,7 @@ from typing import Any
 
 from contrastbench.runner import claims, files, rows
 from contrastbench.runner.checkpoint import lost_artefact
-from contrastbench.runner.studies import package_of
+from contrastbench.runner.studies import packages
 from contrastbench.runner.vocabulary import Run, key_of
 
 # --------------------------------------------------------------------- the ticket, from which any process does the run
@@ -81,7 +81,7 @@ def config_of(ticket: dict[str, Any]) -> Any:
         ValueError: the paper's config has other fields now, or the type is not one of the paper's.
     """
     module, name = ticket["config_type"].split(":")
-    if not module.startswith(f"{package_of(ticket['paper'])}."):
+    if not module.startswith(f"{packages().get(ticket['paper'])}."):
         raise ValueError(f"config type {ticket['config_type']!r} is not one of the paper {ticket['paper']}")
     config_type = getattr(importlib.import_module(module), name)
     specs = dataclasses.fields(config_type)

@@ -229,20 +229,15 @@ def packages_of_others() -> dict[str, str]:
     return {each.name: each.value for each in metadata.entry_points(group=PLUG_INS)}
 
 
-def package_of(name: str) -> str:
-    """The package that a paper is: a directory of ``benchmarks/``, or another installed one."""
-    others = packages_of_others()
-    return others[name] if name in others and name not in _own_papers() else f"benchmarks.{name}"
-
-
-def _own_papers() -> set[str]:
+def packages() -> dict[str, str]:
+    """Each paper's package, by its name, sorted: directories of ``benchmarks/`` with a ``tables.py``, and plug-ins."""
     roots = importlib.import_module("benchmarks").__path__
-    return {path.parent.name for root in roots for path in Path(root).glob("*/tables.py")}
+    own = {path.parent.name for root in roots for path in Path(root).glob("*/tables.py")}
+    return dict(sorted({**packages_of_others(), **{name: f"benchmarks.{name}" for name in own}}.items()))
 
 
 def paper_names() -> list[str]:
-    """The papers there are, sorted: directories of ``benchmarks/`` with a ``tables.py``, and installed plug-ins."""
-    return sorted(_own_papers() | packages_of_others().keys())
+    return list(packages())
 
 
 def load_paper(name: str) -> Paper:
@@ -251,9 +246,10 @@ def load_paper(name: str) -> Paper:
     Raises:
         ValueError: there is none, and the message lists those there are; or a plug-in is not what it should be.
     """
-    if name not in paper_names():
-        raise unknown("paper", name, paper_names())
-    package = package_of(name)
+    there = packages()
+    if name not in there:
+        raise unknown("paper", name, there)
+    package = there[name]
     if package.startswith("benchmarks."):
         return importlib.import_module(f"{package}.tables").PAPER
     try:

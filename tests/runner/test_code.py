@@ -47,6 +47,8 @@ def tree(tmp_path, monkeypatch):
             self.submodule_search_locations = [str(tmp_path / package)]
 
     class Paper:
+        package = "benchmarks.copied"
+
         def stage(self, name):
             return type("Stage", (), {"function": f"train.{name}"})
 
