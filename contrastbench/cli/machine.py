@@ -7,15 +7,16 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -27,13 +28,17 @@ from contrastbench.runner.devices import cores
 from contrastbench.runner.states import spare_files
 
 NEEDED_DISK_GB = 5.0
+MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}  # where the names differ
 WIDE_ENOUGH = 120  # characters for a line a data set with where it comes from and its terms
+
+
+Check = tuple[bool | None, str, str]  # whether it fits (None: not there, and not needed), what, and what was found
 
 
 @command("doctor")
 def examine_machine(folders: Folders) -> None:
     """Checks that Python, packages, devices, data, disk and Slurm are as the suite needs them."""
-    checks = [*_python(), *_packages(), *_devices(), *_disk(folders), *_slurm()]
+    checks = [*_python(), *_packages(), *_devices(), *_disk(folders)]
     grid = Grid("", "what", "found", box=None)
     marks = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("--", "dim")}
     for good, what, found in checks:
@@ -43,70 +48,52 @@ def examine_machine(folders: Folders) -> None:
         raise typer.Exit(1)
 
 
-Check = tuple[bool | None, str, str]  # None: not there, and not needed
-
-
-FIRST_PYTHON, AFTER_LAST_PYTHON = (3, 11), (3, 15)
-
-
-def _python() -> list[Check]:
-    fits = FIRST_PYTHON <= sys.version_info < AFTER_LAST_PYTHON
-    python = (fits, "Python 3.11 to 3.14", platform.python_version())
+def _python() -> Iterator[Check]:
+    wanted = metadata.metadata("contrastbench")["Requires-Python"]
+    yield SpecifierSet(wanted).contains(platform.python_version()), f"Python {wanted}", platform.python_version()
     if provenance.PROJECT == provenance.SUITE:
-        return [python, (None, "git", f"not needed: contrastbench {metadata.version('contrastbench')} is installed")]
-    refused = provenance.why_no_commit()
-    return [python, (not refused, "git", refused or str(provenance.git()["commit"])[:12])]
+        yield None, "git", f"not needed: contrastbench {metadata.version('contrastbench')} is installed"
+    else:
+        refused = provenance.why_no_commit()
+        yield not refused, "git", refused or str(provenance.git()["commit"])[:12]
 
 
-MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-geometric": "torch_geometric"}  # where the names differ
-
-
-def _packages() -> list[Check]:
+def _packages() -> Iterator[Check]:
     """Imports every dependency of the suite: an installed package may still not fit the others."""
-    wanted = map(Requirement, metadata.requires("contrastbench") or ())
-    return [_check_package(each.name) for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    for each in map(Requirement, metadata.requires("contrastbench") or ()):
+        if each.marker and not each.marker.evaluate({"extra": ""}):
+            continue
+        version = ""
+        try:
+            version = metadata.version(each.name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # deprecation warnings of packages are none of our business here
+                importlib.import_module(MODULES.get(each.name, each.name.replace("-", "_")))
+            yield True, each.name, version
+        except Exception as error:  # a package may fail to import in any way
+            broken = f"{version} cannot be imported: {in_one_line(error)[:200]}"
+            yield False, each.name, broken if version else "missing: pip install -e ."
 
 
-def _check_package(package: str) -> Check:
-    try:
-        found = metadata.version(package)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecation warnings of packages are none of our business here
-            importlib.import_module(MODULES.get(package, package.replace("-", "_")))
-    except metadata.PackageNotFoundError:
-        return False, package, "missing: pip install -e ."
-    except Exception as error:  # a package may fail to import in any way
-        return False, package, f"{found} cannot be imported: {' '.join(str(error).split())[:200]}"
-    return True, package, found
-
-
-def _devices() -> list[Check]:
+def _devices() -> Iterator[Check]:
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return [
-        (True, "CPU cores", str(cores())),
-        (True if gpus else None, "GPUs", ", ".join(gpus) or "none seen by torch"),
-    ]
+    yield True, "CPU cores", str(cores())
+    yield bool(gpus) or None, "GPUs", ", ".join(gpus) or "none seen by torch"
+    there = bool(shutil.which("sinfo"))
+    answers = there and subprocess.run(["sinfo", "--noheader"], capture_output=True).returncode == 0
+    silent = "no controller answers" if there else "no sinfo on the path"
+    yield answers or None, "Slurm", "its controller answers" if answers else silent
 
 
-def _disk(folders: Folders) -> list[Check]:
+def _disk(folders: Folders) -> Iterator[Check]:
     root = os.environ.get("CONTRASTBENCH_DATA")
-    found = root or "not set: embedded sets, else downloads"
-    checks: list[Check] = [(True if root else None, "CONTRASTBENCH_DATA", found)]
+    yield bool(root) or None, "CONTRASTBENCH_DATA", root or "not set: embedded sets, else downloads"
     for name, folder in (("runs", folders.runs), ("report", folders.report)):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free / 1e9
-        writable = os.access(there, os.W_OK)
-        checks.append((writable and free > NEEDED_DISK_GB, f"{name} folder", f"{folder} ({free:.0f} GB free)"))
-    return checks
-
-
-def _slurm() -> list[Check]:
-    if not shutil.which("sinfo"):
-        return [(None, "Slurm", "no sinfo on the path")]
-    reached = subprocess.run(["sinfo", "--noheader"], capture_output=True).returncode == 0
-    return [(reached or None, "Slurm", "its controller answers" if reached else "no controller answers")]
+        yield os.access(there, os.W_OK) and free > NEEDED_DISK_GB, f"{name} folder", f"{folder} ({free:.0f} GB free)"
 
 
 data_commands = typer.Typer(help="Lists, fetches and checks the data sets.")

@@ -134,7 +134,6 @@ def _print_file(path: Path) -> None:
 
 def _follow(folder: Path) -> None:
     """Prints what the run adds to its curve and its log, until it ends."""
-
     log = folder / "log.txt"
     read = {folder / "metrics.jsonl": 0, log: log.stat().st_size if log.exists() else 0}
     while True:
