@@ -172,13 +172,14 @@ def _notes(table: JoinedTable) -> list[str]:
 
 
 def _data_marks(table: JoinedTable) -> list[str]:
-    """One note for each mark of the data that numbers were measured on, with the cells that it stands for."""
+    """One note for each mark of the data that numbers were measured on, with the data sets or cells that have it."""
     measured = [cell for cell in table.cells if cell.best_known.done]
     notes = []
     for mark in dict.fromkeys(mark for cell in measured for mark in cell.best_known.marks):
-        names = list(dict.fromkeys(cell.name for cell in measured if mark in cell.best_known.marks))
-        every = len(names) == len({cell.name for cell in measured})
-        notes.append(f"{mark}: {'every measured number' if every else ', '.join(names)}.")
+        others = {cell.dataset for cell in measured if mark not in cell.best_known.marks}
+        marked = [cell for cell in measured if mark in cell.best_known.marks]
+        names = dict.fromkeys(cell.name if cell.dataset in others else cell.dataset for cell in marked)
+        notes.append(f"{mark}: {', '.join(names) if others else 'every measured number'}.")
     return notes
 
 
