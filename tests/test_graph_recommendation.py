@@ -14,7 +14,7 @@ from benchmarks.graph_recommendation import counted, losses
 from benchmarks.graph_recommendation.batches import Task, load_task
 from benchmarks.graph_recommendation.config import Train
 from benchmarks.graph_recommendation.prototypes import clustered
-from benchmarks.graph_recommendation.train import built, loss_of, pretrain, step_of_a_run, train
+from benchmarks.graph_recommendation.train import built, loss_of, pretrain, train, training_step
 from contrastbench import papers
 from contrastbench.data.pairs import load_pairs
 from contrastbench.randomness import generator
@@ -318,10 +318,10 @@ def test_pre_trained_embeddings_are_handed_over_and_a_frozen_run_keeps_them():
     later = dataclasses.replace(BASE, start="pretrain", trained="map")
     needed = Needed({"pretrain": keeps.kept})
     train(later, seed=0, device="cpu", checkpoint=needed, log=Log())
-    step, inputs = step_of_a_run(later, "cpu")
-    (model,) = step.modules
-    before = model.embeddings.detach().clone()
-    for each in inputs:
+    task = load_task(later, 0)
+    model = built(later, task)
+    step, before = training_step(later, model, "cpu"), model.embeddings.detach().clone()
+    for each in task.epoch(0, model):
         step(**each)
     assert torch.equal(model.embeddings, before) and not torch.equal(model.map, torch.eye(8))
 
