@@ -100,12 +100,11 @@ def test_under_a_limit_on_submitted_jobs_the_queue_is_filled_as_room_is_made(sit
 
 @pytest.mark.slow
 def test_under_slurms_own_limit_on_all_jobs_the_queue_is_filled_as_room_is_made(tmp_path):
-    """MaxJobCount: Slurm counts an ended job until it forgets it, which it does once a minute."""
+    """MaxJobCount: Slurm counts an ended job until it forgets it, once a minute; sbatch itself may wait so long."""
     with lab.running_cluster(nodes=2, gpus=1, max_array_size=5, max_job_count=8, min_job_age=2) as cluster:
         site = lab.Site(cluster, tmp_path / "runs")
-        outcome = site.launch(site.jobs("toy/many", range(12)), seen=(seen := []))
+        outcome = site.launch(site.jobs("toy/many", range(12)))
         assert outcome.problems == {} and list(outcome.ended.values()) == ["done"] * 12
-        assert any("temporarily unable to accept job" in event.get("waits", "") for event in seen)
 
 
 def test_two_fronts_that_submit_the_same_plan_queue_each_run_once(site):
