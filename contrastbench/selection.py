@@ -56,7 +56,7 @@ class Selection:
 
         Cells that do not use a setting are left out; ``methods_left_out`` names them. A data set that is set inherits
         each method from one cell, the first of the selected ones; ``data_sets_inherited`` names these and the others.
-        A method says so if that is not its first cell in the table.
+        Where that cell is not the method's first of the table, the method's name tells whose settings it has.
 
         Args:
             every_table: a whole paper also stands for its tables that commands work on only when they are named.

@@ -350,3 +350,10 @@ def test_what_slurm_refuses_for_one_reason_is_said_once(jobs):
         for job in jobs:
             shown.watch(job, {"status": "not submitted", "problem": "sbatch refused: invalid partition"})
     assert told.file.getvalue().count("invalid partition") == 1 and shown.counts["not submitted"] == len(jobs) > 1
+
+
+def test_claims_may_be_judged_from_this_machines_rows_alone(tmp_path):
+    """Nothing was run here: with the shipped rows some claims hold, without them none was run."""
+    said = [contrastbench("claims", "graph_contrastive", *here, runs=tmp_path).stdout for here in ((), ("--here",))]
+    assert "✓" in said[0]
+    assert "✓" not in said[1] and "✗" not in said[1] and "not run" in said[1]

@@ -75,7 +75,9 @@ def test_status_and_retry_take_settings_and_keys(invoke, tmp_path):
     status = invoke("status", "toy/main/Noise8/Plain", "--seeds", "2", *settings).stdout.split()
     assert status == ["table", "failed", "toy/main", "2"]
     mended.write_text("")
-    told = invoke("retry", retry.split()[-1], "--launcher", "inline")
+    for kind in ("--killed", "--timeout"):
+        assert "0 runs to do again" in invoke("retry", retry.split()[-1], kind, "--launcher", "inline").stdout
+    told = invoke("retry", retry.split()[-1], "--failed", "--launcher", "inline")
     assert told.returncode == 0 and "1 runs to do again" in told.stdout and "now: 1 done" in told.stdout
     told = invoke("retry", "toy/main/Noise8/Plain", "--seeds", "2", *settings, "--launcher", "inline")
     assert told.returncode == 0 and "now: 1 done" in told.stdout

@@ -45,7 +45,9 @@ def collect_rows(
     changed = {papers.paper(name).name for name in named}
     complain_of(problems)
     if problems:
-        raise ValueError(f"{len(problems)} rows cannot be trusted, so none was taken")
+        raise ValueError(
+            f"{len(problems)} rows cannot be trusted, so none was taken; export the others to a file and collect that"
+        )
     for name, rows in by_paper.items():
         reasons = shipping.sort_rows(papers.paper(name), rows, into or folders.results)
         devices = ", ".join(dict.fromkeys(row["device"] for row in rows.values()))

@@ -5,6 +5,7 @@ What they need of scipy and matplotlib is imported inside them: ``plan`` and ``r
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,14 +39,18 @@ def show_claims(
         str | None,
         typer.Argument(help="a paper; the most telling of all if not given", autocompletion=one_of(papers.names)),
     ] = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="only from rows made on this machine, without shipped ones")
+    ] = False,
 ) -> None:
     """Shows what the papers claim and whether it holds: with PAPER every claim of it, with its effect and interval."""
     from contrastbench.evidence import gather
     from contrastbench.verdicts.judging import count_outcomes, most_telling
 
     names = [paper] if paper else papers.names()
-    evidence = {name: gather(papers.paper(name), folders.runs, folders.results) for name in names}
-    judged = {name: each.claims for name, each in evidence.items() if each.claims}
+    gathered = [gather(papers.paper(name), folders.runs, folders.results) for name in names]
+    evidence = [dataclasses.replace(each, shipped=[]) if here else each for each in gathered]
+    judged = {each.paper.name: each.claims for each in evidence if each.claims}
     if not judged:
         raise ValueError(f"{paper} declares no claims" if paper else "no paper declares claims")
     if paper:
@@ -147,7 +152,10 @@ def plot_rows(
     scale: AnyScale = None,
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
-    """Draws every standard figure from rows. With --x it draws one: gains over the baseline, or a metric."""
+    """Draws every standard figure from rows.
+
+    With --x it draws one: gains over the baseline in pairs by seed, or the metric where no baseline was measured.
+    """
     from contrastbench import drawing
     from contrastbench.evidence import gather
     from contrastbench.report import style

@@ -91,12 +91,25 @@ def _within_budget(wanted: Sequence[Planned], known: Prices, budget: str) -> lis
 
 
 @command("retry")
-def retry_runs(folders: Folders, which: Which, how: How) -> None:
-    """Does again what failed, diverged, ran out of memory or time, or was killed. Old rows are kept aside."""
+def retry_runs(
+    folders: Folders,
+    which: Which,
+    how: How,
+    failed: Annotated[bool, typer.Option("--failed", help="those that failed, diverged or ran out of memory")] = False,
+    killed: Annotated[bool, typer.Option("--killed", help="those that were killed")] = False,
+    timeout: Annotated[bool, typer.Option("--timeout", help="those that ran out of time")] = False,
+) -> None:
+    """Does failed runs again: with --failed, --killed or --timeout only those, else all. Old rows are kept aside."""
     runs, asked = folders.runs, which.read()
     check_options(how)
     planned = planned_runs(asked, folders, every_table=True)
-    again = {each.run.key for each in planned if each.state.name in (*states.FAILURES, "killed")}
+    everything = not (failed or killed or timeout)
+    kinds = {"killed": killed, "timed_out": timeout}
+    again = {
+        each.run.key
+        for each in planned
+        if each.state.name in (*states.FAILURES, "killed") and (everything or kinds.get(each.state.name, failed))
+    }
     for each in planned:
         if each.run.key in again and each.state.name in states.FAILURES:
             states.put_back(folder_of(each.run, runs), "failed")

@@ -99,7 +99,7 @@ class Run:
     protocol_version: int = 1
     stage: str = "train"
     needs: Mapping[str, Run] = field(default_factory=dict)  # by name: runs whose artefacts or metrics this one reads
-    shared: tuple[str, ...] = ()  # names of needs, at any depth, that keep their own seed under every seed of this run
+    shared: tuple[str, ...] = ()  # needs, at any depth, that keep their seed under every seed of this; not in the key
 
     def __post_init__(self) -> None:
         for name, possible in (("scale", SCALES), ("variant", VARIANTS), ("protocol", PROTOCOLS)):

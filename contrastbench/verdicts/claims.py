@@ -241,7 +241,7 @@ def _combine(terms: Sequence[tuple[int, Samples]]) -> Strata:
             continue
         signed = [(sign, samples[dataset]) for sign, samples in terms]
         drawn = [values.keys() for _, values in signed if EVERY not in values]
-        sums = [math.fsum(sign * values.get(EVERY, values.get(seed, 0.0)) for sign, values in signed)
+        sums = [math.fsum(sign * values[EVERY if EVERY in values else seed] for sign, values in signed)
                 for seed in (sorted(set.intersection(*map(set, drawn))) if drawn else [EVERY])]  # fmt: skip
         if sums:
             strata[dataset] = sums

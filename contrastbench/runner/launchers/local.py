@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
 
-from contrastbench.runner import worker
 from contrastbench.runner.devices import Host, cores, device_of, gpu_count, kills_for_memory, memory
 from contrastbench.runner.execute import give_up
 from contrastbench.runner.launchers import Job, Outcome, Watch, readiness, why_it_waits
 from contrastbench.runner.states import forget_queued, mark_queued
+from contrastbench.runner.worker import SPAWN, end, serve
 
 ATTEMPTS = 3
 FREE_MEMORY_PART = 0.1  # of the machine's or the job's memory; with less to spare only one run at a time goes on
@@ -94,7 +94,7 @@ def launch(
     finally:
         for each in workers:
             each.ask_to_stop()
-        worker.end([each.process for each in workers], STOP_SECONDS)
+        end([each.process for each in workers], STOP_SECONDS)
         for job in (*queue.waiting, *(each.job for each in workers if each.job)):
             forget_queued(job.folder)
     return queue.outcome
@@ -109,8 +109,8 @@ class _Worker:
         self.start()
 
     def start(self) -> None:
-        self.pipe, others_end = worker.SPAWN.Pipe()
-        self.process = worker.SPAWN.Process(target=worker.serve, args=(others_end, self.slot))
+        self.pipe, others_end = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=serve, args=(others_end, self.slot))
         self.process.start()
         others_end.close()  # then the pipe ends with the process
 
@@ -163,41 +163,41 @@ class _Queue:
                 self._end(job, "not done", ready)
         return None
 
-    def hear(self, of: _Worker) -> None:
+    def hear(self, worker: _Worker) -> None:
         """Takes an event from a worker: a line of a curve, how the run ended, or that its process has ended."""
         try:
-            event = of.pipe.recv()
+            event = worker.pipe.recv()
         except (EOFError, OSError):
-            self._lose(of)
+            self._lose(worker)
             return
         if isinstance(event, OSError):  # the disk is full
             raise event
-        if (job := of.job) and "line" in event:
+        if (job := worker.job) and "line" in event:
             self.outcome.watch(job, event)
         elif job:
-            of.job = None
+            worker.job = None
             self._end(job, **event)
 
-    def _lose(self, of: _Worker) -> None:
+    def _lose(self, worker: _Worker) -> None:
         """The worker's process has ended: its run, if it had one, is tried again or given up."""
-        worker.end([of.process], STOP_SECONDS)
-        job, of.job = of.job, None
+        end([worker.process], STOP_SECONDS)
+        job, worker.job = worker.job, None
         if job:
-            self._try_again(job, of)
+            self._try_again(job, worker)
         if self.stopping():
-            self.workers.remove(of)
+            self.workers.remove(worker)
         else:
-            of.start()
+            worker.start()
 
-    def _try_again(self, job: Job, of: _Worker) -> None:
+    def _try_again(self, job: Job, worker: _Worker) -> None:
         self.attempts[job.folder] += 1
-        if of.process.exitcode == -signal.SIGKILL and kills_for_memory() > self.kills:
+        if worker.process.exitcode == -signal.SIGKILL and kills_for_memory() > self.kills:
             self.kills += 1
             self.one_at_a_time = True  # it may have been its neighbours' memory too
-            give_up(job.folder, of.slot, "out_of_memory", killed_for_memory())
+            give_up(job.folder, worker.slot, "out_of_memory", killed_for_memory())
             self._end(job, "out_of_memory")
         elif self.attempts[job.folder] < ATTEMPTS:
-            died = f"worker died (exit {of.process.exitcode}), run resumes"
+            died = f"worker died (exit {worker.process.exitcode}), run resumes"
             self.outcome.watch(job, {"line": {}, "problem": died})
             self.waiting.insert(0, job)
         else:
