@@ -100,6 +100,7 @@ class Cluster:
 
     def start_controller(self) -> None:
         self._run("slurmctld")
+        wait_for(lambda: "is UP" in self.command("scontrol", "ping", check=False), "the controller does not answer")
 
     def start_node(self, name: str) -> None:
         host = self._hosts()[name]
@@ -249,7 +250,7 @@ def kill_pid_file(path: Path, number: int = signal.SIGKILL) -> None:
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_SECONDS  # a controller that is told to end saves its state first
     while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
         if time.monotonic() > deadline:
             return

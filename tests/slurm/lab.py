@@ -107,7 +107,12 @@ class Site:
         return front.communicate(timeout=PATIENCE_SECONDS)[0], front.returncode
 
     def wait_for_end(self):
-        wait_until(lambda: not self.squeue("%i"), lambda: self.squeue("%i %T %r"))
+        wait_until(lambda: not self.squeue("%i"), self.describe_queue)
+
+    def describe_queue(self):
+        """The queue, what its jobs wrote, and what the controller wrote last."""
+        logs = [path.read_text() for path in sorted(self.folder.glob(".slurm/*/*_log.*"))]
+        return "\n".join([self.squeue("%i %T %r"), *logs, (self.cluster.folder / "slurmctld.log").read_text()[-4000:]])
 
     def squeue(self, shown, *folders):
         of = ["-j", ",".join(map(job_of, folders))] if folders else []
