@@ -133,9 +133,18 @@ def save_standard_figures(evidence: Evidence, selection: Selection, folder: Path
 
 
 def curve_over(
-    evidence: Evidence, selection: Selection, x: str, y: str | None, group: str, scale: str | None
+    evidence: Evidence,
+    selection: Selection,
+    x: str,
+    y: str | None,
+    group: str,
+    scale: str | None,
+    *,
+    values: bool = False,
 ) -> tuple[Figure, str]:
     """Draws any metric over any number in the config, a line a group; also of runs made with ``--set``.
+
+    It draws gains where a baseline was measured, unless ``values`` are asked for.
 
     Returns:
         The figure and the metric's name.
@@ -155,7 +164,7 @@ def curve_over(
     claims = [each.claim for each in evidence.claims]
     changed = curves.cells_over(cells, x, y, group)
     by_panel = group_by(changed, lambda cell: cell.dataset if group == "method" else "")
-    panels = [curves.panel_of(own, x, claims, group=group) for own in by_panel.values()]
+    panels = [curves.panel_of(own, x, claims, group=group, values=values) for own in by_panel.values()]
     title = f"{evidence.paper.name}/{', '.join(selection.tables)}, {scales[0]} scale"
     return curves.curve_panels([panel for panel in panels if panel.lines], x, title=title), y
 

@@ -142,7 +142,8 @@ def _say_what_starts_again(to_run: Sequence[Planned], runs: Path) -> None:
             changed.append(changed_since(folder, each.run.paper, each.run.stage))
     if count := sum(map(bool, changed)):
         some = list_some(name for names in changed for name in names)
-        complain(f"{count} runs start again: {some} changed since they began; --resume-anyway goes on all the same")
+        again = "1 run starts again" if count == 1 else f"{count} runs start again"
+        note(f"{again}: {some} changed since; with --resume-anyway they go on from what they saved")
 
 
 # ------------------------------------------------------------------------------------------------------------ the data

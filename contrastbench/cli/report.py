@@ -149,6 +149,7 @@ def plot_rows(
     group: Annotated[
         str, typer.Option(help="with --x, what has a line: method, dataset, variant or a field")
     ] = "method",
+    values: Annotated[bool, typer.Option("--values", help="with --x: the metric itself in place of gains")] = False,
     scale: AnyScale = None,
     out: Annotated[Path | None, typer.Option(help="a folder, or with --x a .svg, .pdf or .png file")] = None,
 ) -> None:
@@ -171,7 +172,7 @@ def plot_rows(
             raise ValueError(f"nothing of {target} is measured yet, so there is nothing to draw")
         console.print(f"{len(written)} files (SVG and PDF) of {len(written) // 2} figures in {out or folder}")
         return
-    figure, metric = drawing.curve_over(evidence, selection, x, y, group, scale)
+    figure, metric = drawing.curve_over(evidence, selection, x, y, group, scale, values=values)
     path = style.save(figure, out or folder / f"{metric}-over-{x}.svg")
     console.print(f"1 file: {path}", soft_wrap=True)
 

@@ -218,7 +218,14 @@ def panels_of(table: JoinedTable) -> list[list[JoinedCell]]:
     return list(group_by(table.cells, lambda cell: (cell.metric, cell.dataset)).values())
 
 
-def panel_of(cells: Sequence[JoinedCell], x: str, claims: Iterable[Claim] = (), *, group: str = "method") -> Panel:
+def panel_of(
+    cells: Sequence[JoinedCell],
+    x: str,
+    claims: Iterable[Claim] = (),
+    *,
+    group: str = "method",
+    values: bool = False,
+) -> Panel:
     """The panel of one metric: gains over the cells' baseline, or values where it was not measured.
 
     A method without a value of ``x`` is a line across; the baseline itself is the line at zero.
@@ -226,11 +233,12 @@ def panel_of(cells: Sequence[JoinedCell], x: str, claims: Iterable[Claim] = (), 
     Args:
         cells: of one data set, unless ``group`` is another than "method".
         group: what has a line: a method, or the value of that label or setting.
+        values: draws values all the same, and the baseline as a line across.
     """
     measured = [cell for cell in cells if cell.best_known.done]
     names, first = {cell.baseline for cell in measured}, cells[0]
     zero = next((cell for cell in measured if {cell.method} == names), None)
-    if counts_runs(first.metric) or (zero and zero.better == "none"):
+    if values or counts_runs(first.metric) or (zero and zero.better == "none"):
         zero = None
     lines, published = {}, {}
     for name, line in lines_of(cells, x, group).items():
@@ -244,7 +252,7 @@ def panel_of(cells: Sequence[JoinedCell], x: str, claims: Iterable[Claim] = (), 
     flat = {
         cell.method: summarise(list(_gains(cell, zero, cells).values())).mean
         for cell in measured
-        if zero and setting_of(cell, x) is None and cell is not zero
+        if (zero or values) and setting_of(cell, x) is None and cell is not zero
     }
     own = setting_of(zero, x) if zero else None
     ticks, marks = [] if own is None else [own], claimed_best(claims, first, x)

@@ -127,12 +127,14 @@ def test_several_metrics_of_a_data_set_name_their_panels(synthetic):
     assert {"a top-1", "b top-1"} <= {axes.get_title("left") for axes in curves.ablation(table, "beta").axes}
 
 
-def test_a_line_is_drawn_by_its_gains_where_the_baseline_was_measured(synthetic):
+def test_a_line_is_drawn_by_its_gains_where_the_baseline_was_measured_unless_values_are_asked_for(synthetic):
     cells = [synthetic.cell("SimCLR"), *(synthetic.cell("HCL", beta=beta) for beta in (0.5, 1.0))]
     rows = [synthetic.row(run, 80.0 + run.config.beta + run.seed) for cell in cells for run in cell.runs]
     (table,) = join("toy", {"main": synthetic.table()}, {"main": cells}, rows)
     drawn = curves.panel_of(curves.cells_over(table.cells, "beta", METRIC), "beta")
     assert drawn.baseline == "SimCLR" and drawn.lines["HCL"][1.0] == dict.fromkeys(range(5), 1.0)
+    drawn = curves.panel_of(curves.cells_over(table.cells, "beta", METRIC), "beta", values=True)
+    assert (drawn.baseline, drawn.flat, drawn.lines["HCL"][1.0][0]) == ("", {"SimCLR": 82.0}, 81.0)
     drawn = curves.panel_of(curves.cells_over(table.cells[1:], "beta", METRIC), "beta")
     assert drawn.baseline == "" and drawn.lines["HCL"][1.0][0] == 81.0
 

@@ -138,7 +138,7 @@ def test_a_run_of_other_code_starts_again_and_says_so_unless_it_is_told_to_go_on
     saved = (folder / "checkpoint.pt").read_bytes()
 
     told = front("run", *target, edit=(stops, STOP))
-    assert "1 runs start again: benchmarks/toy/train.py changed since they began" in told.stderr
+    assert "1 run starts again: benchmarks/toy/train.py changed since" in told.stderr
     log = (folder / "log.txt").read_text()
     assert "saved by other code (benchmarks/toy/train.py) and is kept as checkpoint.other_code.pt" in log
     row = read_row(folder / "row.json")
@@ -149,7 +149,7 @@ def test_a_run_of_other_code_starts_again_and_says_so_unless_it_is_told_to_go_on
     (folder / "row.json").unlink()
     (folder / "checkpoint.pt").write_bytes(saved)
     told = front("run", *target, "--resume-anyway")
-    assert "start again" not in told.stderr + told.stdout
+    assert "again: " not in told.stderr + told.stdout
     assert "goes on from what other code saved (benchmarks/toy/train.py)" in (folder / "log.txt").read_text()
     both = read_row(folder / "row.json")
     assert len(both["code_before"]) == 1 and both["code_before"] != [both["code"]] and both["code"] == row["code"]
