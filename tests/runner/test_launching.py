@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from contrastbench.runner import states, worker
+from contrastbench.runner import claims, states, worker
 from contrastbench.runner.devices import Host
 from contrastbench.runner.execute import execute
 from contrastbench.runner.launchers import inline, local
@@ -96,6 +96,27 @@ def test_a_folder_that_cannot_be_used_costs_its_neighbours_no_attempt(bench):
     assert "config.json" in outcome.problems[first.folder]
     assert outcome.ended == {second.folder: "done"}
     assert not any(job == second and "problem" in event for job, event in seen)
+
+
+def test_a_run_whose_folder_cannot_be_written_is_claimed_by_nobody_while_its_neighbours_go_on(bench):
+    gate = bench.folder / "gate"
+    jobs = bench.jobs("toy/main/Noise8/Plain", seeds=[0, 1], settings={"epochs": "4", "gate": str(gate)})
+    aside = jobs[0].folder.with_name("aside")
+    claimed = []
+
+    def watch(job, event):
+        if event.get("line", {}).get("epoch") != 1:  # the epoch before the gate
+            return
+        if job == jobs[0]:
+            job.folder.rename(aside)
+        else:
+            aside.rename(jobs[0].folder)
+            claimed.append(claims.latest(jobs[0].folder).is_alive())
+            gate.touch()
+
+    outcome = local.launch(jobs, [Host(launcher="local")], watch=watch)
+    assert outcome.problems.keys() == {jobs[0].folder} and outcome.ended == {jobs[1].folder: "done"}
+    assert claimed == [False]
 
 
 def test_what_is_needed_is_done_first_and_once(bench):

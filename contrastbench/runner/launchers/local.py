@@ -177,6 +177,10 @@ class _Queue:
         elif job:
             worker.job = None
             self._end(job, **event)
+            if event["status"] == "not done":  # what it claimed counts as at work for as long as its process lives
+                worker.pipe.close()
+                end([worker.process], STOP_SECONDS)
+                worker.start()
 
     def _lose(self, worker: _Worker) -> None:
         """The worker's process has ended: its run, if it had one, is tried again or given up."""
