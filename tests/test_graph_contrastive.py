@@ -11,7 +11,6 @@ import torch
 from kinds import kind_of
 
 from baselines.graph_kernels import feature_sum, graphlet_kernel, shortest_path_kernel, weisfeiler_leman_kernel
-from benchmarks.graph_contrastive import clean
 from benchmarks.graph_contrastive import train as train_module
 from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.tables import PAPER
@@ -135,15 +134,15 @@ def test_an_infinite_loss_ends_the_run_and_names_the_epoch():
 
 def test_clean_encoders_never_see_their_test_graphs(monkeypatch, mutag):
     seen = []
-    infomax = clean.infomax
+    infomax = train_module.infomax
     monkeypatch.setattr(
-        clean,
+        train_module,
         "infomax",
         lambda config, graphs, batches, *rest: seen.append(batches) or infomax(config, graphs, batches, *rest),
     )
     config = Config(protocol="clean", **{**SHORT, "epochs": 1})
     done(config)
-    order, folds = clean.shuffle(mutag, 0), clean.folds_of(config, mutag, 0)
+    order, folds = train_module.shuffle(mutag, 0), train_module.folds_of(config, mutag, 0)
     assert len(seen) == len(folds) == 3
     for batches, (training, test) in zip(seen, folds, strict=True):
         graphs = torch.cat([batch.graphs for batch in batches]).tolist()
@@ -152,7 +151,7 @@ def test_clean_encoders_never_see_their_test_graphs(monkeypatch, mutag):
 
 def test_standardising_uses_training_items_alone():
     x = np.array([[1.0, 5.0], [3.0, 5.0], [100.0, 7.0]])
-    assert clean.standardise(x, np.array([0, 1])).tolist() == [[-1.0, 0.0], [1.0, 0.0], [98.0, 2.0]]
+    assert train_module.standardise(x, np.array([0, 1])).tolist() == [[-1.0, 0.0], [1.0, 0.0], [98.0, 2.0]]
 
 
 # ------------------------------------------------------------------------------------------------------- baselines

@@ -7,7 +7,7 @@ import pytest
 import torch
 from handed_over import Keeps
 
-from benchmarks.sequential_recommendation import batches, released
+from benchmarks.sequential_recommendation import batches, untrained
 from benchmarks.sequential_recommendation.config import Released
 from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.encoders.sequences import sequence_encoder
@@ -22,8 +22,8 @@ ENCODER = sequence_encoder(ITEMS, 5, width=4, layers=2, rng=generator(0, "weight
 
 def theirs() -> dict[str, torch.Tensor]:
     """ENCODER's weights as S3-Rec's code would save them."""
-    outside = {new: old for old, new in released.OUTSIDE.items()}
-    inside = {new: old for old, new in released.IN_A_LAYER.items()}
+    outside = {new: old for old, new in untrained.OUTSIDE.items()}
+    inside = {new: old for old, new in untrained.IN_A_LAYER.items()}
     state = {}
     for name, value in ENCODER.state_dict().items():
         *place, part, kind = name.split(".")
@@ -48,7 +48,9 @@ def root(tmp_path, monkeypatch):
 
 
 def run(config: Released = CONFIG, **more):
-    return released.rank_by_weights(config, seed=0, device="cpu", checkpoint=more.get("checkpoint", Keeps()), log=Log())
+    return untrained.rank_by_weights(
+        config, seed=0, device="cpu", checkpoint=more.get("checkpoint", Keeps()), log=Log()
+    )
 
 
 def test_the_encoder_of_the_file_is_the_one_that_was_saved(root):
@@ -56,7 +58,7 @@ def test_the_encoder_of_the_file_is_the_one_that_was_saved(root):
     assert {f"test_hr10_{rule}_percent" for rule in RULES} < metrics.keys()
     assert all(torch.equal(value, checkpoint.kept["encoder"][name]) for name, value in ENCODER.state_dict().items())
     rows = torch.tensor([[0, 1, 2, 3], [4, 6, 2, 5]])
-    loaded = released.read_weights(CONFIG, ITEMS, Log()).eval()
+    loaded = untrained.read_weights(CONFIG, ITEMS, Log()).eval()
     assert torch.equal(loaded(rows), ENCODER(rows))
 
 

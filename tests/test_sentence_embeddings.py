@@ -12,7 +12,6 @@ from interrupted import killed_and_resumed
 from benchmarks.sentence_embeddings import quick_thoughts as qt
 from benchmarks.sentence_embeddings import simcse, speed, tables
 from benchmarks.sentence_embeddings.config import TRANSFER, QuickThoughts, SimCSE, Words
-from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from benchmarks.sentence_embeddings.tables import LITE, PAPER, SMOKE
 from contrastbench.data.sentence_tests import Triplets
 from contrastbench.data.text import Vocabulary
@@ -225,7 +224,7 @@ def test_expansion_gives_new_words_their_own_embeddings(tmp_path):
     lines = [f"w{n} " + " ".join(map(str, rng.standard_normal(5))) for n in range(20)]
     lines.append("new " + " ".join(map(str, rng.standard_normal(5))))
     (tmp_path / "vectors.txt").write_text("21 5\n" + "\n".join(lines) + "\n")
-    tokenize = qt.tokenizer(expanded(encoders, words, read_expansion(tmp_path / "vectors.txt", words)))
+    tokenize = qt.tokenizer(qt.expanded(encoders, words, qt.read_expansion(tmp_path / "vectors.txt", words)))
     assert tokenize(["new w3"])[0].tolist() == [len(words), words.numbers["w3"]]
     assert encoders.embedding.weight.shape[0] == len(words) + 1
 
@@ -244,7 +243,7 @@ def test_bad_word_vectors_get_one_line(content, message, tmp_path):
     if content is not None:
         path.write_text(content)
     with pytest.raises(ValueError, match=message):
-        read_expansion(path, Vocabulary(("a",)))
+        qt.read_expansion(path, Vocabulary(("a",)))
 
 
 @pytest.mark.parametrize(("each", "gradients"), [(True, (5, 2.8)), (False, (4.8, 1.4))])

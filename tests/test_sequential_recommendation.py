@@ -15,11 +15,11 @@ from baselines.next_item import Transitions, popularity
 from benchmarks.sequential_recommendation import (
     batches,
     coserec,
-    evaluate,
     iclrec,
     s3rec,
     sasrec,
     tables,
+    untrained,
 )
 from benchmarks.sequential_recommendation.config import Count, Pretrain, Train
 from benchmarks.sequential_recommendation.tables import PAPER
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def result(config: Any, *, seed: int = 0, checkpoint: Checkpoint | None = None, log: Log | None = None) -> dict:
-    stage = {Train: sasrec.train, Count: evaluate.count, Pretrain: s3rec.pretrain}[type(config)]
+    stage = {Train: sasrec.train, Count: untrained.count, Pretrain: s3rec.pretrain}[type(config)]
     return stage(config, seed=seed, device="cpu", checkpoint=checkpoint or Checkpoint(), log=log or Log())
 
 

@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from baselines import graph_kernels as baselines
-from benchmarks.graph_contrastive.clean import standardise, train_clean
+from baselines.supervised_gin import accuracies_along_training
 from benchmarks.graph_contrastive.config import Config
 from benchmarks.graph_contrastive.model import TWO_VIEWS, graphcl_learner, infomax, train_epoch
-from benchmarks.graph_contrastive.splits import FOLD_DRAWS, evaluated_epochs, folds_of, shuffle
-from benchmarks.graph_contrastive.supervised import train_supervised
 from contrastbench.data.graph_batches import batches
 from contrastbench.data.graphs import GraphSet, load_graphs
-from contrastbench.evaluation.svm import cross_validate, precomputed_kernel, rbf_kernels
-from contrastbench.randomness import random_state
+from contrastbench.evaluation.svm import Fold, cross_validate, precomputed_kernel, rbf_kernels, stratified_folds
+from contrastbench.randomness import generator, random_state
 from contrastbench.runner import Checkpoint, Log
 
 Metrics = dict[str, float | list[float]]
+Found = list[list[float]]  # a line per evaluated epoch: epochs done, then accuracies: test, inner, unscaled test
+FOLD_DRAWS = 10  # per embedding, in the stage that measures what the draw of the folds is worth
 
 
 def train(config: Config, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> Metrics:
@@ -42,6 +43,28 @@ def read_graphs(config: Config, log: Log) -> GraphSet:
     log.data(config.dataset, graphs.sha256)
     log.selected_by("last epoch; C by cross-validation inside the training folds")
     return graphs
+
+
+def shuffle(graphs: GraphSet, seed: int) -> np.ndarray:
+    """The one order in which a run reads its graphs."""
+    return torch.randperm(len(graphs), generator=generator(seed, "order")).numpy()
+
+
+def folds_of(config: Config, graphs: GraphSet, seed: int, draw: int = 0) -> list[Fold]:
+    """Outer folds of the shuffled graphs: the same for all methods of a seed.
+
+    Args:
+        draw: 0 for the folds of every run of the seed; further ones only measure what the draw is worth.
+    """
+    labels = graphs.labels.numpy()[shuffle(graphs, seed)]
+    return stratified_folds(labels, config.folds, random_state(seed, "split", draw or None))
+
+
+def evaluated_epochs(config: Config) -> list[int]:
+    return sorted({epoch for epoch in config.evaluate_at if epoch <= config.epochs} | {config.epochs})
+
+
+# ----------------------------------------------------------------------------------------------- the published protocol
 
 
 def train_published(
@@ -153,6 +176,130 @@ def metrics_of(found: dict[str, list[float]]) -> Metrics:
         **{f"test_svm_accuracy_epoch_{epoch}_percent": found[str(epoch)][0] for epoch in epochs},
         "evaluated_epochs": [float(epoch) for epoch in epochs],
         "test_svm_accuracy_by_epoch_percent": accuracies,
+    }
+
+
+# --------------------------------------------------------------------------------------------------- the clean protocol
+
+
+def train_clean(
+    config: Config, graphs: GraphSet, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
+) -> Metrics:
+    """Trains and evaluates an encoder per fold, which never sees the test graphs; nothing is chosen on them.
+
+    Against the published protocol three things change: the encoder is trained on the training folds only; features are
+    standardised by the training graphs; and where an epoch is chosen, it is by cross-validation inside the training
+    folds. The accuracy on unscaled features is given too, so that the leak can be told from the scaling. A run goes on
+    from the last whole fold; the log counts folds.
+    """
+    found: dict[str, Found] = {}
+    start = checkpoint.restore(found=found)
+    folds = folds_of(config, graphs, seed)
+    log.total(len(folds), "folds")
+    for number in range(start, len(folds)):
+        found[str(number)] = evaluate_fold(config, graphs, folds[number], seed=seed, device=device)
+        log(number, test_svm_accuracy_percent=found[str(number)][-1][1])
+        checkpoint.save(number + 1, found=found)
+    return clean_metrics(np.array([found[str(number)] for number in range(len(folds))]))
+
+
+def evaluate_fold(config: Config, graphs: GraphSet, fold: Fold, *, seed: int, device: str) -> Found:
+    """One fold's encoder, from the same initial weights as every other fold's and as the published protocol's."""
+    order = shuffle(graphs, seed)
+    labels = graphs.labels.numpy()[order]
+    everything = [batch.to(device) for batch in batches(graphs, order, config.batch, depth=config.layers)]
+    seen = batches(graphs, order[fold[0]], config.batch, depth=config.layers)
+    learner = infomax(config, graphs, seen, seed, device)
+    model, step = learner.model, learner.step(config, device)
+    found: Found = []
+    for epoch in range(config.epochs + 1):
+        if epoch in evaluated_epochs(config):
+            x = model.encoder.embed(everything).cpu().numpy().astype(np.float64)
+            scaled, plain = (
+                cross_validate(rbf_kernels(features), labels, [fold], inner_folds=config.inner_folds)
+                for features in (standardise(x, fold[0]), x)
+            )
+            found.append([float(epoch), scaled.test_accuracy, scaled.inner_accuracy, plain.test_accuracy])
+        if epoch < config.epochs:
+            train_epoch(learner, step, epoch)
+    return found
+
+
+def standardise(x: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Mean 0 and standard deviation 1 over the training items; a constant column becomes 0 there."""
+    sd = x[training].std(axis=0)
+    return (x - x[training].mean(axis=0)) / np.where(sd > 0, sd, 1.0)
+
+
+def clean_metrics(found: np.ndarray) -> Metrics:
+    """From [folds, evaluated epochs, 4]: means over the folds, in percent."""
+    epochs, test, inner, unscaled = np.moveaxis(found, 2, 0)
+    chosen = inner.argmax(axis=1)  # in each fold on its own; of equals, the earliest
+    return {
+        "test_svm_accuracy_percent": float(test[:, -1].mean()),
+        "test_svm_accuracy_sd_over_folds_percent": float(test[:, -1].std(ddof=1)),
+        "inner_svm_accuracy_percent": float(inner[:, -1].mean()),
+        "test_svm_accuracy_unscaled_percent": float(unscaled[:, -1].mean()),
+        "test_svm_accuracy_inner_selected_epoch_percent": float(test[np.arange(len(test)), chosen].mean()),
+        "test_svm_accuracy_best_epoch_on_test_folds_percent": float(test.mean(axis=0).max()),
+        **{
+            f"test_svm_accuracy_epoch_{int(epoch)}_percent": float(value)
+            for epoch, value in zip(epochs[0], test.mean(axis=0), strict=True)
+        },
+        "evaluated_epochs": epochs[0].tolist(),
+        "test_svm_accuracy_by_epoch_percent": test.mean(axis=0).tolist(),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- with labels
+
+
+def train_supervised(
+    config: Config, graphs: GraphSet, *, seed: int, device: str, checkpoint: Checkpoint, log: Log
+) -> Metrics:
+    """A network per fold; as many graphs as a fold holds are kept from its training to choose the epoch.
+
+    Goes on from the last whole fold. The log counts folds.
+
+    Returns:
+        test_classifier_accuracy_percent: at the epoch that is best on each fold's held-out graphs.
+        test_classifier_accuracy_best_epoch_on_test_folds_percent: as GIN's paper reports it: at the one epoch that is
+            best on the test folds' mean; leaks.
+    """
+    log.selected_by("epoch by accuracy on training graphs held out in each fold")
+    order, folds = shuffle(graphs, seed), folds_of(config, graphs, seed)
+    log.total(len(folds), "folds")
+    curves: dict[str, list[list[float]]] = {}  # fold -> per epoch: validation and test accuracy in percent
+    for number in range(checkpoint.restore(curves=curves), len(folds)):
+        training, test = folds[number]
+        held_out = random_state(seed, f"held out of fold {number}")
+        learnt, validation = stratified_folds(
+            graphs.labels.numpy()[order[training]], max(config.folds - 1, 2), held_out
+        )[0]
+        curve = accuracies_along_training(
+            graphs,
+            order[training[learnt]],
+            [order[training[validation]], order[test]],
+            seed=seed,
+            name=f"fold {number}",
+            hidden=config.hidden,
+            layers=config.layers,
+            dropout=config.dropout,
+            batch=config.batch,
+            epochs=config.epochs,
+            lr=config.lr,
+            device=device,
+        )
+        curves[str(number)] = curve.tolist()
+        log(number, test_classifier_accuracy_percent=float(curve[curve[:, 0].argmax(), 1]))
+        checkpoint.save(number + 1, curves=curves)
+    validation_curves, test_curves = np.moveaxis(np.array([curves[str(n)] for n in range(len(folds))]), 2, 0)
+    chosen = test_curves[np.arange(len(folds)), validation_curves.argmax(axis=1)]
+    return {
+        "test_classifier_accuracy_percent": float(chosen.mean()),
+        "test_classifier_accuracy_sd_over_folds_percent": float(chosen.std(ddof=1)),
+        "test_classifier_accuracy_last_epoch_percent": float(test_curves[:, -1].mean()),
+        "test_classifier_accuracy_best_epoch_on_test_folds_percent": float(test_curves.mean(axis=0).max()),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from torch import Tensor
 
 from baselines.bags_of_words import lsa, tfidf, word_vector_mean
 from benchmarks.sentence_embeddings.config import QuickThoughts, Words
-from benchmarks.sentence_embeddings.expansion import expanded, read_expansion
 from contrastbench import losses
 from contrastbench.data.buckets import in_pieces, through_pieces
 from contrastbench.data.sentence_tests import load_tasks
 from contrastbench.data.text import Vocabulary, load_corpus, vocabulary_of, words_of_each
-from contrastbench.encoders.text import TextEncoder, two_encoders
+from contrastbench.encoders.text import TextEncoder, expand_words, two_encoders
 from contrastbench.evaluation.sentences import embedder, sentence_metrics
 from contrastbench.randomness import generator, random_state, seeded_dropout
 from contrastbench.runner import Checkpoint, Log
@@ -142,3 +141,59 @@ def words(config: Words, *, seed: int, device: str, checkpoint: Checkpoint, log:
         make = {"lsa": lsa, "word_vectors": word_vector_mean}[config.method]
         embed = make(data.texts, data.vocabulary, config.width, random_state(seed, "weights"))
     return sentence_metrics(embed, tests, log.data, folds=config.folds)
+
+
+# ----------------------------------------------------------------------------------------------- vocabulary expansion
+
+
+def read_expansion(path: Path, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """Reads word vectors, some of words that the vocabulary has and some of new ones.
+
+    A linear map from the vectors to the encoder's embeddings is fitted on the words that both have, and maps the other
+    words' vectors (Kiros et al. 2015, arXiv:1506.06726, section 2.2).
+
+    Raises:
+        ValueError: no such file, a line without numbers, vectors of several widths, or no shared or no new words.
+    """
+    vectors = read_vectors(path)
+    shared = sum(word in vectors for word in vocabulary.listed)
+    new = sum(word not in vocabulary.numbers for word in vectors)
+    if not shared or not new:
+        raise ValueError(f"{path} has {shared} words of the corpus and {new} new ones; some of both are needed")
+    return vectors
+
+
+def read_vectors(path: Path) -> dict[str, np.ndarray]:
+    """Word vectors as text: a word and its numbers on each line, as GloVe and word2vec write them."""
+    if not path.is_file():
+        raise ValueError(f"expansion {str(path)!r} is no file; give a text file of word vectors")
+    found: dict[str, np.ndarray] = {}
+    with open(path, encoding="utf-8", errors="replace") as file:  # published files have broken words
+        for line_number, line in enumerate(file, start=1):
+            word, *numbers = line.rstrip().split(" ")
+            if len(numbers) > 1:  # word2vec begins with a line of two counts
+                found[word] = _vector(path, line_number, numbers)
+    if len({len(vector) for vector in found.values()}) != 1:
+        raise ValueError(f"{path} must have vectors of one width, got {len(found)} words of several or none")
+    return found
+
+
+def _vector(path: Path, line_number: int, numbers: Sequence[str]) -> np.ndarray:
+    try:
+        return np.array(numbers, dtype=np.float32)
+    except ValueError:
+        raise ValueError(f"line {line_number} of {path} is no word with numbers behind it") from None
+
+
+def expanded(encoders: TextEncoder, vocabulary: Vocabulary, vectors: Mapping[str, np.ndarray]) -> Vocabulary:
+    """Gives every embedding of the encoders the new words' rows; returns the vocabulary with them at its end."""
+    shared = [word for word in vocabulary.listed if word in vectors]
+    new = [word for word in vectors if word not in vocabulary.numbers]
+    of_shared, of_new = (torch.from_numpy(np.stack([vectors[word] for word in part])) for part in (shared, new))
+    numbers = torch.tensor([vocabulary.numbers[word] for word in shared])
+    for part in encoders.modules():
+        if isinstance(part, torch.nn.Embedding) and part.num_embeddings == len(vocabulary):
+            table = part.weight.data
+            rows = expand_words(table[numbers.to(table.device)].cpu(), of_shared, of_new).to(table.device)
+            part.weight, part.num_embeddings = torch.nn.Parameter(torch.cat([table, rows])), len(table) + len(rows)
+    return Vocabulary((*vocabulary.listed, *new))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,20 +147,24 @@ def line(run: Run, settings: Changes, columns: Mapping[str, str], **more: Any) -
     config = run.config
     trained_elsewhere = not getattr(config, "epochs", 1) and bool(getattr(config, "model", ""))
     once = trained_elsewhere or getattr(config, "method", "") == "tfidf"
-    seeds = SEEDS_OF_GAIN if run.key in _keys_of_more_seeds() else None
     if run.scale == "paper" and getattr(config, "data", "") == "SNLI":
         settings = {**settings, "triplets": TRIPLETS}  # so that no printed number of all triplets is judged
-    return Line(run, settings, columns, deterministic=once, seeds=seeds, **more)
+    return Line(run, settings, columns, deterministic=once, **more)
 
 
 @functools.cache
 def _keys_of_more_seeds() -> set[str]:
     """The runs, under seed 0, that have more seeds than others, whichever table asks for them."""
     on = replace(EVERYWHERE["lite"][0], scale="lite")
-    weights = [simcse(on, "", replace(on.base.supervised, hard_weight=value)) for value in HARD_WEIGHTS]
-    curves = [run for run, _, _ in over_beta(on)]
-    compared = [run for _, _, run in of_gain(on)]
-    return {run.key for run in (*starts(on), *compared, *curves, *weights, words_of_similar_sentences(on))}
+    compared = [each.run for each in (*gain(on), *beta(on), *hard_weight(on))]
+    return {run.key for run in (*starts(on), *compared, words_of_similar_sentences(on))}
+
+
+def with_more_seeds(lines: Callable[[On], list[Line]]) -> Callable[[On], list[Line]]:
+    """A study's lines, of which some have more seeds than its data sets."""
+    return lambda on: [
+        replace(each, seeds=SEEDS_OF_GAIN) if each.run.key in _keys_of_more_seeds() else each for each in lines(on)
+    ]
 
 
 # ------------------------------------------------------------------------------------------- what each study compares
@@ -198,28 +202,18 @@ def books(on: On) -> list[Line]:
     return [line(run, {"method": run.method}, ALL_TRANSFER) for run in thoughts(on)]
 
 
-def of_gain(on: On) -> list[tuple[str, str, Run]]:
-    """For each method and encoder: the method, the encoder with its tests, and the run."""
-    losses = {"its own loss": {}, "HCL beta=1": hcl(1.0)}
-    alone, labelled = "SimCSE without labels, STS", "SimCSE with labels, STS"
-    return [
-        each
-        for method, changes in losses.items()
-        for each in (
-            (method, "Quick-Thoughts, transfer tests", quick_thoughts(on, method, **changes)),
-            (method, alone, simcse(on, method, replace(on.base.unsupervised, **changes))),
-            (method, labelled, simcse(on, method, replace(on.base.supervised, **changes))),
-        )
-    ]
-
-
 def gain(on: On) -> list[Line]:
     """By the average over the tests: they look at one encoder, so a seed is one observation, whatever their number."""
-    averages = {"quick_thoughts": TRANSFER_AVERAGE, "simcse": STS_AVERAGE}
-    return [
-        line(run, {"beta": float(method != "its own loss")}, {name: averages[run.stage]})
-        for method, name, run in of_gain(on)
-    ]
+    lines = []
+    for method, beta, changes in (("its own loss", 0.0, {}), ("HCL beta=1", 1.0, hcl(1.0))):
+        alone, labelled = (replace(base, **changes) for base in (on.base.unsupervised, on.base.supervised))
+        runs = {
+            "Quick-Thoughts, transfer tests": (quick_thoughts(on, method, **changes), TRANSFER_AVERAGE),
+            "SimCSE without labels, STS": (simcse(on, method, alone), STS_AVERAGE),
+            "SimCSE with labels, STS": (simcse(on, method, labelled), STS_AVERAGE),
+        }
+        lines += [line(run, {"beta": beta}, {name: metric}) for name, (run, metric) in runs.items()]
+    return lines
 
 
 def starts(on: On) -> list[Run]:
@@ -253,19 +247,15 @@ def sts(on: On) -> list[Line]:
 
 
 def beta(on: On) -> list[Line]:
-    return [line(run, settings, columns) for run, settings, columns in over_beta(on)]
-
-
-def over_beta(on: On) -> list[tuple[Run, Changes, Mapping[str, str]]]:
     columns = columns_here(on, {"transfer average": TRANSFER_AVERAGE})
-    runs = []
+    lines = []
     for value in (0.0, *BETAS) if on.scale != "smoke" else (0.0, BETAS[0]):
         run = quick_thoughts(on, f"HCL beta={value:g}", **hcl(value))
-        runs.append((run, {"beta": value, "on": "Quick-Thoughts"}, columns))
+        lines.append(line(run, {"beta": value, "on": "Quick-Thoughts"}, columns))
     for value in (0.0, 0.25, 1.0) if on.scale in ("lite", "paper") else ():
         run = simcse(on, f"HCL beta={value:g}", replace(on.base.unsupervised, **hcl(value)))
-        runs.append((run, {"beta": value, "on": "SimCSE"}, {"STS average": STS_AVERAGE}))
-    return runs
+        lines.append(line(run, {"beta": value, "on": "SimCSE"}, {"STS average": STS_AVERAGE}))
+    return lines
 
 
 def tau_plus(on: On) -> list[Line]:
@@ -377,7 +367,7 @@ STUDIES = [
 PAPER = Paper(
     __package__,
     "Sentence embeddings: Quick-Thoughts and SimCSE with debiased and hard negatives",
-    STUDIES,
+    [replace(study, methods=with_more_seeds(study.methods)) for study in STUDIES],
     stages={
         "quick_thoughts": Stage("quick_thoughts.quick_thoughts"),
         "simcse": Stage("simcse.simcse"),

@@ -310,8 +310,8 @@ PAPER = Paper(
     STUDIES,
     stages={
         "train": Stage("sasrec.train"),
-        "count": Stage("evaluate.count", CPU_ONLY),
-        "released": Stage("released.rank_by_weights", CPU_ONLY),
+        "count": Stage("untrained.count", CPU_ONLY),
+        "released": Stage("untrained.rank_by_weights", CPU_ONLY),
         "pretrain": Stage("s3rec.pretrain"),
     },
     versions=PROTOCOL_VERSIONS,

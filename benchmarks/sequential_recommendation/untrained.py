@@ -1,4 +1,7 @@
-"""Weights that authors released: tested in our encoder as they are, and kept for runs that go on from them."""
+"""What is tested without training: weights that authors released, as they are in our encoder, and counts.
+
+The weights are kept for runs that go on from them.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from baselines.next_item import Transitions, popularity
 from benchmarks.sequential_recommendation.batches import read_interactions
-from benchmarks.sequential_recommendation.config import Released
+from benchmarks.sequential_recommendation.config import Count, Released
 from contrastbench.data import data_root
 from contrastbench.data.interactions import Split
 from contrastbench.encoders.sequences import SequenceEncoder
-from contrastbench.evaluation.ranking import RULES, rank_next_items
+from contrastbench.evaluation.ranking import RULES, rank_next_items, ranking_metrics
 from contrastbench.runner import Checkpoint, Log
 
 ORIGIN = "output/ or reproduce/ of salesforce/ICLRec, YChen1993/CoSeRec and RUCAIBox/CIKM2020-S3Rec have such files"
@@ -98,3 +103,31 @@ def _renamed(theirs: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
     if unknown := [name for name in left if not name.startswith(OF_PRE_TRAINING)]:
         raise ValueError(f"it has {unknown[0]} as well")
     return ours
+
+
+# --------------------------------------------------------------------------------------------------------- by counts
+
+
+def count(config: Count, *, seed: int, device: str, checkpoint: Checkpoint, log: Log) -> dict[str, Any]:
+    """Ranks by counts over the sequences. Computed on the CPU."""
+    data = read_interactions(config.dataset).first(config.users)
+    log.data(config.dataset, data.sha256)
+    log.selected_by("nothing to select")
+    split = Split(data)
+    histories, targets = split.questions("test")
+    counted = {"training": split.training, "before_test": histories, "all": data.sequences}[config.actions]
+    if config.method == "popularity":
+        popular = popularity(counted, data.items)
+
+        def scores_of(users: np.ndarray) -> Tensor:
+            return popular.repeat(len(users), 1)
+    else:
+        after = Transitions(counted, data.items)
+
+        def scores_of(users: np.ndarray) -> Tensor:
+            return after.scores(np.array([histories[user][-1] for user in users]))
+
+    ranks: dict[str, Tensor] = {}
+    metrics = ranking_metrics(scores_of, histories, targets, ranks=ranks)
+    checkpoint.keep(ranks=ranks)
+    return metrics
