@@ -10,7 +10,7 @@ import torch
 from interrupted import killed_and_resumed
 from kinds import kind_of
 
-from benchmarks.hard_negatives import references, tables
+from benchmarks.hard_negatives import tables
 from benchmarks.hard_negatives import train as stages
 from benchmarks.hard_negatives.config import Config
 from benchmarks.hard_negatives.prepare import Prepared, prepare_data
@@ -48,8 +48,7 @@ def few_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
         data = prepare_data(*arguments)
         return dataclasses.replace(data, test=Split(data.test.images[::10], data.test.labels[::10]))
 
-    for module in (stages, references):
-        monkeypatch.setattr(module, "prepare_data", fewer)
+    monkeypatch.setattr(stages, "prepare_data", fewer)
 
 
 def result(
@@ -185,6 +184,6 @@ def test_the_first_points_of_a_longer_run_are_a_shorter_run() -> None:
 
 def test_a_supervised_encoder_beats_the_untrained_one() -> None:
     config = dataclasses.replace(TINY_WITHOUT_CURVE, epochs=15, train_images=400, batch=64)
-    trained = references.supervised(config, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
+    trained = stages.supervised(config, seed=0, device="cpu", checkpoint=Checkpoint(), log=Log())
     untrained = result(dataclasses.replace(config, epochs=0))
     assert trained["test_linear_top1_percent"] > untrained["test_linear_top1_percent"] + 3

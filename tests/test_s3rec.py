@@ -11,7 +11,7 @@ import torch
 from handed_over import Keeps, Needed
 from interrupted import killed_and_resumed
 
-from benchmarks.sequential_recommendation import attributes, batches, s3rec, sasrec
+from benchmarks.sequential_recommendation import batches, s3rec, sasrec
 from benchmarks.sequential_recommendation.config import Pretrain, Train
 from benchmarks.sequential_recommendation.tables import PAPER
 from contrastbench.data.interactions import gensim_words
@@ -176,7 +176,7 @@ def test_a_hidden_run_the_run_itself_and_another_run_of_its_length():
 def test_words_have_their_first_letter_and_their_length_as_attributes():
     words = gensim_words()
     task = s3rec.load_prefixes(TINY)
-    made = attributes.read_attributes("gensim_sequences", task.data.items)
+    made = s3rec.read_attributes("gensim_sequences", task.data.items)
     assert len(made.has) == task.data.items + 2 and (made.has[1:-1].sum(dim=1) == 2).all() and not made.has[:, 0].any()
     for one, other in itertools.combinations(range(1, 40), 2):
         alike = (words[one - 1][0] == words[other - 1][0]) + (len(words[one - 1]) == len(words[other - 1]))
@@ -194,7 +194,7 @@ def own_data(tmp_path, monkeypatch):
 def test_a_file_of_attributes_beside_the_sequences_is_read(own_data):
     listed = {"1": [2], "3": [5, 2], "4": [], "9": [7]}  # item 2 is left out, item 9 does not occur
     (own_data / "few_item2attributes.json").write_text(json.dumps(listed))
-    made = attributes.read_attributes("few", 4)
+    made = s3rec.read_attributes("few", 4)
     assert made.has.nonzero().tolist() == [[1, 2], [3, 2], [3, 5]] and made.has.shape == (6, 6)
     log = Log()
     config = dataclasses.replace(TINY, dataset="few", users=0, batch=8, pieces=1)

@@ -336,8 +336,8 @@ PAPER = Paper(
     STUDIES,
     stages={
         "train": Stage("train.train"),
-        "supervised": Stage("references.supervised"),
-        "raw_pixels_knn": Stage("references.raw_pixels_knn"),
+        "supervised": Stage("train.supervised"),
+        "raw_pixels_knn": Stage("train.raw_pixels_knn"),
     },
     versions=PROTOCOL_VERSIONS,
     figures="figures.FIGURES",

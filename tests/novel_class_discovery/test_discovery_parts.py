@@ -7,8 +7,8 @@ import pytest
 import torch
 from discovery_stages import TASK, Handed, result
 
-from benchmarks.novel_class_discovery import cluster as numbers
 from benchmarks.novel_class_discovery import discover as stage3
+from benchmarks.novel_class_discovery import outcome as numbers
 from benchmarks.novel_class_discovery import speed, speed_steps, tables
 from benchmarks.novel_class_discovery import task as task_module
 from benchmarks.novel_class_discovery.config import ENCODERS as CHOICES
