@@ -1,7 +1,5 @@
 """What a sentence encoder must beat: bags of words, weighed by rarity, or as the mean of word vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

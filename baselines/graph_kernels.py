@@ -4,8 +4,6 @@ The kernels are equal to those of the GraKeL package (0.1.11), which has no rele
 MUTAG and PTC_MR, sampled graphlets too.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import Counter
 from collections.abc import Iterator

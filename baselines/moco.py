@@ -3,8 +3,6 @@
 K: keys in the queue; D: their width; B: items in a batch.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

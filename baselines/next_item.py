@@ -3,8 +3,6 @@
 Dimensions: b users, I items. Scores have I + 2 columns: padding and mask, which never win, stand first and last.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

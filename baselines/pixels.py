@@ -1,7 +1,5 @@
 """What an image encoder must beat: the pixels themselves. (The untrained encoder is any paper's run with no epochs.)"""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

@@ -3,8 +3,6 @@
 Nothing else uses these. They take what the losses take, and agree with them in value (a test says so).
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """A graph isomorphism network trained with labels, under the folds that the embeddings are evaluated with."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

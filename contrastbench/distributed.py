@@ -14,8 +14,6 @@ a config; the number of processes does not. A single process computes either.
 Whoever starts the processes says in the environment who they are: a Slurm task through submitit, or torchrun.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

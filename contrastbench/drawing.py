@@ -1,7 +1,5 @@
 """Draws a paper's figures and writes the report's HTML pages."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import multiprocessing

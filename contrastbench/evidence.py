@@ -1,7 +1,5 @@
 """All that is known of a paper: its rows here and shipped, printed numbers, tables, the user's own runs, agreement."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

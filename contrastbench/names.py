@@ -1,7 +1,5 @@
 """The error for a name that does not exist: what was given, and the possible names that are most like it."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -4,8 +4,6 @@ A stream is named by (seed, purpose, epoch). Whoever resumes at an epoch asks fo
 what an undisturbed run would have drawn; no sampler state is saved anywhere.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -13,8 +13,6 @@ and memory come from CSV files that scripts of the paper wrote beside its rows:
     {% endfor %}
 """
 
-from __future__ import annotations
-
 import difflib
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence

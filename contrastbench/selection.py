@@ -4,8 +4,6 @@ A ``Selection`` says it in both directions: ``cells()`` declares the runs, to pl
 whether a row or a ticket is one of them, to find what is there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import fnmatch
 import re

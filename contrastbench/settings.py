@@ -7,8 +7,6 @@ A setting also reaches the runs that a run needs: ``pretrain.epochs=5`` by their
 ``epochs=5`` where only they have such a field, ``dataset=...`` along the whole chain.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

@@ -1,7 +1,5 @@
 """For maintainers: ships rows, and makes the committed tables, figures and READMEs that follow from them."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

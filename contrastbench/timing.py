@@ -11,8 +11,6 @@ A paper's measurement is a function that yields lines; its parameters are the op
         measure(lines, ("contender", "batch"), __doc__)
 """
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import itertools

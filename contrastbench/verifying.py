@@ -3,8 +3,6 @@
 Nothing here believes a hash alone: whoever changes a row can make its hash anew. What was shipped once is in git.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

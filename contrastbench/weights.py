@@ -1,7 +1,5 @@
 """Initial weights drawn from a given generator with PyTorch's usual distributions; the global one is not touched."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import TypeVar

@@ -7,8 +7,6 @@
 `contrastbench collect --into results` makes the rest: tables, figures and READMEs.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tempfile

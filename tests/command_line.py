@@ -1,7 +1,5 @@
 """The command line in this process: what a command prints and how it exits, without the seconds of a new Python."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Which runs are of one kind: they differ in numbers only, and go through the same code."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from contrastbench.runner import Run

@@ -1,7 +1,5 @@
 """Finds runs of every kind of every paper, for the tests that run their stages on other devices, and what they need."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from typing import Any

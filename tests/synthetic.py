@@ -1,7 +1,5 @@
 """Invented rows and cells for the tests of verdicts, report and readmes; none of them comes near results/."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

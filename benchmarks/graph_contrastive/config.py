@@ -1,7 +1,5 @@
 """What decides a run of the graph papers (InfoGraph, HCL's graph part, GraphCL and their baselines)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from contrastbench.runner import setting

@@ -1,7 +1,5 @@
 """What is trained and by which loss: InfoGraph and HCL's hard negatives, and GraphCL."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

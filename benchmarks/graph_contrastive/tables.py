@@ -1,7 +1,5 @@
 """The studies of the graph papers, as data: which runs fill which cells, at each scale."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

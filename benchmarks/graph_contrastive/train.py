@@ -1,7 +1,5 @@
 """One run: an encoder trained on all graphs without labels (or a baseline), and support vector machines on top."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

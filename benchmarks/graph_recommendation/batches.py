@@ -3,8 +3,6 @@
 Dimensions: U users, I items, N = U + I nodes, n training pairs, B pairs of a batch, L layers.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Dimensions: U users, I items, b users of a batch. X [U, I] is 1 where a user has an item in training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

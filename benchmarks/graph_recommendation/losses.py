@@ -3,8 +3,6 @@
 Dimensions: B pairs of a batch, n nodes, N rivals, D width, K centres.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ Dimensions: n nodes, K clusters, D width.
 Source: Lin et al. 2022, arXiv:2202.06200, section 3.3; RUCAIBox/NCL ncl.py (faiss.Kmeans).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

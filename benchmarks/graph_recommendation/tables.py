@@ -1,7 +1,5 @@
 """The studies of graph recommendation, as data: which runs fill which cells, at each scale."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The stages of the paper, by the names that runs call them by."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What an encoder has learnt: kNN and linear probes on its frozen features, at the end and along the way."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

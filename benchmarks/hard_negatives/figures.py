@@ -1,7 +1,5 @@
 """The paper's own figure, made from rows alone: how long the gain over SimCLR lasts."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a run sees of its data set: images, statistics, views."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

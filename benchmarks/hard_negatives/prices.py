@@ -6,8 +6,6 @@ encoder, forward and backward. One image that goes forward once counts as a sixt
 is left out, and so is what a queue or more views change.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections import defaultdict

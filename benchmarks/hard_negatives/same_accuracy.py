@@ -6,8 +6,6 @@ The setting is that of the table ``photographs``, HCL, with the same first weigh
 data root. Views and order are drawn by each pipeline in its own way, so that the two agree within the seeds' noise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """How HCL's beta and BCL's alpha change during training, as the papers' code does it and as the papers say."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

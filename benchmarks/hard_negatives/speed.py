@@ -11,8 +11,6 @@ other; the loss is the printed formula on plain exponentials; every operation is
 after every step, as the authors' progress bar does. "reduce-overhead" is our step compiled by PyTorch in that mode.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, islice

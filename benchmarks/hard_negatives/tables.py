@@ -1,7 +1,5 @@
 """The studies of DCL, HCL and BCL on images, as data: which runs fill which cells, at each scale."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -3,8 +3,6 @@
 B: items in a batch; everything random is drawn on the CPU and comes into a step as its input.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Every setting of one run. No torch here: planning reads it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from contrastbench.runner import setting

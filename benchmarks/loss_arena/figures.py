@@ -1,7 +1,5 @@
 """The arena's figure, made from rows alone: a line for each loss, a panel for each data set."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The losses of two views that the catalogue has, by name, and a loss of the user's own from its file."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import io

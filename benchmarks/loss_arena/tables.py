@@ -5,8 +5,6 @@ have no published protocol as short as this: there NT-Xent alone was tried under
 the untrained encoder is not the best one. On MUTAG all losses were seen under that seed, and nothing was changed after.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 Whatever the loss, a seed has the same first weights, the same order of the items and the same views.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What SimCLR, DCL and HCL do to an encoder of digits: alignment, uniformity, similarities, annealed hardness."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -4,8 +4,6 @@ A: anchors; N: unlabelled samples of each; M: known positives. Scores s are spre
 negative is the lower of two draws with probability alpha, else the higher; a false negative the other way round.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -3,8 +3,6 @@
 Rows are dicts as the runner writes them. A seed's rows are averaged; where scales meet, the greatest is drawn.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -3,8 +3,6 @@
 x, y in R^d, each pair of coordinates with correlation r: I(x; y) = -d/2 log(1 - r^2) nats.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

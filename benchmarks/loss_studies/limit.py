@@ -4,8 +4,6 @@ C: classes; P: points in all; D: dimensions. The negatives are known (other clas
 the paper's theorem.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

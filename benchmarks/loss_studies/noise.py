@@ -3,8 +3,6 @@
 V: words of the vocabulary; B: words in a batch; k: noise samples a word. Scores are log probabilities when Z = 1.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ peak of live tensor bytes beyond the inputs. A contender that would need more th
 ``out_of_memory``. pytorch-metric-learning and lightly are compared where they are installed.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping

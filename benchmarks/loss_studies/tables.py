@@ -1,7 +1,5 @@
 """The studies: each asks whether one claim of a founding paper holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Triplet mining and its collapse; DrLIM's map of digits in the plane. Both on an MLP of pixels."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

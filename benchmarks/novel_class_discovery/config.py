@@ -4,8 +4,6 @@ Defaults are the authors' CIFAR-10 protocol as their code runs it (zhunzhong07/N
 Classes are ranges of numbers such as "0-4"; a data set's classes keep their order.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from contrastbench.runner import added, setting

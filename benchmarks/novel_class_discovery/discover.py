@@ -4,8 +4,6 @@ B: images of a batch, the unlabelled ones first; u, x: the rows that unlabelled 
 z, z_bar: features of two views.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Where scales or data sets meet, those with the greatest scale are drawn, one colour for each data set.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from statistics import mean
 from typing import Any

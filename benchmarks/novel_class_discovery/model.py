@@ -1,7 +1,5 @@
 """The encoders, AutoNovel's residual network for small images first, and the two linear heads on them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ And k-means on fixed features, and AutoNovel's estimate of the number of novel c
 N: images; F: features; K: clusters; where there are anchors, the first clusters are theirs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

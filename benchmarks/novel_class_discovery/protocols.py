@@ -1,7 +1,5 @@
 """The settings of every stage on each data set at each scale."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

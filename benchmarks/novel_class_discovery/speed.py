@@ -7,8 +7,6 @@ with the anchors; "cosines" never makes a mix. All three draw the same partners 
 which is checked first. With one thread it is processor time that is measured, else the clock on the wall.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 

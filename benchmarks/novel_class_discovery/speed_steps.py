@@ -7,8 +7,6 @@ A step is views, network, losses and update, with the published settings for CIF
 method ever has. Images are noise, whose content costs nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice

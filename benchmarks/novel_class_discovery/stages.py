@@ -1,7 +1,5 @@
 """Stages 1 and 2, and what all stages share: building a network and training it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What novel class discovery runs: the chains of runs, and the studies that are made of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

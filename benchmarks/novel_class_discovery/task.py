@@ -4,8 +4,6 @@ Known classes are numbered 0 to C_l - 1 and novel ones 0 to C_u - 1, in the data
 classes are kept apart, under names that say what they are for: no training step sees them.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import itertools

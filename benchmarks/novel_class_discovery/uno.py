@@ -3,8 +3,6 @@
 B: images of a batch, unlabelled ones first; U: the most unlabelled ones of any batch; K: clusters of a head; H: heads.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

@@ -4,8 +4,6 @@ Shifts by some pixels and mirror images; crops for ImageNet. All draws are made 
 inputs; ``view`` asks the device for nothing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Quick-Thoughts: two encoders learn which sentences stand next to each other in a text. And bags of its words."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

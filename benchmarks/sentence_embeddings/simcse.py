@@ -1,7 +1,5 @@
 """SimCSE: a sentence finds itself under another dropout mask, or the sentence that follows from it."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any

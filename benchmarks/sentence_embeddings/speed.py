@@ -11,8 +11,6 @@ Processor time is measured, since other work on the machine disturbs it less. SN
 the data root.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence

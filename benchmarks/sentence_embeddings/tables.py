@@ -1,7 +1,5 @@
 """The studies of sentence embeddings, as data: which runs fill which cells, at each scale."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

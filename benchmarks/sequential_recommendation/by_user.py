@@ -9,8 +9,6 @@ A user's gain is averaged over the seeds first. The interval over users says whe
 users like these; the one over seeds, where there are several, whether the method would win again if trained anew.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

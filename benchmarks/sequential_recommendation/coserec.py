@@ -6,8 +6,6 @@ Source: Liu et al. 2021, arXiv:2108.06479, sections 4.1 and 4.2; YChen1993/CoSeR
 Hidden items become padding there, and neither the window of a crop nor that of a reordering ever reaches the last item.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 

@@ -7,8 +7,6 @@ with faiss (20 iterations, 5 restarts); here it is scikit-learn's k-means with t
 Their faiss object outlives the epoch and goes on from its last centres, from which all restarts are the same.
 """
 
-from __future__ import annotations
-
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor

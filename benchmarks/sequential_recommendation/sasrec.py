@@ -1,7 +1,5 @@
 """SASRec, alone or with a contrastive loss beside it: one training loop for all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -8,8 +8,6 @@ both compute the loss of the same batch, without dropout. Processor time is meas
 disturbs it less. The data sets are read from the data root.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any

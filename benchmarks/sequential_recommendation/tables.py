@@ -1,7 +1,5 @@
 """The studies of sequential recommendation, as data: which runs fill which cells, at each scale."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

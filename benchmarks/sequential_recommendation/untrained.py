@@ -3,8 +3,6 @@
 The weights are kept for runs that go on from them.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The application: the folders that its commands use, how it prints, and how a command ends."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import inspect

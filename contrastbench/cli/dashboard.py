@@ -1,7 +1,5 @@
 """Copies the curves of runs at work to a dashboard: `run --log-to tensorboard` or `--log-to wandb`."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import math

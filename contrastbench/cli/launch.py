@@ -1,7 +1,5 @@
 """Launches runs for the commands: which launcher, whether the data is here, and a display of how far they are."""
 
-from __future__ import annotations
-
 import errno
 import math
 import os

@@ -1,7 +1,5 @@
 """Commands about the machine: `doctor` says whether it fits, `data` has its data sets, `clean` frees its disk."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import platform

@@ -3,8 +3,6 @@
 What they need of scipy and matplotlib is imported inside them: ``plan`` and ``run`` must not wait for it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The options that several commands share: how they are written, what they mean, and how a shell completes them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Commands that start nothing: `list` says what there is to run, `plan` what is left to do and what it would cost."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Plans the runs that were asked for: what each would cost, whether its data is here, and whether it can begin."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn

@@ -1,7 +1,5 @@
 """`contrastbench reproduce`, which run_all.sh is: run what is missing, write the page, end with one screen."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

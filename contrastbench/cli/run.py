@@ -1,7 +1,5 @@
 """Commands that start runs and say what became of them: `run` and `retry`."""
 
-from __future__ import annotations
-
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence

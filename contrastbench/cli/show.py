@@ -1,7 +1,5 @@
 """Commands that look at finished runs one by one: `results`, `show` and `compare`."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Commands about runs at work: `status` counts them, `logs` shows what they printed, `cancel` ends those of Slurm."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

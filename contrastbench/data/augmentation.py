@@ -7,8 +7,6 @@ are all ``a x + b grey(x) + c mean(grey(x))``, so that one pass serves a batch i
 N images, C channels (1 or 3), H x W pixels, S the side of a view.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

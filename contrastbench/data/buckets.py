@@ -8,8 +8,6 @@ of ``WIDTHS``: four pieces then have at most 126 combinations, however many leng
 prepared, as on a CPU, rounding only adds padding; "every" leaves it out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 ``contrastbench data list | fetch | check`` prints this.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import pkgutil

@@ -1,7 +1,5 @@
 """What a user's files hold: texts, members of zip files, pictures. Whatever is damaged gets one line that names it."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path, PurePath
 from typing import IO, Any

@@ -3,8 +3,6 @@
 They lie beside the encoded files or, where nothing can be written there, in ~/.cache/contrastbench/decoded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

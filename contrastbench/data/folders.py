@@ -10,8 +10,6 @@
 ``flowers@64`` brings every picture to 64x64: the shorter side to 64 pixels (bilinear), then the square in the middle.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The known TU data sets are checked against their published statistics; any other
 its name. See ``tu.py`` for the format and the places that are looked in, ``graph_batches.py`` for batches.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Files that an installed package brings along, read without importing the package."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 The wheel is not installed; where it is, its file is read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Weights that were trained elsewhere: where they lie, and the checksum that rows record."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

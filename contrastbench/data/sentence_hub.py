@@ -3,8 +3,6 @@
 What the hub's copies lack is lacking here too: STS12 to STS16 come as one part each, so that "wmean" is "all".
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 They lie in ``sentences/`` of the data root in SentEval's layout; two come with the gensim package.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

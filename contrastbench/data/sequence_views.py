@@ -6,8 +6,6 @@ Source: Xie et al. 2022, arXiv:2010.14395, section 3.2; sizes, rounding and "two
 RuihongQiu/DuoRec at its cl4srec.py and sequential_dataloader.py. There is no official code.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

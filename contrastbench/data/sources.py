@@ -3,8 +3,6 @@
 Each reader returns plain arrays (uint8 images [N, C, H, W], int64 labels [N]), or None where its files are not there.
 """
 
-from __future__ import annotations
-
 import functools
 import gzip
 import hashlib

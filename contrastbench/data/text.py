@@ -3,8 +3,6 @@
 A corpus keeps its sentences in reading order, since Quick-Thoughts learns from what stands next to what.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -3,8 +3,6 @@
 The format: one edge, node or graph a line, counted from 1. Any folder that follows it can be read by its name.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass

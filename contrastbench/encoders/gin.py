@@ -3,8 +3,6 @@
 Dimensions: U distinct nodes of a batch, G graphs, F features, H hidden units, L layers.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm

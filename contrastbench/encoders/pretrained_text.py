@@ -1,7 +1,5 @@
 """Encoders by Hugging Face `transformers`, and the ways to make one embedding of a sentence's words."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Weights come from a given generator (see ``contrastbench.weights``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -9,8 +9,6 @@ Source: Kang and McAuley 2018, arXiv:1808.09781, in the form of RUCAIBox/CIKM202
 normalise after they add (BERT's order), GELU, learned places.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ Every encoder takes word numbers [B, T], padded with its ``padding``, and length
 What stands behind a sentence's length never changes its embedding.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """How well clusters agree with classes: accuracy under the best matching, NMI, ARI; and whether clusters collapsed."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Features of whole image sets from a frozen encoder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

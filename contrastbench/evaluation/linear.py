@@ -1,7 +1,5 @@
 """Linear probes: the papers' (a layer trained by Adam on augmented images) and an exact one for small sets."""
 
-from __future__ import annotations
-
 import warnings
 
 import torch

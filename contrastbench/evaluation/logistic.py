@@ -8,8 +8,6 @@ turned. Each fold starts from the solution of all items, which is near its own.
 Dimensions: N items, F features, K problems.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

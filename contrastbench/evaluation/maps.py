@@ -1,7 +1,5 @@
 """Maps: features in two dimensions, for people to look at; nothing is measured on them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The weighted nearest-neighbour classifier: what features know without any training."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -13,8 +13,6 @@ Equal scores: the metrics' expected value over a random order of the equal ones.
 sort leaves, which depends on the machine; "worst place" would punish counting methods, whose scores are often equal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -14,8 +14,6 @@ Equal scores: the expected value over a random order of the equal ones, as for t
 papers' code takes whatever order a sort leaves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

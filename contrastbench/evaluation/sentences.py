@@ -1,7 +1,5 @@
 """All tests of one sentence encoder: embeds every sentence once and gives every number of the row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ from them. Folds, gammas, selection and ties are those of scikit-learn, so the a
 Dimensions: G items, D features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ it on the validation part, or by ten folds of the training part where there is n
 SentEval's (senteval/tools/validation.py, the scikit-learn branch).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

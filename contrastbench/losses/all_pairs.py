@@ -1,7 +1,5 @@
 """Losses of all rows of a batch against all rows: SupCon, uniformity, and alignment beside it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

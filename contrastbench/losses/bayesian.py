@@ -1,7 +1,5 @@
 """BCL: negatives weighed by how likely each is to be a true and a hard one, given its rank among the scores."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

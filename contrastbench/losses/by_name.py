@@ -1,7 +1,5 @@
 """The losses of two views by the names that configs call them."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from contrastbench.losses.bayesian import bcl

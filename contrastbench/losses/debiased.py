@@ -3,8 +3,6 @@
 Not lightly's DCLLoss, which is *Decoupled* contrastive learning (arXiv:2110.06848), another method.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

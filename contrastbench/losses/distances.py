@@ -7,8 +7,6 @@ another label a possible negative. Triplets have squared distances between unit 
 miner makes a B^3 tensor.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

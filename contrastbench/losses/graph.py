@@ -7,8 +7,6 @@ count, and rows of scores may be shared: pair p scores node ``node[p]`` and stan
 Dimensions: U rows of scores, G graphs, P pairs; N = count.sum() nodes in all.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

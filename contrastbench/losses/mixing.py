@@ -4,8 +4,6 @@ B: queries; D: width; M, L: lengths of queues. Draws come from a CPU generator w
 that a GPU replays draws outside of it and hands the draws in.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,8 +1,6 @@
 """Noise-contrastive estimation, binary (Gutmann and Hyvarinen) and categorical (InfoNCE: CPC, MoCo), hard negatives for
 any scores, and clusters' centres as further candidates (ProtoNCE)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ B: queries; D: width; M: length of a queue of past embeddings. Keys and queues g
 GPU or depends on values, so that a step can be captured: ``counted`` leaves queries out and keeps the shapes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ The file, and the modules that it imports from beside it, are copied into the fo
 queue therefore computes what was asked for, even if the file is edited meanwhile.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import importlib

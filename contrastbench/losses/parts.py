@@ -4,8 +4,6 @@ Everything here works in float32 or float64: half-precision inputs are raised to
 a cosine that is off by 0.004 (bfloat16) is off by 0.2 nats once it is divided by a temperature of 0.02.
 """
 
-from __future__ import annotations
-
 import math
 from contextlib import AbstractContextManager, nullcontext
 

@@ -1,7 +1,5 @@
 """Losses of sentence embeddings: Quick-Thoughts, and SimCSE with labelled contradictions."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -7,8 +7,6 @@ batches, where memory grows with the batch and not with its square).
 B: items in the batch; 2B: views, first the B rows of one view, then the B of the other; N = 2B - 2 negatives a view.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -4,8 +4,6 @@ Means of whatever seeds each point has would draw effects that are not there: on
 ten. The means of all seeds stand in the tables.
 """
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence

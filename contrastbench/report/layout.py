@@ -1,7 +1,5 @@
 """Places each cell in its table's grid; finds the words for it, and the sentences below the table."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable

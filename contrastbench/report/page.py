@@ -5,8 +5,6 @@
 as JSON.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

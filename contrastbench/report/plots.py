@@ -10,8 +10,6 @@ And those of single runs: training curves, similarity histograms, embedding maps
 Each function returns a matplotlib ``Figure``, or None where there is nothing to draw; ``style.save`` writes it.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

@@ -4,8 +4,6 @@ The colours are Okabe and Ito's and Paul Tol's, chosen to stay apart for colour-
 too, so that no figure needs colour to be read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import math

@@ -1,7 +1,5 @@
 """Saves a run at epoch boundaries, goes on from there, and hands artefacts from a run to those that need it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import threading

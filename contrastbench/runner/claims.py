@@ -5,8 +5,6 @@ highest counts. Whoever finds that its owner is dead may try to create the next 
 of them win; so two workers, or two front commands, never do the same run at once, on NFS too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ row has a checksum of their content. Files are read and not imported, so this is
 once in a process, as a module is: a warm worker goes on with the code that it began with.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import importlib.util

@@ -1,7 +1,5 @@
 """This machine: which device does a run, and how much memory this process may use."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Does one run in this process: from its folder with a ticket to its folder with a row."""
 
-from __future__ import annotations
-
 import ctypes
 import dataclasses
 import errno

@@ -1,7 +1,5 @@
 """Files that are whole or absent: every write that matters goes to a temporary file, is synced, and is renamed."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import json

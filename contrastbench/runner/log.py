@@ -1,7 +1,5 @@
 """What a run says while it works: its curve, and the facts that end up in its row."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Plans what is to be done, the declared cells minus the rows that exist, and estimates what it will cost."""
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Cluster profiles: one TOML file a site in ``slurm/``. Its table ``[sbatch]`` goes to submitit as it is."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path

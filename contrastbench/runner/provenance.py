@@ -1,7 +1,5 @@
 """What a row says about the code, the packages and the machine that made it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Rows: what one finished or failed run leaves. Read from run folders ("here") and from results/ ("shipped")."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

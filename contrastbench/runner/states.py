@@ -3,8 +3,6 @@
 Any command on any machine may ask at any time: nothing but the folder is read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import importlib

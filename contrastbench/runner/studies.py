@@ -6,8 +6,6 @@
 ``hardness(on)`` gives the table's lines on one data set. Nothing here imports torch.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import sys

@@ -5,8 +5,6 @@ run's curve and for each run that ended. ``share`` is one of several processes o
 assist. SIGTERM, and SIGUSR2, which Slurm sends before it takes the node away, save the run and end the process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import dataclasses

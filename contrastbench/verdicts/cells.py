@@ -4,8 +4,6 @@ It takes one pass over the rows and one over the cells. Rows of two scales never
 its runs.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections import Counter

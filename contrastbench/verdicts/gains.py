@@ -4,8 +4,6 @@ Rows made here count if there are any, else the shipped ones. Differences are ta
 weights, order and splits under one seed, so it is the seed, not the run, that is drawn at random.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

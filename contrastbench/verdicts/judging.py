@@ -3,8 +3,6 @@
 The smaller of a claim's two p values, corrected by Holm over all claims of the paper, decides.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence

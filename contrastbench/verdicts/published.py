@@ -1,7 +1,5 @@
 """Reads a paper's ``published.csv``: every printed number with where it stands and how sure we are of it."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import math

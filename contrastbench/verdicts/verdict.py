@@ -1,7 +1,5 @@
 """From the seeds of one cell and a published number to a verdict with its reason."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The printed formulas in plain Python loops on lists of floats: slow, and readable beside the papers."""
 
-from __future__ import annotations
-
 import math
 from statistics import fmean
 

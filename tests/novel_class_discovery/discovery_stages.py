@@ -1,7 +1,5 @@
 """What the tests of novel class discovery share: stages in-process, artefacts handed over by hand, a tiny network."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

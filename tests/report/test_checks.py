@@ -1,7 +1,5 @@
 """What is committed follows from the rows, or somebody is told which file does not."""
 
-from __future__ import annotations
-
 import pytest
 
 from contrastbench import evidence, shipping, verifying

@@ -1,7 +1,5 @@
 """The page as text: self-contained, escaped, small and fast. What a browser makes of it is in test_html_browser.py."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import json

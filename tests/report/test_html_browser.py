@@ -1,7 +1,5 @@
 """The page in a real browser: no errors, no request, sorting, filtering, details, curves, keyboard, phone."""
 
-from __future__ import annotations
-
 import pytest
 
 pytest.importorskip("websocket", reason="websocket-client is not installed")

@@ -1,7 +1,5 @@
 """The notebooks run from top to bottom on the committed rows, train nothing, and are committed as they come out."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Figures: the same bytes for the same rows, the same colour for the same method, and what they draw."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from xml.etree import ElementTree

@@ -1,7 +1,5 @@
 """One sheet, four formats: nothing hidden, nothing lost, nothing that acts as markup."""
 
-from __future__ import annotations
-
 import csv
 import io
 import shutil

@@ -4,8 +4,6 @@ Runs are drawn from a normal distribution with standard deviation 1, the publish
 the one that the report gives. Shifts and margins below are in standard deviations of one run.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Each kind of claim on invented rows whose truth is known, and how often a claim errs."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """Which rows meet in which cell, and what is said of a whole table."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """A published.csv is read whole or refused in one line that says where and what."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

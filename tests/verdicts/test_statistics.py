@@ -1,7 +1,5 @@
 """The statistics against scipy, closed forms and numbers computed by hand."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """One verdict per situation, each with the reason a reader sees."""
 
-from __future__ import annotations
-
 import pytest
 from error_rates import LOOKS, PAPERS, Paper, RealCell, naive_rates, rate, real_cells, real_rates
 

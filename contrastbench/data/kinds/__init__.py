@@ -3,8 +3,6 @@
 A module here declares; it reads no data and imports no torch. What loads the data is named as ``module:function``.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Sets of labelled graphs: the TU collection's, and any folder or zip in the TU text format."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from contrastbench.data.kinds import Copy, DataSet, Kind

@@ -1,7 +1,5 @@
 """Sequences of items that users chose, in time order: what they are, where they come from, and under which terms."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

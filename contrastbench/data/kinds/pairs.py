@@ -1,7 +1,5 @@
 """Users and the items that they chose, without an order: which sets there are, from where, and under which terms."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Weights that were trained elsewhere, declared like data: a row names them by checksum."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tests of sentence embeddings: what they are, where they come from, and under which terms."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from contrastbench.data.kinds import GENSIM, DataSet, Kind

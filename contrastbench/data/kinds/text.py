@@ -1,7 +1,5 @@
 """Corpora: running text to pre-train on. Any text file or folder works by its path as well."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from contrastbench.data.kinds import GENSIM, DataSet, Kind

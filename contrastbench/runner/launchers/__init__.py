@@ -3,8 +3,6 @@
 They differ in where the work is done.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One run after another in this process, for debugging: a breakpoint works, a traceback is in the run's log."""
 
-from __future__ import annotations
-
 import functools
 import signal
 import threading

@@ -5,8 +5,6 @@ worker process that does run after run; when a worker dies, the run it had is kn
 place and the run goes on from its checkpoint, at most ``ATTEMPTS`` times in one launch.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import signal

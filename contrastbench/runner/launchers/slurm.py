@@ -4,8 +4,6 @@ The front command may end at any time and be started again: all it knows is in t
 folder of a submission in ``runs/.slurm``, are written before sbatch is called. Jobs import a pinned copy of the code.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import hashlib

@@ -4,8 +4,6 @@ A run's mark (``queued.json``) names no job but a place: the folder of its submi
 before sbatch is called, and squeue shows the path of each job's script, which is in that folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

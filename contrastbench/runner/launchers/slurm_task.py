@@ -4,8 +4,6 @@ Near the time limit, and at many sites for a preemption, all processes of a job 
 epoch boundary, and submitit puts the job back into the queue. At SIGTERM alone they save too, and the script does that.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import multiprocessing
 import os

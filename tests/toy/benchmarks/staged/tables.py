@@ -1,7 +1,5 @@
 """A paper of three stages: pre-train, discover under three splits, and take the mean over the splits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from benchmarks.staged.config import Discover, Mean, Pretrain

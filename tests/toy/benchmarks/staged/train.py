@@ -1,7 +1,5 @@
 """Trains nothing, in three stages: each is deterministic and depends on every bit of the one before."""
 
-from __future__ import annotations
-
 import time
 from statistics import mean as mean_of
 

@@ -1,7 +1,5 @@
 """The toy paper's tables: one per thing that the machinery is tested for."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from typing import Any

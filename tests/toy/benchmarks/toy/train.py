@@ -1,7 +1,5 @@
 """Trains nothing: a deterministic walk with every trait of a real run that the machinery must handle."""
 
-from __future__ import annotations
-
 import math
 import os
 import sys
