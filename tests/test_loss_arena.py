@@ -6,7 +6,7 @@ import json
 import pytest
 from command_line import contrastbench
 
-from benchmarks.loss_arena import figures, tables, train
+from benchmarks.loss_arena import outcome, tables, train
 from benchmarks.loss_arena.losses import LOSSES, loss_of
 from contrastbench.cli import try_loss
 from contrastbench.runner import Checkpoint, Log
@@ -158,9 +158,11 @@ def row(method, seed, value, dataset="MUTAG"):
     }
 
 
-def test_a_loss_is_compared_by_seed_and_is_better_for_real_only_where_the_interval_says_so():
+def test_a_loss_is_compared_by_seed_and_is_best_for_real_only_where_the_interval_says_so():
     values = {"NT-Xent": (80, 84, 88), "steady": (83, 87.1, 91), "lucky": (95, 84, 88.1)}
     rows = [row(method, seed, value) for method, each in values.items() for seed, value in enumerate(each)]
-    found = {each.method: each for each in figures.against_baseline(rows)}
-    assert found["steady"].pairs.mean == pytest.approx(3.033, abs=1e-3)
-    assert {method: each.is_real for method, each in found.items()} == {"steady": True, "lucky": False}
+    found = {each.method: each for each in outcome.against_baseline(rows)}
+    assert found["steady"].difference == pytest.approx(3.033, abs=1e-3)
+    assert (found["steady"].is_best, found["steady"].is_real) == (False, True)
+    assert (found["lucky"].is_best, found["lucky"].is_real) == (True, False)
+    assert not found["NT-Xent"].is_real
