@@ -6,6 +6,7 @@ ten. The means of all seeds stand in the tables.
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -324,19 +325,10 @@ def lines_of(cells: Iterable[JoinedCell], x: str, group: str) -> dict[str, list[
     points = [cell for cell in cells if setting_of(cell, x) is not None]
     if group != "method":
         return group_by(points, lambda cell: str(getattr(cell.runs[0], group, cell.config.get(group))))
-    kinds = group_by({(_bare(c, c.method, x), c.variant, c.protocol) for c in points}, lambda kind: kind[0])
-    several = {name for name, alike in kinds.items() if len(alike) > 1}
 
-    def name(cell: JoinedCell) -> str:
-        plain = _bare(cell, cell.method, x)
-        return _bare(cell, cell.label, x) if plain in several else plain
+    def bare(cell: JoinedCell, name: str) -> str:
+        return without_setting(name, x, setting_of(cell, x))
 
-    return group_by(points, name)
-
-
-def _bare(cell: JoinedCell, name: str, x: str) -> str:
-    """The name without the value of ``x``, by whatever word the table calls it."""
-    value = setting_of(cell, x)
-    for word in (x, *(word for word, each in cell.settings.items() if each == value and word != x)):
-        name = without_setting(name, word, value)
-    return name
+    kinds = {(bare(cell, cell.method), cell.variant, cell.protocol) for cell in points}
+    count = Counter(name for name, *_ in kinds)
+    return group_by(points, lambda c: bare(c, c.label if count[bare(c, c.method)] > 1 else c.method))

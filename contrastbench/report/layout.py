@@ -23,7 +23,7 @@ class Grid:
     def __init__(self, table: JoinedTable, *, by_dataset: bool = False) -> None:
         self.table = table
         self.by_dataset = by_dataset
-        self.axis_columns = table.table.columns
+        self.axis_columns = table.columns
         names = ("dataset", "metric")
         self._marked = len({(cell.variant, cell.protocol) for cell in table.cells}) > 1
         self._varies = {name: len({getattr(cell, name) for cell in table.cells}) > 1 for name in names}

@@ -66,7 +66,7 @@ def sheet(
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; possible: {', '.join(LAYOUTS)}")
     grid = Grid(table)
-    title = f"{table.paper} / {table.name} ({grid.kind}): {table.table.title}"
+    title = f"{table.paper} / {table.name} ({grid.kind}): {table.title}"
     notes = (*_notes(table), *(findings(table) if analysis else ()))
     if layout == "brief":
         return _brief(table, grid, title)

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from contrastbench.data.catalogue import copy_of
-from contrastbench.runner.studies import Line, On, Study
+from contrastbench.runner.studies import Study
 from contrastbench.runner.vocabulary import SCALES, Cell, canonical_json, kind_of, with_seed
 from contrastbench.verdicts.published import Published
 from contrastbench.verdicts.statistics import Interval, Summary, summarise, t_interval, wilson_interval
@@ -156,7 +156,9 @@ class JoinedTable:
     paper: str
     name: str
     scale: str
-    table: Study
+    title: str  # one sentence: the question that the table answers
+    columns: str  # "dataset" or "metric"
+    claims: tuple[tuple[str, str], ...]  # further pairs (method, other) that are compared over all data sets
     cells: list[JoinedCell] = field(default_factory=list)
     unmatched: tuple[Published, ...] = ()  # published numbers of this table that no cell of any scale claims
 
@@ -235,13 +237,9 @@ def join(
         made = [_join_cell(paper, name, cell, here, shipped, numbers, ambiguous.get(_place(cell), "")) for cell in kept]
         by_scale = group_by(made, lambda cell: cell.scale)
         for scale in sorted(by_scale, key=SCALES.index):
-            words = dataclasses.replace(table, methods=_no_lines, scales={})  # what it runs cannot be pickled
-            joined.append(JoinedTable(paper, name, scale, words, by_scale[scale], unmatched))
+            words = (table.title, table.columns, table.claims)  # the study itself, which has functions, is no pickle
+            joined.append(JoinedTable(paper, name, scale, *words, by_scale[scale], unmatched))
     return joined
-
-
-def _no_lines(on: On) -> tuple[Line, ...]:
-    return ()
 
 
 def _join_cell(

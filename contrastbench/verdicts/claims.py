@@ -14,7 +14,6 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from statistics import linear_regression
 from typing import NamedTuple
 
@@ -143,18 +142,6 @@ class Curve(Claim):
         tests = [_all_of([_test_of(_combine([(1, points[x]), (-1, points[end])]), self.smallest)
                           for end in (first, last)]) for x in peaks]  # fmt: skip
         return _any_of(tests)
-
-
-@dataclass(frozen=True)
-class Order(Claim):
-    """The methods come in this order, the best first."""
-
-    methods: Sequence[str] = ()
-
-    def test(self, data: Data) -> Test | None:
-        samples = [data.of(method, self.metric) for method in self.methods]
-        pairs = [_combine([(1, better), (-1, worse)]) for better, worse in pairwise(samples)]
-        return _all_of([_test_of(strata, self.smallest) for strata in pairs])
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def pooled_gains(table: JoinedTable) -> tuple[Pooled, ...]:
     """
     cells = [cell for cell in table.cells if cell.metric == table.cells[0].metric]
     wanted = [(cell.method, cell.baseline) for cell in cells if cell.method != cell.baseline]
-    found = [pooled for pair in dict.fromkeys([*wanted, *table.table.claims]) if (pooled := _pool(*pair, cells))]
+    found = [pooled for pair in dict.fromkeys([*wanted, *table.claims]) if (pooled := _pool(*pair, cells))]
     adjusted = holm([pooled.p for pooled in found])
     return tuple(pooled._replace(p_holm=p) for pooled, p in zip(found, adjusted, strict=True))
 

@@ -12,7 +12,7 @@ from contrastbench import papers
 from contrastbench.evidence import gather
 from contrastbench.runner.vocabulary import SCALES
 from contrastbench.verdicts.cells import join
-from contrastbench.verdicts.claims import Bound, Curve, Equal, Greater, Order, Rate, named_after
+from contrastbench.verdicts.claims import Bound, Curve, Equal, Greater, Rate, named_after
 from contrastbench.verdicts.judging import count_outcomes, judge, most_telling
 
 METRIC = "test_top1_percent"
@@ -173,14 +173,6 @@ def test_a_claimed_best_is_tested_and_no_other_value(synthetic):
     joined = curve(synthetic, {0.0: 80, 0.5: 80, 1.0: 90, 2.0: 80})
     assert verdict(claim, joined).outcome == "fails"
     assert verdict(dataclasses.replace(claim, best=()), joined).outcome == "holds"
-
-
-def test_an_order_holds_if_each_step_of_it_does(synthetic):
-    claim = Order("order", "HCL, DCL, SimCLR.", matters=0.5, methods=("HCL", "DCL", "SimCLR"), **PLACE)
-    values = {("SimCLR", "A"): noisy(80), ("DCL", "A"): noisy(81, key=1), ("HCL", "A"): noisy(83, key=2)}
-    assert verdict(claim, tables(synthetic, values)).outcome == "holds"
-    values["DCL", "A"] = noisy(84, key=1)
-    assert verdict(claim, tables(synthetic, values)).outcome == "fails"
 
 
 def test_a_rate_is_the_slope_of_the_logarithms(synthetic):
