@@ -19,6 +19,7 @@ from contrastbench import papers
 from contrastbench.data.pairs import load_pairs
 from contrastbench.randomness import generator
 from contrastbench.runner import Checkpoint, Log
+from contrastbench.runner.rows import rows_shipped
 
 BASE = Train("example_pairs", width=8, layers=2, batch=256, epochs=2, every=1, clusters=4)
 
@@ -395,3 +396,18 @@ def test_a_user_with_every_item_is_one_line(mine):
     own_set(mine, "".join(f"1 {item}\n" for item in range(4)) + "2 0\n2 1\n", test="2 2\n", valid="2 3\n")
     with pytest.raises(ValueError, match="mine has a user with all 4 items, so that no negative is left"):
         trained(dataclasses.replace(BASE, dataset="mine", selection="last"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "method", "words"),
+    [
+        ("lastfm-52k", "NCL-rec", "NCL-rec, whose five seeds keep an epoch from {} to {} of 300"),
+        ("lastfm-93k", "SGL", "All five runs on `lastfm-93k` keep an epoch from {} to {} and stop by the 74th"),
+    ],
+)
+def test_the_readme_names_the_epochs_that_the_rows_kept(dataset, method, words):
+    folder = papers.paper("graph_recommendation").folder
+    rows = rows_shipped(folder.parents[1] / "results", "graph_recommendation")
+    kept = [row["metrics"]["selected_epoch"] for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+    text = " ".join((folder / "README.md").read_text().split())
+    assert len(kept) == 5 and words.format(round(min(kept)), round(max(kept))) in text
