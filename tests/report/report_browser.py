@@ -97,9 +97,9 @@ class Browser:
         """Opens a file and returns when it has loaded."""
         self.call("Page.navigate", url=path.resolve().as_uri())
         ready = "document.readyState === 'complete' && location.protocol === 'file:'"
-        self._wait_for(ready, f"{path} did not load")
+        self.wait_for(ready, f"{path} did not load")
 
-    def _wait_for(self, condition: str, problem: str) -> None:
+    def wait_for(self, condition: str, problem: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self.run(condition):
             if time.monotonic() > deadline:
@@ -124,7 +124,7 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
-        self._wait_for(f"innerWidth === {width}", f"the page is not {width} pixels wide")
+        self.wait_for(f"innerWidth === {width}", f"the page is not {width} pixels wide")
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn anew
 
     def screenshot(self, path: Path) -> Path:

@@ -104,11 +104,10 @@ def test_the_link_of_a_claim_shows_its_table(summary):
 
 
 def check_heading_is_seen(page):
-    page.run("new Promise(done => setTimeout(done, 500))")
-    top, bottom = page.run(
-        "(box => [box.top, box.bottom])(document.querySelector(location.hash + ' h3').getBoundingClientRect())"
-    )
-    assert top >= 0 and bottom <= 900
+    """A link has led to another page, which shows the heading that it names."""
+    page.wait_for("document.readyState === 'complete' && location.hash !== ''", "the link led nowhere")
+    place = "document.querySelector(location.hash + ' h3').getBoundingClientRect()"
+    page.wait_for(f"(box => box.top >= 0 && box.bottom <= 900)({place})", "the heading is not in sight")
 
 
 def test_the_paper_s_page_opens_without_errors(page):
