@@ -76,9 +76,8 @@ def show_plan(
 ) -> None:
     """Shows what `run` would do: each cell's runs that are done, shipped, failed and to run, and what they would cost.
 
-    The cost comes from rows of the same kind of CPU. With --device cuda it comes from rows of this machine's GPU; if
-    this machine has none, from rows of the GPU that most rows name. A stage that computes on the CPU only is priced by
-    rows from CPUs.
+    The cost comes from rows of this machine's CPU or, with --device cuda, of its GPU; where there are none, from rows
+    of the CPU or GPU that most rows name. A stage that computes on the CPU only is priced by rows from CPUs.
     """
     asked = which.read()
     planned = planned_runs(asked, folders)
@@ -92,12 +91,12 @@ def show_plan(
     console.print(f"{len(to_run)} of {len(planned)} runs to do{about}")
     if many_cells:
         console.print("`contrastbench plan PAPER/TABLE` shows a table's cells", style="dim")
-    if there.unit == "GPU":
-        console.print(priced_by(known[each.run.key] for each in to_run), soft_wrap=True)
+    if said := priced_by(known[each.run.key] for each in to_run):
+        console.print(said, soft_wrap=True)
     if expected := sum(isinstance(known[each.run.key], Expected) for each in to_run):
         console.print(f"no row is like {expected} of them: their cost is estimated from the time of a step")
     if "?" in hours:
-        console.print("?: nothing similar was measured on this kind of device; a first run tells the cost of its like")
+        console.print("?: nothing similar was measured; a first run tells the cost of its like")
     say_what_is_left_out(asked)
 
 
@@ -178,9 +177,8 @@ def cost_of(to_run: Iterable[Planned], known: Prices, slots: Slots) -> tuple[str
 
 def priced_by(prices: Iterable[Price | None]) -> str:
     """``28 runs are priced by rows from NVIDIA H100 80GB HBM3``: which devices the prices come from."""
-    devices = Counter(price.device for price in prices if price)
-    lines = [
+    devices = Counter(price.device for price in prices if price and not isinstance(price, Expected))
+    return "; ".join(
         f"{count} {'run is' if count == 1 else 'runs are'} priced by rows from {name}"
         for name, count in devices.items()
-    ]
-    return "; ".join(lines) or "no run is priced by rows of a GPU"
+    )

@@ -86,29 +86,29 @@ def slots_for(device: str, profile: str | None) -> Slots:
 def prices(planned: Sequence[Planned], device: str, results: Path) -> Prices:
     """Prices each run by rows of similar runs: seconds and the device measured.
 
-    Rows made here come first. Shipped rows were made on a machine that did other things too. Where there are no such
-    rows, the paper may know a price by other means.
+    Rows of the runs most alike count, and of these the ones made here: shipped rows were made on a machine that did
+    other things too. Where there are no such rows, the paper may know a price by other means.
 
     Args:
-        device: "cpu", or "cuda": this machine's GPU, else the one measured most. A stage that its paper runs on the
-            CPU only is priced by rows from CPUs. "auto": a GPU if this machine has one and the stage prefers it.
+        device: "cpu": this machine's, else the CPU measured most; "cuda": this machine's GPU, else the one measured
+            most. A stage that its paper runs on the CPU only is priced by rows from CPUs. "auto": a GPU if this machine
+            has one and the stage prefers it.
     """
     device = "cpu" if device == "auto" and not gpu_count() else device
     names = sorted({each.run.paper for each in planned})
     here = [each.state.row for each in planned if each.state.row]
     shipped = [row for name in names for row in rows_shipped(results, name)]
-    own, every = Estimator(here), Estimator([*here, *shipped])
-    on_cpus = [kind for kind in every.devices if kind.startswith("cpu (")]
-    kinds = {"cpu": [device_kind("cpu")]}
-    if device != "cpu":  # a machine with a GPU, whose CPU need not be this one's
-        kinds["cpu"] += on_cpus
-        kinds["cuda"] = [device_kind("cuda")] if gpu_count() else []
-        kinds["cuda"] += [kind for kind in every.devices if kind not in on_cpus]
+    estimator = Estimator(here, shipped)
+    on_cpus = [kind for kind in estimator.devices if kind.startswith("cpu (")]
+    kinds = {"cpu": [device_kind("cpu"), *on_cpus]}
+    if device != "cpu":
+        this_gpu = [device_kind("cuda")] if gpu_count() else []
+        kinds["cuda"] = this_gpu + [kind for kind in estimator.devices if kind not in on_cpus]
 
     def price(run: Run) -> Price | None:
         on_cpu = device_of(run.paper, run.stage, run.config, device, gpus=1) == "cpu"
         there = kinds["cpu" if on_cpu else "cuda"]
-        if known := own.price(run, there) or every.price(run, there):
+        if known := estimator.price(run, there):
             return known
         # What the paper expects of the run, seconds by device, on the first that it can tell for.
         expected = papers.paper(run.paper).expected_seconds

@@ -13,7 +13,7 @@ from contrastbench.cli.app import Folders, command, complain_of, console, grid_o
 from contrastbench.cli.dashboard import Dashboard
 from contrastbench.cli.launch import check_options, in_words, launch
 from contrastbench.cli.options import How, Which
-from contrastbench.cli.plan import say_what_is_left_out
+from contrastbench.cli.plan import priced_by, say_what_is_left_out
 from contrastbench.cli.planning import Prices, check_own_data, metrics_missing, planned_runs, prices, rows_of
 from contrastbench.runner import states
 from contrastbench.runner.code import describe, rows_of_other_code
@@ -83,6 +83,8 @@ def _within_budget(wanted: Sequence[Planned], known: Prices, budget: str) -> lis
     chosen = within(wanted, seconds, seconds_of(budget))
     spent = duration(sum(seconds[each.run.key] or 0.0 for each in chosen) / 3600)
     console.print(f"budget {budget}: {len(chosen)} of {len(wanted)} runs fit, about {spent} on one slot")
+    if told := priced_by(known[each.run.key] for each in chosen):
+        console.print(told, soft_wrap=True)
     if unknown := sum(seconds[each.run.key] is None for each in wanted):
         console.print(f"nothing like {unknown} of them was measured; a first run tells the cost of its like")
     return chosen

@@ -116,37 +116,38 @@ class Estimator:
 
     Most alike are runs of the same config; then those of the same paper, stage, scale, protocol, dataset, length and
     method; then the same but for the method. The clean protocol trains an encoder a fold, and another stage is other
-    work altogether, so neither stands for the other. A GPU's time says nothing about a CPU's, nor one model's about
-    another's, so each kind of device has its own prices. Only runs done in one go count: a resumed run's row knows the
-    seconds of its last part.
+    work altogether, so neither stands for the other. A GPU's time says nothing about a CPU's, and each model of either
+    has its own prices, so a price names the device that it comes from. Only runs done in one go count: a resumed run's
+    row knows the seconds of its last part.
 
     Runs of one config do the same work under every seed. Where their times differ, the machine was busy with other
     things, which only adds time: a crowded one has made rows ten times as slow. So their lower quartile counts. Over
     several configs the median of these counts.
 
     Args:
-        rows: finished rows, from here and from the suite.
+        groups: finished rows, the most trusted first: where a group has rows like a run, later ones do not count.
     """
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        measured: dict[tuple[Any, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    def __init__(self, *groups: Iterable[Row]) -> None:
+        self._seconds: dict[tuple[Any, ...], float] = {}
         devices: Counter[str] = Counter()
-        for row in rows:
-            if row["status"] == "done" and not row["resumes"]:
-                devices[row["device"]] += 1
-                config = canonical_json(row["config"])
-                for place in _places(row, row["dataset"], row["method"]):
-                    measured[row["device"], *place][config].append(row["seconds"])
-        self._seconds = {
-            place: median(map(lower_quartile, by_config.values())) for place, by_config in measured.items()
-        }
+        for rows in groups:
+            measured: dict[tuple[Any, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+            for row in rows:
+                if row["status"] == "done" and not row["resumes"]:
+                    devices[row["device"]] += 1
+                    config = canonical_json(row["config"])
+                    for place in _places(row, row["dataset"], row["method"]):
+                        measured[row["device"], *place][config].append(row["seconds"])
+            for place, by_config in measured.items():
+                self._seconds.setdefault(place, median(map(lower_quartile, by_config.values())))
         self.devices = [device for device, _ in devices.most_common()]  # most measured first
 
     def price(self, run: Run, devices: Iterable[str]) -> Price | None:
-        """The price on the first of the kinds of devices on which something like the run was measured."""
-        places = list(_places(run.identity, run.dataset, run.method))
-        for device in devices:
-            for place in places:
+        """The price that the runs most like this one tell; of several kinds of devices, on the first."""
+        devices = list(devices)
+        for place in _places(run.identity, run.dataset, run.method):
+            for device in devices:
                 if (seconds := self._seconds.get((device, *place))) is not None:
                     return Price(seconds, device)
         return None

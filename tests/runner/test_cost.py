@@ -81,7 +81,27 @@ def test_each_model_of_gpu_has_its_own_prices_and_the_price_says_which(runs):
     assert estimator.price(elsewhere, ["GPU A", "GPU B"]) == (9.0, "GPU B"), "only that one was measured"
     prices = [estimator.price(run, ["GPU A", "GPU B"]) for run in (first, first, elsewhere)]
     assert priced_by(prices) == "2 runs are priced by rows from GPU A; 1 run is priced by rows from GPU B"
-    assert priced_by([None]) == "no run is priced by rows of a GPU"
+    assert priced_by([None]) == ""
+
+
+def test_rows_of_another_cpu_price_runs_where_this_one_has_none(runs, tmp_path, monkeypatch):
+    """As on every machine but the one that made the shipped rows. Rows of a GPU still say nothing of a CPU."""
+    monkeypatch.setattr(planning, "device_kind", lambda device: "cpu (mine)")
+    first, *_, elsewhere = runs
+    rows = [
+        row(elsewhere, 9.0, device="cpu (B)"),
+        row(first, 1.0, device="NVIDIA A"),
+        row(first, 5.0, device="cpu (A)"),
+    ]
+    monkeypatch.setattr(planning, "rows_shipped", lambda results, name: rows)
+    planned = plan([("main", cell) for _, cell in select("toy/main", "quick").cells()], tmp_path)
+    prices = planning.prices(planned, "cpu", tmp_path)
+    assert prices[first.key] == (5.0, "cpu (A)") and prices[elsewhere.key] == (9.0, "cpu (B)")
+    other = dataclasses.replace(first.with_config(size=99), method="another")
+    rows.append(row(other, 7.0, device="cpu (mine)"))
+    assert planning.prices(planned, "cpu", tmp_path)[first.key] == (5.0, "cpu (A)"), "another method tells less"
+    rows.append(row(first, 2.0, device="cpu (mine)"))
+    assert planning.prices(planned, "cpu", tmp_path)[first.key] == (2.0, "cpu (mine)")
 
 
 def test_each_stage_is_priced_by_the_device_that_does_it(monkeypatch, tmp_path):
@@ -106,7 +126,9 @@ def test_rows_made_here_price_runs_before_shipped_ones(bench, runs, monkeypatch)
     busy = [row(run, 1000.0, device=planning.device_kind("cpu")) for run in runs]
     monkeypatch.setattr(planning, "rows_shipped", lambda *given: busy)
     prices = planning.prices(bench.plan("toy/main", [0, 1]), "cpu", bench.folder)
-    told = {(run.dataset, run.seed): prices[run.key].seconds for run in runs if run.key in prices}
+    told = {
+        (run.dataset, run.seed): prices[run.key].seconds for run in runs if run.key in prices and run.method == "Plain"
+    }
     assert told["Noise8", 1] < 100 and told["Noise16", 1] == 1000.0
 
 
