@@ -556,6 +556,7 @@ def test_the_notes_tell_early_and_late_runs_of_sasrec_as_the_rows_do():
         ("SASRec, CE", "All five seeds of SASRec keep an epoch", 5),
         ("SASRec, patience 30", "the same ten seeds) all ten keep an epoch", 10),
         ("SASRec, patience 40", "The runs keep an epoch", 5),
+        ("CoSeRec", "CoSeRec's keep an epoch", 5),
     ):
         others = [row for row in rows if (row["scale"], row["dataset"], row["method"]) == ("paper", "LastFM", method)]
         assert len(others) == seeds and f"{words} from {kept(others)}" in text

@@ -151,6 +151,7 @@ def seed_numbers(text: str | None) -> list[int] | None:
         return list(seeds)
     raise ValueError(
         f"seeds must be a number of seeds (5), a range (0-4) or a list (0,3,7), {MOST_SEEDS:,} at most; got {text!r}"
+        + " (seed 0 alone is 0-0)" * (text == "0")
     )
 
 

@@ -112,7 +112,7 @@ def say_what_is_left_out(asked: AskedFor) -> None:
                 f"other settings are those of {', '.join(taken)}; `{named}` has those of {others[0]}", style="dim"
             )
     counts = {each.paper.name: len(each.tables_left_out()) for each in asked.selections}
-    if some := ", ".join(f"{count} tables of {paper}" for paper, count in counts.items() if count):
+    if some := ", ".join(f"{count} table{'s' * (count > 1)} of {paper}" for paper, count in counts.items() if count):
         console.print(f"run by name only: {some} (`contrastbench list PAPER` has their names)", style="dim")
 
 

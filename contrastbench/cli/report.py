@@ -67,7 +67,11 @@ def show_claims(
             console.print(Text.assemble((f"{name}: ", "bold"), count_outcomes(claims)), soft_wrap=True)
         for _, each in most_telling(judged, TELLING):
             console.print(claim_line(each.outcome, each.claim.sentence, each.facts))
-    console.print("Effects are means of differences in pairs by seed, with their 95 % interval.", style="dim")
+    console.print(
+        "Effects are means of differences in pairs by seed, with their 95 % interval. Holm's correction over all of a "
+        "paper's claims decides, so one whose interval leaves out 0 may be undecided.",
+        style="dim",
+    )
 
 
 def claim_line(outcome: str, sentence: str, facts: str) -> Text:

@@ -165,6 +165,9 @@ def compare_runs(folders: Folders, first: KeyOrCell, second: KeyOrCell, scale: A
     a, b = _side(first, scale, folders), _side(second, scale, folders)
     console.print(_differences(a, b, first, second))
     console.print(_metric_grid(a, b))
+    if (pairs := len(a.keys() & b.keys())) > 1:
+        least = f"; with {pairs} pairs it is {2.0 ** (1 - pairs):.3g} at least" if pairs < 9 else ""
+        console.print(f"Pairs by seed: the interval is a t interval, p counts flips of signs{least}.", style="dim")
 
 
 def _side(name: str, scale: str | None, folders: Folders) -> dict[int, Row]:
