@@ -560,6 +560,14 @@ def test_the_notes_tell_early_and_late_runs_of_sasrec_as_the_rows_do():
     ):
         others = [row for row in rows if (row["scale"], row["dataset"], row["method"]) == ("paper", "LastFM", method)]
         assert len(others) == seeds and f"{words} from {kept(others)}" in text
+    longest = [row for row in rows if row["scale"] == "paper" and row["method"] in ("CoSeRec", "ICLRec")]
+    assert len(longest) == 10 and sum(row["epoch"] == 299 for row in longest) == 5
+    assert "Five of the ten runs end at the limit of 300" in text
+    iclrec = [row for row in longest if row["method"] == "ICLRec"]
+    short = [row["seed"] for row in iclrec if row["metrics"]["selected_epoch"] < 20]
+    others = [row for row in iclrec if row["seed"] not in short]
+    assert f"seeds {short[0]} and {short[1]} stop in a plateau at the start" in text and len(short) == 2
+    assert f"and the others keep an epoch from {kept(others)}" in text
     template = (PAPER.folder / "NOTES.md.jinja").read_text()
     for row in ours:
         assert f'seed("main/paper", "LastFM", "SASRec", "test_hr10_zeroed_percent", "{row["seed"]}"' in template

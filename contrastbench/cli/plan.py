@@ -76,8 +76,9 @@ def show_plan(
 ) -> None:
     """Shows what `run` would do: each cell's runs that are done, shipped, failed and to run, and what they would cost.
 
-    The cost comes from rows of this machine's CPU or, with --device cuda, of its GPU; where there are none, from rows
-    of the CPU or GPU that most rows name. A stage that computes on the CPU only is priced by rows from CPUs.
+    The cost comes from rows of the runs most alike: those of this machine's CPU or, with --device cuda, of its GPU;
+    where it has none, those of the CPU or GPU that most rows name. A stage that computes on the CPU only is priced by
+    rows from CPUs.
     """
     asked = which.read()
     planned = planned_runs(asked, folders)
